@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+
+const bundle = new URL('../dist/lucet-objdump.js', import.meta.url);
+if (!existsSync(bundle)) {
+  process.stderr.write('lucet-objdump: not built yet; run "npm run build" in the project\'s folder\n');
+  process.exit(1);
+}
+await import(bundle.href);

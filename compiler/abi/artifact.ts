@@ -1,0 +1,316 @@
+/**
+ * The metadata of a compiled module: what the loader, the trap reporter and `lucet-objdump` read from a `.so`.
+ *
+ * It is one ELF section, `.lucet.module` (allocated, read-only): an ARTIFACT_HEADER, then a directory of DIRECTORY_ENTRY, then the parts. All
+ * integers little-endian; every part starts at a multiple of 16 (relative to the section, which is page-aligned in memory and in the file). Strings are offsets into part STRINGS
+ * of [u32 byte length, UTF-8 bytes]; offset 0 holds the empty string.
+ *
+ * Records are described once, here; scripts/gen-abi.ts writes the C structs from the same tables.
+ */
+import type { TrapCode } from './traps.ts';
+
+export const ARTIFACT_MAGIC = 'LUCETMOD';
+/** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
+export const ARTIFACT_VERSION = 1;
+
+export const SECTION = {
+  module: '.lucet.module',
+  text: '.text',
+  rodata: '.rodata',
+  /** The module's own custom debug sections, as `.lucet.wasm.<name>`: in the file, not loaded. */
+  wasmPrefix: '.lucet.wasm.',
+} as const;
+
+type FieldType = 'u8' | 'u16' | 'u32' | 'u64' | 'i32' | 'bytes16';
+export interface RecordType {
+  readonly name: string;
+  readonly fields: readonly (readonly [name: string, type: FieldType, doc?: string])[];
+}
+
+/** Naturally aligned by construction: gen-abi.ts checks it. */
+export const ARTIFACT_HEADER: RecordType = {
+  name: 'artifact_header',
+  fields: [
+    ['magic', 'u64', 'ARTIFACT_MAGIC as bytes'],
+    ['version', 'u32'],
+    ['checksum', 'u32', 'xxHash32 (seed 0) of the whole file with this field as zero'],
+    ['size', 'u32', 'bytes of the section'],
+    ['parts', 'u32', 'number of directory entries that follow'],
+    ['text_size', 'u32', 'bytes of .text'],
+    ['rodata_size', 'u32', 'bytes of .rodata'],
+    ['text_offset', 'u32', 'file offset of .text'],
+    ['rodata_offset', 'u32', 'file offset of .rodata'],
+    [
+      'text_address',
+      'u32',
+      'ELF virtual address of .text; code and rodata address each other relatively, so the loader must keep their distance',
+    ],
+    ['rodata_address', 'u32', 'ELF virtual address of .rodata'],
+    ['machine', 'u32', 'ELF e_machine (62 = x86-64)'],
+    ['memory_mode', 'u32', '0 guarded, 1 dense'],
+    ['cpu_features', 'u64', 'bits of CPU_FEATURES that the code needs'],
+    [
+      'reserved_size',
+      'u64',
+      'bytes of address space that unchecked accesses may reach from the base of a memory (guarded mode)',
+    ],
+    ['vmctx_memories', 'u32', 'VmctxLayout'],
+    ['vmctx_tables', 'u32'],
+    ['vmctx_globals', 'u32'],
+    ['vmctx_imports', 'u32'],
+    ['vmctx_size', 'u32'],
+    ['imported_functions', 'u32'],
+    ['imported_tables', 'u32'],
+    ['imported_memories', 'u32'],
+    ['imported_globals', 'u32'],
+    ['start_function', 'u32', 'function index or 0xffffffff'],
+    ['functions', 'u32', 'number of functions, imported ones included, without thunks'],
+    ['data_count', 'u32'],
+    ['code_start', 'u32', 'module offset of the code section contents: DWARF addresses count from there'],
+    ['name', 'u32', 'string: module name'],
+    ['module_hash', 'bytes16', 'first 16 bytes of the SHA-256 of the wasm module'],
+  ],
+};
+
+export const DIRECTORY_ENTRY: RecordType = {
+  name: 'directory_entry',
+  fields: [
+    ['kind', 'u32', 'Part'],
+    ['offset', 'u32', 'from the start of the section'],
+    ['size', 'u32', 'bytes'],
+    ['count', 'u32', 'records (0 for byte parts)'],
+  ],
+};
+
+/** Each occurs exactly once, in this order. */
+export const enum Part {
+  Types = 1,
+  TypeBytes = 2,
+  Functions = 3,
+  PcMap = 4,
+  Imports = 5,
+  Exports = 6,
+  Memories = 7,
+  Tables = 8,
+  Globals = 9,
+  Elems = 10,
+  ElemItems = 11,
+  Data = 12,
+  DataBytes = 13,
+  Escaping = 14,
+  Strings = 15,
+  /** JSON text: compile options, for people and reports. */
+  Options = 16,
+}
+
+export const TYPE_RECORD: RecordType = {
+  name: 'type_record',
+  fields: [
+    ['bytes', 'u32', 'offset in TypeBytes: ValType of each parameter, then of each result'],
+    ['params', 'u16'],
+    ['results', 'u16'],
+    ['canonical', 'u32', 'index of the first equal type'],
+    ['entry_thunk', 'u32', 'function record of the entry thunk, or 0xffffffff'],
+  ],
+};
+
+/**
+ * One for each function, imported ones included, then the thunks. An imported function's record is its wrapper if it escapes (else length 0). Records are in
+ * ascending code order. Then: host thunk of import i at index functions + i; then entry thunks (TYPE_RECORD.entry_thunk).
+ */
+export const FUNCTION_RECORD: RecordType = {
+  name: 'function_record',
+  fields: [
+    ['code', 'u32', 'offset in .text, 16-aligned'],
+    ['length', 'u32', 'bytes; 0: no code'],
+    ['type', 'u32', 'type index'],
+    ['frame_size', 'u32', 'see CompiledFunc.frameSize'],
+    ['pc_map', 'u32', 'offset in PcMap'],
+    ['pc_map_length', 'u32'],
+    ['wasm_start', 'u32', 'module offset from which the pc map counts'],
+    ['name', 'u32', 'string, from the name section; empty: none'],
+  ],
+};
+
+export const IMPORT_RECORD: RecordType = {
+  name: 'import_record',
+  fields: [
+    ['module', 'u32', 'string'],
+    ['name', 'u32', 'string'],
+    ['symbol', 'u32', 'string: bound symbol from --bindings, or empty'],
+    ['kind', 'u32', 'ExternKind'],
+    [
+      'type',
+      'u32',
+      'function: type index; global: ValType | mutable << 8; table: element ValType | index64 << 8; memory: index64 | shared << 1 | pageSizeLog2 << 8',
+    ],
+    ['index', 'u32', 'in the index space of its kind'],
+    ['min', 'u64', 'table, memory'],
+    ['max', 'u64', 'all ones: none'],
+  ],
+};
+
+export const EXPORT_RECORD: RecordType = {
+  name: 'export_record',
+  fields: [
+    ['name', 'u32', 'string'],
+    ['kind', 'u32', 'ExternKind'],
+    ['index', 'u32', 'in the index space of its kind'],
+    ['reserved', 'u32'],
+  ],
+};
+
+/** Memories and tables: imported ones included. */
+export const MEMORY_RECORD: RecordType = {
+  name: 'memory_record',
+  fields: [
+    ['min', 'u64', 'pages'],
+    ['max', 'u64', 'pages; all ones: none'],
+    ['flags', 'u32', 'bit 0 index64, bit 1 shared'],
+    ['page_size_log2', 'u32'],
+  ],
+};
+
+export const TABLE_RECORD: RecordType = {
+  name: 'table_record',
+  fields: [
+    ['min', 'u64'],
+    ['max', 'u64', 'all ones: none'],
+    ['element', 'u32', 'ValType'],
+    ['flags', 'u32', 'bit 0 index64'],
+  ],
+};
+
+/** How a constant expression of one operator is stored. */
+export const enum ConstKind {
+  /** `value`: the bits */
+  Bits = 0,
+  /** `index`: global */
+  GlobalGet = 1,
+  RefNull = 2,
+  /** `index`: function */
+  RefFunc = 3,
+}
+
+/** Imported globals included (their init is unused). */
+export const GLOBAL_RECORD: RecordType = {
+  name: 'global_record',
+  fields: [
+    ['value', 'bytes16', 'bits, little-endian'],
+    ['type', 'u32', 'ValType'],
+    ['mutable', 'u32'],
+    ['init', 'u32', 'ConstKind'],
+    ['index', 'u32'],
+  ],
+};
+
+export const enum SegmentMode {
+  Active = 0,
+  Passive = 1,
+  Declarative = 2,
+}
+
+export const ELEM_RECORD: RecordType = {
+  name: 'elem_record',
+  fields: [
+    ['offset', 'u64', 'active: bits of the offset if offset_kind is Bits'],
+    ['mode', 'u32', 'SegmentMode'],
+    ['table', 'u32'],
+    ['offset_kind', 'u32', 'ConstKind: Bits or GlobalGet'],
+    ['offset_index', 'u32', 'global'],
+    ['type', 'u32', 'ValType'],
+    ['first', 'u32', 'record in ElemItems'],
+    ['count', 'u32'],
+    ['reserved', 'u32'],
+  ],
+};
+
+export const ELEM_ITEM: RecordType = {
+  name: 'elem_item',
+  fields: [
+    ['kind', 'u32', 'ConstKind: GlobalGet, RefNull or RefFunc'],
+    ['index', 'u32'],
+  ],
+};
+
+export const DATA_RECORD: RecordType = {
+  name: 'data_record',
+  fields: [
+    ['offset', 'u64'],
+    ['mode', 'u32', 'SegmentMode'],
+    ['memory', 'u32'],
+    ['offset_kind', 'u32', 'ConstKind: Bits or GlobalGet'],
+    ['offset_index', 'u32'],
+    ['first', 'u32', 'offset in DataBytes'],
+    ['length', 'u32'],
+  ],
+};
+
+/** Part Escaping. */
+export const ESCAPING_RECORD: RecordType = {
+  name: 'escaping_record',
+  fields: [['function', 'u32', 'function index']],
+};
+
+export const RECORDS: readonly RecordType[] = [
+  ARTIFACT_HEADER,
+  DIRECTORY_ENTRY,
+  TYPE_RECORD,
+  FUNCTION_RECORD,
+  IMPORT_RECORD,
+  EXPORT_RECORD,
+  MEMORY_RECORD,
+  TABLE_RECORD,
+  GLOBAL_RECORD,
+  ELEM_RECORD,
+  ELEM_ITEM,
+  DATA_RECORD,
+  ESCAPING_RECORD,
+];
+
+const SIZES: Record<FieldType, number> = { u8: 1, u16: 2, u32: 4, u64: 8, i32: 4, bytes16: 16 };
+
+/** Byte offset of each field, and the size, of a record. */
+export function recordLayout(r: RecordType): { size: number; offsets: Record<string, number> } {
+  const offsets: Record<string, number> = {};
+  let at = 0;
+  let align = 1;
+  for (const [name, type] of r.fields) {
+    const a = type === 'bytes16' ? 1 : SIZES[type];
+    align = Math.max(align, a);
+    if (at % a !== 0) throw new Error(`${r.name}.${name} is not aligned`);
+    offsets[name] = at;
+    at += SIZES[type];
+  }
+  if (at % align !== 0) throw new Error(`${r.name}: size is not a multiple of its alignment`);
+  return { size: at, offsets };
+}
+
+/** x86-64 extensions that code may need, by bit number in ARTIFACT_HEADER.cpu_features; names as for --target-feature. */
+export const CPU_FEATURES = [
+  'sse3',
+  'ssse3',
+  'sse4.1',
+  'sse4.2',
+  'popcnt',
+  'lzcnt',
+  'bmi1',
+  'bmi2',
+  'avx',
+  'avx2',
+  'fma',
+  'avx512f',
+  'avx512vl',
+  'avx512dq',
+  'avx512bw',
+  'f16c',
+  'movbe',
+] as const;
+export type CpuFeature = (typeof CPU_FEATURES)[number];
+
+/** An entry of a decoded pc map. */
+export interface PcMapEntry {
+  readonly pc: number;
+  readonly wasmOffset: number;
+  readonly trap: TrapCode;
+}

@@ -1,0 +1,41 @@
+/**
+ * Builtins: operations that generated code leaves to the C runtime. They run on the host's stack.
+ *
+ * Calling one: integer arguments in rsi, rdx, rcx, r8, r9 (SysV, with rdi taken by the vmctx), `eax` = id, call
+ * `[base - VMCTX.BUILTIN_STUB]`; result in rax. Every SysV caller-saved register is clobbered. A builtin that traps
+ * does not return; the trap's place is the return address.
+ *
+ * Each is `uint64_t lucet_builtin_NAME(uint8_t *base, uint64_t a, …)`; i32 arguments arrive zero-extended.
+ */
+export interface Builtin {
+  readonly name: string;
+  /** Number of 64-bit arguments after the vmctx: at most 5. */
+  readonly args: number;
+  readonly doc: string;
+}
+
+/** The id of a builtin is its index: append only. */
+export const BUILTINS: readonly Builtin[] = [
+  { name: 'memory_grow', args: 2, doc: '(memory, delta pages) -> old pages, or -1 (all ones, 64 bit)' },
+  { name: 'memory_fill', args: 4, doc: '(memory, dst, byte, n): traps HeapOutOfBounds' },
+  {
+    name: 'memory_copy',
+    args: 5,
+    doc: '(dst memory | src memory << 32, dst, src, n, 0): traps HeapOutOfBounds',
+  },
+  { name: 'memory_init', args: 5, doc: '(memory, segment, dst, src, n): traps HeapOutOfBounds' },
+  { name: 'data_drop', args: 1, doc: '(segment)' },
+  { name: 'table_grow', args: 3, doc: '(table, init, delta) -> old length, or -1 (all ones, 64 bit)' },
+  { name: 'table_fill', args: 4, doc: '(table, dst, value, n): traps TableOutOfBounds' },
+  { name: 'table_copy', args: 5, doc: '(dst table, src table, dst, src, n): traps TableOutOfBounds' },
+  { name: 'table_init', args: 5, doc: '(table, segment, dst, src, n): traps TableOutOfBounds' },
+  { name: 'elem_drop', args: 1, doc: '(segment)' },
+];
+
+const ids = new Map(BUILTINS.map((b, i) => [b.name, i]));
+
+export function builtinId(name: string): number {
+  const id = ids.get(name);
+  if (id === undefined) throw new Error(`no builtin ${name}`);
+  return id;
+}

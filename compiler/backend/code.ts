@@ -1,0 +1,38 @@
+/** What compiling one function yields: machine code with everything that is still open, and what the runtime must know about it. */
+
+export const enum RelocKind {
+  /** 4 bytes in code: address of function `target` - (place + 4). */
+  CallFunc = 0,
+  /** 4 bytes in code: address of this function's own rodata + addend - (place + 4). `target` unused. */
+  Rodata = 1,
+  /** 4 bytes in *rodata*: (address of this function's code + addend) - address of the rodata block's jump table start (`target`, offset in rodata). */
+  JumpTable = 2,
+}
+/** [kind, offset of the 4 bytes, target, addend] */
+export const RELOC = 4;
+
+/**
+ * One compiled function. Plain data: it crosses worker boundaries.
+ *
+ * pcMap: sorted by pc, entries `uleb(pcDelta << 1 | hasTrap) sleb(wasmOffsetDelta) [u8 trap code]`, deltas from the entry before (the first from pc 0 and
+ * from `wasmStart`). An entry holds for all pcs from its own to the next entry's. A call site's entry covers its return address - 1. Each instruction that
+ * can trap starts an entry with hasTrap. It serves traps, backtraces, stepping and disassembly alike.
+ */
+export interface CompiledFunc {
+  /** Function index in the module; thunks: see thunks.ts. */
+  readonly index: number;
+  readonly code: Uint8Array;
+  readonly relocs: Int32Array;
+  /** Constants and jump tables, 16-aligned as a block. */
+  readonly rodata: Uint8Array;
+  readonly pcMap: Uint8Array;
+  /** Module offset from which the first pcMap entry counts. */
+  readonly wasmStart: number;
+  /**
+   * Bytes from the stack pointer after the prologue up to (not including) the return address. Prologue: pushes, then one `sub`; so it also tells the unwinder
+   * where the caller's frame is at any pc behind the prologue.
+   */
+  readonly frameSize: number;
+  /** Callee-saved registers pushed by the prologue, in push order, physical numbers. */
+  readonly saved: readonly number[];
+}

@@ -1,0 +1,34 @@
+/**
+ * Register allocation, for any machine: reads operands, blocks and edges of a MachFunc, writes `allocs`, `edits`, `spillSlots` and `usedRegs`.
+ *
+ * Stages: control-flow facts and liveness (liveness.ts), coalescing into bundles (intervals.ts), linear scan with splitting (regalloc-scan.ts), slots and moves
+ * (regalloc-resolve.ts, moves.ts). checker.ts verifies the result independently.
+ */
+import { Bundles } from './intervals.ts';
+import { Flow, Liveness } from './liveness.ts';
+import type { MachFunc, RegSet } from './mach.ts';
+import { collectUsedRegs, Resolver } from './regalloc-resolve.ts';
+import { LinearScan } from './regalloc-scan.ts';
+
+export interface AllocateOptions {
+  /** 0: compile fast (no coalescing across edges); 1, 2: for the generated code's sake. */
+  readonly level: 0 | 1 | 2;
+  /** Bound on liveness work, in block visits; for tests. */
+  readonly explorationBudget?: number;
+}
+
+/** Work space, kept from function to function. */
+const flow = new Flow();
+const live = new Liveness();
+const bundles = new Bundles();
+const scan = new LinearScan();
+const resolver = new Resolver();
+
+export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = { level: 1 }): void {
+  flow.build(m);
+  live.build(m, flow, regs, opts.explorationBudget);
+  bundles.build(m, flow, live, opts.level > 0);
+  scan.run(m, regs, flow, live, bundles);
+  resolver.run(m, flow, live, bundles, scan.pieces);
+  m.usedRegs = collectUsedRegs(m);
+}

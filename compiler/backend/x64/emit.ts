@@ -1,0 +1,788 @@
+/**
+ * Machine rows after register allocation to bytes.
+ *
+ * One pass over the blocks in layout order: the allocator's edits, the rows, branches with fallthrough and threading through blocks that hold
+ * nothing but a jump. Slow paths and trap stubs come behind the last block. Every allocator edit leaves the flags alone (mov, xchg,
+ * xorps, loads), so edits may stand between a compare and its consumer.
+ */
+import { bug } from '../../diagnostics.ts';
+import type { Func } from '../../ir/func.ts';
+import { grown } from '../../ir/scratch.ts';
+import { type CompiledFunc, RelocKind } from '../code.ts';
+import {
+  EDIT,
+  EditKind,
+  FLOAT_BASE,
+  M_AUX,
+  M_FLAGS,
+  M_IMM,
+  M_IMM2,
+  M_LOC,
+  M_OP,
+  M_OPD,
+  M_OPDS,
+  type MachFunc,
+  MROW,
+  RegClass,
+  SLOT_BASE,
+} from '../mach.ts';
+import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-float.ts';
+import { PcMapWriter } from './emit-pcmap.ts';
+import { Assembler, CC, Ins, NO_REG, RIP } from './encode.ts';
+import { Frame, PROBE_LIMIT, PROBE_STEP } from './frame.ts';
+import {
+  ADDR_BASE_MASK,
+  ADDR_INDEX,
+  ADDR_SCALE_SHIFT,
+  addressOperands,
+  Base,
+  CC_FEQ,
+  type Unit,
+  X,
+  xIns,
+  xShape,
+  xSize,
+  xSub,
+} from './insts.ts';
+import { BASE_REG, R10, R11, RAX, RDX, RSP, XMM_SCRATCH } from './regs.ts';
+
+const SCRATCH = XMM_SCRATCH - FLOAT_BASE;
+/** Frames of up to this many pages are probed without a loop. */
+const PROBE_UNROLLED = 16;
+
+/** [label, wasm offset, trap code] */
+const STUB = 3;
+/** [row, part, slow label, back label] */
+const SLOW = 4;
+/** [kind, position token (or offset in rodata), target, addend (or label)] */
+const OPEN_RELOC = 4;
+
+export class Emitter {
+  readonly asm = new Assembler();
+  readonly frame = new Frame();
+  readonly pcMap = new PcMapWriter();
+  m!: MachFunc;
+  unit!: Unit;
+
+  private stubs = new Int32Array(STUB * 16);
+  private stubCount = 0;
+  private slow = new Int32Array(SLOW * 16);
+  private slowCount = 0;
+  private relocs = new Int32Array(OPEN_RELOC * 16);
+  private relocCount = 0;
+  /** Label of block 0; those of the others follow. */
+  private labels = 0;
+  /** Where a jump to a block really goes. */
+  private thread = new Int32Array(32);
+  private walk = new Int32Array(32);
+  /** The next block that is emitted. */
+  private next = new Int32Array(32);
+  private edit = 0;
+
+  // The memory operand in hand.
+  mb = 0;
+  mi = NO_REG;
+  ms = 0;
+  md = 0;
+  private rodataAt = -1;
+
+  /** The bytes of a function whose registers have been allocated. `unit` is what lowering returned for it. */
+  emit(func: Func, m: MachFunc, unit: Unit): CompiledFunc {
+    const { asm, frame, pcMap } = this;
+    this.m = m;
+    this.unit = unit;
+    this.stubCount = 0;
+    this.slowCount = 0;
+    this.relocCount = 0;
+    this.edit = 0;
+    asm.reset();
+    frame.compute(m, unit);
+    pcMap.start(this.firstLoc());
+    this.labels = asm.newLabel();
+    for (let b = 1; b < m.blockCount; b++) asm.newLabel();
+    this.threadJumps();
+
+    this.prologue();
+    for (let b = 0; b < m.blockCount; b++) {
+      if (this.thread[b] !== b) continue;
+      asm.bind(this.labels + b);
+      const end = m.blockStart[b + 1]!;
+      for (let row = m.blockStart[b]!; row < end; row++) {
+        this.edits(2 * row);
+        this.row(row, b);
+        this.edits(2 * row + 1);
+      }
+    }
+    for (let i = 0; i < this.slowCount; i++) {
+      const at = i * SLOW;
+      const row = this.slow[at]!;
+      asm.bind(this.slow[at + 2]!);
+      pcMap.note(asm.here(), m.insts[row * MROW + M_LOC]!, 0);
+      emitSlowPath(this, row, this.slow[at + 1]!, this.slow[at + 3]!);
+    }
+    for (let i = 0; i < this.stubCount; i++) {
+      const at = i * STUB;
+      asm.bind(this.stubs[at]!);
+      pcMap.note(asm.here(), this.stubs[at + 1]!, this.stubs[at + 2]!);
+      asm.plain(Ins.HLT);
+    }
+    const code = asm.finish();
+    return {
+      index: func.index,
+      code,
+      relocs: this.finalRelocs(),
+      rodata: unit.rodata.bytes(),
+      pcMap: pcMap.finish(asm),
+      wasmStart: pcMap.wasmStart,
+      frameSize: frame.size,
+      saved: frame.saved,
+    };
+  }
+
+  private firstLoc(): number {
+    const { m } = this;
+    for (let row = 0; row < m.count; row++) {
+      const loc = m.insts[row * MROW + M_LOC]!;
+      if (loc !== 0) return loc;
+    }
+    return 0;
+  }
+
+  // ---- blocks
+  /** Find the blocks that only jump on, and where to. In a cycle of such blocks one is kept. */
+  private threadJumps(): void {
+    const { m } = this;
+    const n = m.blockCount;
+    this.thread = grown(this.thread, n);
+    this.walk = grown(this.walk, n);
+    this.next = grown(this.next, n);
+    const { thread, walk, next } = this;
+    const UNKNOWN = -1;
+    const OPEN = -2;
+    let e = 0;
+    for (let b = 0; b < n; b++) {
+      const row = m.blockStart[b]!;
+      thread[b] = b;
+      if (m.blockStart[b + 1]! - row !== 1 || xShape(m.insts[row * MROW + M_OP]!) !== X.Jmp) continue;
+      while (e < m.editCount && m.edits[e * EDIT]! < 2 * row) e++;
+      if (e < m.editCount && m.edits[e * EDIT]! <= 2 * row + 1) continue;
+      thread[b] = UNKNOWN;
+    }
+    for (let b = 0; b < n; b++) {
+      let at = b;
+      let depth = 0;
+      while (thread[at] === UNKNOWN) {
+        thread[at] = OPEN;
+        walk[depth++] = at;
+        at = m.edgeTarget[m.succStart[at]!]!;
+      }
+      if (thread[at] === OPEN) thread[at] = at;
+      const end = thread[at]!;
+      while (depth > 0) thread[walk[--depth]!] = end;
+    }
+    let following = n;
+    for (let b = n - 1; b >= 0; b--) {
+      next[b] = following;
+      if (thread[b] === b) following = b;
+    }
+  }
+
+  /** Successor `k` of block b, threaded. */
+  private succ(b: number, k: number): number {
+    return this.thread[this.m.edgeTarget[this.m.succStart[b]! + k]!]!;
+  }
+  private label(b: number): number {
+    return this.labels + b;
+  }
+
+  private jumpTo(b: number, target: number): void {
+    if (target !== this.next[b]) this.asm.jmp(this.label(target));
+  }
+
+  private branch(b: number, cc: number): void {
+    const { asm } = this;
+    let yes = this.succ(b, 0);
+    let no = this.succ(b, 1);
+    if (yes === no) {
+      this.jumpTo(b, yes);
+      return;
+    }
+    const next = this.next[b]!;
+    if (cc >= CC_FEQ) {
+      // Both `equal` and `ordered` go to `yes`.
+      if (cc !== CC_FEQ) {
+        const t = yes;
+        yes = no;
+        no = t;
+      }
+      asm.jcc(CC.NE, this.label(no));
+      if (no === next) {
+        asm.jcc(CC.NP, this.label(yes));
+      } else {
+        asm.jcc(CC.P, this.label(no));
+        this.jumpTo(b, yes);
+      }
+      return;
+    }
+    if (yes === next) {
+      asm.jcc(cc ^ 1, this.label(no));
+    } else {
+      asm.jcc(cc, this.label(yes));
+      this.jumpTo(b, no);
+    }
+  }
+
+  // ---- frame
+  private prologue(): void {
+    const { asm, frame } = this;
+    for (const r of frame.saved) asm.r(Ins.PUSH, 8, r);
+    if (frame.sub > PROBE_LIMIT) this.probe(frame.sub);
+    if (frame.sub > 0) asm.ri(Ins.SUB, 8, RSP, frame.sub);
+    if (this.unit.savesBase) asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, frame.savedBase, BASE_REG);
+  }
+
+  /**
+   * Touch each page that `sub rsp` is about to skip, downwards, so that a frame of any size faults in the guard area below the stack. r10 and
+   * r11 carry nothing at a function's start.
+   */
+  private probe(bytes: number): void {
+    const { asm } = this;
+    const pages = Math.floor(bytes / PROBE_STEP);
+    if (pages <= PROBE_UNROLLED) {
+      for (let i = 1; i <= pages; i++) asm.mr(Ins.TEST, 4, RSP, NO_REG, 0, -i * PROBE_STEP, RAX);
+      return;
+    }
+    asm.rm(Ins.LEA, 8, R11, RSP, NO_REG, 0, -pages * PROBE_STEP);
+    asm.rr(Ins.MOV, 8, R10, RSP);
+    const loop = asm.newLabel();
+    asm.bind(loop);
+    asm.ri(Ins.SUB, 8, R10, PROBE_STEP);
+    asm.mr(Ins.TEST, 4, R10, NO_REG, 0, 0, RAX);
+    asm.rr(Ins.CMP, 8, R10, R11);
+    asm.jcc(CC.NE, loop);
+  }
+
+  private epilogue(): void {
+    const { asm, frame } = this;
+    if (frame.sub > 0) asm.ri(Ins.ADD, 8, RSP, frame.sub);
+    for (let i = frame.saved.length - 1; i >= 0; i--) asm.r(Ins.POP, 8, frame.saved[i]!);
+    asm.plain(Ins.RET);
+  }
+
+  // ---- the allocator's edits
+  private edits(position: number): void {
+    const { m } = this;
+    while (this.edit < m.editCount) {
+      const at = this.edit * EDIT;
+      if (m.edits[at]! > position) return;
+      this.edit++;
+      const kind = m.edits[at + 1]! & 0xff;
+      const cls = m.edits[at + 1]! >>> 8;
+      const from = m.edits[at + 2]!;
+      const to = m.edits[at + 3]!;
+      if (kind === EditKind.Move) this.move(cls, from, to);
+      else if (kind === EditKind.Swap) this.swap(from, to);
+      else this.inst(from, to);
+    }
+  }
+
+  slotDisp(alloc: number): number {
+    return this.frame.spill + (alloc - SLOT_BASE) * 8;
+  }
+
+  private move(cls: RegClass, from: number, to: number): void {
+    const { asm } = this;
+    if (from === to) return;
+    if (from >= SLOT_BASE) {
+      const disp = this.slotDisp(from);
+      if (to >= SLOT_BASE) {
+        const ins = cls === RegClass.Vec ? Ins.MOVAPS : Ins.MOVSD;
+        asm.rm(ins, 16, SCRATCH, RSP, NO_REG, 0, disp);
+        asm.mr(ins, 16, RSP, NO_REG, 0, this.slotDisp(to), SCRATCH);
+      } else if (cls === RegClass.Int) asm.rm(Ins.MOV, 8, to, RSP, NO_REG, 0, disp);
+      else asm.rm(cls === RegClass.Vec ? Ins.MOVAPS : Ins.MOVSD, 16, to & 31, RSP, NO_REG, 0, disp);
+    } else if (to >= SLOT_BASE) {
+      const disp = this.slotDisp(to);
+      if (cls === RegClass.Int) asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, disp, from);
+      else asm.mr(cls === RegClass.Vec ? Ins.MOVAPS : Ins.MOVSD, 16, RSP, NO_REG, 0, disp, from & 31);
+    } else if (cls === RegClass.Int) asm.rr(Ins.MOV, 8, to, from);
+    else asm.rr(Ins.MOVAPS, 16, to & 31, from & 31);
+  }
+
+  private swap(a: number, b: number): void {
+    const { asm } = this;
+    if (a < FLOAT_BASE) {
+      asm.rr(Ins.XCHG, 8, a, b);
+      return;
+    }
+    asm.rr(Ins.MOVAPS, 16, SCRATCH, a & 31);
+    asm.rr(Ins.MOVAPS, 16, a & 31, b & 31);
+    asm.rr(Ins.MOVAPS, 16, b & 31, SCRATCH);
+  }
+
+  // ---- operands
+  /** Encoding of the register of an operand. */
+  reg(operand: number): number {
+    const a = this.m.allocs[operand]!;
+    if (a < 0 || a >= SLOT_BASE) bug(`operand ${operand} has no register`);
+    return a & 31;
+  }
+  private isSlot(operand: number): boolean {
+    return this.m.allocs[operand]! >= SLOT_BASE;
+  }
+  private memSlot(operand: number): void {
+    this.mb = RSP;
+    this.mi = NO_REG;
+    this.ms = 0;
+    this.md = this.slotDisp(this.m.allocs[operand]!);
+    this.rodataAt = -1;
+  }
+  /** The address of a row. */
+  memOf(row: number): void {
+    const { insts } = this.m;
+    const at = row * MROW;
+    const aux = insts[at + M_AUX]!;
+    const disp = insts[at + M_IMM2]!;
+    let operand = insts[at + M_OPD]! + insts[at + M_OPDS]! - addressOperands(aux);
+    this.ms = (aux >> ADDR_SCALE_SHIFT) & 3;
+    this.md = disp;
+    this.rodataAt = -1;
+    switch (aux & ADDR_BASE_MASK) {
+      case Base.Ctx:
+        this.mb = BASE_REG;
+        break;
+      case Base.Reg:
+        this.mb = this.reg(operand++);
+        break;
+      case Base.Slot:
+        this.mb = RSP;
+        this.md = disp + this.frame.slots;
+        break;
+      case Base.Out:
+        this.mb = RSP;
+        break;
+      case Base.In:
+        this.mb = RSP;
+        this.md = disp + this.frame.incoming;
+        break;
+      case Base.Rodata:
+        this.memRodata(disp);
+        return;
+      default:
+        this.mb = NO_REG;
+    }
+    this.mi = (aux & ADDR_INDEX) !== 0 ? this.reg(operand) : NO_REG;
+  }
+  memRodata(offset: number): void {
+    this.mb = RIP;
+    this.mi = NO_REG;
+    this.ms = 0;
+    this.md = 0;
+    this.rodataAt = offset;
+  }
+  /** Call behind each instruction with the memory operand in hand. */
+  memDone(): void {
+    if (this.rodataAt < 0) return;
+    this.reloc(RelocKind.Rodata, this.asm.lastDisp, 0, this.rodataAt - this.asm.lastTail);
+  }
+  /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
+  private source(row: number, o: number): number {
+    if (this.m.insts[row * MROW + M_AUX] !== 0) {
+      this.memOf(row);
+      return -1;
+    }
+    if (this.isSlot(o)) {
+      this.memSlot(o);
+      return -1;
+    }
+    return this.m.allocs[o]!;
+  }
+
+  rm(ins: Ins, size: number, dst: number): void {
+    this.asm.rm(ins, size, dst, this.mb, this.mi, this.ms, this.md);
+    this.memDone();
+  }
+
+  private reloc(kind: RelocKind, place: number, target: number, addend: number): void {
+    const at = this.relocCount++ * OPEN_RELOC;
+    this.relocs = grown(this.relocs, at + OPEN_RELOC);
+    this.relocs[at] = kind;
+    this.relocs[at + 1] = place;
+    this.relocs[at + 2] = target;
+    this.relocs[at + 3] = addend;
+  }
+
+  private finalRelocs(): Int32Array {
+    const { asm } = this;
+    const out = this.relocs.slice(0, this.relocCount * OPEN_RELOC);
+    for (let at = 0; at < out.length; at += OPEN_RELOC) {
+      if (out[at] === RelocKind.JumpTable) out[at + 3] = asm.labelPos(out[at + 3]!);
+      else out[at + 1] = asm.map(out[at + 1]!);
+    }
+    return out;
+  }
+
+  /** Label of a new trap stub. */
+  trapStub(loc: number, code: number): number {
+    const at = this.stubCount++ * STUB;
+    this.stubs = grown(this.stubs, at + STUB);
+    const label = this.asm.newLabel();
+    this.stubs[at] = label;
+    this.stubs[at + 1] = loc;
+    this.stubs[at + 2] = code;
+    return label;
+  }
+
+  /** A slow path of a row, emitted behind the code by emitSlowPath: its label. `back` is where it returns to; `part` tells those of one row apart. */
+  slowPath(row: number, part: number, back: number): number {
+    const at = this.slowCount++ * SLOW;
+    this.slow = grown(this.slow, at + SLOW);
+    const label = this.asm.newLabel();
+    this.slow[at] = row;
+    this.slow[at + 1] = part;
+    this.slow[at + 2] = label;
+    this.slow[at + 3] = back;
+    return label;
+  }
+
+  // ---- rows
+  private row(row: number, b: number): void {
+    const { m, asm, pcMap } = this;
+    const at = row * MROW;
+    const word = m.insts[at + M_OP]!;
+    const trap = (m.insts[at + M_FLAGS]! >>> 8) & 0xff;
+    const shape = xShape(word);
+    // A TrapIf traps in its stub, a division at the divide.
+    pcMap.note(asm.here(), m.insts[at + M_LOC]!, shape === X.TrapIf || shape === X.Div ? 0 : trap);
+    switch (shape) {
+      case X.Jmp:
+        this.jumpTo(b, this.succ(b, 0));
+        return;
+      case X.Jcc:
+        this.branch(b, xSub(word));
+        return;
+      case X.Table:
+        this.table(row, b);
+        return;
+      case X.Chain:
+        this.chain(row, b);
+        return;
+      case X.Ret:
+        this.epilogue();
+        return;
+      case X.Trap:
+        asm.plain(Ins.HLT);
+        return;
+      default:
+        this.inst(row, -1);
+    }
+  }
+
+  private table(row: number, b: number): void {
+    const { asm, unit } = this;
+    const { insts } = this.m;
+    const o = insts[row * MROW + M_OPD]!;
+    const index = this.reg(o);
+    const start = this.reg(o + 1);
+    const target = this.reg(o + 2);
+    const list = insts[row * MROW + M_IMM]!;
+    const n = unit.tables[list]!;
+    // Safety: an index below n is the only one to reach the table, and as a 32-bit value with a zero upper half it may be scaled.
+    asm.ri(Ins.CMP, 4, index, n);
+    asm.jcc(CC.AE, this.label(this.succ(b, unit.tables[list + 1 + n]!)));
+    const at = unit.rodata.table(n);
+    this.memRodata(at);
+    this.rm(Ins.LEA, 8, start);
+    asm.rm(Ins.MOVSXD, 8, target, start, index, 2, 0);
+    asm.rr(Ins.ADD, 8, target, start);
+    asm.r(Ins.JMP, 8, target);
+    for (let k = 0; k < n; k++) {
+      this.reloc(RelocKind.JumpTable, at + 4 * k, at, this.label(this.succ(b, unit.tables[list + 1 + k]!)));
+    }
+  }
+
+  private chain(row: number, b: number): void {
+    const { asm, unit } = this;
+    const { insts } = this.m;
+    const index = this.reg(insts[row * MROW + M_OPD]!);
+    const list = insts[row * MROW + M_IMM]!;
+    const n = unit.tables[list]!;
+    for (let k = 0; k < n; k++) {
+      if (k === 0) asm.rr(Ins.TEST, 4, index, index);
+      else asm.ri(Ins.CMP, 4, index, k);
+      asm.jcc(CC.E, this.label(this.succ(b, unit.tables[list + 1 + k]!)));
+    }
+    this.jumpTo(b, this.succ(b, unit.tables[list + 1 + n]!));
+  }
+
+  /** Break the dependency of an instruction on what its destination held. */
+  private clear(row: number, alloc: number): void {
+    const { asm, m } = this;
+    if (alloc >= FLOAT_BASE) {
+      asm.rr(Ins.XORPS, 16, alloc & 31, alloc & 31);
+      return;
+    }
+    if (m.insts[row * MROW + M_AUX] !== 0 && (this.mb === alloc || this.mi === alloc)) return;
+    asm.rr(Ins.XOR, 4, alloc, alloc);
+  }
+
+  /** A row that is no branch. `to` >= 0: re-emission with that register as its definition. */
+  private inst(row: number, to: number): void {
+    const { m, asm } = this;
+    const { insts } = m;
+    const at = row * MROW;
+    const word = insts[at + M_OP]!;
+    const o = insts[at + M_OPD]!;
+    const ins = xIns(word);
+    const size = xSize(word);
+    const sub = xSub(word);
+    const imm = insts[at + M_IMM]!;
+    switch (xShape(word)) {
+      case X.Args:
+        return;
+      case X.Imm: {
+        const d = to >= 0 ? to : this.reg(o);
+        if (size === 8) asm.movabs(d, imm, insts[at + M_IMM2]!);
+        else if (imm === 0 && to < 0 && sub === 1) asm.rr(Ins.XOR, 4, d, d);
+        else asm.ri(Ins.MOV, 4, d, imm);
+        return;
+      }
+      case X.FZero: {
+        const d = to >= 0 ? to & 31 : this.reg(o);
+        asm.rr(Ins.XORPS, 16, d, d);
+        return;
+      }
+      case X.Rm: {
+        const d = to >= 0 ? to : m.allocs[o]!;
+        const src = this.source(row, o + 1);
+        if (sub === 1 && src !== d) this.clear(row, d);
+        if (src >= 0) asm.rr(ins, size, d & 31, src & 31);
+        else this.rm(ins, size, d & 31);
+        return;
+      }
+      case X.RmI: {
+        const d = m.allocs[o]!;
+        const src = this.source(row, o + 1);
+        if (sub === 1 && src !== d) this.clear(row, d);
+        if (src >= 0) {
+          asm.rri(ins, size, d & 31, src & 31, imm);
+        } else {
+          asm.rmi(ins, size, d & 31, this.mb, this.mi, this.ms, this.md, imm);
+          this.memDone();
+        }
+        return;
+      }
+      case X.MovFromX: {
+        const src = this.source(row, o + 1);
+        if (src >= 0) asm.rr(ins, size, this.reg(o), src & 31);
+        else this.rm(Ins.MOV, size, this.reg(o));
+        return;
+      }
+      case X.Alu: {
+        const d = this.reg(o);
+        const src = this.source(row, o + 2);
+        if (src >= 0) asm.rr(ins, size, d, src & 31);
+        else this.rm(ins, size, d);
+        return;
+      }
+      case X.AluI:
+        asm.ri(ins, size, this.reg(o), imm);
+        return;
+      case X.Un:
+      case X.ShiftCl:
+        asm.r(ins, size, this.reg(o));
+        return;
+      case X.Vex: {
+        const d = this.reg(o);
+        const v = this.reg(o + 1);
+        const src = this.source(row, o + 2);
+        if (src >= 0) {
+          asm.vrr(ins, size, d, v, src & 31);
+        } else {
+          asm.vrm(ins, size, d, v, this.mb, this.mi, this.ms, this.md);
+          this.memDone();
+        }
+        return;
+      }
+      case X.Lea:
+        this.memOf(row);
+        this.rm(Ins.LEA, size, to >= 0 ? to : this.reg(o));
+        return;
+      case X.Cmp: {
+        const a = this.reg(o);
+        const src = this.source(row, o + 1);
+        if (src >= 0) asm.rr(ins, size, a, src & 31);
+        else this.rm(ins, size, a);
+        return;
+      }
+      case X.CmpI: {
+        const src = this.source(row, o);
+        if (src >= 0) asm.ri(ins, size, src, imm);
+        else asm.mi(ins, size, this.mb, this.mi, this.ms, this.md, imm);
+        return;
+      }
+      case X.Mr:
+        this.memOf(row);
+        asm.mr(ins, size, this.mb, this.mi, this.ms, this.md, this.reg(o));
+        return;
+      case X.Mi:
+        this.memOf(row);
+        asm.mi(ins, size, this.mb, this.mi, this.ms, this.md, imm);
+        return;
+      case X.M1:
+        this.memOf(row);
+        asm.m(ins, size, this.mb, this.mi, this.ms, this.md);
+        return;
+      case X.Setcc: {
+        const d = this.reg(o);
+        if (sub < CC_FEQ) {
+          asm.setcc(sub, d);
+          return;
+        }
+        const tmp = this.reg(o + 2);
+        asm.setcc(sub === CC_FEQ ? CC.NP : CC.P, d);
+        asm.setcc(sub === CC_FEQ ? CC.E : CC.NE, tmp);
+        asm.rr(sub === CC_FEQ ? Ins.AND : Ins.OR, 1, d, tmp);
+        return;
+      }
+      case X.Cmov: {
+        const d = this.reg(o);
+        const src = this.source(row, o + 2);
+        // Selection leaves only the disjunctive double condition.
+        for (const cc of sub < CC_FEQ ? [sub] : [CC.NE, CC.P]) {
+          if (src >= 0) asm.cmov(cc, size, d, src);
+          else asm.cmovm(cc, size, d, this.mb, this.mi, this.ms, this.md);
+        }
+        return;
+      }
+      case X.SelectF:
+        this.selectF(o, sub);
+        return;
+      case X.Div:
+        this.div(row, o, ins, size, imm !== 0);
+        return;
+      case X.MulWide: {
+        const src = this.source(row, o + 3);
+        if (src >= 0) asm.r(ins, size, src);
+        else asm.m(ins, size, this.mb, this.mi, this.ms, this.md);
+        return;
+      }
+      case X.BitScan: {
+        const d = this.reg(o);
+        const tmp = this.reg(o + 2);
+        const bits = size * 8;
+        // The scan leaves ZF set for zero, for which the count is the width: 2 * width - 1 turned round, or the width itself.
+        asm.rr(ins, size, d, this.reg(o + 1));
+        asm.ri(Ins.MOV, 4, tmp, ins === Ins.BSR ? 2 * bits - 1 : bits);
+        asm.cmov(CC.E, size, d, tmp);
+        if (ins === Ins.BSR) asm.ri(Ins.XOR, size, d, bits - 1);
+        return;
+      }
+      case X.FMinMax:
+        emitMinMax(this, row);
+        return;
+      case X.CvtFromU64:
+        emitCvtFromU64(this, row);
+        return;
+      case X.Trunc:
+        emitTrunc(this, row);
+        return;
+      case X.Call:
+        asm.callRel();
+        this.reloc(RelocKind.CallFunc, asm.lastDisp, imm, 0);
+        return;
+      case X.CallImport:
+        // rax holds the entry's address at the call (regs.ts).
+        asm.rm(Ins.LEA, 8, RAX, BASE_REG, NO_REG, 0, imm);
+        asm.rm(Ins.MOV, 8, BASE_REG, RAX, NO_REG, 0, 8);
+        asm.m(Ins.CALL, 8, RAX, NO_REG, 0, 0);
+        asm.rm(Ins.MOV, 8, BASE_REG, RSP, NO_REG, 0, this.frame.savedBase);
+        return;
+      case X.CallIndirect:
+        this.callIndirect(row, o, sub === 1);
+        return;
+      case X.CallStub:
+        asm.ri(Ins.MOV, 4, RAX, imm);
+        asm.m(Ins.CALL, 8, BASE_REG, NO_REG, 0, insts[at + M_IMM2]!);
+        return;
+      case X.TrapIf: {
+        const stub = this.trapStub(insts[at + M_LOC]!, (insts[at + M_FLAGS]! >>> 8) & 0xff);
+        if (sub < CC_FEQ) {
+          asm.jcc(sub, stub);
+        } else if (sub === CC_FEQ) {
+          const skip = asm.newLabel();
+          asm.jcc(CC.NE, skip);
+          asm.jcc(CC.NP, stub);
+          asm.bind(skip);
+        } else {
+          asm.jcc(CC.NE, stub);
+          asm.jcc(CC.P, stub);
+        }
+        return;
+      }
+      default:
+        bug(`row ${row} has shape ${xShape(word)}`);
+    }
+  }
+
+  private selectF(o: number, cc: number): void {
+    const { asm } = this;
+    const d = this.reg(o);
+    const src = this.reg(o + 2);
+    if (d === src) return;
+    const skip = asm.newLabel();
+    if (cc < CC_FEQ) {
+      asm.jcc(cc ^ 1, skip);
+    } else if (cc === CC_FEQ) {
+      asm.jcc(CC.NE, skip);
+      asm.jcc(CC.P, skip);
+    } else {
+      const take = asm.newLabel();
+      asm.jcc(CC.NE, take);
+      asm.jcc(CC.NP, skip);
+      asm.bind(take);
+    }
+    asm.rr(Ins.MOVAPS, 16, d, src);
+    asm.bind(skip);
+  }
+
+  private div(row: number, o: number, ins: Ins, size: number, guard: boolean): void {
+    const { asm, m } = this;
+    const at = row * MROW;
+    const divisor = this.reg(o + 3);
+    const end = asm.newLabel();
+    if (guard) {
+      const divide = asm.newLabel();
+      asm.ri(Ins.CMP, size, divisor, -1);
+      asm.jcc(CC.NE, divide);
+      asm.rr(Ins.XOR, 4, RDX, RDX);
+      asm.jmp(end);
+      asm.bind(divide);
+    }
+    if (ins === Ins.DIV) asm.rr(Ins.XOR, 4, RDX, RDX);
+    else asm.plain(size === 8 ? Ins.CQO : Ins.CDQ);
+    this.pcMap.note(asm.here(), m.insts[at + M_LOC]!, (m.insts[at + M_FLAGS]! >>> 8) & 0xff);
+    asm.r(ins, size, divisor);
+    asm.bind(end);
+  }
+
+  private callIndirect(row: number, o: number, changesBase: boolean): void {
+    const { asm, m } = this;
+    const at = row * MROW;
+    const aux = m.insts[at + M_AUX]!;
+    const behind = o + m.insts[at + M_OPDS]! - (aux !== 0 ? addressOperands(aux) : 1);
+    if (changesBase) {
+      const base = behind - 1;
+      if (this.isSlot(base)) {
+        this.memSlot(base);
+        this.rm(Ins.MOV, 8, BASE_REG);
+      } else {
+        asm.rr(Ins.MOV, 8, BASE_REG, this.reg(base));
+      }
+    }
+    const code = this.source(row, behind);
+    if (code >= 0) asm.r(Ins.CALL, 8, code);
+    else asm.m(Ins.CALL, 8, this.mb, this.mi, this.ms, this.md);
+    if (changesBase) asm.rm(Ins.MOV, 8, BASE_REG, RSP, NO_REG, 0, this.frame.savedBase);
+  }
+}

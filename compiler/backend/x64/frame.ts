@@ -1,0 +1,93 @@
+/**
+ * Stack frames, and where arguments and results lie.
+ *
+ *      higher addresses
+ *        stack results     } the caller's outgoing area: stack arguments first, stack results behind them, 16-aligned
+ *        stack arguments   }
+ *        return address          <- rsp at entry (rsp + 8 is a multiple of 16)
+ *        callee-saved pushes
+ *        saved r15               only if a call of this function changes r15
+ *        stack slots             16-aligned
+ *        spill slots             16-aligned
+ *        outgoing area           16-aligned size
+ *      lower addresses           <- rsp in the body, a multiple of 16 if the function calls or aligned data lies in the frame
+ *
+ * There is no red zone: nothing below rsp is ever live, as signals that suspend a guest may arrive at any instruction.
+ */
+import type { Type } from '../../ir/ops.ts';
+import { Type as T } from '../../ir/ops.ts';
+import type { MachFunc } from '../mach.ts';
+import type { Unit } from './insts.ts';
+import { CALLEE_SAVED } from './regs.ts';
+
+/** Hands out places for a sequence of arguments or results (regs.ts has the convention). */
+export class Places {
+  private ints: readonly number[] = [];
+  private floats: readonly number[] = [];
+  private nextInt = 0;
+  private nextFloat = 0;
+  /** Bytes of stack used so far. */
+  stack = 0;
+
+  start(ints: readonly number[], floats: readonly number[]): void {
+    this.ints = ints;
+    this.floats = floats;
+    this.nextInt = 0;
+    this.nextFloat = 0;
+    this.stack = 0;
+  }
+
+  /** Physical register of the next value (>= 0), or -1 - its offset in the stack area. */
+  next(type: Type): number {
+    if (type === T.F32 || type === T.F64 || type === T.V128) {
+      if (this.nextFloat < this.floats.length) return this.floats[this.nextFloat++]!;
+    } else if (this.nextInt < this.ints.length) {
+      return this.ints[this.nextInt++]!;
+    }
+    const size = type === T.V128 ? 16 : 8;
+    const at = (this.stack + size - 1) & -size;
+    this.stack = at + size;
+    return -1 - at;
+  }
+}
+
+export function align16(n: number): number {
+  return (n + 15) & ~15;
+}
+
+/** Frames above this size touch each of their pages in the prologue; smaller ones can't jump over the guard area. */
+export const PROBE_LIMIT = 32768;
+export const PROBE_STEP = 4096;
+
+/** Offsets are from rsp in the body. */
+export class Frame {
+  spill = 0;
+  slots = 0;
+  savedBase = 0;
+  /** What `sub rsp` takes. */
+  sub = 0;
+  /** Up to the return address: `sub` and pushes. */
+  size = 0;
+  /** In push order. */
+  saved: number[] = [];
+
+  compute(m: MachFunc, unit: Unit): void {
+    this.saved = [];
+    for (const r of CALLEE_SAVED) if ((m.usedRegs[0] & (1 << r)) !== 0) this.saved.push(r);
+    this.spill = align16(unit.outgoing);
+    const spillBytes = m.spillSlots * 8;
+    this.slots = unit.slotBytes > 0 ? align16(this.spill + spillBytes) : this.spill + spillBytes;
+    this.savedBase = this.slots + unit.slotBytes;
+    const body = this.savedBase + (unit.savesBase ? 8 : 0);
+    const pushes = this.saved.length * 8;
+    // A leaf with an empty frame leaves rsp as it is.
+    if (!unit.calls && body === 0) this.size = pushes;
+    else this.size = align16(body + pushes + 8) - 8;
+    this.sub = this.size - pushes;
+  }
+
+  /** Offset of the incoming stack arguments. */
+  get incoming(): number {
+    return this.size + 8;
+  }
+}

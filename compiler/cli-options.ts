@@ -1,0 +1,98 @@
+/** The command line of lucetc, as data: what there is, what is not there yet, and the help text made from both. */
+import type { ParseArgsConfig } from 'node:util';
+
+interface OptionDoc {
+  readonly type: 'string' | 'boolean';
+  readonly short?: string;
+  readonly multiple?: boolean;
+  readonly value?: string;
+  readonly doc: string;
+}
+
+export const OPTIONS = {
+  output: { type: 'string', short: 'o', value: 'FILE', doc: 'where to write the result (default: a.out)' },
+  emit: {
+    type: 'string',
+    value: 'so|ir',
+    doc: 'native shared object, or the intermediate code as text (default: so)',
+  },
+  target: { type: 'string', value: 'TRIPLE', doc: 'machine to compile for (default: x86_64-linux)' },
+  'target-cpu': {
+    type: 'string',
+    value: 'CPU',
+    doc: 'native, baseline, x86-64-v2, x86-64-v3, x86-64-v4 (default: native)',
+  },
+  'target-feature': { type: 'string', multiple: true, value: '±F,…', doc: 'switch CPU features on or off' },
+  'opt-level': {
+    type: 'string',
+    short: 'O',
+    value: 'LEVEL',
+    doc: '0|1|2|none|speed|speed_and_size (default: 2)',
+  },
+  bindings: {
+    type: 'string',
+    multiple: true,
+    value: 'FILE',
+    doc: 'JSON: module -> name -> symbol of a native hostcall',
+  },
+  wasi_exe: { type: 'boolean', doc: 'the module must be a WASI command: it must export _start' },
+  'strip-debug': { type: 'boolean', doc: "leave the module's debug information out of the result" },
+  'error-style': {
+    type: 'string',
+    value: 'human|json',
+    doc: 'how errors are printed on stderr (default: human)',
+  },
+  'no-translate-wat': { type: 'boolean', doc: 'refuse text input instead of translating it' },
+  workers: {
+    type: 'string',
+    value: 'N',
+    doc: 'threads to compile with (default: one for each processor, at most 8)',
+  },
+  verify: { type: 'boolean', doc: 'check the intermediate code and the register allocation while compiling' },
+  stats: { type: 'boolean', doc: 'print times, sizes and what each optimisation did, on stderr' },
+  'version-info': { type: 'boolean', doc: 'print versions and the artifact format, and exit' },
+  version: { type: 'boolean', short: 'V', doc: 'print the version and exit' },
+  help: { type: 'boolean', short: 'h', doc: 'print this help and exit' },
+} as const satisfies Record<string, OptionDoc>;
+
+/** Options of the original that this version does not have: refused by name, never ignored. */
+export const NOT_YET: Readonly<Record<string, string>> = {
+  witx: 'interface checks',
+  'min-reserved-size': 'heap reservations other than 8 GiB',
+  'max-reserved-size': 'heap reservations other than 8 GiB',
+  'reserved-size': 'heap reservations other than 8 GiB',
+  'guard-size': 'guards of another size',
+  'count-instructions': 'instruction counting',
+  veriwasm: 'verification of the machine code',
+  memory: 'dense memory regions',
+  'signature-keygen': 'signatures',
+  'signature-create': 'signatures',
+  'signature-verify': 'signatures',
+  'signature-pk': 'signatures',
+  'signature-sk': 'signatures',
+};
+
+export function parseConfig(): NonNullable<ParseArgsConfig['options']> {
+  return Object.fromEntries(
+    Object.entries<OptionDoc>(OPTIONS).map(([name, o]) => [
+      name,
+      { type: o.type, ...(o.short ? { short: o.short } : {}), ...(o.multiple ? { multiple: true } : {}) },
+    ]),
+  );
+}
+
+export function helpText(tool: string): string {
+  const rows = Object.entries<OptionDoc>(OPTIONS).map(([name, o]) => {
+    const left = `${o.short ? `-${o.short}, ` : '    '}--${name}${o.value ? ` ${o.value}` : ''}`;
+    return `  ${left.padEnd(32)} ${o.doc}`;
+  });
+  const wasi = tool === 'lucetc-wasi' ? ' (WASI imports are checked against preview1)' : '';
+  return [
+    `Usage: ${tool} [options] INPUT(.wasm|.wat) [-o OUT]`,
+    '',
+    `Compiles a WebAssembly module to a native shared object${wasi}.`,
+    '',
+    ...rows,
+    '',
+  ].join('\n');
+}

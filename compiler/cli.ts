@@ -1,0 +1,237 @@
+/** lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is pure. */
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ARTIFACT_VERSION } from './abi/artifact.ts';
+import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
+import { CompileError } from './diagnostics.ts';
+import { type CompileStats, emitIr } from './index.ts';
+import { nativeFeatures } from './native-cpu.ts';
+import type { CompileOptions } from './options.ts';
+import { compileParallel } from './parallel.ts';
+import { checkTriple, resolveFeatures } from './target.ts';
+import { type Bindings, mergeBindings, parseBindings, WASI_BINDINGS, WASI_MODULE } from './wasi-bindings.ts';
+import { decodeModule } from './wasm/decode.ts';
+import { ExternKind, type Module } from './wasm/module.ts';
+import { isWasm, translateWat } from './wasm/wat.ts';
+
+declare const LUCET_VERSION: string;
+
+type Flags = {
+  [K in keyof typeof OPTIONS]?: (typeof OPTIONS)[K]['type'] extends 'boolean' ? boolean : string;
+} & {
+  'target-feature'?: string[];
+  bindings?: string[];
+};
+
+const OPT_LEVELS: Readonly<Record<string, 0 | 1 | 2>> = {
+  '0': 0,
+  none: 0,
+  '1': 1,
+  '2': 2,
+  speed: 2,
+  speed_and_size: 2,
+};
+
+const usage = (message: string): CompileError => new CompileError(message, -1, 'usage');
+
+/** One error as lucetc prints it: a line for people, or a JSON object. */
+function formatError(error: unknown, style: string, input: string): string {
+  const e = error instanceof Error ? error : new Error(String(error));
+  const known = e instanceof CompileError;
+  if (style === 'json') {
+    return JSON.stringify({
+      error: {
+        kind: known ? e.kind : 'io',
+        message: e.message,
+        ...(input ? { file: input } : {}),
+        ...(known && e.offset >= 0 ? { offset: e.offset } : {}),
+        ...(known && e.func >= 0 ? { function: e.func } : {}),
+      },
+    });
+  }
+  const where = input && !(known && e.kind === 'usage') ? `${input}: ` : '';
+  return `Error: ${where}${known ? e.describe() : e.message}`;
+}
+
+function parseFlags(tool: string, argv: string[]): { flags: Flags; positionals: string[] } {
+  for (const arg of argv) {
+    if (arg === '--') break;
+    const name = /^--([^=]+)/.exec(arg)?.[1];
+    if (name !== undefined && NOT_YET[name] !== undefined) {
+      throw usage(`--${name}: ${NOT_YET[name]} is not supported yet by this version of ${tool}`);
+    }
+  }
+  try {
+    const { values, positionals } = parseArgs({ args: argv, options: parseConfig(), allowPositionals: true });
+    return { flags: values as Flags, positionals };
+  } catch (e) {
+    throw usage(`${(e as Error).message} (see ${tool} --help)`);
+  }
+}
+
+function readBindings(paths: readonly string[]): Bindings[] {
+  return paths.map(path => {
+    try {
+      return parseBindings(readFileSync(path, 'utf8'));
+    } catch (e) {
+      throw usage(`bindings file ${path}: ${(e as Error).message}`);
+    }
+  });
+}
+
+function workerCount(text: string | undefined): number {
+  if (text === undefined) return Math.min(8, availableParallelism());
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > 64)
+    throw usage(`--workers ${text}: expected a number from 1 to 64`);
+  return n;
+}
+
+function compileOptions(tool: string, flags: Flags): CompileOptions {
+  if (flags.target !== undefined) checkTriple(flags.target);
+  const level = OPT_LEVELS[flags['opt-level'] ?? '2'];
+  if (level === undefined)
+    throw usage(`--opt-level ${flags['opt-level']}: expected one of ${Object.keys(OPT_LEVELS).join(', ')}`);
+  const switches = (flags['target-feature'] ?? []).flatMap(s => s.split(',')).filter(s => s !== '');
+  const given = readBindings(flags.bindings ?? []);
+  return {
+    optLevel: level,
+    features: resolveFeatures(flags['target-cpu'] ?? 'native', switches, nativeFeatures()),
+    memory: 'guarded',
+    reservedSize: 8 * 2 ** 30,
+    debugInfo: !flags['strip-debug'],
+    workers: workerCount(flags.workers),
+    bindings: mergeBindings(tool === 'lucetc-wasi' ? [WASI_BINDINGS, ...given] : given),
+    verify: flags.verify ?? false,
+  };
+}
+
+/** What a WASI command must have, and that lucetc-wasi knows every WASI import. */
+function checkWasi(module: Module, tool: string, wasiExe: boolean): void {
+  if (tool === 'lucetc-wasi') {
+    for (const { module: from, name } of module.imports) {
+      if (from === WASI_MODULE && !WASI_BINDINGS.get(WASI_MODULE)!.has(name)) {
+        throw new CompileError(`import '${from}'.'${name}' is no function of WASI preview1`, -1, 'invalid');
+      }
+    }
+  }
+  if (wasiExe && !module.exports.some(e => e.name === '_start' && e.kind === ExternKind.Func)) {
+    throw new CompileError("--wasi_exe: the module exports no function '_start'", -1, 'invalid');
+  }
+}
+
+/** Write a file so that readers see the old one or the whole new one. */
+export function writeAtomically(path: string, bytes: Uint8Array): void {
+  const temporary = join(
+    dirname(path),
+    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
+  );
+  const fd = openSync(temporary, 'wx', 0o666);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+  } catch (e) {
+    rmSync(temporary, { force: true });
+    throw e;
+  } finally {
+    closeSync(fd);
+  }
+  try {
+    renameSync(temporary, path);
+  } catch (e) {
+    rmSync(temporary, { force: true });
+    throw e;
+  }
+}
+
+function printStats(stats: CompileStats): void {
+  const lines = [
+    `functions ${stats.functions}, code ${stats.wasmCodeBytes} bytes of wasm -> ${stats.textBytes} bytes native, artifact ${stats.artifactBytes} bytes`,
+    `time ${stats.totalMs.toFixed(1)} ms (${((stats.wasmCodeBytes / stats.totalMs) * 1e-3).toFixed(2)} MB/s)`,
+    ...Object.entries(stats.counters)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, n]) => `  ${name.padEnd(32)} ${n}`),
+  ];
+  process.stderr.write(`${lines.join('\n')}\n`);
+}
+
+/** A progress line on a terminal, from half a second on. */
+function progressLine(): { update: (done: number, total: number) => void; end: () => void } {
+  const from = performance.now();
+  let shown = false;
+  return {
+    update(done, total) {
+      if (!process.stderr.isTTY || performance.now() - from < 500) return;
+      shown = true;
+      process.stderr.write(`\rcompiling: ${done}/${total} functions (${Math.floor((100 * done) / total)} %)`);
+    },
+    end() {
+      if (shown) process.stderr.write('\r\x1b[K');
+    },
+  };
+}
+
+async function run(tool: string, flags: Flags, input: string): Promise<void> {
+  const options = compileOptions(tool, flags);
+  const emit = flags.emit ?? 'so';
+  if (emit === 'obj') throw usage('--emit obj is not supported yet by this version');
+  if (emit !== 'so' && emit !== 'ir') throw usage(`--emit ${emit}: expected so or ir`);
+  let bytes: Uint8Array = readFileSync(input);
+  if (!isWasm(bytes)) {
+    if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
+    bytes = await translateWat(input, bytes);
+  }
+  const module = decodeModule(bytes);
+  checkWasi(module, tool, flags.wasi_exe ?? false);
+  const output = flags.output ?? 'a.out';
+  if (emit === 'ir') {
+    writeAtomically(output, new TextEncoder().encode(emitIr(module, options)));
+    return;
+  }
+  const progress = progressLine();
+  try {
+    const { artifact, stats } = await compileParallel(module, options, progress.update);
+    writeAtomically(output, artifact);
+    progress.end();
+    if (flags.stats) printStats(stats);
+  } finally {
+    progress.end();
+  }
+}
+
+/** Run the tool; the result is the exit code. */
+export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]): Promise<number> {
+  let style = 'human';
+  let input = '';
+  try {
+    const { flags, positionals } = parseFlags(tool, argv);
+    style = flags['error-style'] ?? 'human';
+    if (style !== 'human' && style !== 'json') {
+      style = 'human';
+      throw usage(`--error-style ${flags['error-style']}: expected human or json`);
+    }
+    if (flags.help) {
+      process.stdout.write(helpText(tool));
+      return 0;
+    }
+    if (flags.version || flags['version-info']) {
+      const info = flags['version-info']
+        ? `artifact format ${ARTIFACT_VERSION}\nnode ${process.version}\n`
+        : '';
+      process.stdout.write(`${tool} ${LUCET_VERSION}\n${info}`);
+      return 0;
+    }
+    if (positionals.length !== 1)
+      throw usage(`expected one INPUT file, got ${positionals.length} (see ${tool} --help)`);
+    input = positionals[0]!;
+    await run(tool, flags, input);
+    return 0;
+  } catch (e) {
+    process.stderr.write(`${formatError(e, style, input)}\n`);
+    if (e instanceof Error && e.name === 'BugError' && process.env.LUCET_DEBUG)
+      process.stderr.write(`${e.stack}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,464 @@
+/**
+ * What lucet-objdump shows: a report of a compiled module as plain data (`--json` prints that), and its text form.
+ * Numbers over 2^53 are decimal strings in the report.
+ */
+import { ConstKind, SegmentMode } from './abi/artifact.ts';
+import { TRAPS } from './abi/traps.ts';
+import type { Artifact, CodeKind, ConstInfo, ExternType } from './object/artifact-reader.ts';
+import {
+  ExternKind,
+  type FuncType,
+  type GlobalType,
+  type Limits,
+  type MemoryType,
+  type TableType,
+  ValType,
+} from './wasm/module.ts';
+
+const VAL_TYPES: Readonly<Record<ValType, string>> = {
+  [ValType.I32]: 'i32',
+  [ValType.I64]: 'i64',
+  [ValType.F32]: 'f32',
+  [ValType.F64]: 'f64',
+  [ValType.V128]: 'v128',
+  [ValType.FuncRef]: 'funcref',
+  [ValType.ExternRef]: 'externref',
+};
+const KINDS: Readonly<Record<number, string>> = {
+  [ExternKind.Func]: 'function',
+  [ExternKind.Table]: 'table',
+  [ExternKind.Memory]: 'memory',
+  [ExternKind.Global]: 'global',
+};
+const MODES = ['active', 'passive', 'declarative'] as const;
+const MACHINES: Readonly<Record<number, string>> = { 62: 'x86-64', 183: 'aarch64' };
+
+type Num = number | string;
+
+export interface ObjdumpReport {
+  readonly file: string;
+  readonly version: number;
+  readonly name: string;
+  readonly machine: string;
+  readonly moduleHash: string;
+  readonly checksum: string;
+  readonly cpuFeatures: readonly string[];
+  readonly requiredSymbols: readonly string[];
+  readonly heap: {
+    readonly mode: string;
+    readonly reservedBytes: Num;
+    readonly memories: readonly {
+      index: number;
+      imported: boolean;
+      type: string;
+      minPages: Num;
+      maxPages: Num | null;
+    }[];
+  };
+  readonly vmctxBytes: number;
+  readonly sizes: { readonly text: number; readonly rodata: number; readonly file: number };
+  readonly tables: readonly { index: number; imported: boolean; type: string }[];
+  readonly signatures: readonly { index: number; type: string; canonical: number }[];
+  readonly functions: readonly {
+    index: number;
+    kind: CodeKind;
+    name: string;
+    signature: number;
+    start: number;
+    length: number;
+    frameSize: number;
+    trapSites: number;
+    /** Number of trap sites of each kind. */
+    traps: Readonly<Record<string, number>>;
+  }[];
+  readonly globals: readonly { index: number; imported: boolean; type: string; value: string | null }[];
+  readonly imports: readonly {
+    module: string;
+    name: string;
+    kind: string;
+    index: number;
+    type: string;
+    symbol: string | null;
+  }[];
+  readonly exports: readonly { name: string; kind: string; index: number; type: string }[];
+  readonly data: readonly {
+    index: number;
+    mode: string;
+    memory: number;
+    offset: string | null;
+    length: number;
+  }[];
+  readonly elements: readonly {
+    index: number;
+    mode: string;
+    table: number;
+    offset: string | null;
+    type: string;
+    length: number;
+  }[];
+  readonly start: number | null;
+  readonly signature: null;
+  readonly debugInfo: {
+    readonly kinds: readonly string[];
+    readonly sections: readonly { name: string; length: number }[];
+  };
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+function num(v: bigint): Num {
+  return v <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(v) : v.toString();
+}
+
+function limitsText(l: Limits): string {
+  return l.max === null ? `${l.min}` : `${l.min}..${l.max}`;
+}
+
+function funcText(t: FuncType): string {
+  const list = (types: readonly ValType[]) => `(${types.map(v => VAL_TYPES[v]).join(', ')})`;
+  return `${list(t.params)} -> ${list(t.results)}`;
+}
+
+function memoryText(m: MemoryType): string {
+  const pages = m.pageSizeLog2 === 16 ? 'pages' : `pages of ${2 ** m.pageSizeLog2} bytes`;
+  return `${m.index64 ? 'i64 ' : ''}${limitsText(m.limits)} ${pages}${m.shared ? ', shared' : ''}`;
+}
+
+function tableText(t: TableType): string {
+  return `${t.index64 ? 'i64 ' : ''}${limitsText(t.limits)} ${VAL_TYPES[t.element]}`;
+}
+
+function globalText(g: GlobalType): string {
+  return `${g.mutable ? 'mutable ' : ''}${VAL_TYPES[g.type]}`;
+}
+
+function externText(t: ExternType): string {
+  switch (t.kind) {
+    case ExternKind.Func:
+      return funcText(t.type);
+    case ExternKind.Table:
+      return tableText(t.table);
+    case ExternKind.Memory:
+      return memoryText(t.memory);
+    case ExternKind.Global:
+      return globalText(t.global);
+  }
+}
+
+function constText(c: ConstInfo, type: ValType): string {
+  switch (c.kind) {
+    case ConstKind.GlobalGet:
+      return `global ${c.index}`;
+    case ConstKind.RefNull:
+      return 'null';
+    case ConstKind.RefFunc:
+      return `function ${c.index}`;
+    case ConstKind.Bits:
+      break;
+  }
+  const view = new DataView(new ArrayBuffer(16));
+  view.setBigUint64(0, BigInt.asUintN(64, c.bits), true);
+  switch (type) {
+    case ValType.I32:
+      return `${view.getInt32(0, true)}`;
+    case ValType.I64:
+      return `${view.getBigInt64(0, true)}`;
+    case ValType.F32:
+      return `${view.getFloat32(0, true)}`;
+    case ValType.F64:
+      return `${view.getFloat64(0, true)}`;
+    default:
+      return `0x${c.bits.toString(16)}`;
+  }
+}
+
+/** Which kinds of debug information an artifact has. */
+function debugKinds(a: Artifact): string[] {
+  const names = [...a.debugSections.keys()];
+  const kinds: string[] = [];
+  if (names.some(n => n.startsWith('.debug_'))) kinds.push('DWARF');
+  if (names.includes('sourceMappingURL')) kinds.push('source map');
+  if (names.includes('external_debug_info')) kinds.push('external');
+  for (let i = 0; i < a.functionCount; i++) {
+    if (a.func(i).name !== '') {
+      kinds.push('names');
+      break;
+    }
+  }
+  return kinds;
+}
+
+/** @throws ArtifactError when what is shown is damaged */
+export function report(a: Artifact, file: string): ObjdumpReport {
+  const functions = Array.from({ length: a.recordCount }, (_, i) => {
+    const f = a.func(i);
+    const traps: Record<string, number> = {};
+    let trapSites = 0;
+    for (const e of a.pcMap(i)) {
+      if (e.trap === 0) continue;
+      const name = TRAPS[e.trap]!.name;
+      traps[name] = (traps[name] ?? 0) + 1;
+      trapSites++;
+    }
+    return {
+      index: i,
+      kind: f.kind,
+      name: a.describe(i),
+      signature: f.typeIndex,
+      start: f.start,
+      length: f.length,
+      frameSize: f.frameSize,
+      trapSites,
+      traps,
+    };
+  });
+  // Offsets of segments are addresses: unsigned.
+  const offsetOf = (mode: SegmentMode, c: ConstInfo): string | null =>
+    mode !== SegmentMode.Active ? null : c.kind === ConstKind.Bits ? `${c.bits}` : constText(c, ValType.I64);
+  return {
+    file,
+    version: a.version,
+    name: a.name,
+    machine: MACHINES[a.machine] ?? `machine ${a.machine}`,
+    moduleHash: a.moduleHash,
+    checksum: a.checksum.toString(16).padStart(8, '0'),
+    cpuFeatures: a.cpuFeatures,
+    requiredSymbols: a.imports.filter(i => i.symbol !== '').map(i => i.symbol),
+    heap: {
+      mode: a.memoryMode,
+      reservedBytes: num(a.reservedSize),
+      memories: a.memories.map((m, index) => ({
+        index,
+        imported: index < a.importedMemories,
+        type: memoryText(m),
+        minPages: num(m.limits.min),
+        maxPages: m.limits.max === null ? null : num(m.limits.max),
+      })),
+    },
+    vmctxBytes: a.vmctx.size,
+    sizes: { text: a.text.length, rodata: a.rodata.length, file: a.bytes.length },
+    tables: a.tables.map((t, index) => ({ index, imported: index < a.importedTables, type: tableText(t) })),
+    signatures: a.types.map((t, index) => ({
+      index,
+      type: funcText(t),
+      canonical: a.typeLinks[index]!.canonical,
+    })),
+    functions,
+    globals: a.globals.map((g, index) => ({
+      index,
+      imported: g.init === null,
+      type: globalText(g),
+      value: g.init === null ? null : constText(g.init, g.type),
+    })),
+    imports: a.imports.map(i => ({
+      module: i.module,
+      name: i.name,
+      kind: KINDS[i.desc.kind]!,
+      index: i.index,
+      type: externText(i.desc),
+      symbol: i.symbol === '' ? null : i.symbol,
+    })),
+    exports: a.exports.map(e => ({
+      name: e.name,
+      kind: KINDS[e.desc.kind]!,
+      index: e.index,
+      type: externText(e.desc),
+    })),
+    data: a.data.map((d, index) => ({
+      index,
+      mode: MODES[d.mode]!,
+      memory: d.memory,
+      offset: offsetOf(d.mode, d.offset),
+      length: d.bytes.length,
+    })),
+    elements: a.elems.map((e, index) => ({
+      index,
+      mode: MODES[e.mode]!,
+      table: e.table,
+      offset: offsetOf(e.mode, e.offset),
+      type: VAL_TYPES[e.type],
+      length: e.items.length,
+    })),
+    start: a.start,
+    signature: null,
+    debugInfo: {
+      kinds: debugKinds(a),
+      sections: [...a.debugSections].map(([name, bytes]) => ({ name, length: bytes.length })),
+    },
+    options: a.options,
+  };
+}
+
+const hex = (n: number, width = 0) => `0x${n.toString(16).padStart(width, '0')}`;
+
+/** Columns, each as wide as its widest cell; `right` names the columns of numbers. */
+function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly string[] = [],
+): string[] {
+  if (rows.length === 0) return [];
+  const widths = head.map((h, i) => rows.reduce((w, r) => Math.max(w, r[i]!.length), h.length));
+  const line = (cells: readonly string[]) =>
+    `  ${cells.map((c, i) => (right.includes(head[i]!) ? c.padStart(widths[i]!) : c.padEnd(widths[i]!))).join('  ')}`.trimEnd();
+  return [line(head), ...rows.map(line)];
+}
+
+/** For printing: control characters would disturb the terminal, and names are the module's. */
+export function clean(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+const KIND_NOTES: Readonly<Record<CodeKind, string>> = {
+  function: '',
+  import: 'wrapper of an import',
+  'host-thunk': 'to the host',
+  'entry-thunk': 'from the host',
+};
+
+/** The report for people. */
+export function formatReport(r: ObjdumpReport): string {
+  const section = (title: string, count: number, lines: readonly string[]) =>
+    count === 0 ? [] : ['', `${title} (${count})`, ...lines];
+  const facts: [string, string][] = [
+    ['format version', `${r.version}`],
+    ['machine', r.machine],
+    ['needs', r.cpuFeatures.join(' ') || 'nothing beyond the baseline'],
+    ['module name', r.name === '' ? 'none' : r.name],
+    ['module SHA-256', `${r.moduleHash}\u2026`],
+    ['checksum', r.checksum],
+    ['heap', `${r.heap.mode}, ${r.heap.reservedBytes} bytes reserved`],
+    ['instance data', `${r.vmctxBytes} bytes`],
+    ['size', `code ${r.sizes.text}, constants ${r.sizes.rodata}, file ${r.sizes.file} bytes`],
+    ['start function', r.start === null ? 'none' : `${r.start}`],
+    ['signature', 'none'],
+    [
+      'debug information',
+      [
+        r.debugInfo.kinds.join(', ') || 'none',
+        ...r.debugInfo.sections.map(s => `${s.name} ${s.length}`),
+      ].join('; '),
+    ],
+    ['options', JSON.stringify(r.options)],
+    ['required symbols', r.requiredSymbols.join(' ') || 'none'],
+  ];
+  const kept = (flag: boolean) => (flag ? 'imported' : '');
+  const lines = [
+    r.file,
+    ...facts.map(([name, value]) => `  ${name.padEnd(18)} ${value}`),
+    ...section(
+      'Memories',
+      r.heap.memories.length,
+      table(
+        ['index', 'type', ''],
+        r.heap.memories.map(m => [`${m.index}`, m.type, kept(m.imported)]),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Tables',
+      r.tables.length,
+      table(
+        ['index', 'type', ''],
+        r.tables.map(t => [`${t.index}`, t.type, kept(t.imported)]),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Globals',
+      r.globals.length,
+      table(
+        ['index', 'type', 'value'],
+        r.globals.map(g => [`${g.index}`, g.type, g.value ?? 'imported']),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Signatures',
+      r.signatures.length,
+      table(
+        ['index', 'type', ''],
+        r.signatures.map(s => [
+          `${s.index}`,
+          s.type,
+          s.canonical === s.index ? '' : `same as ${s.canonical}`,
+        ]),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Imports',
+      r.imports.length,
+      table(
+        ['kind', 'index', 'name', 'type', ''],
+        r.imports.map(i => [
+          i.kind,
+          `${i.index}`,
+          `${i.module}.${i.name}`,
+          i.type,
+          i.symbol === null ? '' : `bound to ${i.symbol}`,
+        ]),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Exports',
+      r.exports.length,
+      table(
+        ['kind', 'index', 'name', 'type'],
+        r.exports.map(e => [e.kind, `${e.index}`, e.name, e.type]),
+        ['index'],
+      ),
+    ),
+    ...section(
+      'Functions',
+      r.functions.length,
+      table(
+        ['index', 'start', 'length', 'frame', 'traps', 'signature', 'name', ''],
+        r.functions.map(f => [
+          `${f.index}`,
+          f.length === 0 ? '-' : hex(f.start, 6),
+          f.length === 0 ? '-' : `${f.length}`,
+          f.length === 0 ? '-' : `${f.frameSize}`,
+          `${f.trapSites}`,
+          `${f.signature}`,
+          f.name,
+          f.length === 0 ? 'imported' : KIND_NOTES[f.kind],
+        ]),
+        ['index', 'start', 'length', 'frame', 'traps', 'signature'],
+      ),
+    ),
+    ...section(
+      'Data segments',
+      r.data.length,
+      table(
+        ['index', 'mode', 'memory', 'offset', 'length'],
+        r.data.map(d => [
+          `${d.index}`,
+          d.mode,
+          d.offset === null ? '-' : `${d.memory}`,
+          d.offset ?? '-',
+          `${d.length}`,
+        ]),
+        ['index', 'memory', 'offset', 'length'],
+      ),
+    ),
+    ...section(
+      'Element segments',
+      r.elements.length,
+      table(
+        ['index', 'mode', 'table', 'offset', 'type', 'length'],
+        r.elements.map(e => [
+          `${e.index}`,
+          e.mode,
+          e.offset === null ? '-' : `${e.table}`,
+          e.offset ?? '-',
+          e.type,
+          `${e.length}`,
+        ]),
+        ['index', 'table', 'offset', 'length'],
+      ),
+    ),
+  ];
+  return `${lines.map(clean).join('\n')}\n`;
+}

@@ -1,0 +1,698 @@
+/**
+ * Reads compiled modules: the typed view that reports, tools and the runtime's TypeScript side share.
+ *
+ * Everything is checked before it is used: structure when the file is opened, contents of strings and pc maps when they are asked for. Damage
+ * is always an ArtifactError, never another exception or an endless loop. The runtime's C loader makes its own checks.
+ */
+import {
+  ARTIFACT_HEADER,
+  ARTIFACT_MAGIC,
+  ARTIFACT_VERSION,
+  ConstKind,
+  CPU_FEATURES,
+  type CpuFeature,
+  DATA_RECORD,
+  DIRECTORY_ENTRY,
+  ELEM_ITEM,
+  ELEM_RECORD,
+  ESCAPING_RECORD,
+  EXPORT_RECORD,
+  FUNCTION_RECORD,
+  GLOBAL_RECORD,
+  IMPORT_RECORD,
+  MEMORY_RECORD,
+  Part,
+  type PcMapEntry,
+  type RecordType,
+  recordLayout,
+  SECTION,
+  SegmentMode,
+  TABLE_RECORD,
+  TYPE_RECORD,
+} from '../abi/artifact.ts';
+import { TrapCode } from '../abi/traps.ts';
+import {
+  ExternKind,
+  type FuncType,
+  type Limits,
+  type MemoryType,
+  type TableType,
+  ValType,
+} from '../wasm/module.ts';
+import type {
+  DataInfo,
+  ElemInfo,
+  ExportInfo,
+  ExternType,
+  FunctionInfo,
+  GlobalInfo,
+  ImportInfo,
+  Location,
+} from './artifact-types.ts';
+import { ArtifactError, type FileSection, readSections } from './elf-reader.ts';
+import { xxHash32 } from './hashes.ts';
+import { walkPcMap } from './pc-map.ts';
+
+export type * from './artifact-types.ts';
+export { ArtifactError } from './elf-reader.ts';
+
+// A name may begin with U+FEFF.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const HEADER = recordLayout(ARTIFACT_HEADER);
+const DIRECTORY = recordLayout(DIRECTORY_ENTRY);
+const FUNCTION = recordLayout(FUNCTION_RECORD);
+const NO_INDEX = 0xffffffff;
+const NO_MAX = 0xffffffffffffffffn;
+
+/** Record type of each part, in the order in which they must come; null: bytes. */
+const PARTS: readonly (readonly [kind: Part, record: RecordType | null])[] = [
+  [Part.Types, TYPE_RECORD],
+  [Part.TypeBytes, null],
+  [Part.Functions, FUNCTION_RECORD],
+  [Part.PcMap, null],
+  [Part.Imports, IMPORT_RECORD],
+  [Part.Exports, EXPORT_RECORD],
+  [Part.Memories, MEMORY_RECORD],
+  [Part.Tables, TABLE_RECORD],
+  [Part.Globals, GLOBAL_RECORD],
+  [Part.Elems, ELEM_RECORD],
+  [Part.ElemItems, ELEM_ITEM],
+  [Part.Data, DATA_RECORD],
+  [Part.DataBytes, null],
+  [Part.Escaping, ESCAPING_RECORD],
+  [Part.Strings, null],
+  [Part.Options, null],
+];
+
+interface PartPlace {
+  /** In the file. */
+  readonly offset: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+export class Artifact {
+  readonly version: number;
+  /** ELF e_machine. */
+  readonly machine: number;
+  readonly memoryMode: 'guarded' | 'dense';
+  readonly cpuFeatures: readonly CpuFeature[];
+  /** Bytes of address space that unchecked accesses may reach. */
+  readonly reservedSize: bigint;
+  readonly vmctx: {
+    readonly memories: number;
+    readonly tables: number;
+    readonly globals: number;
+    readonly imports: number;
+    readonly size: number;
+  };
+  readonly importedFunctions: number;
+  readonly importedTables: number;
+  readonly importedMemories: number;
+  readonly importedGlobals: number;
+  /** Function index or null. */
+  readonly start: number | null;
+  /** Number of functions, imported ones included. */
+  readonly functionCount: number;
+  /** Number of function records: functions and thunks. */
+  readonly recordCount: number;
+  /** Module offset of the code section's contents. */
+  readonly codeStart: number;
+  /** First 16 bytes of the module's SHA-256, as hex. */
+  readonly moduleHash: string;
+  readonly checksum: number;
+  readonly text: Uint8Array;
+  readonly textAddress: number;
+  readonly rodata: Uint8Array;
+  readonly rodataAddress: number;
+
+  private readonly view: DataView;
+  /** File offset of the metadata. */
+  private readonly base: number;
+  private readonly parts: readonly PartPlace[];
+  private readonly sections: readonly FileSection[];
+  /** Records that have code, ascending. */
+  private readonly withCode: Int32Array;
+
+  /** @throws ArtifactError */
+  constructor(readonly bytes: Uint8Array) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const { machine, sections } = readSections(bytes);
+    this.sections = sections;
+    const section = sections.find(s => s.name === SECTION.module);
+    if (!section) throw new ArtifactError('not a compiled module: it has no section .lucet.module', -1);
+    this.base = section.offset;
+    if (section.size < HEADER.size) this.fail('the metadata is cut off', 0);
+    if (this.base % 16 !== 0) this.fail('the metadata is not aligned', 0);
+    const h = (field: string) => this.view.getUint32(this.base + HEADER.offsets[field]!, true);
+    const h64 = (field: string) => this.view.getBigUint64(this.base + HEADER.offsets[field]!, true);
+
+    if (decoder.decode(this.slice(this.base, 8)) !== ARTIFACT_MAGIC)
+      this.fail('not a compiled module: wrong magic', 0);
+    this.version = h('version');
+    if (this.version !== ARTIFACT_VERSION)
+      throw new ArtifactError(
+        `the module was compiled for format version ${this.version}, this is version ${ARTIFACT_VERSION}: compile it again`,
+        this.base + HEADER.offsets.version!,
+        'version',
+      );
+    this.checksum = h('checksum');
+    const checksumAt = this.base + HEADER.offsets.checksum!;
+    if (xxHash32(bytes, checksumAt) !== this.checksum)
+      throw new ArtifactError('the file is damaged: its checksum is wrong', checksumAt, 'checksum');
+
+    this.machine = h('machine');
+    if (this.machine !== machine)
+      this.fail('the metadata is for another machine than the file', HEADER.offsets.machine!);
+    const mode = h('memory_mode');
+    if (mode > 1) this.fail('unknown memory mode', HEADER.offsets.memory_mode!);
+    this.memoryMode = mode === 0 ? 'guarded' : 'dense';
+    const features = h64('cpu_features');
+    if (features >> BigInt(CPU_FEATURES.length) !== 0n)
+      this.fail('unknown CPU feature', HEADER.offsets.cpu_features!);
+    this.cpuFeatures = CPU_FEATURES.filter((_, i) => (features >> BigInt(i)) & 1n);
+    this.reservedSize = h64('reserved_size');
+    this.vmctx = {
+      memories: h('vmctx_memories'),
+      tables: h('vmctx_tables'),
+      globals: h('vmctx_globals'),
+      imports: h('vmctx_imports'),
+      size: h('vmctx_size'),
+    };
+    this.importedFunctions = h('imported_functions');
+    this.importedTables = h('imported_tables');
+    this.importedMemories = h('imported_memories');
+    this.importedGlobals = h('imported_globals');
+    this.functionCount = h('functions');
+    const start = h('start_function');
+    this.start = start === NO_INDEX ? null : start;
+    this.codeStart = h('code_start');
+    this.textAddress = h('text_address');
+    this.rodataAddress = h('rodata_address');
+    this.text = this.slice(h('text_offset'), h('text_size'));
+    this.rodata = this.slice(h('rodata_offset'), h('rodata_size'));
+    this.moduleHash = Array.from(this.slice(this.base + HEADER.offsets.module_hash!, 16), b =>
+      b.toString(16).padStart(2, '0'),
+    ).join('');
+
+    const size = h('size');
+    if (size > section.size) this.fail('the metadata exceeds its section', HEADER.offsets.size!);
+    this.parts = this.directory(size, h('parts'));
+    this.recordCount = this.place(Part.Functions).count;
+    this.checkCounts();
+    this.withCode = this.checkFunctions();
+  }
+
+  // ---- Structure
+
+  private fail(message: string, offset: number): never {
+    throw new ArtifactError(`damaged artifact: ${message}`, this.base + offset);
+  }
+
+  private failAt(message: string, fileOffset: number): never {
+    throw new ArtifactError(`damaged artifact: ${message}`, fileOffset);
+  }
+
+  private slice(offset: number, size: number): Uint8Array {
+    if (offset + size > this.bytes.length) this.failAt('bytes outside of the file', offset);
+    return this.bytes.subarray(offset, offset + size);
+  }
+
+  private u32(at: number): number {
+    return this.view.getUint32(at, true);
+  }
+
+  private u64(at: number): bigint {
+    return this.view.getBigUint64(at, true);
+  }
+
+  private directory(size: number, count: number): PartPlace[] {
+    if (count !== PARTS.length) this.fail('wrong number of parts', HEADER.offsets.parts!);
+    if (HEADER.size + PARTS.length * DIRECTORY.size > size)
+      this.fail('the directory is cut off', HEADER.size);
+    return PARTS.map(([kind, record], i) => {
+      const at = HEADER.size + i * DIRECTORY.size;
+      const field = (name: string) => this.u32(this.base + at + DIRECTORY.offsets[name]!);
+      if (field('kind') !== kind) this.fail(`part ${i} is of the wrong kind`, at);
+      const place = { offset: field('offset'), size: field('size'), count: field('count') };
+      if (place.offset % 16 !== 0 || place.offset + place.size > size)
+        this.fail(`part ${kind} exceeds the metadata`, at);
+      const expected = record ? place.count * recordLayout(record).size : place.size;
+      if (expected !== place.size || (!record && place.count !== 0))
+        this.fail(`part ${kind}: size and count disagree`, at);
+      return { ...place, offset: this.base + place.offset };
+    });
+  }
+
+  private place(part: Part): PartPlace {
+    return this.parts[part - 1]!;
+  }
+
+  private checkCounts(): void {
+    const wrong = (what: string, offset: number) => this.fail(`wrong number of ${what}`, offset);
+    const o = HEADER.offsets;
+    if (
+      this.functionCount < this.importedFunctions ||
+      this.functionCount + this.importedFunctions > this.recordCount
+    )
+      wrong('functions', o.functions!);
+    if (this.importedTables > this.place(Part.Tables).count) wrong('tables', o.imported_tables!);
+    if (this.importedMemories > this.place(Part.Memories).count) wrong('memories', o.imported_memories!);
+    if (this.importedGlobals > this.place(Part.Globals).count) wrong('globals', o.imported_globals!);
+    if (this.start !== null && this.start >= this.functionCount)
+      this.fail('bad start function', o.start_function!);
+  }
+
+  /** Code lies in ascending order inside of .text, pc maps inside of theirs. */
+  private checkFunctions(): Int32Array {
+    const f = FUNCTION.offsets;
+    const types = this.place(Part.Types).count;
+    const pcMaps = this.place(Part.PcMap).size;
+    const found = new Int32Array(this.recordCount);
+    let n = 0;
+    let end = 0;
+    for (let i = 0, at = this.place(Part.Functions).offset; i < this.recordCount; i++, at += FUNCTION.size) {
+      if (this.u32(at + f.type!) >= types) this.failAt(`function ${i} has a bad type`, at);
+      if (this.u32(at + f.pc_map!) + this.u32(at + f.pc_map_length!) > pcMaps)
+        this.failAt(`function ${i} has a bad pc map`, at);
+      const length = this.u32(at + f.length!);
+      if (length === 0) continue;
+      const code = this.u32(at + f.code!);
+      if (code < end) this.failAt(`code of function ${i} is out of order`, at);
+      end = code + length;
+      if (end > this.text.length) this.failAt(`code of function ${i} lies outside of .text`, at);
+      found[n++] = i;
+    }
+    return found.subarray(0, n);
+  }
+
+  /** Offsets of the fields of each record of a part. */
+  private records<T>(
+    part: Part,
+    record: RecordType,
+    read: (field: (name: string) => number, at: number, i: number) => T,
+  ): T[] {
+    const { offset, count } = this.place(part);
+    const { size, offsets } = recordLayout(record);
+    const out: T[] = [];
+    for (let i = 0, at = offset; i < count; i++, at += size)
+      out.push(read(name => this.u32(at + offsets[name]!), at, i));
+    return out;
+  }
+
+  private string(offset: number): string {
+    const { offset: base, size } = this.place(Part.Strings);
+    if (offset + 4 > size) this.failAt('string outside of the strings', base);
+    const length = this.u32(base + offset);
+    if (offset + 4 + length > size) this.failAt('string exceeds the strings', base + offset);
+    return decoder.decode(this.bytes.subarray(base + offset + 4, base + offset + 4 + length));
+  }
+
+  private valType(v: number, at: number): ValType {
+    if (v < ValType.I32 || v > ValType.ExternRef) this.failAt('bad value type', at);
+    return v;
+  }
+
+  private constKind(v: number, at: number): ConstKind {
+    if (v > ConstKind.RefFunc) this.failAt('bad constant', at);
+    return v;
+  }
+
+  private mode(v: number, at: number): SegmentMode {
+    if (v > SegmentMode.Declarative) this.failAt('bad segment mode', at);
+    return v;
+  }
+
+  private limits(at: number, offsets: Readonly<Record<string, number>>): Limits {
+    const max = this.u64(at + offsets.max!);
+    return { min: this.u64(at + offsets.min!), max: max === NO_MAX ? null : max };
+  }
+
+  private cache<K extends string, T>(key: K, value: T): T {
+    Object.defineProperty(this, key, { value });
+    return value;
+  }
+
+  // ---- Contents
+
+  /** Module name, or ''. */
+  get name(): string {
+    return this.string(this.u32(this.base + HEADER.offsets.name!));
+  }
+
+  get types(): readonly FuncType[] {
+    const bytes = this.place(Part.TypeBytes);
+    const { offsets } = recordLayout(TYPE_RECORD);
+    // Types do not share bytes: that bounds what a damaged file can make of a few.
+    let total = 0;
+    const types = this.records(Part.Types, TYPE_RECORD, (field, at) => {
+      const params = this.view.getUint16(at + offsets.params!, true);
+      const results = this.view.getUint16(at + offsets.results!, true);
+      const first = field('bytes');
+      total += params + results;
+      if (first + params + results > bytes.size || total > bytes.size) this.failAt('bad type', at);
+      const all = Array.from(this.slice(bytes.offset + first, params + results), v => this.valType(v, at));
+      return { params: all.slice(0, params), results: all.slice(params) };
+    });
+    return this.cache('types', types);
+  }
+
+  /** For each type: index of the first equal one, and record of its entry thunk or null. */
+  get typeLinks(): readonly { readonly canonical: number; readonly entryThunk: number | null }[] {
+    const links = this.records(Part.Types, TYPE_RECORD, (field, at, i) => {
+      const canonical = field('canonical');
+      const thunk = field('entry_thunk');
+      if (canonical > i) this.failAt('bad canonical type', at);
+      if (thunk !== NO_INDEX && thunk >= this.recordCount) this.failAt('bad entry thunk', at);
+      return { canonical, entryThunk: thunk === NO_INDEX ? null : thunk };
+    });
+    return this.cache('typeLinks', links);
+  }
+
+  private functionRecord(index: number): number {
+    if (!(index >= 0 && index < this.recordCount)) throw new RangeError(`no function record ${index}`);
+    return this.place(Part.Functions).offset + index * FUNCTION.size;
+  }
+
+  /** A function record. `index` < recordCount */
+  func(index: number): FunctionInfo {
+    const at = this.functionRecord(index);
+    const f = FUNCTION.offsets;
+    return {
+      index,
+      kind:
+        index < this.importedFunctions
+          ? 'import'
+          : index < this.functionCount
+            ? 'function'
+            : index < this.functionCount + this.importedFunctions
+              ? 'host-thunk'
+              : 'entry-thunk',
+      start: this.u32(at + f.code!),
+      length: this.u32(at + f.length!),
+      typeIndex: this.u32(at + f.type!),
+      frameSize: this.u32(at + f.frame_size!),
+      wasmStart: this.u32(at + f.wasm_start!),
+      name: this.string(this.u32(at + f.name!)),
+    };
+  }
+
+  /** How reports call a function record: its name, else a description. */
+  describe(index: number): string {
+    const f = this.func(index);
+    if (f.name !== '') return f.name;
+    switch (f.kind) {
+      case 'host-thunk':
+        return `host-thunk[${index - this.functionCount}]`;
+      case 'entry-thunk':
+        return `entry-thunk[type ${f.typeIndex}]`;
+      default:
+        return `wasm-function[${index}]`;
+    }
+  }
+
+  get imports(): readonly ImportInfo[] {
+    const { offsets } = recordLayout(IMPORT_RECORD);
+    const imports = this.records(Part.Imports, IMPORT_RECORD, (field, at) => ({
+      module: this.string(field('module')),
+      name: this.string(field('name')),
+      symbol: this.string(field('symbol')),
+      index: field('index'),
+      desc: this.importType(field('kind'), field('type'), at, offsets),
+    }));
+    return this.cache('imports', imports);
+  }
+
+  private importType(
+    kind: ExternKind,
+    type: number,
+    at: number,
+    offsets: Readonly<Record<string, number>>,
+  ): ExternType {
+    switch (kind) {
+      case ExternKind.Func:
+        return { kind, typeIndex: type, type: this.typeAt(type, at) };
+      case ExternKind.Table:
+        return {
+          kind,
+          table: {
+            element: this.valType(type & 0xff, at),
+            limits: this.limits(at, offsets),
+            index64: (type & 0x100) !== 0,
+          },
+        };
+      case ExternKind.Memory:
+        return {
+          kind,
+          memory: {
+            limits: this.limits(at, offsets),
+            index64: (type & 1) !== 0,
+            shared: (type & 2) !== 0,
+            pageSizeLog2: type >>> 8,
+          },
+        };
+      case ExternKind.Global:
+        return { kind, global: { type: this.valType(type & 0xff, at), mutable: (type & 0x100) !== 0 } };
+      default:
+        return this.failAt('bad kind of import', at);
+    }
+  }
+
+  private typeAt(index: number, at: number): FuncType {
+    return this.types[index] ?? this.failAt('bad type index', at);
+  }
+
+  get exports(): readonly ExportInfo[] {
+    const exports = this.records(Part.Exports, EXPORT_RECORD, (field, at) => ({
+      name: this.string(field('name')),
+      index: field('index'),
+      desc: this.exportType(field('kind'), field('index'), at),
+    }));
+    return this.cache('exports', exports);
+  }
+
+  private exportType(kind: ExternKind, index: number, at: number): ExternType {
+    const wrong = () => this.failAt('export of something that is not there', at);
+    switch (kind) {
+      case ExternKind.Func: {
+        if (index >= this.functionCount) wrong();
+        const { typeIndex } = this.func(index);
+        return { kind, typeIndex, type: this.typeAt(typeIndex, at) };
+      }
+      case ExternKind.Table:
+        return { kind, table: this.tables[index] ?? wrong() };
+      case ExternKind.Memory:
+        return { kind, memory: this.memories[index] ?? wrong() };
+      case ExternKind.Global: {
+        const { type, mutable } = this.globals[index] ?? wrong();
+        return { kind, global: { type, mutable } };
+      }
+      default:
+        return this.failAt('bad kind of export', at);
+    }
+  }
+
+  get memories(): readonly MemoryType[] {
+    const { offsets } = recordLayout(MEMORY_RECORD);
+    const memories = this.records(Part.Memories, MEMORY_RECORD, (field, at) => ({
+      limits: this.limits(at, offsets),
+      index64: (field('flags') & 1) !== 0,
+      shared: (field('flags') & 2) !== 0,
+      pageSizeLog2: field('page_size_log2'),
+    }));
+    return this.cache('memories', memories);
+  }
+
+  get tables(): readonly TableType[] {
+    const { offsets } = recordLayout(TABLE_RECORD);
+    const tables = this.records(Part.Tables, TABLE_RECORD, (field, at) => ({
+      element: this.valType(field('element'), at),
+      limits: this.limits(at, offsets),
+      index64: (field('flags') & 1) !== 0,
+    }));
+    return this.cache('tables', tables);
+  }
+
+  get globals(): readonly GlobalInfo[] {
+    const { offsets } = recordLayout(GLOBAL_RECORD);
+    const globals = this.records(Part.Globals, GLOBAL_RECORD, (field, at, i) => ({
+      type: this.valType(field('type'), at),
+      mutable: field('mutable') !== 0,
+      init:
+        i < this.importedGlobals
+          ? null
+          : {
+              kind: this.constKind(field('init'), at),
+              bits: this.u64(at + offsets.value!) | (this.u64(at + offsets.value! + 8) << 64n),
+              index: field('index'),
+            },
+    }));
+    return this.cache('globals', globals);
+  }
+
+  get elems(): readonly ElemInfo[] {
+    const { offsets } = recordLayout(ELEM_RECORD);
+    const items = this.records(Part.ElemItems, ELEM_ITEM, (field, at) => ({
+      kind: this.constKind(field('kind'), at),
+      bits: 0n,
+      index: field('index'),
+    }));
+    // Nor do segments share items.
+    let total = 0;
+    const elems = this.records(Part.Elems, ELEM_RECORD, (field, at) => {
+      const first = field('first');
+      const count = field('count');
+      total += count;
+      if (first + count > items.length || total > items.length)
+        this.failAt('items of an element segment are missing', at);
+      return {
+        mode: this.mode(field('mode'), at),
+        table: field('table'),
+        type: this.valType(field('type'), at),
+        offset: {
+          kind: this.constKind(field('offset_kind'), at),
+          bits: this.u64(at + offsets.offset!),
+          index: field('offset_index'),
+        },
+        items: items.slice(first, first + count),
+      };
+    });
+    return this.cache('elems', elems);
+  }
+
+  get data(): readonly DataInfo[] {
+    const bytes = this.place(Part.DataBytes);
+    const { offsets } = recordLayout(DATA_RECORD);
+    const data = this.records(Part.Data, DATA_RECORD, (field, at) => {
+      const first = field('first');
+      const length = field('length');
+      if (first + length > bytes.size) this.failAt('bytes of a data segment are missing', at);
+      return {
+        mode: this.mode(field('mode'), at),
+        memory: field('memory'),
+        offset: {
+          kind: this.constKind(field('offset_kind'), at),
+          bits: this.u64(at + offsets.offset!),
+          index: field('offset_index'),
+        },
+        bytes: this.slice(bytes.offset + first, length),
+      };
+    });
+    return this.cache('data', data);
+  }
+
+  /** Function indices, ascending: position = number of the funcref record. */
+  get escaping(): readonly number[] {
+    const escaping = this.records(Part.Escaping, ESCAPING_RECORD, (field, at) => {
+      if (field('function') >= this.functionCount) this.failAt('bad escaping function', at);
+      return field('function');
+    });
+    return this.cache('escaping', escaping);
+  }
+
+  /** Compile options, as the compiler wrote them. */
+  get options(): Readonly<Record<string, unknown>> {
+    const { offset, size } = this.place(Part.Options);
+    try {
+      const value: unknown = JSON.parse(decoder.decode(this.slice(offset, size)));
+      if (typeof value === 'object' && value !== null)
+        return this.cache('options', value as Record<string, unknown>);
+    } catch (e) {
+      if (!(e instanceof SyntaxError)) throw e;
+    }
+    return this.failAt('the compile options are not an object', offset);
+  }
+
+  // ---- Look-ups
+
+  findExport(name: string): ExportInfo | undefined {
+    return this.exports.find(e => e.name === name);
+  }
+
+  findImport(module: string, name: string): ImportInfo | undefined {
+    return this.imports.find(i => i.module === module && i.name === name);
+  }
+
+  /**
+   * The function record whose code contains `pc`, or -1.
+   * @param pc offset in .text
+   */
+  functionAt(pc: number): number {
+    const { withCode } = this;
+    let lo = 0;
+    let hi = withCode.length;
+    while (lo < hi) {
+      const mid = (lo + hi) >> 1;
+      if (this.codeStartOf(withCode[mid]!) <= pc) lo = mid + 1;
+      else hi = mid;
+    }
+    if (lo === 0) return -1;
+    const index = withCode[lo - 1]!;
+    const at = this.functionRecord(index);
+    return pc < this.u32(at + FUNCTION.offsets.code!) + this.u32(at + FUNCTION.offsets.length!) ? index : -1;
+  }
+
+  private codeStartOf(record: number): number {
+    return this.u32(this.functionRecord(record) + FUNCTION.offsets.code!);
+  }
+
+  /**
+   * What is known about a code address. For a return address, ask for the address before it.
+   * @param pc offset in .text
+   * @returns null when no code is there
+   */
+  locate(pc: number): Location | null {
+    const func = this.functionAt(pc);
+    if (func < 0) return null;
+    const rel = pc - this.codeStartOf(func);
+    let wasmOffset = -1;
+    let trap = TrapCode.None;
+    this.eachPcMapEntry(func, (at, offset, code) => {
+      if (at > rel) return false;
+      wasmOffset = offset;
+      trap = at === rel ? code : TrapCode.None;
+      return true;
+    });
+    return { func, wasmOffset, trap };
+  }
+
+  /** The decoded pc map of a function record; pc counts from the function's start. */
+  pcMap(index: number): PcMapEntry[] {
+    const entries: PcMapEntry[] = [];
+    this.eachPcMapEntry(index, (pc, wasmOffset, trap) => {
+      entries.push({ pc, wasmOffset, trap });
+      return true;
+    });
+    return entries;
+  }
+
+  private eachPcMapEntry(
+    index: number,
+    each: (pc: number, wasmOffset: number, trap: TrapCode) => boolean,
+  ): void {
+    const f = FUNCTION.offsets;
+    const record = this.functionRecord(index);
+    const length = this.u32(record + f.length!);
+    const start = this.place(Part.PcMap).offset + this.u32(record + f.pc_map!);
+    const end = start + this.u32(record + f.pc_map_length!);
+    const bad = walkPcMap(this.bytes, start, end, length, this.u32(record + f.wasm_start!), each);
+    if (bad >= 0) this.failAt(`pc map of function ${index}`, bad);
+  }
+
+  /** The module's own debug sections, by their name in the module (".debug_info"). */
+  get debugSections(): ReadonlyMap<string, Uint8Array> {
+    const prefix = SECTION.wasmPrefix;
+    const found = new Map<string, Uint8Array>();
+    for (const s of this.sections)
+      if (s.name.startsWith(prefix)) found.set(s.name.slice(prefix.length), this.slice(s.offset, s.size));
+    return this.cache('debugSections', found);
+  }
+}
+
+/**
+ * Open a compiled module.
+ * @throws ArtifactError: not one, of another version, or damaged
+ */
+export function readArtifact(bytes: Uint8Array): Artifact {
+  return new Artifact(bytes);
+}

@@ -1,0 +1,140 @@
+/**
+ * Call frame information for debuggers and profilers: `.eh_frame` and its search table `.eh_frame_hdr` (Linux Standard Base 5.0, 10.6;
+ * DWARF 5, 6.4). The runtime's own unwinder needs neither: it uses frame sizes.
+ *
+ * Rows are exact from the function's start through the prologue and the body. Epilogues are not described: in the few instructions between
+ * `add rsp` and `ret` the frame address is off. Nor is r15 where a call into another module has changed it.
+ */
+import type { CompiledFunc } from '../backend/code.ts';
+import { ByteWriter } from './bytes.ts';
+
+/** DWARF register numbers of the x86-64 ABI, by encoding. */
+const DWARF = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15] as const;
+const DWARF_RSP = 7;
+const DWARF_RA = 16;
+
+const CFA_ADVANCE = 0x40;
+const CFA_ADVANCE1 = 0x02;
+const CFA_ADVANCE2 = 0x03;
+const CFA_OFFSET = 0x80;
+const CFA_DEF_CFA = 0x0c;
+const CFA_DEF_CFA_OFFSET = 0x0e;
+/** Pointer encodings. */
+const PCREL_SDATA4 = 0x1b;
+const UDATA4 = 0x03;
+const DATAREL_SDATA4 = 0x3b;
+
+export interface EhFrame {
+  readonly frame: Uint8Array;
+  readonly header: Uint8Array;
+  /** Fill in what depends on addresses: of .text, of `frame` and of `header`. */
+  place(text: number, frame: number, header: number): void;
+}
+
+/** Bytes up to and with the `sub rsp, n` of the prologue, or `at` when there is none. Probes of a large frame may stand before it. */
+function afterSub(code: Uint8Array, at: number, n: number): number {
+  const end = Math.min(code.length - 7, at + 4096);
+  for (let i = at; i <= end; i++) {
+    if (code[i] !== 0x48 || code[i + 2] !== 0xec) continue;
+    if (code[i + 1] === 0x83 && code[i + 3] === n) return i + 4;
+    const imm = code[i + 3]! | (code[i + 4]! << 8) | (code[i + 5]! << 16) | (code[i + 6]! << 24);
+    if (code[i + 1] === 0x81 && imm === n) return i + 7;
+  }
+  return at;
+}
+
+function advance(w: ByteWriter, delta: number): void {
+  if (delta === 0) return;
+  if (delta < 64) w.u8(CFA_ADVANCE | delta);
+  else if (delta < 256) {
+    w.u8(CFA_ADVANCE1);
+    w.u8(delta);
+  } else {
+    w.u8(CFA_ADVANCE2);
+    w.u16(delta);
+  }
+}
+
+function prologue(w: ByteWriter, f: CompiledFunc): void {
+  let pc = 0;
+  let cfa = 8;
+  for (const reg of f.saved) {
+    const length = reg < 8 ? 1 : 2;
+    pc += length;
+    cfa += 8;
+    advance(w, length);
+    w.u8(CFA_DEF_CFA_OFFSET);
+    w.uleb(cfa);
+    w.u8(CFA_OFFSET | DWARF[reg]!);
+    w.uleb(cfa / 8);
+  }
+  const rest = f.frameSize - f.saved.length * 8;
+  if (rest > 0) {
+    advance(w, afterSub(f.code, pc, rest) - pc);
+    w.u8(CFA_DEF_CFA_OFFSET);
+    w.uleb(f.frameSize + 8);
+  }
+}
+
+/**
+ * @param funcs functions in ascending code order
+ * @param offsets of each in .text
+ */
+export function buildEhFrame(funcs: readonly CompiledFunc[], offsets: Float64Array): EhFrame {
+  const w = new ByteWriter(64 + funcs.length * 48);
+  // CIE: version 1, augmentation "zR", code alignment 1, data alignment -8.
+  w.u32(0);
+  w.u32(0);
+  w.u8(1);
+  w.utf8('zR\0');
+  w.uleb(1);
+  w.u8(0x78);
+  w.uleb(DWARF_RA);
+  w.uleb(1);
+  w.u8(PCREL_SDATA4);
+  w.u8(CFA_DEF_CFA);
+  w.uleb(DWARF_RSP);
+  w.uleb(8);
+  w.u8(CFA_OFFSET | DWARF_RA);
+  w.uleb(1);
+  w.align(8);
+  w.view.setUint32(0, w.length - 4, true);
+
+  const places = new Int32Array(funcs.length);
+  funcs.forEach((f, i) => {
+    const at = w.length;
+    places[i] = at;
+    w.u32(0);
+    w.u32(at + 4);
+    w.u32(0);
+    w.u32(f.code.length);
+    w.uleb(0);
+    prologue(w, f);
+    w.align(8);
+    w.view.setUint32(at, w.length - at - 4, true);
+  });
+  w.u32(0);
+
+  const h = new ByteWriter(12 + funcs.length * 8);
+  h.u8(1);
+  h.u8(PCREL_SDATA4);
+  h.u8(UDATA4);
+  h.u8(DATAREL_SDATA4);
+  h.u32(0);
+  h.u32(funcs.length);
+  const table = h.reserve(funcs.length * 8);
+  return {
+    frame: w.done(),
+    header: h.done(),
+    place(text, frame, header) {
+      h.view.setInt32(4, frame - (header + 4), true);
+      for (let i = 0; i < funcs.length; i++) {
+        const place = places[i]!;
+        const start = text + offsets[i]!;
+        w.view.setInt32(place + 8, start - (frame + place + 8), true);
+        h.view.setInt32(table + i * 8, start - header, true);
+        h.view.setInt32(table + i * 8 + 4, frame + place - header, true);
+      }
+    },
+  };
+}

@@ -1,0 +1,195 @@
+/**
+ * ELF64 shared objects, as far as an artifact needs them (System V gABI, chapters 4 and 5; x86-64 psABI).
+ *
+ * The caller gives sections in file order; file offset and virtual address of an allocated section are equal. Segments: one readable
+ * for headers and read-only sections, one executable for `.text`, plus what tools expect of a shared object: PT_DYNAMIC,
+ * PT_GNU_EH_FRAME, PT_GNU_STACK. There are no relocations and no constructors.
+ */
+import { CompileError } from '../diagnostics.ts';
+import { alignUp, ByteWriter } from './bytes.ts';
+
+export const PAGE = 4096;
+export const EHDR_SIZE = 64;
+const PHDR_SIZE = 56;
+export const SHDR_SIZE = 64;
+export const SYM_SIZE = 24;
+export const EM_X86_64 = 62;
+const ET_DYN = 3;
+
+export const enum SectionType {
+  Progbits = 1,
+  Symtab = 2,
+  Strtab = 3,
+  Hash = 5,
+  Dynamic = 6,
+  Dynsym = 11,
+}
+export const enum SectionFlag {
+  Alloc = 2,
+  Exec = 4,
+}
+const enum SegmentType {
+  Load = 1,
+  Dynamic = 2,
+  GnuEhFrame = 0x6474e550,
+  GnuStack = 0x6474e551,
+}
+const PF_X = 1;
+const PF_W = 2;
+const PF_R = 4;
+
+export interface Section {
+  readonly name: string;
+  readonly type: SectionType;
+  readonly flags: number;
+  readonly align: number;
+  readonly size: number;
+  /** Name of the section that `sh_link` refers to. */
+  readonly link?: string;
+  readonly info?: number;
+  readonly entrySize?: number;
+  /** Writes the contents to out[at .. at + size - 1]; called when all places are known. */
+  readonly write: (out: Uint8Array<ArrayBuffer>, at: number) => void;
+}
+
+export interface Placed extends Section {
+  /** File offset; the address too if allocated. */
+  readonly offset: number;
+}
+
+const SEGMENTS = 5;
+
+/** Sections get their places: in the order given, `.text` on pages of its own. */
+export function placeSections(sections: readonly Section[]): Placed[] {
+  let at = EHDR_SIZE + SEGMENTS * PHDR_SIZE;
+  let wasText = false;
+  return sections.map(s => {
+    const text = (s.flags & SectionFlag.Exec) !== 0;
+    at = alignUp(at, text || wasText ? Math.max(PAGE, s.align) : s.align);
+    wasText = text;
+    const placed = { ...s, offset: at };
+    at += s.size;
+    return placed;
+  });
+}
+
+/** st_name, st_info, st_shndx, st_value, st_size of a symbol table entry at `at`. */
+export function putSymbol(
+  view: DataView,
+  at: number,
+  name: number,
+  info: number,
+  section: number,
+  value: number,
+  size: number,
+): void {
+  view.setUint32(at, name, true);
+  view.setUint8(at + 4, info);
+  view.setUint8(at + 5, 0);
+  view.setUint16(at + 6, section, true);
+  view.setBigUint64(at + 8, BigInt(value), true);
+  view.setBigUint64(at + 16, BigInt(size), true);
+}
+
+function putU64(view: DataView, at: number, v: number): void {
+  view.setUint32(at, v % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(v / 2 ** 32), true);
+}
+
+function putSegment(
+  view: DataView,
+  at: number,
+  type: SegmentType,
+  flags: number,
+  offset: number,
+  size: number,
+  align: number,
+): void {
+  view.setUint32(at, type, true);
+  view.setUint32(at + 4, flags, true);
+  putU64(view, at + 8, offset);
+  putU64(view, at + 16, offset);
+  putU64(view, at + 24, offset);
+  putU64(view, at + 32, size);
+  putU64(view, at + 40, size);
+  putU64(view, at + 48, align);
+}
+
+/**
+ * The file. Section numbers are 1 + position in `placed`; a `.shstrtab` is added as the last one.
+ * @throws CompileError when offsets would not fit into the 31 bits that relative addresses have
+ */
+export function writeElf(placed: readonly Placed[], machine: number): Uint8Array<ArrayBuffer> {
+  const names = new ByteWriter();
+  names.u8(0);
+  const nameAt = [...placed.map(s => s.name), '.shstrtab'].map(name => {
+    const at = names.length;
+    names.utf8(`${name}\0`);
+    return at;
+  });
+  const last = placed[placed.length - 1]!;
+  const strtab = last.offset + last.size;
+  const headers = alignUp(strtab + names.length, 8);
+  const count = placed.length + 2;
+  const total = headers + count * SHDR_SIZE;
+  if (total > 0x7fffffff)
+    throw new CompileError(`the compiled module takes ${total} bytes; the limit is 2 GiB`, -1, 'limit');
+  const out = new Uint8Array(total);
+  const view = new DataView(out.buffer);
+
+  out.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  view.setUint16(16, ET_DYN, true);
+  view.setUint16(18, machine, true);
+  view.setUint32(20, 1, true);
+  putU64(view, 32, EHDR_SIZE);
+  putU64(view, 40, headers);
+  view.setUint16(52, EHDR_SIZE, true);
+  view.setUint16(54, PHDR_SIZE, true);
+  view.setUint16(56, SEGMENTS, true);
+  view.setUint16(58, SHDR_SIZE, true);
+  view.setUint16(60, count, true);
+  view.setUint16(62, count - 1, true);
+
+  const find = (name: string): Placed => placed.find(s => s.name === name) ?? last;
+  const text = find('.text');
+  const dynamic = find('.dynamic');
+  const ehFrame = find('.eh_frame_hdr');
+  const readable = placed
+    .filter(s => s.flags === SectionFlag.Alloc)
+    .reduce((end, s) => Math.max(end, s.offset + s.size), 0);
+  let at = EHDR_SIZE;
+  for (const [type, flags, offset, size, align] of [
+    [SegmentType.Load, PF_R, 0, readable, PAGE],
+    [SegmentType.Load, PF_R | PF_X, text.offset, text.size, PAGE],
+    [SegmentType.Dynamic, PF_R, dynamic.offset, dynamic.size, 8],
+    [SegmentType.GnuEhFrame, PF_R, ehFrame.offset, ehFrame.size, 4],
+    [SegmentType.GnuStack, PF_R | PF_W, 0, 0, 16],
+  ] as const) {
+    putSegment(view, at, type, flags, offset, size, align);
+    at += PHDR_SIZE;
+  }
+
+  at = headers + SHDR_SIZE;
+  const numbers = new Map(placed.map((s, i) => [s.name, i + 1]));
+  placed.forEach((s, i) => {
+    view.setUint32(at, nameAt[i]!, true);
+    view.setUint32(at + 4, s.type, true);
+    putU64(view, at + 8, s.flags);
+    if (s.flags & SectionFlag.Alloc) putU64(view, at + 16, s.offset);
+    putU64(view, at + 24, s.offset);
+    putU64(view, at + 32, s.size);
+    view.setUint32(at + 40, s.link === undefined ? 0 : numbers.get(s.link)!, true);
+    view.setUint32(at + 44, s.info ?? 0, true);
+    putU64(view, at + 48, s.align);
+    putU64(view, at + 56, s.entrySize ?? 0);
+    at += SHDR_SIZE;
+    s.write(out, s.offset);
+  });
+  view.setUint32(at, nameAt[placed.length]!, true);
+  view.setUint32(at + 4, SectionType.Strtab, true);
+  putU64(view, at + 24, strtab);
+  putU64(view, at + 32, names.length);
+  putU64(view, at + 48, 1);
+  out.set(names.done(), strtab);
+  return out;
+}

@@ -1,0 +1,483 @@
+/** Builds the section `.lucet.module` (abi/artifact.ts): all that is known about a module beside its code. */
+import {
+  ARTIFACT_HEADER,
+  ARTIFACT_MAGIC,
+  ARTIFACT_VERSION,
+  ConstKind,
+  CPU_FEATURES,
+  DATA_RECORD,
+  DIRECTORY_ENTRY,
+  ELEM_ITEM,
+  ELEM_RECORD,
+  ESCAPING_RECORD,
+  EXPORT_RECORD,
+  FUNCTION_RECORD,
+  GLOBAL_RECORD,
+  IMPORT_RECORD,
+  MEMORY_RECORD,
+  Part,
+  recordLayout,
+  SegmentMode,
+  TABLE_RECORD,
+  TYPE_RECORD,
+} from '../abi/artifact.ts';
+import type { VmctxLayout } from '../abi/vmctx.ts';
+import type { CompiledFunc } from '../backend/code.ts';
+import { CompileError } from '../diagnostics.ts';
+import type { CompileOptions } from '../options.ts';
+import { type ConstExpr, ExternKind, type MemoryType, type Module, type TableType } from '../wasm/module.ts';
+import { ByteWriter } from './bytes.ts';
+import { sha256 } from './hashes.ts';
+
+const HEADER = recordLayout(ARTIFACT_HEADER);
+const DIRECTORY = recordLayout(DIRECTORY_ENTRY);
+const TYPE = recordLayout(TYPE_RECORD);
+const FUNCTION = recordLayout(FUNCTION_RECORD);
+const IMPORT = recordLayout(IMPORT_RECORD);
+const EXPORT = recordLayout(EXPORT_RECORD);
+const MEMORY = recordLayout(MEMORY_RECORD);
+const TABLE = recordLayout(TABLE_RECORD);
+const GLOBAL = recordLayout(GLOBAL_RECORD);
+const ELEM = recordLayout(ELEM_RECORD);
+const ITEM = recordLayout(ELEM_ITEM);
+const DATA = recordLayout(DATA_RECORD);
+const ESCAPING = recordLayout(ESCAPING_RECORD);
+
+/** "No index" of u32 fields, "no maximum" of u64 fields. */
+export const NO_INDEX = 0xffffffff;
+export const NO_MAX = 0xffffffffffffffffn;
+
+const PARTS = 16;
+const PART_ALIGN = 16;
+
+/** Everything of a module that is not in the module. */
+export interface Linked {
+  readonly module: Module;
+  readonly options: CompileOptions;
+  readonly layout: VmctxLayout;
+  /** By function and thunk index; null: no code. */
+  readonly funcs: readonly (CompiledFunc | null)[];
+  /** Offset of each in .text. */
+  readonly codeOffsets: Float64Array;
+  /** Type index that a record's code has. */
+  readonly typeOf: (index: number) => number;
+  /** Record of the entry thunk for a canonical type, or NO_INDEX. */
+  readonly entryThunk: (canonicalType: number) => number;
+  readonly machine: number;
+}
+
+/** Addresses, known when sections have their places: equal to file offsets. */
+export interface Addresses {
+  readonly text: number;
+  readonly textSize: number;
+  readonly rodata: number;
+  readonly rodataSize: number;
+}
+
+export interface Metadata {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Offset of the checksum field in the section. */
+  readonly checksumAt: number;
+  place(addresses: Addresses): void;
+}
+
+/** Part Strings: equal strings are stored once. */
+class Strings {
+  readonly w = new ByteWriter(4096);
+  private readonly offsets = new Map<string, number>();
+
+  constructor() {
+    this.add('');
+  }
+
+  add(s: string): number {
+    const known = this.offsets.get(s);
+    if (known !== undefined) return known;
+    const at = this.w.length;
+    this.w.u32(0);
+    const n = this.w.utf8(s);
+    this.w.view.setUint32(at, n, true);
+    this.offsets.set(s, at);
+    return at;
+  }
+}
+
+/** A constant expression as the format has it. */
+interface Const {
+  readonly kind: ConstKind;
+  readonly bits: bigint;
+  readonly index: number;
+}
+
+function constant(expr: ConstExpr): Const {
+  const op = expr.length === 1 ? expr[0]! : undefined;
+  switch (op?.op) {
+    case 'const':
+      return { kind: ConstKind.Bits, bits: op.bits, index: 0 };
+    case 'global.get':
+      return { kind: ConstKind.GlobalGet, bits: 0n, index: op.index };
+    case 'ref.null':
+      return { kind: ConstKind.RefNull, bits: 0n, index: 0 };
+    case 'ref.func':
+      return { kind: ConstKind.RefFunc, bits: 0n, index: op.index };
+    default:
+      throw new CompileError(
+        'constant expressions of several operators are not supported',
+        -1,
+        'unsupported',
+      );
+  }
+}
+
+const ZERO: Const = { kind: ConstKind.Bits, bits: 0n, index: 0 };
+
+function memoryFlags(m: MemoryType): number {
+  return (m.index64 ? 1 : 0) | (m.shared ? 2 : 0);
+}
+
+function tableFlags(t: TableType): number {
+  return t.index64 ? 1 : 0;
+}
+
+class Builder {
+  readonly w: ByteWriter;
+  private readonly strings = new Strings();
+  private readonly l: Linked;
+  private readonly m: Module;
+  private parts = 0;
+
+  constructor(l: Linked) {
+    this.l = l;
+    this.m = l.module;
+    this.w = new ByteWriter(4096 + l.funcs.length * 128 + l.module.bytes.length);
+    this.w.reserve(HEADER.size + PARTS * DIRECTORY.size);
+  }
+
+  /** Starts a part; `records` of `size` bytes each are reserved. Returns where it starts. */
+  private part(kind: Part, records: number, size: number): number {
+    this.w.align(PART_ALIGN);
+    const at = this.w.reserve(records * size);
+    this.entry(kind, at, records * size, records);
+    return at;
+  }
+
+  /** Starts a part of n bytes; returns where. */
+  private bytePart(kind: Part, n: number): number {
+    this.w.align(PART_ALIGN);
+    const at = this.w.reserve(n);
+    this.entry(kind, at, n, 0);
+    return at;
+  }
+
+  private whole(kind: Part, bytes: Uint8Array): void {
+    const at = this.bytePart(kind, bytes.length);
+    this.w.bytes.set(bytes, at);
+  }
+
+  private entry(kind: Part, offset: number, size: number, count: number): void {
+    const at = HEADER.size + this.parts++ * DIRECTORY.size;
+    this.u32(at + DIRECTORY.offsets.kind!, kind);
+    this.u32(at + DIRECTORY.offsets.offset!, offset);
+    this.u32(at + DIRECTORY.offsets.size!, size);
+    this.u32(at + DIRECTORY.offsets.count!, count);
+  }
+
+  private u32(at: number, v: number): void {
+    this.w.view.setUint32(at, v, true);
+  }
+
+  private u64(at: number, v: bigint): void {
+    this.w.view.setBigUint64(at, v, true);
+  }
+
+  build(): void {
+    this.types();
+    this.functions();
+    this.imports();
+    this.exports();
+    this.memories();
+    this.tables();
+    this.globals();
+    this.elems();
+    this.data();
+    this.escaping();
+    const name = this.strings.add(this.m.names.module ?? '');
+    this.whole(Part.Strings, this.strings.w.done());
+    this.whole(Part.Options, optionsText(this.l.options));
+    this.w.align(PART_ALIGN);
+    this.header(name);
+  }
+
+  private types(): void {
+    const { types, canonicalTypes } = this.m;
+    const at = this.part(Part.Types, types.length, TYPE.size);
+    const f = TYPE.offsets;
+    const bytes = new ByteWriter(types.length * 8);
+    types.forEach((t, i) => {
+      const r = at + i * TYPE.size;
+      this.u32(r + f.bytes!, bytes.length);
+      this.w.view.setUint16(r + f.params!, t.params.length, true);
+      this.w.view.setUint16(r + f.results!, t.results.length, true);
+      this.u32(r + f.canonical!, canonicalTypes[i]!);
+      this.u32(r + f.entry_thunk!, this.l.entryThunk(canonicalTypes[i]!));
+      for (const v of t.params) bytes.u8(v);
+      for (const v of t.results) bytes.u8(v);
+    });
+    this.whole(Part.TypeBytes, bytes.done());
+  }
+
+  private functions(): void {
+    const { funcs, codeOffsets, typeOf } = this.l;
+    const { functions: names } = this.m.names;
+    const at = this.part(Part.Functions, funcs.length, FUNCTION.size);
+    const f = FUNCTION.offsets;
+    let pcMap = 0;
+    for (let i = 0, r = at; i < funcs.length; i++, r += FUNCTION.size) {
+      const func = funcs[i];
+      const name = names.get(i);
+      this.u32(r + f.type!, typeOf(i));
+      this.u32(r + f.name!, name === undefined || i >= this.m.functions.length ? 0 : this.strings.add(name));
+      this.u32(r + f.code!, codeOffsets[i]!);
+      this.u32(r + f.pc_map!, pcMap);
+      if (!func) continue;
+      this.u32(r + f.length!, func.code.length);
+      this.u32(r + f.frame_size!, func.frameSize);
+      this.u32(r + f.pc_map_length!, func.pcMap.length);
+      this.u32(r + f.wasm_start!, func.wasmStart);
+      pcMap += func.pcMap.length;
+    }
+    let to = this.bytePart(Part.PcMap, pcMap);
+    for (const func of funcs) {
+      if (!func) continue;
+      this.w.bytes.set(func.pcMap, to);
+      to += func.pcMap.length;
+    }
+  }
+
+  private imports(): void {
+    const { imports } = this.m;
+    const { bindings } = this.l.options;
+    const at = this.part(Part.Imports, imports.length, IMPORT.size);
+    const f = IMPORT.offsets;
+    const next = [0, 0, 0, 0];
+    imports.forEach((i, n) => {
+      const r = at + n * IMPORT.size;
+      const kind = i.desc.kind;
+      this.u32(r + f.module!, this.strings.add(i.module));
+      this.u32(r + f.name!, this.strings.add(i.name));
+      this.u32(r + f.symbol!, this.strings.add(bindings.get(i.module)?.get(i.name) ?? ''));
+      this.u32(r + f.kind!, kind);
+      this.u32(r + f.index!, next[kind]!++);
+      switch (i.desc.kind) {
+        case ExternKind.Func:
+          this.u32(r + f.type!, i.desc.typeIndex);
+          break;
+        case ExternKind.Global:
+          this.u32(r + f.type!, i.desc.global.type | (i.desc.global.mutable ? 0x100 : 0));
+          break;
+        case ExternKind.Table: {
+          const t = i.desc.table;
+          this.u32(r + f.type!, t.element | (tableFlags(t) << 8));
+          this.limits(r, f, t.limits);
+          break;
+        }
+        case ExternKind.Memory: {
+          const m = i.desc.memory;
+          this.u32(r + f.type!, memoryFlags(m) | (m.pageSizeLog2 << 8));
+          this.limits(r, f, m.limits);
+          break;
+        }
+      }
+    });
+  }
+
+  private limits(
+    r: number,
+    f: Record<string, number>,
+    limits: { readonly min: bigint; readonly max: bigint | null },
+  ): void {
+    this.u64(r + f.min!, limits.min);
+    this.u64(r + f.max!, limits.max ?? NO_MAX);
+  }
+
+  private exports(): void {
+    const { exports } = this.m;
+    const at = this.part(Part.Exports, exports.length, EXPORT.size);
+    const f = EXPORT.offsets;
+    exports.forEach((e, i) => {
+      const r = at + i * EXPORT.size;
+      this.u32(r + f.name!, this.strings.add(e.name));
+      this.u32(r + f.kind!, e.kind);
+      this.u32(r + f.index!, e.index);
+    });
+  }
+
+  private memories(): void {
+    const { memories } = this.m;
+    const at = this.part(Part.Memories, memories.length, MEMORY.size);
+    memories.forEach((m, i) => {
+      const r = at + i * MEMORY.size;
+      this.limits(r, MEMORY.offsets, m.limits);
+      this.u32(r + MEMORY.offsets.flags!, memoryFlags(m));
+      this.u32(r + MEMORY.offsets.page_size_log2!, m.pageSizeLog2);
+    });
+  }
+
+  private tables(): void {
+    const { tables } = this.m;
+    const at = this.part(Part.Tables, tables.length, TABLE.size);
+    tables.forEach((t, i) => {
+      const r = at + i * TABLE.size;
+      this.limits(r, TABLE.offsets, t.limits);
+      this.u32(r + TABLE.offsets.element!, t.element);
+      this.u32(r + TABLE.offsets.flags!, tableFlags(t));
+    });
+  }
+
+  private globals(): void {
+    const { globalTypes, globals, importedGlobals } = this.m;
+    const at = this.part(Part.Globals, globalTypes.length, GLOBAL.size);
+    const f = GLOBAL.offsets;
+    globalTypes.forEach((g, i) => {
+      const r = at + i * GLOBAL.size;
+      const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init);
+      this.u64(r + f.value!, BigInt.asUintN(64, init.bits));
+      this.u64(r + f.value! + 8, BigInt.asUintN(64, init.bits >> 64n));
+      this.u32(r + f.type!, g.type);
+      this.u32(r + f.mutable!, g.mutable ? 1 : 0);
+      this.u32(r + f.init!, init.kind);
+      this.u32(r + f.index!, init.index);
+    });
+  }
+
+  private elems(): void {
+    const { elems } = this.m;
+    const at = this.part(Part.Elems, elems.length, ELEM.size);
+    const f = ELEM.offsets;
+    const modes = {
+      active: SegmentMode.Active,
+      passive: SegmentMode.Passive,
+      declarative: SegmentMode.Declarative,
+    };
+    let first = 0;
+    elems.forEach((e, i) => {
+      const r = at + i * ELEM.size;
+      const offset = e.mode === 'active' ? constant(e.offset) : ZERO;
+      this.u64(r + f.offset!, offset.bits);
+      this.u32(r + f.mode!, modes[e.mode]);
+      this.u32(r + f.table!, e.table);
+      this.u32(r + f.offset_kind!, offset.kind);
+      this.u32(r + f.offset_index!, offset.index);
+      this.u32(r + f.type!, e.type);
+      this.u32(r + f.first!, first);
+      this.u32(r + f.count!, e.items.length);
+      first += e.items.length;
+    });
+    let to = this.part(Part.ElemItems, first, ITEM.size);
+    for (const e of elems) {
+      for (const expr of e.items) {
+        const item = constant(expr);
+        this.u32(to + ITEM.offsets.kind!, item.kind);
+        this.u32(to + ITEM.offsets.index!, item.index);
+        to += ITEM.size;
+      }
+    }
+  }
+
+  private data(): void {
+    const { data, bytes } = this.m;
+    const at = this.part(Part.Data, data.length, DATA.size);
+    const f = DATA.offsets;
+    let first = 0;
+    data.forEach((d, i) => {
+      const r = at + i * DATA.size;
+      const offset = d.mode === 'active' ? constant(d.offset) : ZERO;
+      this.u64(r + f.offset!, offset.bits);
+      this.u32(r + f.mode!, d.mode === 'active' ? SegmentMode.Active : SegmentMode.Passive);
+      this.u32(r + f.memory!, d.memory);
+      this.u32(r + f.offset_kind!, offset.kind);
+      this.u32(r + f.offset_index!, offset.index);
+      this.u32(r + f.first!, first);
+      this.u32(r + f.length!, d.end - d.start);
+      first += d.end - d.start;
+    });
+    let to = this.bytePart(Part.DataBytes, first);
+    for (const d of data) {
+      this.w.bytes.set(bytes.subarray(d.start, d.end), to);
+      to += d.end - d.start;
+    }
+  }
+
+  private escaping(): void {
+    const { escaping } = this.m;
+    const at = this.part(Part.Escaping, escaping.length, ESCAPING.size);
+    escaping.forEach((index, i) => {
+      this.u32(at + i * ESCAPING.size + ESCAPING.offsets.function!, index);
+    });
+  }
+
+  private header(name: number): void {
+    const { module: m, layout, options, machine } = this.l;
+    const f = HEADER.offsets;
+    const w = this.w;
+    for (let i = 0; i < 8; i++) w.bytes[f.magic! + i] = ARTIFACT_MAGIC.charCodeAt(i);
+    this.u32(f.version!, ARTIFACT_VERSION);
+    this.u32(f.size!, w.length);
+    this.u32(f.parts!, PARTS);
+    this.u32(f.machine!, machine);
+    this.u32(f.memory_mode!, 0);
+    this.u64(f.cpu_features!, featureBits(options.features));
+    this.u64(f.reserved_size!, BigInt(options.reservedSize));
+    this.u32(f.vmctx_memories!, layout.memories);
+    this.u32(f.vmctx_tables!, layout.tables);
+    this.u32(f.vmctx_globals!, layout.globals);
+    this.u32(f.vmctx_imports!, layout.imports);
+    this.u32(f.vmctx_size!, layout.size);
+    this.u32(f.imported_functions!, m.importedFunctions);
+    this.u32(f.imported_tables!, m.importedTables);
+    this.u32(f.imported_memories!, m.importedMemories);
+    this.u32(f.imported_globals!, m.importedGlobals);
+    this.u32(f.start_function!, m.start ?? NO_INDEX);
+    this.u32(f.functions!, m.functions.length);
+    this.u32(f.data_count!, m.data.length);
+    this.u32(f.code_start!, m.codeStart);
+    this.u32(f.name!, name);
+    w.bytes.set(sha256(m.bytes).subarray(0, 16), f.module_hash!);
+  }
+
+  place(a: Addresses): void {
+    const f = HEADER.offsets;
+    this.u32(f.text_size!, a.textSize);
+    this.u32(f.rodata_size!, a.rodataSize);
+    this.u32(f.text_offset!, a.text);
+    this.u32(f.rodata_offset!, a.rodata);
+    this.u32(f.text_address!, a.text);
+    this.u32(f.rodata_address!, a.rodata);
+  }
+}
+
+function featureBits(features: CompileOptions['features']): bigint {
+  return CPU_FEATURES.reduce((bits, name, i) => (features.has(name) ? bits | (1n << BigInt(i)) : bits), 0n);
+}
+
+/** What decides over the code and nothing else: not the number of workers. */
+function optionsText(o: CompileOptions): Uint8Array {
+  const text = JSON.stringify({
+    optLevel: o.optLevel,
+    features: CPU_FEATURES.filter(f => o.features.has(f)),
+    memory: o.memory,
+    reservedSize: o.reservedSize,
+    debugInfo: o.debugInfo,
+  });
+  return new TextEncoder().encode(text);
+}
+
+export function buildMetadata(linked: Linked): Metadata {
+  const b = new Builder(linked);
+  b.build();
+  return {
+    bytes: b.w.done(),
+    checksumAt: HEADER.offsets.checksum!,
+    place: addresses => b.place(addresses),
+  };
+}

@@ -1,0 +1,89 @@
+/** How often each transformation fired: for tests, statistics and for finding rules that never do. */
+
+export const enum Fired {
+  /** A block parameter that was the same value on every way in. */
+  Param,
+  /** An operator on constants was evaluated. */
+  Constant,
+  /** An operator was one of its operands, or a constant, by an algebraic identity. */
+  Identity,
+  /** Constants of nested operators were combined. */
+  Reassociate,
+  /** A cheaper operator: multiplication or division by a power of two, … */
+  Strength,
+  /** A mask, extension or wrap that changes nothing, or only makes narrower what is narrower. */
+  Extension,
+  /** A comparison was turned round, inverted or decided. */
+  Compare,
+  Select,
+  /** Constant part of an address moved into the access. */
+  Address,
+  /** A store of fewer bits than its value was computed to. */
+  StoreNarrow,
+  Float,
+  /** An equal value that dominates was used instead. */
+  Gvn,
+  /** A load that was equal to an earlier load. */
+  LoadReuse,
+  /** A load of what a store had put there. */
+  StoreForward,
+  /** A store of what was there already. */
+  StoreRedundant,
+  /** A check that can't fail was removed, or one that always fails ended its block. */
+  Check,
+  /** A branch on something known became a jump. */
+  Branch,
+  /** A branch condition without its test against zero. */
+  Condition,
+  /** An edge through an empty block goes to that block's target. */
+  Thread,
+  /** A block was appended to its only predecessor. */
+  Merge,
+  Unreachable,
+  DeadInstruction,
+  DeadParam,
+  Hoist,
+  COUNT,
+}
+
+const NAMES: readonly string[] = [
+  'param',
+  'constant',
+  'identity',
+  'reassociate',
+  'strength',
+  'extension',
+  'compare',
+  'select',
+  'address',
+  'store-narrow',
+  'float',
+  'gvn',
+  'load-reuse',
+  'store-forward',
+  'store-redundant',
+  'check',
+  'branch',
+  'condition',
+  'thread',
+  'merge',
+  'unreachable',
+  'dead-instruction',
+  'dead-param',
+  'hoist',
+];
+
+export class Tally {
+  readonly counts = new Float64Array(Fired.COUNT);
+
+  /** Add the counts of what fired to a record of names, and start again. */
+  flush(to: Record<string, number>): void {
+    for (let i = 0; i < Fired.COUNT; i++) {
+      const n = this.counts[i]!;
+      if (n === 0) continue;
+      const name = NAMES[i]!;
+      to[name] = (to[name] ?? 0) + n;
+      this.counts[i] = 0;
+    }
+  }
+}

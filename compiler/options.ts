@@ -1,0 +1,34 @@
+/** What can be asked of the compiler. The CLI's names are in cli.ts. */
+import type { CpuFeature } from './abi/artifact.ts';
+
+export interface CompileOptions {
+  /** 0: straightforward code; 1 and 2: optimised (1: cheap passes only). */
+  readonly optLevel: 0 | 1 | 2;
+  /** Extensions the code may use. Resolved by target.ts from --target-cpu and --target-feature. */
+  readonly features: ReadonlySet<CpuFeature>;
+  readonly memory: 'guarded';
+  /** Bytes of address space a memory's slot reserves (guarded): accesses below it need no check. */
+  readonly reservedSize: number;
+  readonly debugInfo: boolean;
+  /** Worker threads; 1: compile on the calling thread. */
+  readonly workers: number;
+  /** module -> name -> symbol (--bindings) */
+  readonly bindings: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Run the IR verifier and the allocation checker (always on in tests). */
+  readonly verify: boolean;
+}
+
+/** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
+export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {
+  return {
+    optLevel: 2,
+    features: new Set<CpuFeature>(['sse3', 'ssse3', 'sse4.1', 'sse4.2', 'popcnt']),
+    memory: 'guarded',
+    reservedSize: 8 * 2 ** 30,
+    debugInfo: true,
+    workers: 1,
+    bindings: new Map(),
+    verify: false,
+    ...given,
+  };
+}

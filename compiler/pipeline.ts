@@ -1,0 +1,110 @@
+/**
+ * Every pass, in order, on one screen.
+ *
+ *   bytes ──decode──▶ Module ──┐ for each function and thunk
+ *                              ├─ lower      decode + validate + build SSA, one walk     wasm/lower.ts, thunks.ts
+ *                              ├─ optimize   (levels 1, 2)                               opt/pipeline.ts
+ *                              ├─ select     SSA -> machine rows over virtual registers  backend/x64/lower.ts
+ *                              ├─ allocate   registers, spills, moves                    backend/regalloc.ts
+ *                              └─ emit       bytes, relocations, pc map                  backend/x64/emit.ts
+ *                                     └──▶ CompiledFunc[] ──link──▶ .so                  object/artifact-writer.ts
+ *
+ * A function's code depends on nothing but the module, the options and its index: that is why any number of workers gives the same bytes.
+ */
+import { layoutVmctx, type VmctxLayout } from './abi/vmctx.ts';
+import { checkAllocation } from './backend/checker.ts';
+import type { CompiledFunc } from './backend/code.ts';
+import { MachFunc } from './backend/mach.ts';
+import { allocate } from './backend/regalloc.ts';
+import { Emitter } from './backend/x64/emit.ts';
+import { Lowering } from './backend/x64/lower.ts';
+import { X64_REGS } from './backend/x64/regs.ts';
+import { Cfg } from './ir/cfg.ts';
+import { Func } from './ir/func.ts';
+import { type Signature, type VerifyContext, verify } from './ir/verify.ts';
+import { optimize } from './opt/pipeline.ts';
+import type { CompileOptions } from './options.ts';
+import { buildThunk, thunkCount } from './thunks.ts';
+import { lowerFunction } from './wasm/lower.ts';
+import type { Module } from './wasm/module.ts';
+import { irType } from './wasm/types.ts';
+
+/** Counts of what happened, by name: one for each optimisation, and for the allocator. */
+export type Counters = Record<string, number>;
+
+export function moduleLayout(module: Module): VmctxLayout {
+  return layoutVmctx({
+    memories: module.memories.length,
+    tables: module.tables.length,
+    globals: module.globalTypes.length,
+    funcImports: module.importedFunctions,
+  });
+}
+
+/** Number of indices that may have code: all functions, then all thunks. */
+export function codeCount(module: Module): number {
+  return module.functions.length + thunkCount(module);
+}
+
+/** What the IR verifier may know of a module. */
+function verifyContext(module: Module): VerifyContext {
+  const types = module.types.map((t): Signature => ({ params: t.params.map(irType), results: t.results.map(irType) }));
+  return {
+    type: i => types[i],
+    func: i => types[module.functions[i]!],
+    // Function imports come first in the function index space.
+    import: i => types[module.functions[i]!],
+  };
+}
+
+/** Compiles functions of one module, one after the other; all scratch state is kept and reused. */
+export class FunctionCompiler {
+  readonly counters: Counters = {};
+  private readonly layout: VmctxLayout;
+  private readonly signatures: VerifyContext;
+  private readonly func = new Func();
+  private readonly cfg = new Cfg();
+  private readonly mach = new MachFunc();
+  private readonly lowering: Lowering;
+  private readonly emitter: Emitter;
+
+  constructor(
+    private readonly module: Module,
+    private readonly options: CompileOptions,
+  ) {
+    this.layout = moduleLayout(module);
+    this.signatures = verifyContext(module);
+    this.lowering = new Lowering({ module, layout: this.layout, features: options.features });
+    this.emitter = new Emitter();
+  }
+
+  /** The optimised SSA of a function or thunk; null where an index has no code. Valid until the next call. */
+  ssa(index: number): Func | null {
+    const { module, options, func } = this;
+    func.reset(index, module.names.functions.get(index) ?? '');
+    if (index >= module.importedFunctions && index < module.functions.length) {
+      lowerFunction(module, index, this.layout, func);
+    } else if (!buildThunk(module, index, this.layout, func)) {
+      return null;
+    }
+    if (options.verify) verify(func, this.signatures);
+    if (options.optLevel > 0) {
+      optimize(func, options.optLevel, this.counters);
+      if (options.verify) verify(func, this.signatures);
+    }
+    return func;
+  }
+
+  /** Throws CompileError when the function is invalid. */
+  compile(index: number): CompiledFunc | null {
+    const func = this.ssa(index);
+    if (!func) return null;
+    const { mach, options } = this;
+    this.cfg.compute(func);
+    mach.reset();
+    const unit = this.lowering.lower(func, this.cfg, mach);
+    allocate(mach, X64_REGS, { level: options.optLevel });
+    if (options.verify) checkAllocation(mach, X64_REGS);
+    return this.emitter.emit(func, mach, unit);
+  }
+}

@@ -1,0 +1,123 @@
+/** lucetc as users type it: exit codes, errors with their place, nothing written on failure, every option either done or refused. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NOT_YET, OPTIONS } from '../cli-options.ts';
+import { wat } from './support/wasm.ts';
+
+const bin = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
+let dir = '';
+
+const path = (name: string) => join(dir, name);
+
+function run(tool: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [join(bin, `${tool}.js`), ...args], { cwd: dir, encoding: 'utf8' });
+}
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'lucetc-test-'));
+  writeFileSync(
+    path('add.wasm'),
+    await wat(
+      '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))',
+    ),
+  );
+  writeFileSync(
+    path('add.wat'),
+    '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))',
+  );
+  const invalid = Uint8Array.from(readFileSync(path('add.wasm')));
+  invalid[invalid.indexOf(0x6a)] = 0x7c;
+  writeFileSync(path('invalid.wasm'), invalid);
+  writeFileSync(path('wasi.wat'), '(module (import "wasi_snapshot_preview1" "fd_nothing" (func)))');
+});
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('lucetc', () => {
+  it('compiles a binary and a text module to the same code', () => {
+    expect(run('lucetc', 'add.wasm', '-o', 'a.so')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(run('lucetc', 'add.wat', '-o', 'b.so').status).toBe(0);
+    const magic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
+    expect(readFileSync(path('a.so')).subarray(0, 4)).toEqual(magic);
+    expect(readFileSync(path('b.so')).subarray(0, 4)).toEqual(magic);
+  });
+
+  it('writes to a.out when nothing else is said', () => {
+    expect(run('lucetc', 'add.wasm').status).toBe(0);
+    expect(existsSync(path('a.out'))).toBe(true);
+  });
+
+  it('refuses an invalid module with its offset, exit code 1, and leaves the old output alone', () => {
+    writeFileSync(path('keep.so'), 'old');
+    const r = run('lucetc', 'invalid.wasm', '-o', 'keep.so');
+    expect(r.status).toBe(1);
+    expect(r.stdout).toBe('');
+    expect(r.stderr).toMatch(/^Error: invalid\.wasm: invalid: type mismatch.* at offset 0x[0-9a-f]+/);
+    expect(readFileSync(path('keep.so'), 'utf8')).toBe('old');
+    expect(readdirSync(dir).filter(f => f.startsWith('.'))).toEqual([]);
+  });
+
+  it('prints errors as JSON when asked to', () => {
+    const r = run('lucetc', '--error-style', 'json', 'invalid.wasm', '-o', 'x.so');
+    expect(r.status).toBe(1);
+    expect(JSON.parse(r.stderr)).toMatchObject({
+      error: { kind: 'invalid', file: 'invalid.wasm', function: 0 },
+    });
+    expect(JSON.parse(run('lucetc', '--error-style=json', 'none.wasm').stderr)).toMatchObject({
+      error: { kind: 'io' },
+    });
+  });
+
+  it.each(Object.keys(NOT_YET))('refuses --%s by name', name => {
+    const r = run('lucetc', `--${name}=1`, 'add.wasm');
+    expect(r).toMatchObject({ status: 1, stdout: '' });
+    expect(r.stderr).toMatch(new RegExp(`--${name}.*not supported yet`));
+  });
+
+  it.each([
+    [['--nonsense', 'add.wasm'], /nonsense/],
+    [[], /INPUT/],
+    [['add.wasm', 'add.wat'], /one INPUT/],
+    [['--opt-level', '7', 'add.wasm'], /opt-level 7/],
+    [['--target', 'riscv64-linux', 'add.wasm'], /riscv64-linux.*not supported/],
+    [['--target-cpu', 'z80', 'add.wasm'], /z80/],
+    [['--target-feature', '+mmx9', 'add.wasm'], /mmx9/],
+    [['--emit', 'obj', 'add.wasm'], /emit obj.*not supported yet/],
+    [['--workers', '0', 'add.wasm'], /workers 0/],
+    [['--bindings', 'none.json', 'add.wasm'], /none\.json/],
+    [['--no-translate-wat', 'add.wat'], /not a WebAssembly binary/],
+    [['--wasi_exe', 'add.wasm'], /_start/],
+    [['none.wasm'], /none\.wasm/],
+    [['add.wasm', '-o', 'no/such/folder/x.so'], /no\/such\/folder/],
+  ])('%j is an error that says why', (args, message) => {
+    const r = run('lucetc', ...args);
+    expect(r).toMatchObject({ status: 1, stdout: '' });
+    expect(r.stderr).toMatch(/^Error: /);
+    expect(r.stderr).toMatch(message);
+  });
+
+  it('lists every option in its help, and its version', () => {
+    const help = run('lucetc', '--help').stdout;
+    for (const name of Object.keys(OPTIONS)) expect(help).toContain(`--${name}`);
+    expect(run('lucetc-wasi', '--help').stdout).toContain('lucetc-wasi');
+    expect(run('lucetc', '--version').stdout).toMatch(/^lucetc \d+\.\d+\.\d+\n$/);
+  });
+
+  it('emits the intermediate code as text', () => {
+    expect(run('lucetc', '--emit', 'ir', 'add.wasm', '-o', 'add.ir').status).toBe(0);
+    expect(readFileSync(path('add.ir'), 'utf8')).toMatch(/add\.i32/);
+  });
+});
+
+describe('lucetc-wasi', () => {
+  it('refuses an import that WASI does not have, which lucetc leaves open', () => {
+    const r = run('lucetc-wasi', 'wasi.wat', '-o', 'w.so');
+    expect(r.status).toBe(1);
+    expect(r.stderr).toContain('fd_nothing');
+    expect(run('lucetc', 'wasi.wat', '-o', 'w.so').status).toBe(0);
+  });
+});

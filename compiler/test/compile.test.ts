@@ -1,0 +1,63 @@
+/** The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad input. */
+import { describe, expect, it } from 'vitest';
+import { CompileError, compile, defaultOptions } from '../index.ts';
+import { compileParallel } from '../parallel.ts';
+import { decodeModule } from '../wasm/decode.ts';
+import { wat } from './support/wasm.ts';
+
+/** A module large enough to be compiled in parallel: many functions that differ, calling each other. */
+function manyFunctions(n: number): string {
+  const body = (i: number) =>
+    Array.from(
+      { length: 40 },
+      (_, k) =>
+        `(local.set 1 (i32.add (i32.mul (local.get 0) (i32.const ${i * 40 + k})) (i32.load offset=${k * 4} (local.get 1))))`,
+    ).join('\n');
+  const funcs = Array.from(
+    { length: n },
+    (_, i) =>
+      `(func $f${i} (export "f${i}") (param i32) (result i32) (local i32) ${body(i)} (call $f${(i + 1) % n} (local.get 1)))`,
+  );
+  return `(module (memory 1) ${funcs.join('\n')})`;
+}
+
+describe('compile', () => {
+  it('gives the same bytes with one worker and with two, and again', async () => {
+    const bytes = await wat(manyFunctions(400));
+    const module = decodeModule(bytes);
+    const one = await compileParallel(module, defaultOptions({ workers: 1 }));
+    const two = await compileParallel(module, defaultOptions({ workers: 2 }));
+    expect(one.stats.wasmCodeBytes).toBeGreaterThan(96 * 1024);
+    expect(Buffer.compare(one.artifact, two.artifact)).toBe(0);
+    expect(Buffer.compare(one.artifact, compile(bytes))).toBe(0);
+  });
+
+  it('reports the first invalid function, whichever worker meets it', async () => {
+    const good = manyFunctions(400);
+    const bytes = await wat(good);
+    // Break two functions by hand: an `i32.mul` (0x6c) becomes `i64.mul` (0x7e), which does not validate.
+    const module = decodeModule(bytes);
+    const broken = Uint8Array.from(bytes);
+    for (const f of [300, 120]) {
+      const { start, end } = module.bodies[f]!;
+      broken[broken.subarray(start, end).indexOf(0x6c) + start] = 0x7e;
+    }
+    for (const workers of [1, 2]) {
+      const error = await compileParallel(decodeModule(broken), defaultOptions({ workers })).catch(
+        (e: unknown) => e,
+      );
+      expect(error).toBeInstanceOf(CompileError);
+      expect(error).toMatchObject({ kind: 'invalid', func: 120 });
+      expect((error as CompileError).offset).toBeGreaterThan(0);
+    }
+  });
+
+  it('checks its own work when asked to', async () => {
+    expect(compile(await wat(manyFunctions(3)), { verify: true }).length).toBeGreaterThan(0);
+  });
+
+  it('says what is wrong and where', () => {
+    expect(() => compile(new Uint8Array([0, 0x61, 0x73, 0x6d, 2, 0, 0, 0]))).toThrow(CompileError);
+    expect(() => compile(new Uint8Array(0))).toThrow(CompileError);
+  });
+});

@@ -1,0 +1,116 @@
+/** From IR text to disassembled x86-64 code, for tests of the backend: decoded by iced-x86, not by us. */
+import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
+import type { CpuFeature } from '../../abi/artifact.ts';
+import { layoutVmctx } from '../../abi/vmctx.ts';
+import { checkAllocation } from '../../backend/checker.ts';
+import type { CompiledFunc } from '../../backend/code.ts';
+import { MachFunc } from '../../backend/mach.ts';
+import { allocate } from '../../backend/regalloc.ts';
+import { Emitter } from '../../backend/x64/emit.ts';
+import { Lowering } from '../../backend/x64/lower.ts';
+import { X64_REGS } from '../../backend/x64/regs.ts';
+import { Cfg } from '../../ir/cfg.ts';
+import { parseFuncs } from '../../ir/text-parse.ts';
+import { verify } from '../../ir/verify.ts';
+import { type FuncType, type MemoryType, type Module, ValType } from '../../wasm/module.ts';
+
+const { I32, I64, F64 } = ValType;
+
+/** Function types by index: function n has type n. Function 0 is imported. */
+export const TYPES: readonly FuncType[] = [
+  { params: [I32], results: [I32] },
+  { params: [], results: [] },
+  { params: [I32, I64, F64], results: [I32, F64, I64] },
+  { params: Array(8).fill(I32), results: Array(8).fill(I64) },
+];
+
+const memory: MemoryType = {
+  limits: { min: 1n, max: null },
+  index64: false,
+  shared: false,
+  pageSizeLog2: 16,
+};
+
+/** A module with `memories` memories, of which `imported` are imports, as far as the backend looks at it. */
+export function backendModule(memories = 1, imported = 0): Module {
+  return {
+    bytes: new Uint8Array(0),
+    types: TYPES,
+    canonicalTypes: Int32Array.from(TYPES, (_, i) => i),
+    imports: [],
+    functions: Int32Array.from(TYPES, (_, i) => i),
+    importedFunctions: 1,
+    tables: [],
+    importedTables: 0,
+    memories: Array(memories).fill(memory),
+    importedMemories: imported,
+    globalTypes: [],
+    importedGlobals: 0,
+    globals: [],
+    exports: [],
+    start: null,
+    elems: [],
+    dataCount: -1,
+    data: [],
+    bodies: [],
+    codeStart: 0,
+    customSections: [],
+    names: { module: null, functions: new Map(), globals: new Map(), locals: new Map() },
+    escaping: new Int32Array(0),
+  };
+}
+
+export interface Options {
+  readonly features?: readonly CpuFeature[];
+  readonly module?: Module;
+}
+
+/** Compile the function of an IR text, with the verifier and the allocation checker. */
+export function compileIr(
+  text: string,
+  { features = [], module = backendModule() }: Options = {},
+): CompiledFunc {
+  const func = parseFuncs(text)[0]!;
+  verify(func);
+  const cfg = new Cfg();
+  cfg.compute(func);
+  const m = new MachFunc();
+  const layout = layoutVmctx({ memories: module.memories.length, tables: 0, globals: 0, funcImports: 1 });
+  const unit = new Lowering({ module, layout, features: new Set(features) }).lower(func, cfg, m);
+  allocate(m, X64_REGS);
+  checkAllocation(m, X64_REGS);
+  return new Emitter().emit(func, m, unit);
+}
+
+/** Instructions as text, without addresses; targets of branches as hexadecimal offsets. */
+export function disassemble(code: Uint8Array): string[] {
+  const formatter = new Formatter(FormatterSyntax.Intel);
+  formatter.hexPrefix = '0x';
+  formatter.hexSuffix = '';
+  formatter.uppercaseHex = false;
+  formatter.spaceAfterOperandSeparator = false;
+  formatter.branchLeadingZeros = false;
+  formatter.showBranchSize = false;
+  formatter.ripRelativeAddresses = true;
+  const decoder = new Decoder(64, code, DecoderOptions.None);
+  const out: string[] = [];
+  while (decoder.canDecode) {
+    const i = decoder.decode();
+    out.push(formatter.format(i));
+    i.free();
+  }
+  decoder.free();
+  formatter.free();
+  return out;
+}
+
+/** A function with body `body` and parameters `params`, compiled and disassembled. The blocks' text follows `b0`'s head. */
+export function asm(params: string, body: string, results = '', options: Options = {}): string[] {
+  const arrow = results === '' ? '' : ` -> ${results}`;
+  return disassemble(compileIr(`func 1 "f"${arrow} {\nb0(${params}):\n${body}\n}`, options).code);
+}
+
+/** How many instructions match. */
+export function count(lines: readonly string[], pattern: RegExp): number {
+  return lines.filter(l => pattern.test(l)).length;
+}

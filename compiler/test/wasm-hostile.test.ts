@@ -1,0 +1,282 @@
+/** Broken, absurd and huge modules: they are accepted or a CompileError, quickly, and V8 agrees which. */
+import { describe, expect, it } from 'vitest';
+import { CompileError } from '../diagnostics.ts';
+import { Func, ROW } from '../ir/func.ts';
+import { verify } from '../ir/verify.ts';
+import { decodeModule } from '../wasm/decode.ts';
+import { lowerFunction, validateFunction } from '../wasm/lower.ts';
+import { decodeAndLower, layoutOf, signatures } from './support/lower-all.ts';
+import {
+  body,
+  F64,
+  funcType,
+  HEADER,
+  I32,
+  I64,
+  leb,
+  oneFunction,
+  section,
+  sleb,
+  vec,
+} from './support/module-builder.ts';
+import { wat } from './support/wasm.ts';
+
+const SAMPLE = `(module
+  (type $t (func (param i32 i64) (result i32)))
+  (import "env" "f" (func $f (type $t)))
+  (import "env" "g" (global $g i32))
+  (memory 1 2)
+  (table 4 8 funcref)
+  (global $m (mut i64) (i64.const -5))
+  (export "run" (func $run))
+  (start $init)
+  (elem (i32.const 1) $run $f)
+  (elem $passive funcref (ref.func $run) (ref.null func))
+  (elem declare func $init)
+  (data (i32.const 8) "hello")
+  (data $p "passive")
+  (func $init (global.set $m (i64.const 1)))
+  (func $run (param i32 i64) (result i32) (local $x i32) (local $d f64)
+    (local.set $d (f64.const 1.5))
+    (block $out (result i32)
+      (loop $again (param) (result i32)
+        (local.set $x (i32.add (local.get $x) (i32.load8_s offset=3 (local.get 0))))
+        (br_if $again (i32.lt_s (local.get $x) (i32.const 10)))
+        (if (result i32) (i64.eqz (local.get 1))
+          (then (br $out (call $f (local.get $x) (local.get 1))))
+          (else (call_indirect (type $t) (i32.const 1) (global.get $m) (local.get 0))))))
+    (br_table 0 0 (i32.and (local.get 0) (i32.const 1)))
+    )
+  (func $bulk (memory.init $p (i32.const 0) (i32.const 0) (i32.const 1)) (data.drop $p)
+    (table.init $passive (i32.const 0) (i32.const 0) (i32.const 1)) (elem.drop $passive)
+    (drop (table.grow (ref.null func) (i32.const 1)))
+    (memory.copy (i32.const 0) (i32.const 1) (i32.const 2))
+    (i64.store offset=1 (i32.const 0) (i64.trunc_sat_f32_u (f32.const nan)))
+    (drop (select (result funcref) (ref.func $init) (table.get 0 (i32.const 0)) (memory.size)))))`;
+
+/** null: accepted */
+function rejection(bytes: Uint8Array): CompileError | null {
+  try {
+    decodeAndLower(bytes);
+    return null;
+  } catch (e) {
+    if (e instanceof CompileError) return e;
+    throw e;
+  }
+}
+
+const v8 = (bytes: Uint8Array) => WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>);
+
+/** Ours and V8's verdict; null if they agree, or if we name the reason why they need not. */
+function disagreement(bytes: Uint8Array, what: string): string | null {
+  const e = rejection(bytes);
+  if (e?.kind === 'unsupported' || e?.kind === 'limit') return null;
+  if (v8(bytes) === (e === null)) return null;
+  return `${what}: ${e?.describe() ?? 'accepted'}, V8 says otherwise`;
+}
+
+describe('broken modules', () => {
+  it('every prefix of a module is rejected, unless V8 accepts it', async () => {
+    const bytes = await wat(SAMPLE);
+    expect(rejection(bytes)).toBeNull();
+    const wrong: (string | null)[] = [];
+    for (let n = 0; n < bytes.length; n++) wrong.push(disagreement(bytes.slice(0, n), `prefix ${n}`));
+    expect(wrong.filter(x => x !== null)).toEqual([]);
+  });
+
+  it('changed bytes: the verdict is that of V8', async () => {
+    const original = await wat(SAMPLE);
+    const wrong: string[] = [];
+    let rejected = 0;
+    for (let i = 8; i < original.length; i++) {
+      for (const change of [1, 2, 4, 0x10, 0x40, 0x7f, 0x80, 0xff]) {
+        const bytes = original.slice();
+        bytes[i]! ^= change;
+        if (!v8(bytes)) rejected++;
+        const problem = disagreement(bytes, `byte ${i} ^ ${change}`);
+        if (problem) wrong.push(problem);
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(rejected).toBeGreaterThan(1000);
+  });
+
+  it('vectors that claim 2^32-1 elements cost nothing', () => {
+    const huge = [0xff, 0xff, 0xff, 0xff, 0x0f];
+    for (const id of [1, 2, 3, 4, 5, 6, 7, 9, 10, 11]) {
+      const e = rejection(Uint8Array.from([...HEADER, ...section(id, huge)]));
+      expect(e?.kind, `section ${id}`).toBe('malformed');
+    }
+  });
+
+  it('errors of bodies name the function and the operator', () => {
+    const bytes = oneFunction([I32], [I32], [], [0x20, 0, 0x42, 5, 0x6a]);
+    const e = rejection(bytes)!;
+    expect(e.describe()).toBe(
+      `invalid: type mismatch: expected i32, found i64 at offset 0x${(bytes.length - 2).toString(16)} (function 0)`,
+    );
+  });
+});
+
+/** IR of function 0. */
+function lowered(bytes: Uint8Array): Func {
+  const module = decodeModule(bytes);
+  const func = new Func();
+  lowerFunction(module, 0, layoutOf(module), func);
+  verify(func, signatures(module));
+  return func;
+}
+
+/** Words of IR: rows and lists. Time goes with it; a clock would measure what else the machine does. */
+function size(func: Func): number {
+  return func.count * ROW + func.poolEnd;
+}
+
+/** `n` times what `make` gives, without spreading. */
+function repeat(n: number, make: (i: number) => readonly number[]): number[] {
+  const out: number[] = [];
+  for (let i = 0; i < n; i++) for (const b of make(i)) out.push(b);
+  return out;
+}
+
+describe('absurd functions', () => {
+  const BLOCK = [0x02, 0x40];
+  const LOOP = [0x03, 0x40];
+  const END = [0x0b];
+
+  it('100,000 nested blocks, loops and ifs', () => {
+    const n = 100_000;
+    for (const open of [BLOCK, LOOP, [0x20, 0, 0x04, 0x40]]) {
+      const code = [
+        ...repeat(n, () => open),
+        ...[0x20, 0, 0x21, 1, 0x20, 0, 0x0d, ...leb(n - 1)],
+        ...repeat(n, () => END),
+      ];
+      expect(size(lowered(oneFunction([I32], [], [[1, I32]], code)))).toBeLessThan(20 * code.length);
+    }
+  });
+
+  it('100,000 nested loops, each with a back edge, around an assignment', () => {
+    const n = 100_000;
+    const code = [
+      ...repeat(n, () => LOOP),
+      ...[0x20, 1, 0x41, 1, 0x6a, 0x21, 1],
+      ...repeat(n, () => [0x20, 0, 0x0d, 0, 0x0b]),
+    ];
+    expect(size(lowered(oneFunction([I32], [], [[1, I32]], code)))).toBeLessThan(20 * code.length);
+  });
+
+  it('10,000 locals and 100,000 blocks: the IR stays in proportion to the code', () => {
+    const locals = 10_000;
+    const set = (i: number) => [0x20, ...leb(i % locals), 0x41, 1, 0x6a, 0x21, ...leb((i * 7) % locals)];
+    const code = [
+      ...LOOP,
+      ...BLOCK,
+      ...repeat(100_000, i => [...BLOCK, 0x20, 0, 0x0d, i % 3, ...set(i), ...END]),
+      ...END,
+      ...END,
+    ];
+    expect(size(lowered(oneFunction([I32], [], [[locals, I32]], code)))).toBeLessThan(20 * code.length);
+  });
+
+  it('temporaries of unoptimised code are no parameters of the loops around them', () => {
+    const n = 2000;
+    // Each block sets its own local, reads it, and may leave.
+    const code = [
+      ...LOOP,
+      ...repeat(n, i => [...BLOCK, 0x20, 0, 0x22, ...leb(i + 1), 0x0d, 0, 0x20, ...leb(i + 1), 0x1a, ...END]),
+      ...[0x20, 0, 0x0d, 0],
+      ...END,
+    ];
+    const func = lowered(oneFunction([I32], [], [[n, I32]], code));
+    let params = 0;
+    for (let b = 1; b < func.blockCount; b++) params += func.paramCount(b);
+    expect(params).toBe(0);
+  });
+
+  it('a branch table with many equal targets has one list of arguments', () => {
+    const n = 60_000;
+    const results = 100;
+    const type = Array.from({ length: results }, () => I32);
+    const values = repeat(results, () => [0x20, 0]);
+    const code = [
+      ...[0x02, 1],
+      ...[0x02, 1, ...values, 0x20, 0, 0x0e, ...leb(n), ...repeat(n + 1, i => [i & 1]), ...END],
+      ...[0x20, 0, 0x0d, 0],
+      ...END,
+      ...repeat(results, () => [0x1a]),
+    ];
+    const b = body([], code);
+    const bytes = Uint8Array.from(
+      [
+        ...HEADER,
+        ...section(1, vec([funcType([I32], []), funcType([], type)])),
+        ...section(3, [1, 0]),
+      ].concat([10], leb(b.length + 1), [1], b),
+    );
+    expect(lowered(bytes).poolEnd).toBeLessThan(5 * n);
+  });
+
+  it('limits', () => {
+    const kind = (bytes: Uint8Array) => rejection(bytes)?.kind;
+    expect(kind(oneFunction([], [], [[50_001, I32]], []))).toBe('limit');
+    expect(kind(oneFunction([], [], [[50_000, I32]], []))).toBeUndefined();
+    expect(kind(oneFunction(new Array<number>(1001).fill(I32), [], [], []))).toBe('limit');
+    const big = [0x41, 0, 0x0e, ...leb(70_000), ...repeat(70_001, () => [0])];
+    expect(kind(oneFunction([], [], [], big))).toBe('limit');
+    // Results without end, three bytes for 1000 of them.
+    const many = funcType([], new Array<number>(1000).fill(I64));
+    const f = body(
+      [],
+      repeat(20_000, () => [0x10, 0, 0x00]),
+    );
+    const calls = body([], repeat(20_000, () => [0x10, 0]).concat([0x00]));
+    const module = (code: readonly number[]) =>
+      Uint8Array.from(
+        [...HEADER, ...section(1, vec([many])), ...section(3, [1, 0])].concat(
+          [10],
+          leb(code.length + 1),
+          [1],
+          code as number[],
+        ),
+      );
+    expect(kind(module(f))).toBeUndefined();
+    expect(kind(module(calls))).toBe('limit');
+  });
+
+  it('validation alone agrees, and builds nothing', () => {
+    const good = decodeModule(oneFunction([I32], [F64], [], [0x20, 0, 0xb7]));
+    const bad = decodeModule(oneFunction([I32], [F64], [], [0x20, 0]));
+    validateFunction(good, 0);
+    expect(() => validateFunction(bad, 0)).toThrow(/^type mismatch/);
+  });
+});
+
+describe('features that are not there', () => {
+  it.each([
+    ['simd', [0xfd, 12]],
+    ['tail-call', [0x12, 0]],
+    ['function-references', [0x14, 0]],
+    ['gc', [0xfb, 0]],
+    ['threads', [0xfe, 0]],
+    ['exception-handling', [0x1f, 0x40]],
+  ])('%s', (proposal, code) => {
+    const e = rejection(oneFunction([], [], [], code))!;
+    expect(e.kind).toBe('unsupported');
+    expect(e.message).toContain(proposal);
+  });
+
+  it.each([
+    ['memory64', section(5, [1, 4, 1])],
+    ['threads', section(5, [1, 3, 1, 1])],
+    ['multi-memory', section(5, [2, 0, 1, 0, 1])],
+    ['extended-const', section(6, [1, I32, 0, 0x41, ...sleb(1), 0x41, 1, 0x6a, 0x0b])],
+    ['exception-handling', section(13, [1, 0, 0])],
+    ['gc', section(1, [1, 0x5f, 0])],
+    ['simd', section(1, [1, 0x60, 1, 0x7b, 0])],
+  ])('%s in a section', (proposal, bytes) => {
+    const e = rejection(Uint8Array.from([...HEADER, ...bytes]))!;
+    expect(e.kind).toBe('unsupported');
+    expect(e.message).toContain(proposal);
+  });
+});

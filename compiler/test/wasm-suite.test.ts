@@ -1,0 +1,89 @@
+/** The official suite: which modules are accepted, which are rejected, and as what. */
+import { describe, expect, it } from 'vitest';
+import { CompileError } from '../diagnostics.ts';
+import { decodeModule } from '../wasm/decode.ts';
+import { validateFunction } from '../wasm/lower.ts';
+import { decodeAndLower } from './support/lower-all.ts';
+import { CORE_GROUPS, moduleBytes, type SpecCommand, scripts, suitePresent } from './support/spec-suite.ts';
+
+/** Kind and message of the rejection; null if the module is accepted. */
+function rejection(bytes: Uint8Array): CompileError | null {
+  try {
+    decodeAndLower(bytes);
+    return null;
+  } catch (e) {
+    if (e instanceof CompileError) return e;
+    throw e;
+  }
+}
+
+function validates(bytes: Uint8Array): boolean {
+  try {
+    const module = decodeModule(bytes);
+    for (let i = module.importedFunctions; i < module.functions.length; i++) validateFunction(module, i);
+    return true;
+  } catch (e) {
+    if (e instanceof CompileError) return false;
+    throw e;
+  }
+}
+
+function verdict(c: SpecCommand): string | null {
+  const bytes = moduleBytes(c);
+  const e = rejection(bytes);
+  if (validates(bytes) !== (e === null)) return 'validateFunction and lowerFunction disagree';
+  const found = e ? e.describe() : 'accepted';
+  switch (c.type) {
+    case 'assert_invalid':
+    case 'assert_malformed': {
+      const expected = c.type === 'assert_invalid' ? 'invalid' : 'malformed';
+      if (c.valid_with?.length === 0) return e === null ? null : found;
+      if (e?.kind === expected) return null;
+      if (e?.kind === 'unsupported') return 'unsupported';
+      return `${found}; should be ${expected}: ${c.text}`;
+    }
+    default:
+      if (c.features) return e === null || e.kind === 'unsupported' || e.kind === 'invalid' ? null : found;
+      return e === null ? null : found;
+  }
+}
+
+describe.runIf(suitePresent)('official suite', () => {
+  for (const group of CORE_GROUPS) {
+    it(`${group}: every binary module is accepted or rejected rightly`, () => {
+      let count = 0;
+      let later = 0;
+      const wrong: string[] = [];
+      for (const script of scripts(group)) {
+        for (const c of script.commands) {
+          if (c.module_type !== 'binary') continue;
+          count++;
+          const problem = verdict(c);
+          if (problem === 'unsupported') later++;
+          else if (problem) wrong.push(`${script.name}:${c.line}: ${problem}`);
+        }
+      }
+      expect(wrong).toEqual([]);
+      expect(count).toBeGreaterThan(300);
+      // Invalid modules that use a later proposal, so that we don't get to what is wrong with them.
+      expect(later).toBeLessThanOrEqual(21);
+    });
+  }
+
+  it('messages begin as in the suite', () => {
+    let same = 0;
+    let count = 0;
+    for (const script of scripts('mvp-and-2.0')) {
+      for (const c of script.commands) {
+        if (c.module_type !== 'binary' || !/^assert_(invalid|malformed)$/.test(c.type)) continue;
+        const e = rejection(moduleBytes(c));
+        if (!e || e.kind === 'unsupported') continue;
+        count++;
+        if (e.message.startsWith(c.text!)) same++;
+      }
+    }
+    // The rest: two things are wrong, and we find the other one first.
+    expect(count).toBeGreaterThan(2000);
+    expect(same / count).toBeGreaterThan(0.98);
+  });
+});

@@ -1,0 +1,396 @@
+/** The sections of a module: each is decoded, and validated as far as it can be without function bodies. */
+import { CompileError } from '../diagnostics.ts';
+import { type ConstScope, readConstExpr } from './const-expr.ts';
+import { LIMITS, overLimit } from './limits.ts';
+import {
+  type ConstExpr,
+  type DataSegment,
+  type ElemSegment,
+  type Export,
+  ExternKind,
+  type FuncBody,
+  type FuncType,
+  type Global,
+  type GlobalType,
+  type Import,
+  type Limits,
+  type MemoryType,
+  type TableType,
+  ValType,
+} from './module.ts';
+import type { Reader } from './reader.ts';
+import { readRefType, readValType, unsupported, VALTYPE_NAMES } from './types.ts';
+
+const EMPTY: ConstExpr = [];
+const MEMORY_PAGES = 65536n;
+const END_OPCODE = 0x0b;
+
+function invalid(message: string, at: number): never {
+  throw new CompileError(message, at, 'invalid');
+}
+
+/** The module while its sections are read. */
+export class Sections implements ConstScope {
+  readonly types: FuncType[] = [];
+  readonly imports: Import[] = [];
+  readonly functions: number[] = [];
+  importedFunctions = 0;
+  readonly tables: TableType[] = [];
+  importedTables = 0;
+  readonly memories: MemoryType[] = [];
+  importedMemories = 0;
+  readonly globalTypes: GlobalType[] = [];
+  importedGlobals = 0;
+  readonly globals: Global[] = [];
+  readonly exports: Export[] = [];
+  start: number | null = null;
+  readonly elems: ElemSegment[] = [];
+  dataCount = -1;
+  readonly data: DataSegment[] = [];
+  readonly bodies: FuncBody[] = [];
+  codeStart = 0;
+  /** Module.canonicalTypes */
+  readonly canonical: number[] = [];
+  private readonly canonicalByText = new Map<string, number>();
+  private readonly exportNames = new Set<string>();
+  /** `ref.func` expressions by function. Exported functions have one too: these are the functions `ref.func` may name in a body. */
+  private readonly refFuncs = new Map<number, ConstExpr>();
+  /** Elements of all segments so far. */
+  private elemItems = 0;
+  private importValues = 0;
+
+  constructor(private readonly r: Reader) {}
+
+  /** Functions reachable other than by a direct call: exported, start, named by `ref.func` or an element segment. Ascending. */
+  escaping(): Int32Array {
+    const all = new Set(this.refFuncs.keys());
+    if (this.start !== null) all.add(this.start);
+    return Int32Array.from(all).sort();
+  }
+
+  refFunc(index: number, at: number): ConstExpr {
+    this.checkIndex('function', index, this.functions.length, at);
+    let e = this.refFuncs.get(index);
+    if (!e) this.refFuncs.set(index, (e = [{ op: 'ref.func', index }]));
+    return e;
+  }
+
+  private checkIndex(what: string, index: number, count: number, at: number): void {
+    if (index >= count) invalid(`unknown ${what} ${index}`, at);
+  }
+
+  /** Length of a vector. Elements are read one by one, so a length that is a lie costs nothing. */
+  private count(what: string, limit: number, already = 0): number {
+    const at = this.r.pos;
+    const n = this.r.u32();
+    if (n > this.r.end - this.r.pos) this.r.fail('length out of bounds', at);
+    if (n + already > limit) overLimit(`too many ${what}`, limit, at);
+    return n;
+  }
+
+  // ---- types
+  typeSection(): void {
+    const { r } = this;
+    for (let n = this.count('types', LIMITS.types); n > 0; n--) {
+      const at = r.pos;
+      const form = r.u8();
+      if (form !== 0x60) {
+        if (form === 0x50 || form === 0x4f || form === 0x4e || form === 0x5e || form === 0x5f) {
+          unsupported('gc', `type form 0x${form.toString(16)}`, at);
+        }
+        r.fail(form & 0x80 ? 'integer representation too long' : 'malformed type form', at);
+      }
+      const params = this.valTypes('parameters', LIMITS.params);
+      const results = this.valTypes('results', LIMITS.results);
+      const text = String.fromCharCode(...params, 0, ...results);
+      const index = this.types.push({ params, results }) - 1;
+      const first = this.canonicalByText.get(text);
+      if (first === undefined) this.canonicalByText.set(text, index);
+      this.canonical.push(first ?? index);
+    }
+  }
+
+  private valTypes(what: string, limit: number): ValType[] {
+    const types: ValType[] = [];
+    for (let n = this.count(what, limit); n > 0; n--) types.push(readValType(this.r));
+    return types;
+  }
+
+  private typeIndex(): number {
+    const at = this.r.pos;
+    const index = this.r.u32();
+    this.checkIndex('type', index, this.types.length, at);
+    return index;
+  }
+
+  private limits(flags: number): Limits {
+    const { r } = this;
+    const at = r.pos;
+    const min = r.bigU64();
+    const max = flags & 1 ? r.bigU64() : null;
+    if (max !== null && min > max) invalid('size minimum must not be greater than maximum', at);
+    return { min, max };
+  }
+
+  private tableType(): TableType {
+    const { r } = this;
+    const element = readRefType(r);
+    const at = r.pos;
+    const flags = r.u8();
+    if (flags > 7 || flags & 2) r.fail('malformed limits flags', at);
+    if (flags & 4) unsupported('memory64', 'a table with 64-bit indices', at);
+    const limits = this.limits(flags);
+    if (limits.min > 0xffffffffn || (limits.max ?? 0n) > 0xffffffffn) {
+      invalid('table size must be at most 4294967295', at);
+    }
+    return { element, limits, index64: false };
+  }
+
+  private memoryType(): MemoryType {
+    const { r } = this;
+    const at = r.pos;
+    const flags = r.u8();
+    if (flags > 7) r.fail('malformed limits flags', at);
+    if (flags & 4) unsupported('memory64', 'a memory with 64-bit addresses', at);
+    if (flags & 2) unsupported('threads', 'a shared memory', at);
+    const limits = this.limits(flags);
+    if (limits.min > MEMORY_PAGES || (limits.max ?? 0n) > MEMORY_PAGES) {
+      invalid('memory size must be at most 65536 pages (4GiB)', at);
+    }
+    return { limits, index64: false, shared: false, pageSizeLog2: 16 };
+  }
+
+  private addMemory(memory: MemoryType, at: number): void {
+    this.memories.push(memory);
+    if (this.memories.length > 1) unsupported('multi-memory', 'multiple memories: a second memory', at);
+  }
+
+  private globalType(): GlobalType {
+    const { r } = this;
+    const type = readValType(r);
+    const at = r.pos;
+    const mutable = r.u8();
+    if (mutable > 1) r.fail('malformed mutability', at);
+    return { type, mutable: mutable === 1 };
+  }
+
+  // ---- imports
+  importSection(): void {
+    const { r } = this;
+    for (let n = this.count('imports', LIMITS.imports); n > 0; n--) {
+      const module = r.name();
+      const name = r.name();
+      const at = r.pos;
+      const kind = r.u8();
+      switch (kind) {
+        case ExternKind.Func: {
+          const typeIndex = this.typeIndex();
+          this.imports.push({ module, name, desc: { kind, typeIndex } });
+          this.functions.push(typeIndex);
+          this.importedFunctions++;
+          const { params, results } = this.types[typeIndex]!;
+          this.importValues += params.length + results.length;
+          if (this.importValues > LIMITS.importValues) {
+            overLimit('too many parameters of imports', LIMITS.importValues, at);
+          }
+          break;
+        }
+        case ExternKind.Table: {
+          const table = this.tableType();
+          this.imports.push({ module, name, desc: { kind, table } });
+          if (this.tables.push(table) > LIMITS.tables) overLimit('too many tables', LIMITS.tables, at);
+          this.importedTables++;
+          break;
+        }
+        case ExternKind.Memory: {
+          const memory = this.memoryType();
+          this.imports.push({ module, name, desc: { kind, memory } });
+          this.addMemory(memory, at);
+          this.importedMemories++;
+          break;
+        }
+        case ExternKind.Global: {
+          const global = this.globalType();
+          this.imports.push({ module, name, desc: { kind, global } });
+          this.globalTypes.push(global);
+          this.importedGlobals++;
+          break;
+        }
+        case ExternKind.Tag:
+          unsupported('exception-handling', 'a tag import', at);
+          break;
+        default:
+          r.fail('malformed import kind', at);
+      }
+    }
+  }
+
+  // ---- definitions
+  functionSection(): void {
+    for (let n = this.count('functions', LIMITS.functions, this.functions.length); n > 0; n--) {
+      this.functions.push(this.typeIndex());
+    }
+  }
+
+  tableSection(): void {
+    const { r } = this;
+    for (let n = this.count('tables', LIMITS.tables, this.tables.length); n > 0; n--) {
+      if (r.peek() === 0x40) unsupported('function-references', 'a table with an initialiser', r.pos);
+      this.tables.push(this.tableType());
+    }
+  }
+
+  memorySection(): void {
+    for (let n = this.count('memories', LIMITS.imports); n > 0; n--) {
+      const at = this.r.pos;
+      this.addMemory(this.memoryType(), at);
+    }
+  }
+
+  globalSection(): void {
+    for (let n = this.count('globals', LIMITS.globals, this.globalTypes.length); n > 0; n--) {
+      const type = this.globalType();
+      const init = readConstExpr(this.r, this, type.type);
+      this.globalTypes.push(type);
+      this.globals.push({ type, init });
+    }
+  }
+
+  exportSection(): void {
+    const { r } = this;
+    for (let n = this.count('exports', LIMITS.exports); n > 0; n--) {
+      const at = r.pos;
+      const name = r.name();
+      const kindAt = r.pos;
+      const kind = r.u8();
+      const index = r.u32();
+      switch (kind) {
+        case ExternKind.Func:
+          this.checkIndex('function', index, this.functions.length, kindAt);
+          break;
+        case ExternKind.Table:
+          this.checkIndex('table', index, this.tables.length, kindAt);
+          break;
+        case ExternKind.Memory:
+          this.checkIndex('memory', index, this.memories.length, kindAt);
+          break;
+        case ExternKind.Global:
+          this.checkIndex('global', index, this.globalTypes.length, kindAt);
+          break;
+        case ExternKind.Tag:
+          unsupported('exception-handling', 'a tag export', kindAt);
+          break;
+        default:
+          r.fail('malformed export kind', kindAt);
+      }
+      if (this.exportNames.has(name)) invalid('duplicate export name', at);
+      this.exportNames.add(name);
+      if (kind === ExternKind.Func) this.refFunc(index, kindAt);
+      this.exports.push({ name, kind, index });
+    }
+  }
+
+  startSection(): void {
+    const at = this.r.pos;
+    const index = this.r.u32();
+    this.checkIndex('function', index, this.functions.length, at);
+    const type = this.types[this.functions[index]!]!;
+    if (type.params.length + type.results.length > 0) {
+      invalid('start function must have no parameters and no results', at);
+    }
+    this.start = index;
+  }
+
+  // ---- segments
+  elemSection(): void {
+    for (let n = this.count('element segments', LIMITS.elemSegments); n > 0; n--)
+      this.elems.push(this.elem());
+  }
+
+  private elem(): ElemSegment {
+    const { r } = this;
+    const at = r.pos;
+    const flags = r.u32();
+    if (flags > 7) r.fail('malformed elements segment kind', at);
+    // Bit 0: not active; bit 1: declarative, or, if active, an explicit table; bit 2: items are expressions.
+    const active = (flags & 1) === 0;
+    const table = active && flags & 2 ? r.u32() : 0;
+    if (active) this.checkIndex('table', table, this.tables.length, at);
+    const offset = active ? readConstExpr(r, this, ValType.I32) : EMPTY;
+    let type = ValType.FuncRef;
+    if (flags & 3) {
+      const typeAt = r.pos;
+      if (flags & 4) type = readRefType(r);
+      else if (r.u8() !== 0) r.fail('malformed element kind', typeAt);
+    }
+    if (active && this.tables[table]!.element !== type) {
+      const element = VALTYPE_NAMES[this.tables[table]!.element];
+      invalid(`type mismatch: a segment of ${VALTYPE_NAMES[type]} for a table of ${element}`, at);
+    }
+    const count = this.count('elements', LIMITS.elemItems, this.elemItems);
+    this.elemItems += count;
+    const items: ConstExpr[] = [];
+    for (let i = 0; i < count; i++) {
+      if (flags & 4) items.push(readConstExpr(r, this, type));
+      else {
+        const itemAt = r.pos;
+        items.push(this.refFunc(r.u32(), itemAt));
+      }
+    }
+    const mode = active ? 'active' : flags & 2 ? 'declarative' : 'passive';
+    return { mode, table, offset, type, items };
+  }
+
+  dataCountSection(): void {
+    const at = this.r.pos;
+    this.dataCount = this.r.u32();
+    if (this.dataCount > LIMITS.dataSegments) overLimit('too many data segments', LIMITS.dataSegments, at);
+  }
+
+  dataSection(): void {
+    const { r } = this;
+    for (let n = this.count('data segments', LIMITS.dataSegments); n > 0; n--) {
+      const at = r.pos;
+      const flags = r.u32();
+      if (flags > 2) r.fail('malformed data segment kind', at);
+      const active = flags !== 1;
+      const memory = flags === 2 ? r.u32() : 0;
+      if (active) this.checkIndex('memory', memory, this.memories.length, at);
+      const offset = active ? readConstExpr(r, this, ValType.I32) : EMPTY;
+      const length = r.u32();
+      const start = r.skip(length);
+      this.data.push({ mode: active ? 'active' : 'passive', memory, offset, start, end: start + length });
+    }
+  }
+
+  // ---- code
+  codeSection(): void {
+    const { r } = this;
+    this.codeStart = r.pos;
+    const at = r.pos;
+    const count = this.count('functions', LIMITS.functions);
+    if (count !== this.functions.length - this.importedFunctions) this.inconsistentCode(at);
+    for (let i = 0; i < count; i++) {
+      const sizeAt = r.pos;
+      const size = r.u32();
+      if (size > LIMITS.bodySize) overLimit('function body too large', LIMITS.bodySize, sizeAt);
+      const start = r.skip(size);
+      if (size === 0) r.fail('unexpected end of function', start);
+      if (r.bytes[r.pos - 1] !== END_OPCODE) r.fail('END opcode expected', r.pos - 1);
+      this.bodies.push({ start, end: r.pos });
+    }
+  }
+
+  private inconsistentCode(at: number): never {
+    return this.r.fail('function and code section have inconsistent lengths', at);
+  }
+
+  /** What can be checked only when all sections are there. */
+  finish(): void {
+    const { r } = this;
+    if (this.bodies.length !== this.functions.length - this.importedFunctions) this.inconsistentCode(r.pos);
+    if (this.dataCount >= 0 && this.dataCount !== this.data.length) {
+      r.fail('data count and data section have inconsistent lengths', r.pos);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Implementation limits: no module within them makes the compiler use memory or time out of proportion to its size. Where the
+ * WebAssembly JavaScript Interface ("Implementation-defined Limits") has a number, it is that number, so that what runs in a browser compiles here.
+ */
+import { CompileError } from '../diagnostics.ts';
+
+export const LIMITS = {
+  moduleSize: 2 ** 30,
+  types: 1_000_000,
+  functions: 1_000_000,
+  imports: 1_000_000,
+  exports: 1_000_000,
+  globals: 1_000_000,
+  dataSegments: 100_000,
+  elemSegments: 10_000_000,
+  elemItems: 10_000_000,
+  tables: 100_000,
+  params: 1_000,
+  results: 1_000,
+  bodySize: 7_654_321,
+  locals: 50_000,
+  /** Parameters and results of all function imports together: each import gets a thunk that moves them all. */
+  importValues: 2 ** 22,
+  brTableTargets: 65_520,
+  /** Bytes of names that are kept from the name section; what comes later has none. */
+  nameBytes: 2 ** 26,
+  /** IR rows of one function. */
+  rows: 2 ** 22,
+  /** Values that the branches of one function carry to labels. */
+  branchValues: 2 ** 24,
+} as const;
+
+export function overLimit(what: string, limit: number, offset: number, func = -1): never {
+  throw new CompileError(`${what}: the limit is ${limit}`, offset, 'limit', func);
+}

@@ -1,0 +1,317 @@
+/** Blocks, branches, calls, returns. */
+import { TrapCode } from '../abi/traps.ts';
+import { FUNCREF, VMCTX } from '../abi/vmctx.ts';
+import { bug } from '../diagnostics.ts';
+import { F_C, ROW, type Value } from '../ir/func.ts';
+import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { LIMITS, overLimit } from './limits.ts';
+import { loadElement } from './lower-tables.ts';
+import { type FuncType, ValType } from './module.ts';
+import { EDGE_B, EDGE_C, NO_LABEL } from './ssa.ts';
+import { irType, isRef, readBlockType, readValType, VALTYPE_NAMES } from './types.ts';
+import { Fr, FrameKind, UNKNOWN, type Walk } from './walk.ts';
+
+export function beginBody(w: Walk, type: FuncType): void {
+  w.sp = 0;
+  w.depth = 0;
+  w.constructs = 0;
+  w.frameTypes.length = 0;
+  w.pushFrame(FrameKind.Func, { params: [], results: type.results }, NO_LABEL);
+}
+
+export function open(w: Walk, kind: FrameKind): void {
+  const { ssa, assigned } = w;
+  const type = readBlockType(w.r, w.module.types);
+  const construct = w.constructs++;
+  const cond = kind === FrameKind.If ? w.pop(ValType.I32) : 0;
+  w.popAll(type.params);
+  let label = NO_LABEL;
+  const live = ssa.live;
+  if (live && (kind === FrameKind.If || assigned.targeted[construct])) {
+    const types = kind === FrameKind.Loop ? type.params : type.results;
+    label = ssa.newLabel(types, assigned.start[construct]!, assigned.length[construct]!);
+    if (kind === FrameKind.Loop) ssa.openLoop(label, w.vals, w.sp);
+  }
+  w.pushFrame(kind, type, label);
+  if (live && kind === FrameKind.If) {
+    const then = ssa.func.newBlock();
+    const i = w.top();
+    w.frames[i + Fr.Row] = ssa.saveRow(label, type.params.length, w.vals, w.sp);
+    // The other edge is known at `else` or `end`.
+    w.frames[i + Fr.Term] = ssa.terminate(Op.BrIf, cond, ssa.func.newEdge(then), 0, 0);
+    ssa.enter(then);
+  }
+  w.pushAgain(type.params);
+}
+
+/** The results at the end of a sequence: popped; nothing may be left. */
+function endSequence(w: Walk, type: FuncType): void {
+  w.popAll(type.results);
+  if (w.sp !== w.height) {
+    const n = w.sp - w.height;
+    w.fail(`type mismatch: ${n} value${n === 1 ? '' : 's'} left on the stack at the end of a sequence`);
+  }
+}
+
+export function orElse(w: Walk): void {
+  const { ssa } = w;
+  const i = w.top();
+  if (w.frames[i + Fr.Kind] !== FrameKind.If) w.r.fail('else without if', w.at);
+  const type = w.frameTypes[w.depth - 1]!;
+  const label = w.frames[i + Fr.Label]!;
+  endSequence(w, type);
+  if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+  w.frames[i + Fr.Kind] = FrameKind.Else;
+  w.unreachable = false;
+  if (w.frames[i + Fr.Live]) {
+    const block = ssa.func.newBlock();
+    ssa.func.rows[w.frames[i + Fr.Term]! * ROW + F_C] = ssa.func.newEdge(block);
+    ssa.restore(label, w.frames[i + Fr.Row]!, type.params.length, w.vals, w.sp);
+    ssa.enter(block);
+  }
+  w.pushAgain(type.params);
+}
+
+/** `end`. True at the end of the body. */
+export function end(w: Walk): boolean {
+  const { ssa } = w;
+  const i = w.top();
+  const kind = w.frames[i + Fr.Kind]! as FrameKind;
+  const type = w.frameTypes[w.depth - 1]!;
+  endSequence(w, type);
+  if (kind === FrameKind.Func) {
+    if (ssa.live) emitReturn(w, type.results, w.sp);
+    w.popFrame();
+    return true;
+  }
+  const label = w.frames[i + Fr.Label]!;
+  if (kind === FrameKind.If) {
+    // Without `else` the parameters are the results.
+    if (!sameTypes(type.params, type.results))
+      w.fail('type mismatch: an if without else must have the results of its parameters');
+    if (w.frames[i + Fr.Live]) ssa.addEdge(label, w.frames[i + Fr.Term]!, EDGE_C, w.frames[i + Fr.Row]!);
+  }
+  if (kind !== FrameKind.Loop && label !== NO_LABEL && ssa.hasEdges(label)) {
+    if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+    ssa.join(label, w.vals, w.sp);
+  }
+  w.popFrame();
+  w.pushAgain(type.results);
+  return false;
+}
+
+function sameTypes(a: readonly ValType[], b: readonly ValType[]): boolean {
+  return a === b || (a.length === b.length && a.every((t, i) => t === b[i]));
+}
+
+// ---- branches
+/** Return the values at `vals[from…]`. */
+function emitReturn(w: Walk, types: readonly ValType[], from: number): void {
+  w.ssa.terminate(Op.Return, 0, valueList(w, types.length, from), 0, 0);
+}
+
+function valueList(w: Walk, n: number, from: number): number {
+  const { func } = w.ssa;
+  const list = func.newList(n);
+  for (let i = 0; i < n; i++) func.pool[list + 1 + i] = w.vals[from + i]!;
+  return list;
+}
+
+/** A block that returns the values at `vals[from…]`: where a conditional branch to the outermost label goes. */
+function returnBlock(w: Walk, types: readonly ValType[], from: number): number {
+  const { ssa } = w;
+  const here = ssa.block;
+  const block = ssa.func.newBlock();
+  ssa.enter(block);
+  emitReturn(w, types, from);
+  ssa.enter(here);
+  return block;
+}
+
+function liveLabel(w: Walk, frame: number): number {
+  const label = w.labelOf(frame);
+  if (label === NO_LABEL) bug('branch to a construct that was found to have none');
+  return label;
+}
+
+export function br(w: Walk): void {
+  const { ssa } = w;
+  const frame = w.frameOf(w.r.u32());
+  const types = w.labelTypes(frame);
+  w.popAll(types);
+  if (ssa.live) {
+    if (frame === 0) emitReturn(w, types, w.sp);
+    else ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+  }
+  w.setUnreachable();
+}
+
+export function brIf(w: Walk): void {
+  const { ssa } = w;
+  const frame = w.frameOf(w.r.u32());
+  const types = w.labelTypes(frame);
+  const cond = w.pop(ValType.I32);
+  w.popAll(types);
+  if (ssa.live) {
+    const { func } = ssa;
+    const taken = frame === 0 ? func.newEdge(returnBlock(w, types, w.sp)) : 0;
+    const next = func.newBlock();
+    const term = ssa.terminate(Op.BrIf, cond, taken, func.newEdge(next), 0);
+    if (frame !== 0) ssa.branch(liveLabel(w, frame), term, EDGE_B, w.vals, w.sp);
+    ssa.enter(next);
+  }
+  w.pushAgain(types);
+}
+
+export function brTable(w: Walk): void {
+  const { ssa, r } = w;
+  const count = r.u32();
+  if (count > r.end - r.pos) r.fail('unexpected end of section or function', r.pos);
+  if (count > LIMITS.brTableTargets) overLimit('br_table too large', LIMITS.brTableTargets, w.at, r.func);
+  const index = w.pop(ValType.I32);
+  const live = ssa.live;
+  const { func } = ssa;
+  const list = live ? func.newList(count + 1) : 0;
+  const term = live ? ssa.terminate(Op.BrTable, index, list, 0, 0) : 0;
+  if (live) ssa.beginBrTable();
+  let returns = 0;
+  let checked: readonly ValType[] | null = null;
+  for (let i = 0; i <= count; i++) {
+    const frame = w.frameOf(r.u32());
+    const types = w.labelTypes(frame);
+    if (types !== checked) {
+      if (checked && types.length !== checked.length) {
+        w.fail('type mismatch: labels of a br_table differ in number of values');
+      }
+      w.checkTop(types);
+      checked = types;
+    }
+    if (!live) continue;
+    const from = w.sp - types.length;
+    const place = list + 1 + i;
+    if (frame === 0) {
+      if (returns === 0) returns = returnBlock(w, types, from);
+      func.pool[place] = func.newEdge(returns);
+    } else {
+      ssa.branchOfTable(liveLabel(w, frame), term, place, w.vals, from);
+    }
+  }
+  w.setUnreachable();
+}
+
+export function ret(w: Walk): void {
+  const types = w.labelTypes(0);
+  w.popAll(types);
+  if (w.ssa.live) emitReturn(w, types, w.sp);
+  w.setUnreachable();
+}
+
+export function unreachable(w: Walk): void {
+  if (w.ssa.live) w.ssa.terminate(Op.Trap, 0, 0, 0, TrapCode.Unreachable);
+  w.setUnreachable();
+}
+
+// ---- calls
+/** Emit a call and push its results. The arguments stand at `vals[sp…]`. */
+function emitCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
+  const { ssa } = w;
+  const { results } = type;
+  if (!ssa.live) {
+    for (const t of results) w.push(t, 0);
+    return;
+  }
+  const args = valueList(w, type.params.length, w.sp);
+  const single = results.length === 1 ? irType(results[0]!) : Type.None;
+  const call = ssa.emit(op, single, code, args, vmctx, imm, 0);
+  if (results.length === 1) w.push(results[0]!, call);
+  else {
+    for (let i = 0; i < results.length; i++) {
+      w.push(results[i]!, ssa.emit(Op.Result, irType(results[i]!), call, 0, 0, i, 0));
+    }
+  }
+}
+
+export function call(w: Walk): void {
+  const index = w.r.u32();
+  w.checkIndex('function', index, w.module.functions.length);
+  const type = w.funcType(index);
+  w.popAll(type.params);
+  emitCall(w, type, index < w.module.importedFunctions ? Op.CallImport : Op.Call, 0, 0, index);
+}
+
+/**
+ * Through a table: bounds check, element, signature check, call. A null element is found by the load of its signature, which faults. The loads
+ * from the record all carry the trap code: by themselves they may fault, so none of them may be moved to where the checks have not been made.
+ */
+export function callIndirect(w: Walk): void {
+  const { ssa, module } = w;
+  const typeIndex = w.r.u32();
+  const tableIndex = w.r.u32();
+  const table = w.table(tableIndex);
+  if (table.element !== ValType.FuncRef)
+    w.fail(`type mismatch: call_indirect through a table of ${VALTYPE_NAMES[table.element]}`);
+  w.checkIndex('type', typeIndex, module.types.length);
+  const type = module.types[typeIndex]!;
+  const index = w.pop(ValType.I32);
+  w.popAll(type.params);
+  let code = 0;
+  let vmctx = 0;
+  if (ssa.live) {
+    const element = loadElement(w, tableIndex, index);
+    const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.IndirectCallToNull);
+    const canonical = module.canonicalTypes[typeIndex]!;
+    const ids = ssa.emit(
+      Op.VmLoad,
+      Type.I64,
+      0,
+      0,
+      0,
+      -VMCTX.SIG_IDS,
+      rawAccess(Region.ReadOnly, MemKind.Full),
+    );
+    const found = ssa.emit(Op.RawLoad, Type.I32, element, 0, 0, FUNCREF.SIG_ID, record);
+    const id = ssa.emit(
+      Op.RawLoad,
+      Type.I32,
+      ids,
+      0,
+      0,
+      4 * canonical,
+      rawAccess(Region.ReadOnly, MemKind.Full),
+    );
+    const differ = ssa.emit(Op.Ne, Type.I32, found, id, 0, 0, 0);
+    ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
+    code = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.CODE, record);
+    vmctx = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.VMCTX, record);
+  }
+  emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
+}
+
+// ---- parametric operators
+export function select(w: Walk): void {
+  const cond = w.pop(ValType.I32);
+  const b = w.popAny();
+  const typeB = w.popped;
+  const a = w.popAny();
+  const typeA = w.popped;
+  if (isRef(typeA) || isRef(typeB)) w.fail('type mismatch: select without a type must have numeric operands');
+  if (typeA !== typeB && typeA !== UNKNOWN && typeB !== UNKNOWN) {
+    w.fail(`type mismatch: select of ${VALTYPE_NAMES[typeA]} and ${VALTYPE_NAMES[typeB]}`);
+  }
+  pushSelect(w, typeA || typeB, cond, a, b);
+}
+
+export function selectTyped(w: Walk): void {
+  const count = w.r.u32();
+  if (count !== 1) w.fail('invalid result arity: select must have one type');
+  const type = readValType(w.r);
+  const cond = w.pop(ValType.I32);
+  const b = w.pop(type);
+  const a = w.pop(type);
+  pushSelect(w, type, cond, a, b);
+}
+
+function pushSelect(w: Walk, type: ValType | 0, cond: Value, a: Value, b: Value): void {
+  const { ssa } = w;
+  w.push(type, ssa.live ? ssa.emit(Op.Select, irType(type as ValType), cond, a, b, 0, 0) : 0);
+}

@@ -1,0 +1,159 @@
+/**
+ * A decoded module: plain data, as the binary has it, checked as far as the module level goes
+ * (WebAssembly core spec 2.0, "Modules"). Function bodies stay undecoded: byte ranges.
+ */
+
+/** Value types, numbered for packing. Binary codes are in the reader. */
+export const enum ValType {
+  I32 = 1,
+  I64 = 2,
+  F32 = 3,
+  F64 = 4,
+  V128 = 5,
+  FuncRef = 6,
+  ExternRef = 7,
+}
+
+export interface FuncType {
+  readonly params: readonly ValType[];
+  readonly results: readonly ValType[];
+}
+
+export interface Limits {
+  readonly min: bigint;
+  readonly max: bigint | null;
+}
+
+export interface MemoryType {
+  readonly limits: Limits;
+  readonly index64: boolean;
+  readonly shared: boolean;
+  readonly pageSizeLog2: number;
+}
+
+export interface TableType {
+  readonly element: ValType;
+  readonly limits: Limits;
+  readonly index64: boolean;
+}
+
+export interface GlobalType {
+  readonly type: ValType;
+  readonly mutable: boolean;
+}
+
+export const enum ExternKind {
+  Func = 0,
+  Table = 1,
+  Memory = 2,
+  Global = 3,
+  Tag = 4,
+}
+
+export type ImportDesc =
+  | { readonly kind: ExternKind.Func; readonly typeIndex: number }
+  | { readonly kind: ExternKind.Table; readonly table: TableType }
+  | { readonly kind: ExternKind.Memory; readonly memory: MemoryType }
+  | { readonly kind: ExternKind.Global; readonly global: GlobalType };
+
+export interface Import {
+  readonly module: string;
+  readonly name: string;
+  readonly desc: ImportDesc;
+}
+
+export interface Export {
+  readonly name: string;
+  readonly kind: ExternKind;
+  readonly index: number;
+}
+
+/** One operator of a constant expression. Bits are raw: i32/f32 in the low 32, v128 in 128. */
+export type ConstOp =
+  | { readonly op: 'const'; readonly type: ValType; readonly bits: bigint }
+  | { readonly op: 'global.get'; readonly index: number }
+  | { readonly op: 'ref.null'; readonly type: ValType }
+  | { readonly op: 'ref.func'; readonly index: number }
+  /** extended-const: i32/i64 add, sub, mul (postfix order) */
+  | { readonly op: 'add' | 'sub' | 'mul'; readonly type: ValType };
+
+/** Postfix; of length 1 for everything in Wasm 2.0. */
+export type ConstExpr = readonly ConstOp[];
+
+export interface Global {
+  readonly type: GlobalType;
+  readonly init: ConstExpr;
+}
+
+export interface ElemSegment {
+  readonly mode: 'active' | 'passive' | 'declarative';
+  readonly table: number;
+  readonly offset: ConstExpr;
+  readonly type: ValType;
+  readonly items: readonly ConstExpr[];
+}
+
+export interface DataSegment {
+  readonly mode: 'active' | 'passive';
+  readonly memory: number;
+  readonly offset: ConstExpr;
+  /** Byte range in the module. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface FuncBody {
+  /** Byte range of the body in the module: locals, then code up to and with the final `end`. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface CustomSection {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface NameSection {
+  readonly module: string | null;
+  /** Function index -> name; sparse. */
+  readonly functions: ReadonlyMap<number, string>;
+  readonly globals: ReadonlyMap<number, string>;
+  readonly locals: ReadonlyMap<number, ReadonlyMap<number, string>>;
+}
+
+export interface Module {
+  readonly bytes: Uint8Array;
+  readonly types: readonly FuncType[];
+  /** For each type, the index of the first type equal to it: compare these, not indices. */
+  readonly canonicalTypes: Int32Array;
+  readonly imports: readonly Import[];
+  /** Type index of every function, imported ones first. */
+  readonly functions: Int32Array;
+  readonly importedFunctions: number;
+  readonly tables: readonly TableType[];
+  readonly importedTables: number;
+  readonly memories: readonly MemoryType[];
+  readonly importedMemories: number;
+  /** Types of all globals, imported ones first; initialisers of the defined ones. */
+  readonly globalTypes: readonly GlobalType[];
+  readonly importedGlobals: number;
+  readonly globals: readonly Global[];
+  readonly exports: readonly Export[];
+  readonly start: number | null;
+  readonly elems: readonly ElemSegment[];
+  /** Number from the data count section, or -1. */
+  readonly dataCount: number;
+  readonly data: readonly DataSegment[];
+  /** Bodies of defined functions: index = function index - importedFunctions. */
+  readonly bodies: readonly FuncBody[];
+  /** File offset of the code section's contents (its first byte after the size): DWARF addresses are relative to this. */
+  readonly codeStart: number;
+  readonly customSections: readonly CustomSection[];
+  readonly names: NameSection;
+  /**
+   * Functions that can be reached other than by a direct call: exported, the start function, in an element segment, in a global's
+   * initialiser, or named by `ref.func`. Ascending. Each gets a funcref record ("escape order" = position in this list).
+   */
+  readonly escaping: Int32Array;
+}

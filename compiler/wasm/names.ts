@@ -1,0 +1,84 @@
+/**
+ * The name section (core specification, appendix "Name Section"). It is a hint: a section that is broken somewhere is read up to there, and
+ * never an error.
+ */
+import { CompileError } from '../diagnostics.ts';
+import { LIMITS } from './limits.ts';
+import type { CustomSection, NameSection } from './module.ts';
+import { Reader } from './reader.ts';
+
+const enum Subsection {
+  Module = 0,
+  Functions = 1,
+  Locals = 2,
+  Globals = 7,
+}
+
+type NameMap = Map<number, string>;
+
+function readMap(r: Reader, into: NameMap): void {
+  for (let n = r.u32(); n > 0; n--) {
+    const index = r.u32();
+    into.set(index, r.name());
+  }
+}
+
+class Names implements NameSection {
+  module: string | null = null;
+  readonly functions: NameMap = new Map();
+  readonly globals: NameMap = new Map();
+  readonly locals = new Map<number, NameMap>();
+
+  read(r: Reader): void {
+    const sectionEnd = Math.min(r.end, r.pos + LIMITS.nameBytes);
+    while (r.pos < sectionEnd) {
+      r.end = sectionEnd;
+      const id = r.u8();
+      const size = r.u32();
+      const end = r.skip(size) + size;
+      r.pos = end - size;
+      r.end = end;
+      try {
+        this.subsection(r, id);
+      } catch (e) {
+        if (!(e instanceof CompileError)) throw e;
+      }
+      r.pos = end;
+    }
+  }
+
+  private subsection(r: Reader, id: number): void {
+    switch (id) {
+      case Subsection.Module:
+        this.module = r.name();
+        break;
+      case Subsection.Functions:
+        readMap(r, this.functions);
+        break;
+      case Subsection.Globals:
+        readMap(r, this.globals);
+        break;
+      case Subsection.Locals:
+        for (let n = r.u32(); n > 0; n--) {
+          const names: NameMap = new Map();
+          this.locals.set(r.u32(), names);
+          readMap(r, names);
+        }
+        break;
+    }
+  }
+}
+
+/** The names in the first custom section called `name`; empty without one. */
+export function readNames(bytes: Uint8Array, sections: readonly CustomSection[]): NameSection {
+  const names = new Names();
+  const section = sections.find(s => s.name === 'name');
+  if (section) {
+    try {
+      names.read(new Reader(bytes, section.start, section.end));
+    } catch (e) {
+      if (!(e instanceof CompileError)) throw e;
+    }
+  }
+  return names;
+}

@@ -1,0 +1,238 @@
+/**
+ * The state of the walk over one function body: reader, operand stack, control stack, and the SSA form that grows along.
+ *
+ * Validation is the algorithm of the core specification's appendix ("Validation Algorithm"). Code that can't be reached is validated (with
+ * a polymorphic stack) but builds nothing: `ssa.live` is false, and the values of its operands are meaningless. While `live` is true
+ * every operand is an IR value.
+ */
+import type { VmctxLayout } from '../abi/vmctx.ts';
+import { CompileError } from '../diagnostics.ts';
+import { AssignedLocals } from './assigned-locals.ts';
+import { ExternKind, type FuncType, type Module, type TableType, type ValType } from './module.ts';
+import { Reader } from './reader.ts';
+import { NO_LABEL, Ssa } from './ssa.ts';
+import { VALTYPE_NAMES } from './types.ts';
+
+export const enum FrameKind {
+  Func = 0,
+  Block,
+  Loop,
+  If,
+  Else,
+}
+
+/** Fields of a control frame. */
+export const enum Fr {
+  Kind = 0,
+  /** Height of the operand stack at its start. */
+  Height,
+  /** The rest of it can't be reached: the stack is polymorphic. */
+  Unreachable,
+  Label,
+  /** Whether its start can be reached. */
+  Live,
+  /** `if`: the branch, and the row with what holds where it branches. */
+  Term,
+  Row,
+  SIZE,
+}
+
+/** The unknown type of unreachable code. */
+export const UNKNOWN = 0;
+
+export class Walk {
+  readonly r: Reader;
+  readonly ssa = new Ssa();
+  readonly assigned = new AssignedLocals();
+  /** Offset of the operator that is being read. */
+  at = 0;
+
+  localTypes = new Uint8Array(64);
+  localCount = 0;
+
+  // Operand stack: values (of the IR) and types (ValType or UNKNOWN).
+  vals = new Int32Array(256);
+  types = new Uint8Array(256);
+  sp = 0;
+  /** Of the innermost frame. */
+  height = 0;
+  unreachable = false;
+  /** Type of the operand that popAny returned. */
+  popped: ValType | 0 = UNKNOWN;
+
+  // Control stack; frame 0 is the function body.
+  frames = new Int32Array(Fr.SIZE * 64);
+  frameTypes: FuncType[] = [];
+  depth = 0;
+  /** Constructs opened so far. */
+  constructs = 0;
+
+  /** Whether the start function may be named by `ref.func` in a body; every other escaping function may. */
+  readonly startDeclared: boolean;
+
+  constructor(
+    readonly module: Module,
+    public layout: VmctxLayout,
+  ) {
+    this.r = new Reader(module.bytes, 0, 0);
+    this.r.endMessage = 'unexpected end of section or function';
+    this.startDeclared = module.start !== null && isDeclared(module, module.start);
+  }
+
+  fail(message: string): never {
+    throw new CompileError(message, this.at, 'invalid', this.r.func);
+  }
+
+  checkIndex(what: string, index: number, count: number): void {
+    if (index >= count) this.fail(`unknown ${what} ${index}`);
+  }
+
+  // ---- operand stack
+  push(type: ValType | 0, value: number): void {
+    const sp = this.sp;
+    if (sp === this.types.length) this.growStack();
+    this.types[sp] = type;
+    this.vals[sp] = value;
+    this.sp = sp + 1;
+  }
+
+  private growStack(): void {
+    const vals = new Int32Array(this.vals.length * 2);
+    vals.set(this.vals);
+    this.vals = vals;
+    const types = new Uint8Array(this.types.length * 2);
+    types.set(this.types);
+    this.types = types;
+  }
+
+  /** Pop an operand that must have the type; its value. */
+  pop(type: ValType): number {
+    if (this.sp === this.height) return this.underflow(type);
+    const sp = --this.sp;
+    const found = this.types[sp]!;
+    if (found !== type && found !== UNKNOWN) this.mismatch(type, found);
+    return this.vals[sp]!;
+  }
+
+  popAny(): number {
+    if (this.sp === this.height) {
+      this.popped = UNKNOWN;
+      return this.underflow(UNKNOWN);
+    }
+    const sp = --this.sp;
+    this.popped = this.types[sp]! as ValType | 0;
+    return this.vals[sp]!;
+  }
+
+  private underflow(type: ValType | 0): number {
+    if (this.unreachable) return 0;
+    const what = type === UNKNOWN ? 'a value' : VALTYPE_NAMES[type];
+    return this.fail(`type mismatch: expected ${what}, but nothing on the stack`);
+  }
+
+  /**
+   * Pop operands of the types, the last one first. While live, their values then stand at `vals[sp…]`, in order.
+   */
+  popAll(types: readonly ValType[]): void {
+    for (let i = types.length - 1; i >= 0; i--) this.pop(types[i]!);
+  }
+
+  /** Check the types of the topmost operands, and leave them. */
+  checkTop(types: readonly ValType[]): void {
+    for (let i = types.length - 1, at = this.sp - 1; i >= 0; i--, at--) {
+      const type = types[i]!;
+      if (at < this.height) {
+        this.underflow(type);
+        return;
+      }
+      const found = this.types[at]!;
+      if (found !== type && found !== UNKNOWN) this.mismatch(type, found);
+    }
+  }
+
+  private mismatch(expected: ValType, found: number): never {
+    return this.fail(`type mismatch: expected ${VALTYPE_NAMES[expected]}, found ${VALTYPE_NAMES[found]}`);
+  }
+
+  /** Push again what popAll popped. */
+  pushAgain(types: readonly ValType[]): void {
+    const n = types.length;
+    for (let i = 0; i < n; i++) this.push(types[i]!, this.sp < this.vals.length ? this.vals[this.sp]! : 0);
+  }
+
+  /** The rest of the frame can't be reached. */
+  setUnreachable(): void {
+    this.sp = this.height;
+    this.unreachable = true;
+    this.ssa.live = false;
+  }
+
+  // ---- control stack
+  pushFrame(kind: FrameKind, type: FuncType, label: number): void {
+    if (this.depth > 0) this.frames[(this.depth - 1) * Fr.SIZE + Fr.Unreachable] = this.unreachable ? 1 : 0;
+    const i = this.depth++ * Fr.SIZE;
+    if (i + Fr.SIZE > this.frames.length) {
+      const frames = new Int32Array(this.frames.length * 2);
+      frames.set(this.frames);
+      this.frames = frames;
+    }
+    this.frames[i + Fr.Kind] = kind;
+    this.frames[i + Fr.Height] = this.sp;
+    this.frames[i + Fr.Label] = label;
+    this.frames[i + Fr.Live] = this.ssa.live ? 1 : 0;
+    this.frameTypes[this.depth - 1] = type;
+    this.height = this.sp;
+    this.unreachable = false;
+  }
+
+  popFrame(): void {
+    const i = (--this.depth - 1) * Fr.SIZE;
+    if (this.depth === 0) return;
+    this.height = this.frames[i + Fr.Height]!;
+    this.unreachable = this.frames[i + Fr.Unreachable] !== 0;
+  }
+
+  /** Position in `frames` of the innermost frame. */
+  top(): number {
+    return (this.depth - 1) * Fr.SIZE;
+  }
+
+  /** Number of the frame that a label index names. */
+  frameOf(labelIndex: number): number {
+    this.checkIndex('label', labelIndex, this.depth);
+    return this.depth - 1 - labelIndex;
+  }
+
+  labelTypes(frame: number): readonly ValType[] {
+    const type = this.frameTypes[frame]!;
+    return this.frames[frame * Fr.SIZE + Fr.Kind] === FrameKind.Loop ? type.params : type.results;
+  }
+
+  /** Label of a frame that is branched to from live code; NO_LABEL for the function body. */
+  labelOf(frame: number): number {
+    return frame === 0 ? NO_LABEL : this.frames[frame * Fr.SIZE + Fr.Label]!;
+  }
+
+  // ---- module
+  funcType(index: number): FuncType {
+    return this.module.types[this.module.functions[index]!]!;
+  }
+
+  table(index: number): TableType {
+    this.checkIndex('table', index, this.module.tables.length);
+    return this.module.tables[index]!;
+  }
+
+  checkMemory(index: number): void {
+    this.checkIndex('memory', index, this.module.memories.length);
+  }
+}
+
+/** Whether a function occurs in the module outside of bodies and the start section ("C.refs" of the specification). */
+function isDeclared(module: Module, f: number): boolean {
+  return (
+    module.exports.some(e => e.kind === ExternKind.Func && e.index === f) ||
+    module.globals.some(g => g.init.some(o => o.op === 'ref.func' && o.index === f)) ||
+    module.elems.some(s => s.items.some(e => e.some(o => o.op === 'ref.func' && o.index === f)))
+  );
+}

@@ -1,0 +1,45 @@
+/** Text format -> binary, by WABT. Loaded only when it is asked for. */
+import { CompileError } from '../diagnostics.ts';
+
+/** All that the parser can do: what we can't is said by the decoder, which names the proposal. */
+const FEATURES = {
+  multi_value: true,
+  bulk_memory: true,
+  reference_types: true,
+  exceptions: true,
+  threads: true,
+  tail_call: true,
+  memory64: true,
+  extended_const: true,
+  relaxed_simd: true,
+};
+
+/** Whether the bytes begin as a binary module does. */
+export function isWasm(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x00 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
+}
+
+/**
+ * Translate a module in the text format to binary, with a name section for its identifiers.
+ * @param fileName for messages
+ * @throws CompileError (malformed) with line and column in its message. Nothing but the syntax has been checked.
+ */
+export async function translateWat(fileName: string, source: Uint8Array): Promise<Uint8Array> {
+  const { default: init } = await import('wabt');
+  const wabt = await init();
+  // The parser takes the text as a NUL-terminated string: one inside of it would hide the rest.
+  if (source.includes(0))
+    throw new CompileError(`${fileName}: a NUL byte in the text`, source.indexOf(0), 'malformed');
+  let module: ReturnType<typeof wabt.parseWat> | null = null;
+  try {
+    // A copy: it takes no Buffer, only a plain Uint8Array.
+    module = wabt.parseWat(fileName, new Uint8Array(source), FEATURES);
+    return module.toBinary({ write_debug_names: true }).buffer;
+  } catch (e) {
+    // "file:line:column: error: what", then the source line and a marker; perhaps several of them.
+    const text = e instanceof Error ? e.message : String(e);
+    throw new CompileError(text.replace(/^parseWat failed:\s*/, '').trim(), -1, 'malformed');
+  } finally {
+    module?.destroy();
+  }
+}

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { LaunchError, checkLaunch, lucetWasiArguments } from '../launch.ts';
+
+describe('launch arguments', () => {
+  it('become options before the module and arguments behind it', () => {
+    const launch = checkLaunch({
+      program: '/w/a.wasm',
+      args: ['--help', 'x y'],
+      env: { A: '1', B: '' },
+      dirs: ['/d::/data', { host: '/r', guest: '/ro', readonly: true }, { host: '/h' }],
+      inheritEnv: true,
+      entrypoint: 'go',
+    } as never);
+    expect(lucetWasiArguments(launch)).toEqual([
+      ...['--dir', '/d::/data', '--readonly-dir', '/r::/ro', '--dir', '/h::/h'],
+      ...['--inherit-env', '--env', 'A=1', '--env', 'B=', '--entrypoint', 'go', '/w/a.wasm', '--help', 'x y'],
+    ]);
+  });
+
+  it.each([
+    ['program', {}],
+    ['program', { program: 7 }],
+    ['args', { program: 'x', args: 'y' }],
+    ['env', { program: 'x', env: { A: 1 } }],
+    ['dirs', { program: 'x', dirs: [{ guest: '/' }] }],
+    ['entrypoint', { program: 'x', entrypoint: 1 }],
+  ])('a wrong "%s" is refused by name', (name, request) => {
+    expect(() => checkLaunch(request as never)).toThrow(LaunchError);
+    expect(() => checkLaunch(request as never)).toThrow(`"${name}"`);
+  });
+});

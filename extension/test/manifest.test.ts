@@ -1,0 +1,42 @@
+/** The manifest and the code must name the same things. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { parseFailure } from '../compile.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const source = readdirSync(join(root, 'extension'))
+  .filter(f => f.endsWith('.ts'))
+  .map(f => readFileSync(join(root, 'extension', f), 'utf8'))
+  .join('\n');
+
+describe('manifest', () => {
+  it('contributes exactly the commands that are registered', () => {
+    const contributed = manifest.contributes.commands.map((c: { command: string }) => c.command).sort();
+    const registered = [...source.matchAll(/registerCommand\(\s*'([^']+)'/g)].map(m => m[1]!).sort();
+    expect(registered).toEqual(contributed);
+  });
+
+  it('has menu entries for contributed commands only', () => {
+    const contributed = new Set(manifest.contributes.commands.map((c: { command: string }) => c.command));
+    const used = Object.values<{ command: string }[]>(manifest.contributes.menus).flat();
+    expect(used.filter(m => !contributed.has(m.command))).toEqual([]);
+  });
+
+  it('never activates on everything', () => {
+    expect(manifest.activationEvents).not.toContain('*');
+  });
+});
+
+describe('parseFailure', () => {
+  it('takes the message and the offset from the JSON line, whatever else was printed', () => {
+    const stderr = '(node:1) Warning: x\n{"error":{"kind":"invalid","message":"type mismatch","offset":52}}\n';
+    expect(parseFailure(stderr)).toEqual({ kind: 'invalid', message: 'type mismatch', offset: 52 });
+  });
+
+  it('falls back to the text', () => {
+    expect(parseFailure('Segmentation fault\n')).toEqual({ message: 'Segmentation fault', kind: 'io' });
+  });
+});

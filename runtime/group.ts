@@ -1,0 +1,72 @@
+/**
+ * Lifetimes of instances, as runtime/native/group.c has them.
+ *
+ * References travel unseen from guest to guest, so instances that may hold each other's functions form a group: their native handles are
+ * given back when all of the group are disposed. Whoever only imports from another group (a memory, say) holds that group, one way; so
+ * what many short-lived instances import from does not keep them.
+ */
+export interface GroupMember extends LinkedHome {
+  group: Group;
+  releaseNative(): void;
+}
+
+/** An instance, as those see it that hold something of it. */
+export interface LinkedHome {
+  readonly group: Group;
+  /** @throws StateError when its memory is gone */
+  assertAlive(): void;
+  dispose(): void;
+}
+
+export class Group {
+  #members: GroupMember[];
+  /** Members that are not disposed, and holds by other groups. */
+  #handles = 1;
+  /** Members of other groups that are held. */
+  #held = new Set<LinkedHome>();
+
+  constructor(first: GroupMember) {
+    this.#members = [first];
+  }
+
+  /** Both groups become one: each side may come to hold references to the other. */
+  merge(other: Group): void {
+    if (other === this) return;
+    if (other.#members.length > this.#members.length) {
+      other.merge(this);
+      return;
+    }
+    for (const member of other.#members) {
+      member.group = this;
+      this.#members.push(member);
+    }
+    this.#handles += other.#handles;
+    for (const home of other.#held) {
+      // Held by both sides, so twice: once is left.
+      if (this.#held.has(home)) home.group.#handles--;
+      else this.#held.add(home);
+    }
+    // A group that held itself would never end.
+    for (const home of this.#held) {
+      if (home.group !== this) continue;
+      this.#held.delete(home);
+      this.#handles--;
+    }
+  }
+
+  /** Keeps another group, one way. */
+  hold(home: LinkedHome): void {
+    if (home.group === this || this.#held.has(home)) return;
+    this.#held.add(home);
+    home.group.#handles++;
+  }
+
+  /** A member was disposed, or a group that held this one is gone. */
+  drop(): void {
+    if (--this.#handles > 0) return;
+    for (const member of this.#members) member.releaseNative();
+    for (const home of this.#held) home.group.drop();
+    this.#members = [];
+    this.#held.clear();
+  }
+}

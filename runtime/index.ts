@@ -1,0 +1,36 @@
+/** The runtime's public door. */
+export {
+  AsyncHostcallError,
+  GuestExit,
+  LimitError,
+  LinkError,
+  LoadError,
+  StateError,
+  TerminatedError,
+} from './errors.ts';
+export { type Extern, Global, Memory, Table } from './externs.ts';
+export { Func } from './func.ts';
+export { type HostCallback, HostFunction, type HostFunctionOptions, type Vmctx } from './hostcalls.ts';
+export { Instance, type InstanceOptions, type InstanceState } from './instance.ts';
+export { hasLibrary, libraryPath } from './library.ts';
+export { defaultLimits, type Limits } from './limits.ts';
+export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
+export { type ExportInfo, type ImportInfo, Module } from './module.ts';
+export { Region, type RegionOptions } from './region.ts';
+export type { SourcePosition } from './source.ts';
+export { createFunc, createGlobal, createMemory, createTable } from './synthetic.ts';
+export { InternalFault, Trap } from './trap.ts';
+export {
+  type ReportFrame,
+  TRAP_REPORT_VERSION,
+  type TrapReport,
+} from './trap-report.ts';
+export type { ExternType, FuncType, GlobalType, MemoryType, TableType, ValueType } from './types.ts';
+export {
+  isWasiFunction,
+  WasiContext,
+  WasiError,
+  type WasiOptions,
+  type WasiPreopen,
+  type WasiStdio,
+} from './wasi.ts';

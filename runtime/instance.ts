@@ -1,0 +1,563 @@
+/** A module at work: with memories, tables and globals of its own, and a stack. */
+import {
+  AsyncHostcallError,
+  GuestExit,
+  LimitError,
+  LinkError,
+  StateError,
+  TerminatedError,
+} from './errors.ts';
+import { instanceCreated, instanceReleased } from './externref.ts';
+import { type EntityHome, type Extern, Global, Memory, Table } from './externs.ts';
+import { AT, EventKind, errorMessage, native, Reason, STRUCTS, Status, shared } from './ffi.ts';
+import { Func, type FuncHome } from './func.ts';
+import { Group } from './group.ts';
+import { type HostBinding, isPromise, type Vmctx } from './hostcalls.ts';
+import { type Imports, Linkage } from './linkage.ts';
+import type { Module } from './module.ts';
+import type { Region } from './region.ts';
+import { InternalFault, Trap } from './trap.ts';
+import { RawTrap } from './trap-report.ts';
+import { wordsOf } from './types.ts';
+import { acquireBlock, loadResults, loadValues, releaseBlock, storeValues } from './values.ts';
+
+/**
+ * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions. Faulted, Terminated: how the last
+ * run ended; it can be called again. Poisoned: lost after an internal fault.
+ */
+export type InstanceState =
+  | 'NotStarted'
+  | 'Ready'
+  | 'Running'
+  | 'Suspended'
+  | 'Faulted'
+  | 'Terminated'
+  | 'Poisoned'
+  | 'Disposed';
+
+export interface InstanceOptions {
+  /** Run the start function, if there is one (true). */
+  readonly start?: boolean;
+}
+
+const EVENT = STRUCTS.lucet_event;
+
+/** By native handle: events name instances by it. */
+const instances = new Map<number, Instance>();
+
+/** One call into the guest. The native side has them as a stack, of which only the innermost can go on or end. */
+class Activation {
+  /** It waits for a promise. */
+  waiting = false;
+  /** Why it was ended from outside. */
+  cancelled: Error | null = null;
+  /** Wakes those that wait to be innermost. */
+  wake: (() => void)[] = [];
+}
+
+/** What a guest wants of the host: copied out of the event. */
+interface Hostcall {
+  /** null: instantiating it failed, but a table that it wrote to has functions of it. */
+  readonly caller: Instance | null;
+  /** Among the caller's imported functions. */
+  readonly number: number;
+  /** Where the arguments are, and the results go. */
+  readonly args: number;
+}
+
+export class Instance implements FuncHome, EntityHome {
+  readonly module: Module;
+  readonly region: Region;
+  group = new Group(this);
+  readonly #linkage: Linkage;
+  #address = 0;
+  #disposed = false;
+  /** How it is when nothing runs. */
+  #rest: 'NotStarted' | 'Ready' | 'Faulted' | 'Terminated' | 'Poisoned' = 'Ready';
+  readonly #activations: Activation[] = [];
+  readonly #funcs = new Map<number, Func>();
+  readonly #externs: (Extern | undefined)[] = [];
+  #exports: Readonly<Record<string, Extern>> | null = null;
+
+  private constructor(region: Region, linkage: Linkage) {
+    this.region = region;
+    this.module = linkage.module;
+    this.#linkage = linkage;
+  }
+
+  /**
+   * Takes a slot of the region, links and initialises; runs the start function unless told not to.
+   * @param source the module; or a Linkage of it, and then `imports` are not looked at
+   * @throws LinkError, LimitError; Trap, where effects before it stay visible in what was imported
+   */
+  static create(
+    region: Region,
+    source: Module | Linkage,
+    imports: Imports = {},
+    options: InstanceOptions = {},
+  ): Instance {
+    const linkage = source instanceof Linkage ? source : Linkage.create(source, imports);
+    if (linkage.module.disposed) throw new StateError('the module was disposed');
+    const instance = new Instance(region, linkage);
+    instance.#allocate();
+    if (instance.#rest === 'NotStarted' && (options.start ?? true)) {
+      try {
+        instance.runStart();
+      } catch (e) {
+        instance.dispose();
+        throw e;
+      }
+    }
+    return instance;
+  }
+
+  #allocate(): void {
+    const { module } = this;
+    const linkage = this.#linkage;
+    // Before anything native refers to them.
+    for (const [home, flow] of linkage.homes) {
+      home.assertAlive();
+      if (flow === 'both-ways') this.group.merge(home.group);
+      else this.group.hold(home);
+    }
+    const imports = linkage.prepare(this);
+    const s = shared();
+    s.block.setWord(AT.OUT, 0);
+    const status = native().lucet_instance_new(
+      this.region.address,
+      module.address,
+      imports,
+      linkage.count,
+      s.out,
+      s.error,
+    );
+    if (status !== Status.Ok) {
+      const error = this.#creationError(status);
+      this.#disposed = true;
+      this.group.drop();
+      throw error;
+    }
+    this.#address = s.block.word(AT.OUT);
+    module.retain();
+    instanceCreated();
+    instances.set(this.#address, this);
+    if (native().lucet_instance_needs_start(this.#address) !== 0) this.#rest = 'NotStarted';
+  }
+
+  #creationError(status: Status): Error {
+    const { block } = shared();
+    switch (status) {
+      case Status.Link:
+        return new LinkError(errorMessage(), block.word(AT.ERROR + STRUCTS.lucet_error.offset));
+      case Status.Trap:
+        return Trap.placeless(block.u32[(AT.ERROR + STRUCTS.lucet_error.trap) >> 2]!, this.module);
+      case Status.RegionFull:
+        return new LimitError(errorMessage(), 'region-full');
+      case Status.Limit:
+        return new LimitError(errorMessage(), 'limit');
+      case Status.Resources:
+        return new LimitError(errorMessage(), 'resources');
+      default:
+        return new StateError(errorMessage());
+    }
+  }
+
+  get state(): InstanceState {
+    if (this.#disposed) return 'Disposed';
+    if (this.#activations.length === 0) return this.#rest;
+    return this.#activations.every(a => a.waiting) ? 'Suspended' : 'Running';
+  }
+
+  /** The native handle. @throws StateError when it was given back */
+  get address(): number {
+    if (this.#address === 0) throw new StateError('the instance was disposed');
+    return this.#address;
+  }
+
+  assertAlive(): void {
+    if (this.#address === 0) throw new StateError('the instance was disposed');
+  }
+
+  /** By name. */
+  get exports(): Readonly<Record<string, Extern>> {
+    if (this.#exports === null) {
+      const all: Record<string, Extern> = Object.create(null);
+      this.module.exports.forEach((e, i) => {
+        all[e.name] = this.#extern(i);
+      });
+      this.#exports = Object.freeze(all);
+    }
+    return this.#exports;
+  }
+
+  /** An export. @throws TypeError when there is none of that name */
+  export(name: string): Extern {
+    const number = this.module.exportNumber(name);
+    if (number < 0) throw new TypeError(`${this.module.label} exports nothing named ${JSON.stringify(name)}`);
+    return this.#extern(number);
+  }
+
+  /** An exported function. @throws TypeError when there is none of that name */
+  func(name: string): Func {
+    const found = this.export(name);
+    if (!(found instanceof Func)) throw new TypeError(`the export ${JSON.stringify(name)} is not a function`);
+    return found;
+  }
+
+  /** The first exported memory, or null. */
+  get memory(): Memory | null {
+    const number = this.module.exports.findIndex(e => e.type.kind === 'memory');
+    return number < 0 ? null : (this.#extern(number) as Memory);
+  }
+
+  /** Calls an export: see Func.call. */
+  call(name: string, ...args: unknown[]): unknown {
+    return this.invoke(this.func(name), args);
+  }
+
+  /** See Func.callAsync. */
+  async callAsync(name: string, ...args: unknown[]): Promise<unknown> {
+    return this.invokeAsync(this.func(name), args);
+  }
+
+  /** See Func.callRaw. */
+  callRaw(name: string, words: BigUint64Array): BigUint64Array {
+    return this.invokeRaw(this.func(name), words);
+  }
+
+  #extern(number: number): Extern {
+    return (this.#externs[number] ??= this.#makeExtern(number));
+  }
+
+  #makeExtern(number: number): Extern {
+    const { type, index } = this.module.exports[number]!;
+    switch (type.kind) {
+      case 'func':
+        return this.funcAt(native().lucet_instance_function(this.address, index));
+      case 'memory':
+        return new Memory(this, number, index, type);
+      case 'table':
+        return new Table(this, number, index, type);
+      case 'global':
+        return new Global(this, number, index, type);
+    }
+  }
+
+  funcAt(address: number): Func {
+    let func = this.#funcs.get(address);
+    if (func === undefined) this.#funcs.set(address, (func = new Func(this, address)));
+    return func;
+  }
+
+  adopt(func: Func): void {
+    func.home.assertAlive();
+    this.group.merge(func.home.group);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ Running
+
+  /** Runs the start function, if there is one that has not been run. */
+  runStart(): void {
+    if (this.#rest !== 'NotStarted') return;
+    const s = shared();
+    this.#run(() => native().lucet_instance_run_start(this.address, s.event, s.error));
+  }
+
+  async runStartAsync(): Promise<void> {
+    if (this.#rest !== 'NotStarted') return;
+    const s = shared();
+    await this.#runAsync(() => native().lucet_instance_run_start(this.address, s.event, s.error));
+  }
+
+  invoke(func: Func, args: readonly unknown[]): unknown {
+    const { params, results } = func.type;
+    const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
+    try {
+      storeValues(block, params, args, this, 'the arguments');
+      const s = shared();
+      this.#run(() =>
+        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
+      );
+      return loadResults(block, results, this);
+    } finally {
+      releaseBlock(block);
+    }
+  }
+
+  async invokeAsync(func: Func, args: readonly unknown[]): Promise<unknown> {
+    const { params, results } = func.type;
+    const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
+    try {
+      storeValues(block, params, args, this, 'the arguments');
+      const s = shared();
+      await this.#runAsync(() =>
+        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
+      );
+      return loadResults(block, results, this);
+    } finally {
+      releaseBlock(block);
+    }
+  }
+
+  invokeRaw(func: Func, words: BigUint64Array): BigUint64Array {
+    const { params, results } = func.type;
+    if (words.length !== wordsOf(params)) {
+      throw new TypeError(`expected ${wordsOf(params)} words of arguments, got ${words.length}`);
+    }
+    const block = acquireBlock(Math.max(words.length, wordsOf(results)));
+    try {
+      block.u64.set(words);
+      const s = shared();
+      this.#run(() =>
+        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
+      );
+      return block.u64.slice(0, wordsOf(results));
+    } finally {
+      releaseBlock(block);
+    }
+  }
+
+  /** From the call to the return, carrying out host functions in between. */
+  #run(start: () => Status): void {
+    const me = this.#enter();
+    try {
+      let hostcall = this.#next(start());
+      while (hostcall !== null) {
+        try {
+          const result = perform(hostcall);
+          if (isPromise(result)) {
+            // Nobody will look at what becomes of it.
+            Promise.resolve(result).catch(() => {});
+            throw new AsyncHostcallError(`host function ${bindingOf(hostcall).label}`);
+          }
+          finish(hostcall, result);
+          this.#cancelAbove(me, 'a call below it went on');
+        } catch (e) {
+          this.#abort(me);
+          throw e;
+        }
+        hostcall = this.#next(this.#resume());
+      }
+    } finally {
+      this.#leave(me);
+    }
+  }
+
+  async #runAsync(start: () => Status): Promise<void> {
+    const me = this.#enter();
+    try {
+      let hostcall = this.#next(start());
+      while (hostcall !== null) {
+        try {
+          let result = perform(hostcall);
+          if (isPromise(result)) {
+            me.waiting = true;
+            result = await result;
+          }
+          // Every later call of this instance must have ended.
+          while (me.cancelled === null && this.#activations.at(-1) !== me) {
+            me.waiting = true;
+            await new Promise<void>(resolve => {
+              this.#activations.at(-1)!.wake.push(resolve);
+            });
+          }
+          me.waiting = false;
+          if (me.cancelled === null) finish(hostcall, result);
+        } catch (e) {
+          me.waiting = false;
+          if (me.cancelled === null) {
+            this.#abort(me);
+            throw e;
+          }
+        }
+        if (me.cancelled !== null) throw me.cancelled;
+        hostcall = this.#next(this.#resume());
+      }
+    } finally {
+      this.#leave(me);
+    }
+  }
+
+  #enter(): Activation {
+    if (this.#disposed) throw new StateError('the instance was disposed');
+    if (this.#rest === 'Poisoned') throw new StateError('the instance is lost after an internal fault');
+    const me = new Activation();
+    this.#activations.push(me);
+    return me;
+  }
+
+  #leave(me: Activation): void {
+    const at = this.#activations.lastIndexOf(me);
+    if (at >= 0) this.#activations.splice(at, 1);
+    for (const wake of me.wake) wake();
+  }
+
+  /** Ends those that were called later than `me`: they wait for promises, but `me` can't wait for them. */
+  #cancelAbove(me: Activation, why: string): void {
+    while (this.#activations.at(-1) !== me) {
+      const top = this.#activations.pop()!;
+      top.cancelled = new StateError(`the call was ended: ${why}`);
+      native().lucet_instance_abort(this.address, shared().error);
+      for (const wake of top.wake) wake();
+    }
+  }
+
+  /** Ends `me` at the host function it is in. */
+  #abort(me: Activation): void {
+    this.#cancelAbove(me, 'a call below it ended');
+    this.#rest = 'Terminated';
+    const status = native().lucet_instance_abort(this.address, shared().error);
+    if (status !== Status.Ok) throw new StateError(errorMessage());
+  }
+
+  #resume(): Status {
+    const s = shared();
+    return native().lucet_instance_resume(this.address, s.event, s.error);
+  }
+
+  /** Looks at what a run ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */
+  #next(status: Status): Hostcall | null {
+    if (status !== Status.Ok) throw new StateError(errorMessage());
+    const { block } = shared();
+    const kind: EventKind = block.u32[(AT.EVENT + EVENT.kind) >> 2]!;
+    switch (kind) {
+      case EventKind.Returned:
+        this.#rest = 'Ready';
+        return null;
+      case EventKind.Hostcall: {
+        const caller = instances.get(block.word(AT.EVENT + EVENT.instance)) ?? null;
+        const number = block.u32[(AT.EVENT + EVENT.code) >> 2]!;
+        return { caller, number, args: block.word(AT.EVENT + EVENT.args) };
+      }
+      case EventKind.Trapped:
+        this.#rest = 'Faulted';
+        throw this.#trap(block.u32[(AT.EVENT + EVENT.code) >> 2]!);
+      case EventKind.Faulted:
+        this.#rest = 'Poisoned';
+        throw new InternalFault(new RawTrap(native().lucet_instance_trap_info(this.address)));
+      case EventKind.Terminated:
+        this.#rest = 'Terminated';
+        throw this.#termination();
+    }
+  }
+
+  /** No info: there was no room on the stack to begin with. */
+  #trap(code: number): Trap {
+    const info = native().lucet_instance_trap_info(this.address);
+    return info === 0 ? Trap.placeless(code, this.module) : Trap.fromInfo(new RawTrap(info));
+  }
+
+  #termination(): Error {
+    const { block } = shared();
+    const details = block.u64[(AT.EVENT + EVENT.id) >> 3]!;
+    const reason: Reason = block.u32[(AT.EVENT + EVENT.code) >> 2]!;
+    return reason === Reason.Exit ? new GuestExit(Number(details)) : new TerminatedError(details);
+  }
+
+  // ------------------------------------------------------------------------------------------------------- For hostcalls
+
+  /** The host function of an imported function. */
+  binding(number: number): HostBinding {
+    const binding = this.#linkage.hosts[number];
+    if (!binding) throw new Error(`imported function ${number} is not a host function`);
+    return binding;
+  }
+
+  vmctx(): Vmctx {
+    return {
+      instance: this,
+      memory: (index = 0) => this.#memoryAt(index),
+    };
+  }
+
+  /** A memory by its index; where it isn't exported, it can be read and written but not linked. */
+  #memoryAt(index: number): Memory {
+    const number = this.module.exports.findIndex(e => e.type.kind === 'memory' && e.index === index);
+    if (number >= 0) return this.#extern(number) as Memory;
+    if (native().lucet_instance_memory(this.address, index, shared().out) === 0) {
+      throw new RangeError(`the module has no memory ${index}`);
+    }
+    return new Memory(this, -1, index, {
+      min: 0,
+      max: null,
+      index64: false,
+      shared: false,
+      pageSize: 65536,
+    });
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- The end
+
+  /**
+   * Gives the slot back, as soon as no other instance may hold anything of this one. Calls that wait for promises are ended.
+   * @throws StateError while it runs
+   */
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.state === 'Running') throw new StateError('the instance is running');
+    while (this.#activations.length > 0) {
+      const top = this.#activations.pop()!;
+      top.cancelled = new StateError('the call was ended: the instance was disposed');
+      native().lucet_instance_abort(this.address, shared().error);
+      for (const wake of top.wake) wake();
+    }
+    this.#disposed = true;
+    this.group.drop();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  releaseNative(): void {
+    if (this.#address === 0) return;
+    instances.delete(this.#address);
+    native().lucet_instance_release(this.#address);
+    this.#address = 0;
+    this.module.release();
+    instanceReleased();
+  }
+}
+
+function bindingOf(hostcall: Hostcall): HostBinding {
+  if (hostcall.caller === null)
+    throw new StateError('an instance that could not be made called a host function');
+  return hostcall.caller.binding(hostcall.number);
+}
+
+/** Calls the host function. */
+function perform(hostcall: Hostcall): unknown {
+  const binding = bindingOf(hostcall);
+  const caller = hostcall.caller!;
+  const { params } = binding.type;
+  const words = wordsOf(params);
+  const block = acquireBlock(words);
+  let args: unknown[];
+  try {
+    if (words > 0) native().copy(block.address, hostcall.args, words * 8);
+    args = loadValues(block, params, caller);
+  } finally {
+    releaseBlock(block);
+  }
+  return binding.wantsVmctx ? binding.callback(caller.vmctx(), ...args) : binding.callback(...args);
+}
+
+/** Hands the guest what the host function gave. @throws TypeError when it isn't of the function's type */
+function finish(hostcall: Hostcall, result: unknown): void {
+  const { type, label } = bindingOf(hostcall);
+  const caller = hostcall.caller!;
+  const { results } = type;
+  if (results.length === 0) return;
+  const what = `the result of host function ${label}`;
+  if (results.length > 1 && !Array.isArray(result))
+    throw new TypeError(`${what}: expected an array of ${results.length} values`);
+  const values = results.length === 1 ? [result] : (result as unknown[]);
+  const words = wordsOf(results);
+  const block = acquireBlock(words);
+  try {
+    storeValues(block, results, values, caller, what);
+    native().copy(hostcall.args, block.address, words * 8);
+  } finally {
+    releaseBlock(block);
+  }
+}

@@ -1,0 +1,149 @@
+/** Compiling what lucet-wasi is given as .wasm or .wat, and the cache of what was compiled. */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ARTIFACT_VERSION } from '../compiler/abi/artifact.ts';
+import type { CompileOptions } from '../compiler/options.ts';
+import { LoadError } from './errors.ts';
+import { Module } from './module.ts';
+
+declare const LUCET_VERSION: string | undefined;
+
+/** "dev" when it runs from its sources. */
+export const VERSION = typeof LUCET_VERSION === 'string' ? LUCET_VERSION : 'dev';
+
+export interface SourceOptions {
+  readonly optLevel: 0 | 1 | 2;
+  readonly cache: boolean;
+  /** Compiling has begun, or goes on. */
+  readonly progress: (done: number, total: number) => void;
+}
+
+/** `$XDG_CACHE_HOME/lucet`, or `~/.cache/lucet`. */
+function cacheDirectory(): string {
+  const base = process.env.XDG_CACHE_HOME;
+  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'lucet');
+}
+
+/** Node's own recursive mkdir never returns where a parent exists in which nothing can be made (/proc). */
+function makeDirectory(dir: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(dir) === dir) throw e;
+    makeDirectory(dirname(dir));
+    mkdirSync(dir, { mode: 0o700 });
+  }
+}
+
+/** The cache holds code that will be run: only a directory that nobody else can write to will do. Null: there is none. */
+function openCache(): string | null {
+  try {
+    const dir = cacheDirectory();
+    makeDirectory(dir);
+    const { uid, mode } = statSync(dir);
+    return uid === process.getuid!() && (mode & 0o022) === 0 ? dir : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Which compiler this is: its version alone would not tell one build of a developer's from the next. */
+function buildIdentity(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const files = readdirSync(here).filter(f => /\.(?:js|ts)$/.test(f));
+  const identity = files.sort().map(f => {
+    const { size, mtimeMs } = statSync(join(here, f));
+    return `${f} ${size} ${mtimeMs}`;
+  });
+  return [VERSION, ARTIFACT_VERSION, ...identity].join('\n');
+}
+
+function cacheKey(bytes: Uint8Array, options: CompileOptions): string {
+  const shown = { ...options, features: [...options.features].sort(), bindings: [], workers: 0 };
+  return createHash('sha256')
+    .update(buildIdentity())
+    .update('\0')
+    .update(JSON.stringify(shown))
+    .update('\0')
+    .update(bytes)
+    .digest('hex');
+}
+
+/**
+ * The module of a .wasm or .wat: from the cache, or compiled.
+ * @throws CompileError; LoadError
+ */
+export async function compileSource(path: string, bytes: Uint8Array, source: SourceOptions): Promise<Module> {
+  const [
+    { isWasm, translateWat },
+    { decodeModule },
+    { compileParallel },
+    { resolveFeatures },
+    { nativeFeatures },
+    { defaultOptions },
+  ] = await Promise.all([
+    import('../compiler/wasm/wat.ts'),
+    import('../compiler/wasm/decode.ts'),
+    import('../compiler/parallel.ts'),
+    import('../compiler/target.ts'),
+    import('../compiler/native-cpu.ts'),
+    import('../compiler/options.ts'),
+  ]);
+  const options = defaultOptions({
+    optLevel: source.optLevel,
+    features: resolveFeatures('native', [], nativeFeatures()),
+    workers: Math.min(8, (await import('node:os')).availableParallelism()),
+  });
+  const dir = source.cache ? openCache() : null;
+  // Named like the source, for reports.
+  const cached =
+    dir === null ? null : join(dir, cacheKey(bytes, options), `${basename(path).replace(/\.[^.]*$/, '')}.so`);
+  const known = cached === null ? null : load(cached);
+  if (known !== null) return known;
+  const wasm = isWasm(bytes) ? bytes : await translateWat(path, bytes);
+  const { artifact } = await compileParallel(decodeModule(wasm), options, source.progress);
+  if (cached !== null && store(cached, artifact)) {
+    const stored = load(cached);
+    if (stored !== null) return stored;
+  }
+  return Module.fromBytes(artifact);
+}
+
+/** A cached artifact, if there is one and it is whole: the loader compares its checksum. */
+function load(path: string): Module | null {
+  try {
+    return Module.fromFile(path);
+  } catch (e) {
+    if (!(e instanceof LoadError)) throw e;
+    return null;
+  }
+}
+
+/** Others see the old file or the whole new one. False: it could not be written, which is no reason not to run. */
+function store(path: string, artifact: Uint8Array): boolean {
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
+  try {
+    makeDirectory(dirname(path));
+    writeFileSync(temporary, artifact, { flag: 'wx', mode: 0o600 });
+    renameSync(temporary, path);
+    return true;
+  } catch {
+    rmSync(temporary, { force: true });
+    return false;
+  }
+}
+
+/** Does the file hold a compiled module? */
+export function isArtifact(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+}
+
+/** A component (WASI 0.2) begins as a module does, but for the layer in its version field. */
+export function isComponent(bytes: Uint8Array): boolean {
+  return bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d && bytes[6] === 1;
+}

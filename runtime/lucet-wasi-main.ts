@@ -1,0 +1,3 @@
+import { main } from './lucet-wasi.ts';
+
+process.exit(await main(process.argv.slice(2)));

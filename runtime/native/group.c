@@ -1,0 +1,187 @@
+/**
+ * Lifetimes of instances.
+ *
+ * Function references are bare addresses, in tables, globals, memories of hosts: they can't be counted. So whatever
+ * may hold each other's references lives and dies together: a *group*. Linking through something that references can
+ * flow back through (a table, a mutable global of type funcref, a function with funcref parameters), or handing over a
+ * function reference, unites the groups of both sides. Any other import is a one-way relation: the importer holds a
+ * handle on the exporter's group, so a module that many short-lived instances import from doesn't keep them.
+ *
+ * A group is freed when no handle to it is left and none of its members runs. Handles that members of one group hold
+ * on each other vanish when the groups are united, or the group would hold itself.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+struct group {
+  struct lucet_instance *members;
+  size_t size;
+  /** Of the embedder, and of importers in other groups. */
+  size_t handles;
+  /** Runs of members that are under way. */
+  size_t runs;
+  /** In the list of groups to be freed, or to be searched. */
+  struct group *next;
+  uint64_t visited;
+};
+
+/** Guards every group. Never held while guest code or a host function runs. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool lucet_group_new(struct lucet_instance *i) {
+  struct group *g = calloc(1, sizeof *g);
+  if (g == NULL) return false;
+  g->members = i;
+  g->size = 1;
+  g->handles = 1;
+  i->group = g;
+  return true;
+}
+
+/** Give back the handles that members hold on their own group. The lock is held. */
+static void drop_inner_handles(struct group *g) {
+  for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < i->held_count; k++) {
+      if (i->held[k]->group == g)
+        g->handles--;
+      else
+        i->held[kept++] = i->held[k];
+    }
+    i->held_count = kept;
+  }
+}
+
+void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
+  pthread_mutex_lock(&lock);
+  struct group *into = a->group, *from = b->group;
+  if (into != from) {
+    if (into->size < from->size) {
+      into = b->group;
+      from = a->group;
+    }
+    struct lucet_instance *last = from->members;
+    for (struct lucet_instance *i = from->members; i != NULL; i = i->group_next) {
+      i->group = into;
+      last = i;
+    }
+    last->group_next = into->members;
+    into->members = from->members;
+    into->size += from->size;
+    into->handles += from->handles;
+    into->runs += from->runs;
+    free(from);
+    drop_inner_handles(into);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
+  pthread_mutex_lock(&lock);
+  bool held = i->group == other->group;
+  for (uint32_t k = 0; !held && k < i->held_count; k++) held = i->held[k]->group == other->group;
+  if (!held) {
+    struct lucet_instance **grown = realloc(i->held, (i->held_count + 1) * sizeof *grown);
+    if (grown != NULL) {
+      grown[i->held_count++] = other;
+      i->held = grown;
+      other->group->handles++;
+      held = true;
+    }
+  }
+  pthread_mutex_unlock(&lock);
+  return held;
+}
+
+void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref) {
+  if (funcref == 0) return;
+  struct lucet_instance *other = instance_of(funcref_of(funcref)->vmctx);
+  if (other->group != i->group) lucet_group_unite(i, other);
+}
+
+/** Put a group into the list if nothing needs it. The lock is held. */
+static void condemn(struct group *g, struct group **dead) {
+  if (g->handles != 0 || g->runs != 0) return;
+  g->next = *dead;
+  *dead = g;
+}
+
+/** Free the listed groups, and those that only they held. The lock is not held: nobody else can reach them any more. */
+static void bury(struct group *dead) {
+  while (dead != NULL) {
+    struct group *g = dead;
+    dead = g->next;
+    pthread_mutex_lock(&lock);
+    for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next)
+      for (uint32_t k = 0; k < i->held_count; k++) {
+        i->held[k]->group->handles--;
+        condemn(i->held[k]->group, &dead);
+      }
+    pthread_mutex_unlock(&lock);
+    for (struct lucet_instance *i = g->members; i != NULL;) {
+      struct lucet_instance *next = i->group_next;
+      lucet_instance_free(i);
+      i = next;
+    }
+    free(g);
+  }
+}
+
+void lucet_group_enter(struct lucet_instance *i) {
+  pthread_mutex_lock(&lock);
+  i->group->runs++;
+  pthread_mutex_unlock(&lock);
+}
+
+void lucet_group_leave(struct lucet_instance *i) {
+  struct group *dead = NULL;
+  pthread_mutex_lock(&lock);
+  i->group->runs--;
+  condemn(i->group, &dead);
+  pthread_mutex_unlock(&lock);
+  bury(dead);
+}
+
+void lucet_instance_retain(lucet_instance *i) {
+  pthread_mutex_lock(&lock);
+  i->group->handles++;
+  pthread_mutex_unlock(&lock);
+}
+
+void lucet_instance_release(lucet_instance *i) {
+  if (i == NULL) return;
+  struct group *dead = NULL;
+  pthread_mutex_lock(&lock);
+  i->group->handles--;
+  condemn(i->group, &dead);
+  pthread_mutex_unlock(&lock);
+  bury(dead);
+}
+
+struct lucet_instance *lucet_group_find(struct lucet_instance *from, uint64_t base) {
+  if ((uint64_t)(uintptr_t)from->base == base) return from;
+  static uint64_t visit;
+  struct lucet_instance *found = NULL;
+  pthread_mutex_lock(&lock);
+  visit++;
+  from->group->visited = visit;
+  from->group->next = NULL;
+  for (struct group *g = from->group; g != NULL && found == NULL;) {
+    struct group *rest = g->next;
+    for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
+      if ((uint64_t)(uintptr_t)i->base == base) found = i;
+      for (uint32_t k = 0; k < i->held_count; k++) {
+        struct group *other = i->held[k]->group;
+        if (other->visited == visit) continue;
+        other->visited = visit;
+        other->next = rest;
+        rest = other;
+      }
+    }
+    g = rest;
+  }
+  pthread_mutex_unlock(&lock);
+  return found;
+}

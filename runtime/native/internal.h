@@ -1,0 +1,435 @@
+/**
+ * What the files of the runtime share.
+ *
+ * Who holds whom: an instance holds its module, its region's slot and (group.c) the instances it refers to. An
+ * activation is one run of guest code, from the host's call to its end; it lies on the stack of one instance.
+ */
+#ifndef LUCET_INTERNAL_H
+#define LUCET_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi.h"
+#include "activation.h"
+#include "lucet.h"
+
+#define NONE UINT32_MAX
+#define NO_MAX UINT64_MAX
+/** The only page size of the machines and systems that guarded regions are made for; checked when a region is created. */
+#define HOST_PAGE 4096u
+#define WASM_PAGE_LOG2 16u
+
+static inline uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
+static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* ---- error.c */
+
+lucet_status lucet_fail(lucet_error *error, lucet_status code, uint64_t offset, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+lucet_status lucet_ok(lucet_error *error);
+
+/* ---- xxhash.c */
+
+struct xxh32 {
+  uint32_t v[4];
+  uint8_t tail[16];
+  uint32_t tail_length;
+  uint64_t total;
+};
+void lucet_xxh32_init(struct xxh32 *x);
+void lucet_xxh32_update(struct xxh32 *x, const uint8_t *p, size_t n);
+uint32_t lucet_xxh32_final(const struct xxh32 *x);
+
+/* ---- cpu_x64.c */
+
+/** Features of `needed` (bits of CPU_FEATURES) that this processor, or this system, lacks. */
+uint64_t lucet_cpu_missing(uint64_t needed);
+const char *lucet_cpu_feature_name(unsigned bit);
+/** Bytes that the signal frame's extended state can take. */
+size_t lucet_xsave_size(void);
+
+/* ---- signature.c: process-wide ids of function types */
+
+/** 0: out of memory. `types` are the parameters, then the results. */
+uint32_t lucet_signature_intern(const uint8_t *types, uint32_t params, uint32_t results);
+void lucet_signature_release(uint32_t id);
+
+/* ---- artifact.c: the metadata, after it has been checked */
+
+struct metadata {
+  uint8_t *bytes;
+  size_t size;
+  const struct lucet_artifact_header *header;
+  const struct lucet_type_record *types;
+  const struct lucet_function_record *functions;
+  const struct lucet_import_record *imports;
+  const struct lucet_export_record *exports;
+  const struct lucet_memory_record *memories;
+  const struct lucet_table_record *tables;
+  const struct lucet_global_record *globals;
+  const struct lucet_elem_record *elems;
+  const struct lucet_elem_item *elem_items;
+  const struct lucet_data_record *data;
+  const struct lucet_escaping_record *escaping;
+  const uint8_t *type_bytes;
+  const uint8_t *pc_map;
+  const uint8_t *data_bytes;
+  const uint8_t *strings;
+  uint32_t type_count, function_count, import_count, export_count, memory_count, table_count, global_count, elem_count, elem_item_count,
+      data_count, escaping_count;
+  uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size;
+};
+
+/**
+ * Find the parts of the metadata and check every number in them against every other: afterwards nothing in it needs another check,
+ * whoever wrote the file. `m->bytes`, `m->size` are given; `file_offset` is where they begin in the file.
+ */
+lucet_status lucet_metadata_check(struct metadata *m, uint64_t file_offset, lucet_error *error);
+/** Position of a function in the escaping list, or NONE. */
+uint32_t lucet_metadata_escape(const struct metadata *m, uint32_t function);
+const char *lucet_metadata_string(const struct metadata *m, uint32_t offset, uint32_t *length);
+
+/* ---- loader.c, module.c */
+
+struct lucet_module {
+  struct metadata meta;
+  atomic_uint references;
+  /** One reservation that holds .text and .rodata at their distance. */
+  uint8_t *image;
+  size_t image_size;
+  const uint8_t *text;
+  /** Functions that have code, in code order. */
+  uint32_t *code_order;
+  uint32_t code_count;
+  /** Process-wide id, words of the argument array, and whether a funcref is among them: for each type. */
+  uint32_t *sig_ids;
+  uint32_t *type_words;
+  uint8_t *type_refs;
+};
+
+enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2 };
+
+/** The function (or thunk) whose code holds the byte `offset` of .text, or NONE. */
+uint32_t lucet_module_function_at(const lucet_module *m, uint32_t offset);
+
+struct pc_entry {
+  uint32_t pc;
+  uint32_t wasm_offset;
+  uint32_t trap;
+  bool found;
+};
+/** The pc map's entry that holds at `pc`, counted from the function's start. */
+struct pc_entry lucet_module_pc_entry(const lucet_module *m, uint32_t function, uint32_t pc);
+
+/* ---- registry.c: where guest code lies */
+
+bool lucet_registry_add(lucet_module *m);
+void lucet_registry_remove(lucet_module *m);
+/** The module whose code holds `pc`, or NULL. Not for signal handlers. */
+lucet_module *lucet_registry_find(uint64_t pc);
+/** The same question, lock-free and async-signal-safe. */
+bool lucet_registry_is_guest(uint64_t pc);
+
+/* ---- region.c */
+
+struct slot {
+  struct slot *next;
+  uint8_t *start;
+  size_t size;
+  /** Base of the vmctx and of the primary memory. */
+  uint8_t *base;
+  uint8_t *stack_guard;
+  uint8_t *stack_low;
+  uint8_t *stack_top;
+  /** Bytes accessible below the base, and from the base up. They stay so when the slot is free. */
+  uint64_t vmctx_open;
+  uint64_t heap_open;
+};
+
+struct lucet_region {
+  struct lucet_limits limits;
+  uint32_t capacity;
+  atomic_uint references;
+  atomic_uint used;
+  pthread_mutex_t lock;
+  struct slot *free;
+};
+
+/** A zeroed slot whose vmctx has `vmctx_size` bytes; counts a reference to the region. */
+lucet_status lucet_region_take(lucet_region *r, uint64_t vmctx_size, struct slot **slot, lucet_error *error);
+/** `slot->heap_open` tells what has been made accessible. */
+void lucet_region_give(lucet_region *r, struct slot *slot);
+/** For an instance without memory: nothing behind the base is accessible. */
+bool lucet_region_close_heap(struct slot *slot);
+
+/* ---- reset_linux.c */
+
+/** Zero all that may have been written in a slot. False: the system refuses. */
+bool lucet_slot_reset(const struct slot *s);
+
+/* ---- memory.c */
+
+struct memory {
+  uint8_t *base;
+  /** The authoritative length in bytes: in the vmctx header for a primary memory, else `own_length`. */
+  uint64_t *length;
+  uint64_t own_length;
+  /** Bytes from `base` that are readable and writable: the length, rounded up to host pages. */
+  uint64_t open;
+  /** Address space from `base` on that belongs to this memory and to nothing else, and may be opened. The guard follows. */
+  uint64_t reserved;
+  /** In pages. */
+  uint64_t max;
+  uint64_t declared_max;
+  uint32_t page_log2;
+  uint32_t flags;
+};
+
+/** Address space behind `reserved` which is never accessible. */
+#define HEAP_GUARD (64u << 10)
+
+/** `base`, `length`, `open` and `reserved` of `m` are given. */
+lucet_status lucet_memory_init(struct memory *m, const struct lucet_memory_record *type, const struct lucet_limits *limits, uint32_t index,
+                               lucet_error *error);
+/** Reserve address space for a memory that has none in its slot. NULL: none to be had. */
+uint8_t *lucet_memory_reserve(uint64_t reserved);
+void lucet_memory_unreserve(uint8_t *base, uint64_t reserved);
+/** Old size in pages, or -1. */
+uint64_t lucet_memory_grow(struct memory *m, uint64_t delta);
+/** Does [offset, offset + length) lie inside? */
+bool lucet_memory_holds(const struct memory *m, uint64_t offset, uint64_t length);
+
+/* ---- table.c */
+
+/** In the vmctx: see TABLE_DESC in abi/vmctx.ts. */
+struct table_desc {
+  uint64_t *elements;
+  uint64_t length;
+  uint64_t max;
+  uint64_t reserved;
+};
+
+struct table {
+  struct table_desc *desc;
+  uint64_t capacity;
+  uint64_t declared_max;
+  uint32_t element;
+  uint32_t flags;
+};
+
+lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *type, const struct lucet_limits *limits,
+                              struct table_desc *desc, uint32_t index, lucet_error *error);
+void lucet_table_destroy(struct table *t);
+/** Old length, or -1. */
+uint64_t lucet_table_grow(struct table *t, uint64_t delta, uint64_t value);
+
+/* ---- instance.c, link.c */
+
+struct lucet_funcref {
+  const uint8_t *code;
+  uint8_t *vmctx;
+  uint32_t sig_id;
+  uint32_t func_index;
+  const uint8_t *entry;
+};
+
+/** What an imported function's entry points to when a host function is bound to it. */
+struct binding {
+  /** NULL: a hostcall of the embedder's. */
+  lucet_host_function function;
+  void *data;
+  uint64_t id;
+  /** TYPE_FUNCREF_* of its type. */
+  uint8_t refs;
+};
+
+struct group;
+
+struct lucet_instance {
+  lucet_region *region;
+  struct slot *slot;
+  lucet_module *module;
+  uint8_t *base;
+
+  struct group *group;
+  struct lucet_instance *group_next;
+  /** Instances of other groups that this one refers to: a handle is held on each. */
+  struct lucet_instance **held;
+  uint32_t held_count;
+
+  /** Imported ones point into their owner. */
+  struct memory **memories;
+  struct table **tables;
+  uint8_t **globals;
+  struct memory *own_memories;
+  struct table *own_tables;
+  uint64_t (*imported_values)[2];
+  struct lucet_funcref *funcrefs;
+  struct binding *bindings;
+  bool *data_dropped;
+  bool *elem_dropped;
+
+  struct lucet_activation *innermost;
+  struct lucet_activation *spare;
+  bool start_pending;
+  bool poisoned;
+  void *data;
+  /** Of the last trap; NULL: there was none yet. */
+  struct trap_record *trap;
+  bool trap_valid;
+};
+
+#define VMCTX_FIELD(base, offset, type) (*(type *)(void *)((base) - (offset)))
+
+static inline struct lucet_instance *instance_of(const uint8_t *base) {
+  return *(struct lucet_instance *const *)(const void *)(base - LUCET_VMCTX_INSTANCE);
+}
+static inline uint64_t funcref_word(const struct lucet_funcref *f) { return (uint64_t)(uintptr_t)f; }
+static inline const struct lucet_funcref *funcref_of(uint64_t word) { return (const struct lucet_funcref *)(uintptr_t)word; }
+
+/** Fill in the entries of all imports. The instance's own entities have their places, but no contents yet. */
+lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error);
+/** The function reference of a function that escapes. */
+struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function);
+
+/* ---- segments.c: shared by instantiation and the builtins. They return a trap code or 0. */
+
+uint32_t lucet_data_init(struct lucet_instance *i, uint32_t memory, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
+uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
+/** Globals, then active element segments, then active data segments. */
+uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_t *segment);
+void lucet_initialise_globals(struct lucet_instance *i);
+
+/* ---- group.c */
+
+bool lucet_group_new(struct lucet_instance *i);
+/** References may flow either way from now on: the two live and die together. */
+void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
+/** `i` refers to `other`, but `other` never to `i`. False: out of memory. */
+bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
+/** A function reference was handed to `i`. */
+void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
+/** Around a run: keep the group from being freed. */
+void lucet_group_enter(struct lucet_instance *i);
+void lucet_group_leave(struct lucet_instance *i);
+void lucet_instance_free(struct lucet_instance *i);
+/** The instance with that base, if it is `i` or one that code of `i` can call; NULL otherwise. */
+struct lucet_instance *lucet_group_find(struct lucet_instance *i, uint64_t base);
+
+/* ---- run.c */
+
+enum activation_state {
+  /** Guest code, or host code that it called, is on a processor. */
+  ACTIVATION_RUNNING,
+  ACTIVATION_SUSPENDED,
+};
+
+/** The machine's state at a fault, written by the signal handler. */
+struct fault {
+  /** As in lucet_trap_info. */
+  uint64_t registers[18];
+  uint64_t address;
+  int signal;
+  /** The system says that `address` is the address of the access. */
+  bool address_known;
+};
+
+struct lucet_activation {
+  uint64_t host_rsp;
+  /** At a hostcall and at a builtin call: points to the return address. */
+  uint64_t guest_rsp;
+  uint64_t saved[6];
+  const uint8_t *entry;
+  const uint8_t *code;
+  uint64_t *args;
+  uint8_t *base;
+
+  enum activation_state state;
+  /** Number of activations on the thread, this one included. */
+  uint32_t depth;
+  /** Whose stack it runs on. */
+  struct lucet_instance *instance;
+  /** The activation below on the same stack, and the one that was current on the thread when this one was entered. */
+  struct lucet_activation *outer;
+  struct lucet_activation *parent;
+  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
+  uint64_t stack_top;
+  /** LUCET_LEFT_TRAP: trap code; LUCET_LEFT_TERMINATED: reason. */
+  uint32_t left_code;
+  uint32_t host_import;
+  uint64_t left_details;
+  /** At a hostcall. */
+  uint64_t *host_args;
+  uint8_t *host_base;
+  struct fault fault;
+};
+
+extern _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+void lucet_activations_free(struct lucet_instance *i);
+/** Leave the guest from a builtin or a host function. */
+LUCET_NORETURN void lucet_raise(uint32_t left, uint32_t code, uint64_t details);
+
+/* ---- stack_x64.S */
+
+uint64_t lucet_enter(struct lucet_activation *a);
+uint64_t lucet_reenter(struct lucet_activation *a);
+LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
+extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[];
+/** Called by the hostcall stub: 0 to go on, or how to leave. */
+uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
+
+/* ---- signals_linux.c */
+
+/** At each outermost entry: alternate stack and handlers are in place. False: they can't be had. */
+bool lucet_signals_ready(void);
+
+/* ---- context_x64_linux.c */
+
+uint64_t lucet_context_pc(const void *ucontext);
+/**
+ * Save the guest's state in the activation, and make the handler's return go to lucet_fault_return. `extended`: room
+ * for xsave_size bytes.
+ */
+void lucet_context_divert(void *ucontext, struct lucet_activation *a, uint8_t *extended, size_t room, size_t *used);
+/** Extended state at the thread's last guest fault. */
+const uint8_t *lucet_thread_extended(size_t *size);
+
+/* ---- divide_x64.c */
+
+/** The divisor of the (i)div at which `a` faulted. False: no such instruction, or its operand isn't where a divisor can be. */
+bool lucet_divisor(const struct lucet_activation *a, struct lucet_instance *i, uint64_t *divisor);
+
+/* ---- unwind_x64.c */
+
+struct cursor {
+  const struct lucet_activation *activation;
+  uint64_t pc;
+  uint64_t sp;
+  /** `pc` is the instruction itself, not a return address. */
+  bool exact;
+  lucet_module *module;
+  uint32_t function;
+  /** Stack pointer behind the function's prologue. */
+  uint64_t frame;
+};
+
+/** The innermost frame of an activation. False: it isn't in guest code. */
+bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool faulted);
+/** The caller's frame; false at the end of the activation. */
+bool lucet_unwind_next(struct cursor *c);
+/** Bytes from the stack pointer to the return address when `pc` is about to be executed. */
+uint32_t lucet_unwind_depth(const lucet_module *m, uint32_t function, uint64_t pc);
+/** Are [address, address + size) part of the stack that `a` runs on? */
+bool lucet_stack_holds(const struct lucet_activation *a, uint64_t address, uint64_t size);
+
+/* ---- trap.c */
+
+/** Fill in the trap info of the activation's instance; returns the trap code, or 0 when guest code can't rightly fault that way. */
+uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, bool faulted);
+
+#endif

@@ -1,0 +1,319 @@
+/**
+ * Imports: checked against what the module declares (core specification 2.0, section 4.5.4, "import matching"), then
+ * written into the vmctx.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+/** What an import was given, in one form for all kinds. */
+struct provided {
+  uint32_t kind;
+  /** Function: its type, as bytes; NULL: takes the declared one. */
+  const uint8_t *types;
+  uint32_t params;
+  uint32_t results;
+  struct lucet_funcref *funcref;
+  struct memory *memory;
+  struct table *table;
+  uint8_t *global;
+  uint32_t global_type;
+  bool global_mutable;
+  uint8_t parsed[64];
+};
+
+struct text {
+  char bytes[96];
+  size_t n;
+};
+
+static void add(struct text *t, const char *s) {
+  for (; *s != 0 && t->n + 1 < sizeof t->bytes; s++) t->bytes[t->n++] = *s;
+  t->bytes[t->n] = 0;
+}
+
+static const char *type_name(uint32_t t) {
+  static const char *const names[] = {"?", "i32", "i64", "f32", "f64", "v128", "funcref", "externref"};
+  return t < sizeof names / sizeof names[0] ? names[t] : names[0];
+}
+
+static void add_types(struct text *t, const uint8_t *types, uint32_t n) {
+  add(t, "(");
+  for (uint32_t i = 0; i < n; i++) {
+    if (i != 0) add(t, " ");
+    add(t, type_name(types[i]));
+  }
+  add(t, ")");
+}
+
+static void add_limits(struct text *t, const char *what, uint64_t min, uint64_t max, uint32_t flags) {
+  char s[80];
+  if (max == NO_MAX)
+    snprintf(s, sizeof s, "%s%s{min %llu}", flags & 1 ? "64-bit " : "", what, (unsigned long long)min);
+  else
+    snprintf(s, sizeof s, "%s%s{min %llu, max %llu}", flags & 1 ? "64-bit " : "", what, (unsigned long long)min, (unsigned long long)max);
+  add(t, s);
+}
+
+static struct text function_text(const uint8_t *types, uint32_t params, uint32_t results) {
+  struct text t = {.n = 0};
+  add(&t, "func ");
+  add_types(&t, types, params);
+  add(&t, " -> ");
+  add_types(&t, types + params, results);
+  return t;
+}
+
+static struct text memory_text(uint64_t min, uint64_t max, uint32_t flags, uint32_t page_log2) {
+  struct text t = {.n = 0};
+  add_limits(&t, flags & 2 ? "shared memory " : "memory ", min, max, flags);
+  if (page_log2 != WASM_PAGE_LOG2) add(&t, " of 1-byte pages");
+  return t;
+}
+
+static struct text table_text(uint32_t element, uint64_t min, uint64_t max, uint32_t flags) {
+  struct text t = {.n = 0};
+  add_limits(&t, "table ", min, max, flags);
+  add(&t, " of ");
+  add(&t, type_name(element));
+  return t;
+}
+
+static struct text global_text(uint32_t type, bool mutable) {
+  struct text t = {.n = 0};
+  add(&t, mutable ? "mutable global " : "global ");
+  add(&t, type_name(type));
+  return t;
+}
+
+static struct text kind_text(uint32_t kind) {
+  static const char *const names[] = {"a function", "a table", "a memory", "a global"};
+  struct text t = {.n = 0};
+  add(&t, names[kind]);
+  return t;
+}
+
+/** The error for import `number`; the names of the import are cut when they are long. */
+static lucet_status mismatch(const struct metadata *d, uint32_t number, struct text actual, struct text expected, lucet_error *error) {
+  uint32_t a, b;
+  const char *module = lucet_metadata_string(d, d->imports[number].module, &a);
+  const char *name = lucet_metadata_string(d, d->imports[number].name, &b);
+  return lucet_fail(error, LUCET_ERROR_LINK, number, "incompatible import type: %.*s.%.*s is %s, expected %s", a < 40 ? (int)a : 40, module,
+                    b < 40 ? (int)b : 40, name, actual.bytes, expected.bytes);
+}
+
+static lucet_status wrong(const struct metadata *d, uint32_t number, const char *what, lucet_error *error) {
+  uint32_t a, b;
+  const char *module = lucet_metadata_string(d, d->imports[number].module, &a);
+  const char *name = lucet_metadata_string(d, d->imports[number].name, &b);
+  return lucet_fail(error, LUCET_ERROR_LINK, number, "%s: %.*s.%.*s", what, a < 80 ? (int)a : 80, module, b < 80 ? (int)b : 80, name);
+}
+
+/** "iI:f" as type bytes. */
+static bool parse_signature(const char *s, struct provided *p) {
+  static const char letters[] = "?iIfFvre";
+  uint32_t n = 0;
+  bool results = false;
+  for (; *s != 0; s++) {
+    if (*s == ':') {
+      if (results) return false;
+      results = true;
+      p->params = n;
+      continue;
+    }
+    const char *at = strchr(letters + 1, *s);
+    if (at == NULL || n == sizeof p->parsed) return false;
+    p->parsed[n++] = (uint8_t)(at - letters);
+  }
+  if (!results) p->params = n;
+  p->results = n - p->params;
+  p->types = p->parsed;
+  return true;
+}
+
+static void provide_function(struct provided *p, struct lucet_funcref *f) {
+  p->kind = LUCET_EXTERN_FUNC;
+  p->funcref = f;
+  p->types = lucet_funcref_type(f, &p->params, &p->results);
+}
+
+/** Look at what was given. LUCET_ERROR_LINK: nothing, or nothing usable. */
+static lucet_status resolve(struct lucet_instance *i, uint32_t number, const lucet_import *given, struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  memset(p, 0, sizeof *p);
+  switch (given->kind) {
+    case LUCET_IMPORT_MISSING: return wrong(d, number, "unknown import", error);
+    case LUCET_IMPORT_NATIVE:
+    case LUCET_IMPORT_HOSTCALL:
+      p->kind = LUCET_EXTERN_FUNC;
+      if (given->signature != NULL && !parse_signature(given->signature, p)) return wrong(d, number, "malformed signature of a host function", error);
+      return LUCET_OK;
+    case LUCET_IMPORT_FUNCREF: provide_function(p, given->funcref); return LUCET_OK;
+    case LUCET_IMPORT_VALUE:
+      p->kind = LUCET_EXTERN_GLOBAL;
+      p->global_type = given->index;
+      if (d->imports[number].kind == LUCET_EXTERN_GLOBAL) {
+        p->global = (uint8_t *)i->imported_values[d->imports[number].index];
+        memcpy(p->global, given->value, 16);
+      }
+      return LUCET_OK;
+    case LUCET_IMPORT_EXPORT: break;
+    default: return wrong(d, number, "unknown kind of import given", error);
+  }
+  const struct metadata *from = &given->instance->module->meta;
+  if (given->index >= from->export_count) return wrong(d, number, "unknown import: no such export", error);
+  const struct lucet_export_record *e = &from->exports[given->index];
+  p->kind = e->kind;
+  switch (e->kind) {
+    case LUCET_EXTERN_FUNC: provide_function(p, lucet_instance_funcref(given->instance, e->index)); break;
+    case LUCET_EXTERN_TABLE: p->table = given->instance->tables[e->index]; break;
+    case LUCET_EXTERN_MEMORY: p->memory = given->instance->memories[e->index]; break;
+    default:
+      p->global = given->instance->globals[e->index];
+      p->global_type = from->globals[e->index].type;
+      p->global_mutable = from->globals[e->index].mutable != 0;
+  }
+  return LUCET_OK;
+}
+
+/** [actual_min, actual_max] within what is declared? */
+static bool limits_match(uint64_t actual_min, uint64_t actual_max, uint64_t min, uint64_t max) {
+  return actual_min >= min && (max == NO_MAX || actual_max <= max);
+}
+
+static lucet_status bind_function(struct lucet_instance *i, uint32_t number, const lucet_import *given, const struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  uint32_t index = d->imports[number].index;
+  const struct lucet_type_record *t = &d->types[d->functions[index].type];
+  const uint8_t *types = d->type_bytes + t->bytes;
+  if (p->types != NULL && (p->params != t->params || p->results != t->results || memcmp(p->types, types, (size_t)p->params + p->results) != 0))
+    return mismatch(d, number, function_text(p->types, p->params, p->results), function_text(types, t->params, t->results), error);
+  uint8_t *entry = i->base - d->header->vmctx_imports + (size_t)index * LUCET_IMPORT_ENTRY_SIZE;
+  const uint8_t *code;
+  uint8_t *vmctx;
+  struct binding *data = NULL;
+  if (p->funcref != NULL) {
+    code = p->funcref->code;
+    vmctx = p->funcref->vmctx;
+    /* An imported function passed on: go to where its instance's own calls go, not through its wrapper. */
+    const struct metadata *from = &instance_of(vmctx)->module->meta;
+    if (p->funcref->func_index < from->header->imported_functions) {
+      const uint8_t *theirs = vmctx - from->header->vmctx_imports + (size_t)p->funcref->func_index * LUCET_IMPORT_ENTRY_SIZE;
+      memcpy(&code, theirs + LUCET_IMPORT_ENTRY_CODE, 8);
+      memcpy(&vmctx, theirs + LUCET_IMPORT_ENTRY_VMCTX, 8);
+    }
+  } else {
+    data = &i->bindings[index];
+    data->refs = i->module->type_refs[d->functions[index].type];
+    if (given->kind == LUCET_IMPORT_NATIVE) {
+      if (given->function == NULL) return wrong(d, number, "unknown import: no function given", error);
+      data->function = given->function;
+      data->data = given->data;
+    } else {
+      data->id = given->id;
+    }
+    code = i->module->text + d->functions[d->header->functions + index].code;
+    vmctx = i->base;
+  }
+  memcpy(entry + LUCET_IMPORT_ENTRY_CODE, &code, 8);
+  memcpy(entry + LUCET_IMPORT_ENTRY_VMCTX, &vmctx, 8);
+  memcpy(entry + LUCET_IMPORT_ENTRY_DATA, &data, 8);
+  return LUCET_OK;
+}
+
+static lucet_status bind_table(struct lucet_instance *i, uint32_t number, const struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  uint32_t index = d->imports[number].index;
+  const struct lucet_table_record *r = &d->tables[index];
+  const struct table *t = p->table;
+  if (t->element != r->element || t->flags != r->flags || !limits_match(t->desc->length, t->declared_max, r->min, r->max))
+    return mismatch(d, number, table_text(t->element, t->desc->length, t->declared_max, t->flags),
+                    table_text(r->element, r->min, r->max, r->flags), error);
+  i->tables[index] = p->table;
+  memcpy(i->base - d->header->vmctx_tables + (size_t)index * LUCET_TABLE_DESC_SIZE, &t->desc, 8);
+  return LUCET_OK;
+}
+
+static lucet_status bind_memory(struct lucet_instance *i, uint32_t number, const struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  uint32_t index = d->imports[number].index;
+  const struct lucet_memory_record *r = &d->memories[index];
+  const struct memory *m = p->memory;
+  uint64_t pages = *m->length >> m->page_log2;
+  if (m->flags != r->flags || m->page_log2 != r->page_size_log2 || !limits_match(pages, m->declared_max, r->min, r->max))
+    return mismatch(d, number, memory_text(pages, m->declared_max, m->flags, m->page_log2),
+                    memory_text(r->min, r->max, r->flags, r->page_size_log2), error);
+  /* Unchecked accesses of this module must not leave the other one's reservation. */
+  if (m->reserved < d->header->reserved_size) return wrong(d, number, "the imported memory's region reserves too little address space", error);
+  i->memories[index] = p->memory;
+  uint8_t *entry = i->base - d->header->vmctx_memories + (size_t)index * LUCET_MEMORY_ENTRY_SIZE;
+  memcpy(entry + LUCET_MEMORY_ENTRY_BASE, &m->base, 8);
+  memcpy(entry + LUCET_MEMORY_ENTRY_LENGTH_PTR, &m->length, 8);
+  return LUCET_OK;
+}
+
+static lucet_status bind_global(struct lucet_instance *i, uint32_t number, const struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  uint32_t index = d->imports[number].index;
+  const struct lucet_global_record *r = &d->globals[index];
+  if (p->global_type != r->type || p->global_mutable != (r->mutable != 0))
+    return mismatch(d, number, global_text(p->global_type, p->global_mutable), global_text(r->type, r->mutable != 0), error);
+  i->globals[index] = p->global;
+  memcpy(i->base - d->header->vmctx_globals + (size_t)index * LUCET_GLOBAL_ENTRY_SIZE, &p->global, 8);
+  return LUCET_OK;
+}
+
+static lucet_status bind(struct lucet_instance *i, uint32_t number, const lucet_import *given, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  struct provided p;
+  lucet_status status = resolve(i, number, given, &p, error);
+  if (status != LUCET_OK) return status;
+  if (p.kind != d->imports[number].kind) return mismatch(d, number, kind_text(p.kind), kind_text(d->imports[number].kind), error);
+  switch (p.kind) {
+    case LUCET_EXTERN_FUNC: return bind_function(i, number, given, &p, error);
+    case LUCET_EXTERN_TABLE: return bind_table(i, number, &p, error);
+    case LUCET_EXTERN_MEMORY: return bind_memory(i, number, &p, error);
+    default: return bind_global(i, number, &p, error);
+  }
+}
+
+/** Tie the lifetimes (group.c). */
+static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *given) {
+  const struct metadata *d = &i->module->meta;
+  const struct lucet_import_record *r = &d->imports[number];
+  struct lucet_instance *other;
+  if (given->kind == LUCET_IMPORT_EXPORT) {
+    other = given->instance;
+    const struct lucet_export_record *e = &other->module->meta.exports[given->index];
+    if (e->kind == LUCET_EXTERN_FUNC) other = instance_of(lucet_instance_funcref(other, e->index)->vmctx);
+  } else if (given->kind == LUCET_IMPORT_FUNCREF) {
+    other = instance_of(given->funcref->vmctx);
+  } else if (given->kind == LUCET_IMPORT_VALUE && given->index == LUCET_FUNCREF && given->value[0] != 0) {
+    other = instance_of(funcref_of(given->value[0])->vmctx);
+  } else {
+    return true;
+  }
+  bool flows_back = false;
+  switch (r->kind) {
+    case LUCET_EXTERN_FUNC: flows_back = (i->module->type_refs[d->functions[r->index].type] & TYPE_FUNCREF_PARAM) != 0; break;
+    case LUCET_EXTERN_TABLE: flows_back = d->tables[r->index].element == LUCET_FUNCREF; break;
+    case LUCET_EXTERN_GLOBAL: flows_back = d->globals[r->index].mutable != 0 && d->globals[r->index].type == LUCET_FUNCREF; break;
+    default: break;
+  }
+  if (!flows_back) return lucet_group_hold(i, other);
+  lucet_group_unite(i, other);
+  return true;
+}
+
+lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  for (uint32_t k = 0; k < d->import_count; k++) {
+    static const lucet_import missing = {.kind = LUCET_IMPORT_MISSING};
+    lucet_status status = bind(i, k, k < count ? &imports[k] : &missing, error);
+    if (status != LUCET_OK) return status;
+  }
+  for (uint32_t k = 0; k < d->import_count; k++)
+    if (!tie(i, k, &imports[k])) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  return LUCET_OK;
+}

@@ -1,0 +1,425 @@
+/**
+ * Lucet's C API: load modules compiled by lucetc, make instances of them, run them.
+ *
+ *     lucet_module *m;  lucet_region *r;  lucet_instance *i;  lucet_error e;  lucet_event ev;
+ *     lucet_module_load_file("fib.so", &m, &e);
+ *     lucet_region_create(8, NULL, &r, &e);
+ *     lucet_instance_new(r, m, NULL, 0, &i, &e);
+ *     uint64_t v[1] = {30};
+ *     lucet_instance_call_export(i, lucet_module_find_export(m, "fib", 3), v, &ev, &e);
+ *     // ev.kind == LUCET_EVENT_RETURNED, v[0] is the result
+ *
+ * Conventions. Fallible functions return a lucet_status (0 = success) and fill `error`, which may be NULL. All handles are opaque and
+ * counted: what a function returns through a `**` argument is owned by the caller, who gives it back with the matching `_release`.
+ *
+ * Values cross the border in arrays of 64-bit words: one word for each value, two for a v128, in order, parameters and results in the
+ * same array from its start (so it must hold the larger of both). i32 and f32 use the low half of their word; when the guest wrote it the
+ * high half is undefined. A funcref is the address of a lucet_funcref or 0; an externref is an opaque word of the embedder's, 0 is null.
+ *
+ * Threads. Modules and regions may be used by any number of threads. Instances that are linked to each other (by imports, or by function
+ * references handed from one to another) form a group; a group may be used from any thread, but from one at a time.
+ *
+ * Lifetime. The memory of an instance lives as long as any handle to an instance of its group; so no import, table element or function
+ * reference ever dangles. A lucet_funcref lives as long as its instance.
+ */
+#ifndef LUCET_H
+#define LUCET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define LUCET_API __attribute__((visibility("default")))
+#define LUCET_NORETURN __attribute__((noreturn))
+#else
+#define LUCET_API
+#define LUCET_NORETURN
+#endif
+
+typedef struct lucet_module lucet_module;
+typedef struct lucet_region lucet_region;
+typedef struct lucet_instance lucet_instance;
+typedef struct lucet_funcref lucet_funcref;
+/** The calling instance, as a host function sees it. Valid during the hostcall only. */
+typedef struct lucet_vmctx lucet_vmctx;
+
+/* ---------------------------------------------------------------------------------------------------------------- Errors */
+
+typedef enum lucet_status {
+  LUCET_OK = 0,
+  /** The file can't be read. */
+  LUCET_ERROR_IO = 1,
+  /** Not an artifact of lucetc, or a damaged one; `offset` says where. */
+  LUCET_ERROR_FORMAT = 2,
+  /** An artifact of another version of lucetc. */
+  LUCET_ERROR_VERSION = 3,
+  LUCET_ERROR_CHECKSUM = 4,
+  /** For another kind of processor, or needs instructions this one doesn't have; the message names them. */
+  LUCET_ERROR_CPU = 5,
+  /** A limit of the region is too small for the module. */
+  LUCET_ERROR_LIMIT = 6,
+  /** An import is missing or of another type. */
+  LUCET_ERROR_LINK = 7,
+  /** Instantiation trapped (`trap` has the code). */
+  LUCET_ERROR_TRAP = 8,
+  /** The instance is in no state to do that. */
+  LUCET_ERROR_STATE = 9,
+  /** The system gave no memory, address space or file descriptor. */
+  LUCET_ERROR_RESOURCES = 10,
+  LUCET_ERROR_ARGUMENT = 11,
+  /** All slots of the region are in use. */
+  LUCET_ERROR_REGION_FULL = 12,
+} lucet_status;
+
+typedef struct lucet_error {
+  /** lucet_status */
+  int32_t code;
+  /** LUCET_ERROR_TRAP: trap code; otherwise 0. */
+  uint32_t trap;
+  /** LUCET_ERROR_FORMAT: byte offset in the file. LUCET_ERROR_LINK: number of the import. Otherwise 0. */
+  uint64_t offset;
+  /** One sentence, UTF-8, always terminated. */
+  char message[256];
+} lucet_error;
+
+/** Name of a trap code as in reports ("HeapOutOfBounds"), or "Unknown". */
+LUCET_API const char *lucet_trap_name(uint32_t code);
+/** The official test suite's wording of it ("out of bounds memory access"). */
+LUCET_API const char *lucet_trap_message(uint32_t code);
+
+/* ----------------------------------------------------------------------------------------------------------------- Types */
+
+typedef enum lucet_valtype {
+  LUCET_I32 = 1,
+  LUCET_I64 = 2,
+  LUCET_F32 = 3,
+  LUCET_F64 = 4,
+  LUCET_V128 = 5,
+  LUCET_FUNCREF = 6,
+  LUCET_EXTERNREF = 7,
+} lucet_valtype;
+
+typedef enum lucet_externkind {
+  LUCET_EXTERN_FUNC = 0,
+  LUCET_EXTERN_TABLE = 1,
+  LUCET_EXTERN_MEMORY = 2,
+  LUCET_EXTERN_GLOBAL = 3,
+} lucet_externkind;
+
+/** An import or an export with its type. Pointers are valid as long as the module. */
+typedef struct lucet_extern {
+  /** Imports only: module name (not terminated). */
+  const char *module;
+  const char *name;
+  uint32_t module_length;
+  uint32_t name_length;
+  /** lucet_externkind */
+  uint32_t kind;
+  /** In the index space of its kind. */
+  uint32_t index;
+  /** Function: lucet_valtype of each parameter, then of each result. */
+  const uint8_t *types;
+  uint32_t params;
+  uint32_t results;
+  /** Global: type. Table: element type. */
+  uint32_t valtype;
+  /** Global: 1 = mutable. Table, memory: bit 0 = 64-bit index, bit 1 = shared; memory: bits 8-15 = log2 of the page size. */
+  uint32_t flags;
+  /** Table: elements; memory: pages. */
+  uint64_t min;
+  /** All ones: none. */
+  uint64_t max;
+} lucet_extern;
+
+/* --------------------------------------------------------------------------------------------------------------- Modules */
+
+LUCET_API lucet_status lucet_module_load_file(const char *path, lucet_module **module, lucet_error *error);
+/** The bytes are copied as far as they are needed. */
+LUCET_API lucet_status lucet_module_load_bytes(const void *bytes, size_t length, lucet_module **module, lucet_error *error);
+LUCET_API void lucet_module_retain(lucet_module *module);
+LUCET_API void lucet_module_release(lucet_module *module);
+
+LUCET_API uint32_t lucet_module_import_count(const lucet_module *module);
+LUCET_API uint32_t lucet_module_export_count(const lucet_module *module);
+/** Returns 0, or LUCET_ERROR_ARGUMENT when there is no such import. */
+LUCET_API lucet_status lucet_module_import(const lucet_module *module, uint32_t number, lucet_extern *import);
+LUCET_API lucet_status lucet_module_export(const lucet_module *module, uint32_t number, lucet_extern *export_);
+/** Number of the export with that name, or -1. */
+LUCET_API int32_t lucet_module_find_export(const lucet_module *module, const char *name, size_t length);
+/** Module name from the name section (not terminated); length 0: none. */
+LUCET_API const char *lucet_module_name(const lucet_module *module, uint32_t *length);
+/** Function name from the name section, else the name it is exported under; length 0: none. */
+LUCET_API const char *lucet_module_function_name(const lucet_module *module, uint32_t function, uint32_t *length);
+/** Where .text is mapped. */
+LUCET_API const void *lucet_module_code(const lucet_module *module, size_t *length);
+/** First 16 bytes of the SHA-256 of the wasm module. */
+LUCET_API const uint8_t *lucet_module_hash(const lucet_module *module);
+
+/* --------------------------------------------------------------------------------------------------------------- Regions */
+
+typedef struct lucet_limits {
+  /** Largest size in bytes of one memory. */
+  uint64_t heap_memory_size;
+  /** Address space reserved for each memory; at least the module's reserved size. */
+  uint64_t heap_address_space_size;
+  uint64_t stack_size;
+  /** Largest vmctx: 16 bytes for each global, 32 for each table, 24 for each imported function, and so on. */
+  uint64_t vmctx_size;
+  /** Most elements of one table. */
+  uint64_t table_elements;
+} lucet_limits;
+
+/** Fills in the defaults: 4 GiB, 8 GiB, 1 MiB, 1 MiB, 10,000,000 elements. */
+LUCET_API void lucet_limits_default(lucet_limits *limits);
+
+/** A pool of `capacity` slots. Address space is taken when a slot is first used, and kept. `limits` may be NULL: defaults. */
+LUCET_API lucet_status lucet_region_create(uint32_t capacity, const lucet_limits *limits, lucet_region **region, lucet_error *error);
+/** Gives the caller's handle back; the region goes when its last instance is gone. */
+LUCET_API void lucet_region_release(lucet_region *region);
+LUCET_API uint32_t lucet_region_capacity(const lucet_region *region);
+LUCET_API uint32_t lucet_region_used_slots(lucet_region *region);
+
+/* ------------------------------------------------------------------------------------------------------------- Instances */
+
+/**
+ * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from the start.
+ * It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap or lucet_vmctx_terminate.
+ */
+typedef void (*lucet_host_function)(lucet_vmctx *vm, uint64_t *args, void *data);
+
+typedef enum lucet_import_kind {
+  /** Not given: an error when the module imports it. */
+  LUCET_IMPORT_MISSING = 0,
+  /** `function`, `data`, `signature`. */
+  LUCET_IMPORT_NATIVE = 1,
+  /** A function that the embedder carries out: a call suspends the guest with LUCET_EVENT_HOSTCALL. `id`, `signature`. */
+  LUCET_IMPORT_HOSTCALL = 2,
+  /** Export `index` of `instance`, of any kind. */
+  LUCET_IMPORT_EXPORT = 3,
+  /** An immutable global of type `index` (lucet_valtype) with the 16 bytes `value`. */
+  LUCET_IMPORT_VALUE = 4,
+  /** The function `funcref`. */
+  LUCET_IMPORT_FUNCREF = 5,
+} lucet_import_kind;
+
+/** 48 bytes. One for each import of the module, in its order. */
+typedef struct lucet_import {
+  /** lucet_import_kind */
+  uint32_t kind;
+  uint32_t index;
+  union {
+    lucet_host_function function;
+    lucet_instance *instance;
+    lucet_funcref *funcref;
+    uint64_t id;
+  };
+  union {
+    struct {
+      /** Handed to `function`. */
+      void *data;
+      uint64_t reserved;
+    };
+    uint64_t value[2];
+  };
+  /**
+   * Type of a host function, to be checked: a letter for each parameter, ':', a letter for each result; i = i32, I = i64, f = f32, F = f64,
+   * v = v128, r = funcref, e = externref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
+   */
+  const char *signature;
+  uint64_t reserved2;
+} lucet_import;
+
+/**
+ * Allocate, link and initialise an instance: memories, tables, globals, active element segments, then active data segments.
+ * The start function isn't run: see lucet_instance_needs_start. When a segment is out of bounds the status is LUCET_ERROR_TRAP,
+ * and what was written before it into imported tables and memories stays.
+ */
+LUCET_API lucet_status lucet_instance_new(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
+                                          lucet_instance **instance, lucet_error *error);
+LUCET_API void lucet_instance_retain(lucet_instance *instance);
+LUCET_API void lucet_instance_release(lucet_instance *instance);
+LUCET_API lucet_module *lucet_instance_module(const lucet_instance *instance);
+/** A word of the embedder's. */
+LUCET_API void *lucet_instance_data(const lucet_instance *instance);
+LUCET_API void lucet_instance_set_data(lucet_instance *instance, void *data);
+
+typedef enum lucet_state {
+  LUCET_STATE_READY = 0,
+  /** A thread runs it. */
+  LUCET_STATE_RUNNING = 1,
+  /** Waits for lucet_instance_resume or lucet_instance_abort; may also be called again. */
+  LUCET_STATE_SUSPENDED = 2,
+  /** After LUCET_EVENT_FAULTED: never to be run again. */
+  LUCET_STATE_POISONED = 3,
+} lucet_state;
+LUCET_API lucet_state lucet_instance_state(const lucet_instance *instance);
+
+/* Entities are named by their index in the module's index space of their kind (lucet_extern.index), imported ones included. */
+
+LUCET_API void *lucet_instance_memory(lucet_instance *instance, uint32_t memory, uint64_t *length);
+/** Old size in pages, or -1. */
+LUCET_API int64_t lucet_instance_memory_grow(lucet_instance *instance, uint32_t memory, uint64_t delta);
+LUCET_API lucet_status lucet_instance_global_get(const lucet_instance *instance, uint32_t global, uint64_t value[2]);
+/** LUCET_ERROR_STATE when the global is immutable. */
+LUCET_API lucet_status lucet_instance_global_set(lucet_instance *instance, uint32_t global, const uint64_t value[2]);
+/** Number of elements; 0 when there is no such table. */
+LUCET_API uint64_t lucet_instance_table_size(const lucet_instance *instance, uint32_t table);
+LUCET_API lucet_status lucet_instance_table_get(const lucet_instance *instance, uint32_t table, uint64_t index, uint64_t *value);
+LUCET_API lucet_status lucet_instance_table_set(lucet_instance *instance, uint32_t table, uint64_t index, uint64_t value);
+/** Old number of elements, or -1. */
+LUCET_API int64_t lucet_instance_table_grow(lucet_instance *instance, uint32_t table, uint64_t delta, uint64_t value);
+/** A function that escapes (is exported, in a table …); NULL for any other. */
+LUCET_API lucet_funcref *lucet_instance_function(lucet_instance *instance, uint32_t function);
+/** lucet_valtype of each parameter, then of each result; valid as long as the function's instance. */
+LUCET_API const uint8_t *lucet_funcref_type(const lucet_funcref *function, uint32_t *params, uint32_t *results);
+/** Function index in the module of the instance it belongs to. */
+LUCET_API uint32_t lucet_funcref_index(const lucet_funcref *function);
+LUCET_API lucet_instance *lucet_funcref_instance(const lucet_funcref *function);
+
+/* --------------------------------------------------------------------------------------------------------------- Running */
+
+typedef enum lucet_event_kind {
+  /** The results are in the array. */
+  LUCET_EVENT_RETURNED = 0,
+  /** `code` = trap code; more in lucet_instance_trap_info. */
+  LUCET_EVENT_TRAPPED = 1,
+  /** A host function is to be carried out: read `args`, write the results over them, resume. */
+  LUCET_EVENT_HOSTCALL = 2,
+  /** `code` = lucet_reason, `id` = details. */
+  LUCET_EVENT_TERMINATED = 3,
+  /**
+   * Generated code faulted where it can't: a defect of Lucet's, not of the guest. lucet_instance_trap_info says where.
+   * The instance is poisoned.
+   */
+  LUCET_EVENT_FAULTED = 4,
+} lucet_event_kind;
+
+typedef enum lucet_reason {
+  /** By a host function's lucet_vmctx_terminate. */
+  LUCET_REASON_PROVIDED = 0,
+  /** The guest asked to exit (WASI proc_exit): details = exit status. */
+  LUCET_REASON_EXIT = 1,
+  /** By lucet_instance_abort. */
+  LUCET_REASON_ABORTED = 2,
+} lucet_reason;
+
+/** 40 bytes. */
+typedef struct lucet_event {
+  /** lucet_event_kind */
+  uint32_t kind;
+  /** TRAPPED: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
+  uint32_t code;
+  /** HOSTCALL: the instance that calls its import; it may be another one than the one that was called. Not counted. */
+  lucet_instance *instance;
+  /** HOSTCALL */
+  uint64_t *args;
+  /** HOSTCALL: lucet_import.id. TERMINATED: details. */
+  uint64_t id;
+  /** Guest words that `args` holds: enough for the larger of parameters and results. */
+  uint64_t words;
+} lucet_event;
+
+/**
+ * Tell that the process's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP have been replaced, or may have been:
+ * the next run puts the runtime's back in front. Without that it happens at the first run that is 10 ms later; a guest
+ * that traps before then would hang in the other handler.
+ */
+LUCET_API void lucet_signals_changed(void);
+
+/** 1 if the module has a start function that has not been run yet. */
+LUCET_API int lucet_instance_needs_start(const lucet_instance *instance);
+LUCET_API lucet_status lucet_instance_run_start(lucet_instance *instance, lucet_event *event, lucet_error *error);
+
+/**
+ * Run a function on the instance's stack until an event. `function` may belong to any instance. `args` must stay valid until RETURNED.
+ * While the instance is suspended (or in a native host function) it may be called again: the new activation is innermost until it ends.
+ */
+LUCET_API lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
+/** By number of the export. */
+LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint32_t export_, uint64_t *args, lucet_event *event, lucet_error *error);
+/** Go on behind the HOSTCALL of the innermost activation, until the next event. */
+LUCET_API lucet_status lucet_instance_resume(lucet_instance *instance, lucet_event *event, lucet_error *error);
+/** End the innermost, suspended activation without resuming it. */
+LUCET_API lucet_status lucet_instance_abort(lucet_instance *instance, lucet_error *error);
+/** The same, as a trap at the hostcall: fills the trap info. */
+LUCET_API lucet_status lucet_instance_abort_with_trap(lucet_instance *instance, uint32_t code, lucet_error *error);
+
+/* ------------------------------------------------------------------------------------------------------------------ Traps */
+
+typedef enum lucet_frame_kind {
+  LUCET_FRAME_WASM = 0,
+  /** Here a host function was called which called the guest again. */
+  LUCET_FRAME_HOST = 1,
+  /** `count` frames were left out. */
+  LUCET_FRAME_ELIDED = 2,
+} lucet_frame_kind;
+
+/** 40 bytes. */
+typedef struct lucet_frame {
+  lucet_module *module;
+  /** The instruction itself (innermost frame), or the return address. */
+  uint64_t pc;
+  /** Stack pointer behind the prologue. */
+  uint64_t sp;
+  /** lucet_frame_kind */
+  uint32_t kind;
+  uint32_t function;
+  /** Byte offset in the wasm module. */
+  uint32_t wasm_offset;
+  /** ELIDED: number of frames. */
+  uint32_t count;
+} lucet_frame;
+
+typedef struct lucet_trap_info {
+  uint32_t code;
+  /** Signal number, or 0 when no fault raised it (a builtin, a host function). */
+  uint32_t signal;
+  lucet_module *module;
+  uint64_t pc;
+  uint32_t function;
+  uint32_t wasm_offset;
+  /** Address whose access faulted; all ones: none. */
+  uint64_t fault_address;
+  /** Memory in whose address space it lies, as numbered by the module; all ones: none. */
+  uint32_t memory;
+  /** Frames in the whole backtrace; `frame_count` tells how many records there are. */
+  uint32_t total_frames;
+  /** First byte that the access could not reach. */
+  uint64_t memory_offset;
+  uint64_t memory_length;
+  /** x86-64: in encoding order (rax rcx rdx rbx rsp rbp rsi rdi r8-r15), then rip, rflags. Only valid if `signal`. */
+  uint64_t registers[18];
+  /** Innermost first. The middle of a long backtrace is left out: then one of the records is LUCET_FRAME_ELIDED. */
+  const lucet_frame *frames;
+  /** Only if `signal`: the extended state (vector registers) in the standard form of XSAVE. */
+  const uint8_t *extended;
+  uint32_t frame_count;
+  uint32_t extended_size;
+} lucet_trap_info;
+
+/** Of the instance's last TRAPPED or FAULTED event; NULL: none. Valid until the instance runs again. */
+LUCET_API const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *instance);
+/** The present frames of a suspended instance, innermost first; returns the number of frames, of which up to `limit` are stored. */
+LUCET_API uint32_t lucet_instance_backtrace(lucet_instance *instance, lucet_frame *frames, uint32_t limit);
+
+/* -------------------------------------------------------------------------------------------------- Inside host functions */
+
+LUCET_API lucet_instance *lucet_vmctx_instance(lucet_vmctx *vm);
+/** `length` bytes at `offset` of the caller's memory 0, or NULL if they aren't all inside. Valid until the guest runs again. */
+LUCET_API void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length);
+LUCET_API uint64_t lucet_vmctx_memory_length(lucet_vmctx *vm);
+/** Old size in pages, or -1. */
+LUCET_API int64_t lucet_vmctx_memory_grow(lucet_vmctx *vm, uint64_t delta);
+/** Unwind the guest: the run ends with TRAPPED. Frames of the host function are abandoned, so it must hold nothing. */
+LUCET_API LUCET_NORETURN void lucet_vmctx_trap(lucet_vmctx *vm, uint32_t code);
+/** Unwind the guest: the run ends with TERMINATED. */
+LUCET_API LUCET_NORETURN void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,87 @@
+/** Initial values of globals, element and data segments (core specification 2.0, section 4.5.4, and table.init, memory.init in 4.4). */
+#include <string.h>
+
+#include "internal.h"
+
+uint32_t lucet_data_init(struct lucet_instance *i, uint32_t memory, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n) {
+  const struct lucet_data_record *r = &i->module->meta.data[segment];
+  const struct memory *m = i->memories[memory];
+  uint64_t length = i->data_dropped[segment] ? 0 : r->length;
+  if (src > length || n > length - src || !lucet_memory_holds(m, dst, n)) return LUCET_TRAP_HEAP_OUT_OF_BOUNDS;
+  if (n != 0) memcpy(m->base + dst, i->module->meta.data_bytes + r->first + src, n);
+  return 0;
+}
+
+/** The value of a constant expression that is a reference. */
+static uint64_t reference(struct lucet_instance *i, uint32_t kind, uint32_t index) {
+  switch (kind) {
+    case LUCET_CONST_KIND_REF_FUNC: return funcref_word(lucet_instance_funcref(i, index));
+    case LUCET_CONST_KIND_GLOBAL_GET: {
+      uint64_t value;
+      memcpy(&value, i->globals[index], sizeof value);
+      return value;
+    }
+    default: return 0;
+  }
+}
+
+uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n) {
+  const struct metadata *d = &i->module->meta;
+  const struct lucet_elem_record *r = &d->elems[segment];
+  const struct table_desc *t = i->tables[table]->desc;
+  uint64_t count = i->elem_dropped[segment] ? 0 : r->count;
+  if (src > count || n > count - src || dst > t->length || n > t->length - dst) return LUCET_TRAP_TABLE_OUT_OF_BOUNDS;
+  for (uint64_t k = 0; k < n; k++) {
+    const struct lucet_elem_item *item = &d->elem_items[r->first + src + k];
+    t->elements[dst + k] = reference(i, item->kind, item->index);
+  }
+  return 0;
+}
+
+void lucet_initialise_globals(struct lucet_instance *i) {
+  const struct metadata *d = &i->module->meta;
+  for (uint32_t k = d->header->imported_globals; k < d->global_count; k++) {
+    const struct lucet_global_record *r = &d->globals[k];
+    if (r->init == LUCET_CONST_KIND_BITS) {
+      memcpy(i->globals[k], r->value, 16);
+    } else if (r->init == LUCET_CONST_KIND_GLOBAL_GET) {
+      memcpy(i->globals[k], i->globals[r->index], 16);
+    } else {
+      uint64_t value = reference(i, r->init, r->index);
+      memcpy(i->globals[k], &value, sizeof value);
+    }
+  }
+}
+
+static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
+  uint64_t value = bits;
+  if (kind == LUCET_CONST_KIND_GLOBAL_GET) memcpy(&value, i->globals[index], sizeof value);
+  return index64 ? value : (uint32_t)value;
+}
+
+uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_t *segment) {
+  const struct metadata *d = &i->module->meta;
+  *data = false;
+  for (uint32_t k = 0; k < d->elem_count; k++) {
+    const struct lucet_elem_record *r = &d->elems[k];
+    if (r->mode == LUCET_SEGMENT_MODE_PASSIVE) continue;
+    if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
+      uint64_t at = offset_of(i, r->offset_kind, r->offset_index, r->offset, d->tables[r->table].flags & 1);
+      *segment = k;
+      uint32_t trap = lucet_elem_init(i, r->table, k, at, 0, r->count);
+      if (trap != 0) return trap;
+    }
+    i->elem_dropped[k] = true;
+  }
+  *data = true;
+  for (uint32_t k = 0; k < d->data_count; k++) {
+    const struct lucet_data_record *r = &d->data[k];
+    if (r->mode != LUCET_SEGMENT_MODE_ACTIVE) continue;
+    uint64_t at = offset_of(i, r->offset_kind, r->offset_index, r->offset, d->memories[r->memory].flags & 1);
+    *segment = k;
+    uint32_t trap = lucet_data_init(i, r->memory, k, at, 0, r->length);
+    if (trap != 0) return trap;
+    i->data_dropped[k] = true;
+  }
+  return 0;
+}

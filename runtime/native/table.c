@@ -1,0 +1,47 @@
+/** Tables: the elements lie in the C heap and may move when the table grows; everybody finds them through the owner's descriptor. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+_Static_assert(sizeof(struct table_desc) == LUCET_TABLE_DESC_SIZE && offsetof(struct table_desc, elements) == LUCET_TABLE_DESC_BASE &&
+                   offsetof(struct table_desc, length) == LUCET_TABLE_DESC_LENGTH && offsetof(struct table_desc, max) == LUCET_TABLE_DESC_MAX,
+               "table descriptor differs from abi/vmctx.ts");
+
+lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *type, const struct lucet_limits *limits,
+                              struct table_desc *desc, uint32_t index, lucet_error *error) {
+  t->desc = desc;
+  t->element = type->element;
+  t->flags = type->flags;
+  t->declared_max = type->max;
+  desc->max = min_u64(type->max, limits->table_elements);
+  if (type->min > desc->max)
+    return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "table %u has %llu elements at the start, the region allows %llu", index,
+                      (unsigned long long)type->min, (unsigned long long)desc->max);
+  /* Null is 0 in both kinds of references. */
+  desc->elements = calloc(type->min + 1, sizeof *desc->elements);
+  if (desc->elements == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no memory for table %u", index);
+  desc->length = t->capacity = type->min;
+  return LUCET_OK;
+}
+
+void lucet_table_destroy(struct table *t) {
+  if (t->desc != NULL) free(t->desc->elements);
+}
+
+uint64_t lucet_table_grow(struct table *t, uint64_t delta, uint64_t value) {
+  struct table_desc *d = t->desc;
+  uint64_t old = d->length;
+  if (delta > d->max - old) return UINT64_MAX;
+  if (old + delta > t->capacity) {
+    /* At least by half, so that growing one by one stays cheap; max is at most 2^43, so the size in bytes doesn't wrap. */
+    uint64_t capacity = old + old / 2 > old + delta ? min_u64(old + old / 2, d->max) : old + delta;
+    uint64_t *elements = realloc(d->elements, (capacity + 1) * sizeof *elements);
+    if (elements == NULL) return UINT64_MAX;
+    d->elements = elements;
+    t->capacity = capacity;
+  }
+  for (uint64_t i = 0; i < delta; i++) d->elements[old + i] = value;
+  d->length = old + delta;
+  return old;
+}

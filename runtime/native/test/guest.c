@@ -1,0 +1,187 @@
+#include "guest.h"
+
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../internal.h"
+
+struct guest_function {
+  const uint8_t *code;
+  uint64_t length;
+  uint64_t type;
+  uint64_t frame;
+  const uint8_t *pc_map;
+  uint64_t pc_map_length;
+};
+extern const struct guest_function guest_functions[];
+extern const uint32_t guest_function_count;
+/** memories, tables, globals, imports, size */
+extern const uint32_t guest_vmctx[5];
+
+enum { IMPORTED = 2, MEMORIES = 2 };
+
+/** Metadata being written: parts one behind the other. */
+struct writer {
+  uint8_t *bytes;
+  uint32_t at;
+  struct lucet_directory_entry *directory;
+};
+
+static void part(struct writer *w, uint32_t kind, const void *data, uint32_t size, uint32_t count) {
+  w->at = (uint32_t)round_up(w->at, 16);
+  w->directory[kind - 1] = (struct lucet_directory_entry){kind, w->at, size, count};
+  if (size != 0) memcpy(w->bytes + w->at, data, size);
+  w->at += size;
+}
+
+#define RECORDS(w, kind, array, n) part(w, kind, array, (uint32_t)((n) * sizeof *(array)), n)
+
+struct strings {
+  uint8_t bytes[4096];
+  uint32_t at;
+};
+
+static uint32_t string(struct strings *s, const char *text) {
+  uint32_t n = (uint32_t)strlen(text), at = s->at;
+  memcpy(s->bytes + at, &n, 4);
+  memcpy(s->bytes + at + 4, text, n);
+  s->at += 4 + n;
+  return at;
+}
+
+static const uint8_t TYPE_BYTES[] = {LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I64, LUCET_I64};
+
+static void write_metadata(struct writer *w) {
+  struct lucet_artifact_header *h = (void *)w->bytes;
+  struct strings s = {.at = 0};
+  uint32_t n = guest_function_count, functions = n - IMPORTED - 4;
+  string(&s, "");
+  w->directory = (void *)(w->bytes + sizeof *h);
+  w->at = (uint32_t)(sizeof *h + 16 * sizeof *w->directory);
+
+  struct lucet_type_record types[] = {
+      {0, 2, 1, 0, n - 4}, {3, 1, 1, 1, n - 3}, {5, 0, 0, 2, n - 2}, {5, 1, 1, 3, n - 1},
+  };
+  RECORDS(w, LUCET_PART_TYPES, types, 4);
+  part(w, LUCET_PART_TYPE_BYTES, TYPE_BYTES, sizeof TYPE_BYTES, 0);
+
+  struct lucet_function_record *f = calloc(n, sizeof *f);
+  const uint8_t *text = guest_functions[IMPORTED].code;
+  uint8_t maps[1024];
+  uint32_t map = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    const struct guest_function *g = &guest_functions[i];
+    char name[16];
+    snprintf(name, sizeof name, "fn%u", i);
+    f[i] = (struct lucet_function_record){.code = g->code != NULL ? (uint32_t)(g->code - text) : 0, .length = (uint32_t)g->length,
+                                          .type = (uint32_t)g->type, .frame_size = (uint32_t)g->frame, .pc_map = map,
+                                          .pc_map_length = (uint32_t)g->pc_map_length, .wasm_start = 1000 * i, .name = string(&s, name)};
+    if (g->pc_map_length != 0) memcpy(maps + map, g->pc_map, g->pc_map_length);
+    map += (uint32_t)g->pc_map_length;
+  }
+  RECORDS(w, LUCET_PART_FUNCTIONS, f, n);
+  part(w, LUCET_PART_PC_MAP, maps, map, 0);
+
+  uint32_t env = string(&s, "env");
+  struct lucet_import_record imports[] = {
+      {.module = env, .name = string(&s, "native"), .kind = LUCET_EXTERN_FUNC, .type = 1, .index = 0},
+      {.module = env, .name = string(&s, "host"), .kind = LUCET_EXTERN_FUNC, .type = 3, .index = 1},
+  };
+  RECORDS(w, LUCET_PART_IMPORTS, imports, 2);
+
+  struct lucet_export_record exports[64];
+  struct lucet_escaping_record escaping[64];
+  uint32_t e = 0;
+  for (uint32_t i = IMPORTED; i < functions; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "f%u", i);
+    escaping[i - IMPORTED].function = i;
+    exports[e++] = (struct lucet_export_record){string(&s, name), LUCET_EXTERN_FUNC, i, 0};
+  }
+  exports[e++] = (struct lucet_export_record){string(&s, "memory"), LUCET_EXTERN_MEMORY, 0, 0};
+  exports[e++] = (struct lucet_export_record){string(&s, "memory1"), LUCET_EXTERN_MEMORY, 1, 0};
+  exports[e++] = (struct lucet_export_record){string(&s, "table"), LUCET_EXTERN_TABLE, 0, 0};
+  exports[e++] = (struct lucet_export_record){string(&s, "global"), LUCET_EXTERN_GLOBAL, 0, 0};
+  RECORDS(w, LUCET_PART_EXPORTS, exports, e);
+
+  struct lucet_memory_record memories[MEMORIES] = {{1, 3, 0, 16}, {1, NO_MAX, 0, 16}};
+  RECORDS(w, LUCET_PART_MEMORIES, memories, MEMORIES);
+  struct lucet_table_record tables[] = {{4, 10, LUCET_FUNCREF, 0}};
+  RECORDS(w, LUCET_PART_TABLES, tables, 1);
+  struct lucet_global_record globals[] = {{.value = {0x2a}, .type = LUCET_I64, .mutable = 1}};
+  RECORDS(w, LUCET_PART_GLOBALS, globals, 1);
+  struct lucet_elem_record elems[] = {{.offset = 1, .type = LUCET_FUNCREF, .count = 2}, {.mode = 1, .type = LUCET_FUNCREF, .first = 2}};
+  RECORDS(w, LUCET_PART_ELEMS, elems, 2);
+  struct lucet_elem_item items[] = {{LUCET_CONST_KIND_REF_FUNC, F_ADD}, {LUCET_CONST_KIND_REF_NULL, 0}};
+  RECORDS(w, LUCET_PART_ELEM_ITEMS, items, 2);
+  struct lucet_data_record data[] = {{.offset = 8, .length = 4}, {.offset = 16, .mode = 1, .first = 4, .length = 4}};
+  RECORDS(w, LUCET_PART_DATA, data, 2);
+  part(w, LUCET_PART_DATA_BYTES, "\1\2\3\4\5\6\7\10", 8, 0);
+  RECORDS(w, LUCET_PART_ESCAPING, escaping, functions - IMPORTED);
+  uint32_t module_name = string(&s, "handmade");
+  part(w, LUCET_PART_STRINGS, s.bytes, s.at, 0);
+  part(w, LUCET_PART_OPTIONS, "{}", 2, 0);
+
+  *h = (struct lucet_artifact_header){
+      .magic = LUCET_ARTIFACT_MAGIC_U64,
+      .version = LUCET_ARTIFACT_VERSION,
+      .size = w->at,
+      .parts = 16,
+      .text_size = f[n - 1].code + f[n - 1].length,
+      .text_offset = TEXT_ADDRESS,
+      .text_address = TEXT_ADDRESS,
+      .machine = EM_X86_64,
+      .reserved_size = (uint64_t)8 << 30,
+      .vmctx_memories = guest_vmctx[0],
+      .vmctx_tables = guest_vmctx[1],
+      .vmctx_globals = guest_vmctx[2],
+      .vmctx_imports = guest_vmctx[3],
+      .vmctx_size = guest_vmctx[4],
+      .imported_functions = IMPORTED,
+      .start_function = NONE,
+      .functions = functions,
+      .data_count = 2,
+      .name = module_name,
+  };
+  free(f);
+}
+
+uint8_t *guest_artifact(size_t *size) {
+  static const char names[] = "\0.lucet.module\0.shstrtab";
+  const struct guest_function *last = &guest_functions[guest_function_count - 1];
+  const uint8_t *text = guest_functions[IMPORTED].code;
+  size_t text_size = (size_t)(last->code + last->length - text), names_at = TEXT_ADDRESS + text_size;
+  size_t sections_at = round_up(names_at + sizeof names, 8);
+  *size = sections_at + 3 * sizeof(Elf64_Shdr);
+  uint8_t *file = calloc(1, *size);
+  struct writer w = {.bytes = file + METADATA_OFFSET};
+  write_metadata(&w);
+  memcpy(file + TEXT_ADDRESS, text, text_size);
+  memcpy(file + names_at, names, sizeof names);
+  Elf64_Ehdr e = {.e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1, .e_shoff = sections_at, .e_ehsize = sizeof e,
+                  .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 3, .e_shstrndx = 2};
+  memcpy(e.e_ident, ELFMAG, SELFMAG);
+  e.e_ident[EI_CLASS] = ELFCLASS64;
+  e.e_ident[EI_DATA] = ELFDATA2LSB;
+  memcpy(file, &e, sizeof e);
+  Elf64_Shdr s[3] = {
+      {.sh_type = SHT_NULL},
+      {.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = METADATA_OFFSET, .sh_size = w.at},
+      {.sh_name = 15, .sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = sizeof names},
+  };
+  memcpy(file + sections_at, s, sizeof s);
+  guest_seal(file, *size);
+  return file;
+}
+
+void guest_seal(uint8_t *file, size_t size) {
+  struct xxh32 x;
+  size_t field = METADATA_OFFSET + offsetof(struct lucet_artifact_header, checksum);
+  memset(file + field, 0, 4);
+  lucet_xxh32_init(&x);
+  lucet_xxh32_update(&x, file, size);
+  uint32_t sum = lucet_xxh32_final(&x);
+  memcpy(file + field, &sum, 4);
+}

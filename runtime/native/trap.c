@@ -1,0 +1,228 @@
+/**
+ * What a fault, or a trap raised in C, means: code, place, backtrace. All of it happens on the host's stack, after the
+ * guest has been left and before its stack is used again.
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+struct trap_text {
+  const char *name;
+  const char *message;
+};
+
+static const struct trap_text TRAPS[] = {
+#define TEXT(identifier, code, name, spec) [code] = {name, spec},
+    LUCET_TRAPS(TEXT)
+#undef TEXT
+};
+
+const char *lucet_trap_name(uint32_t code) { return code < LUCET_TRAP_COUNT ? TRAPS[code].name : "Unknown"; }
+const char *lucet_trap_message(uint32_t code) { return code < LUCET_TRAP_COUNT ? TRAPS[code].message : "unknown trap"; }
+
+/** A backtrace keeps this many frames of either end. */
+#define END_FRAMES 100u
+enum { MOST_FRAMES = 2 * END_FRAMES + 1 };
+
+struct trap_record {
+  lucet_trap_info info;
+  lucet_frame frames[MOST_FRAMES];
+  size_t extended_room;
+  /** 64-aligned within the allocation. */
+  uint8_t *extended;
+  uint8_t storage[];
+};
+
+/* ---- Backtraces */
+
+/** Collects frames: up to `head` from the start, and the last `tail` of the others. */
+struct collector {
+  lucet_frame *out;
+  uint32_t head;
+  uint32_t tail;
+  uint32_t total;
+  lucet_frame ring[END_FRAMES];
+};
+
+static void collect(struct collector *c, const lucet_frame *f) {
+  if (c->total < c->head)
+    c->out[c->total] = *f;
+  else if (c->tail != 0)
+    c->ring[(c->total - c->head) % c->tail] = *f;
+  c->total++;
+}
+
+/** The wasm offset is looked up for frames that are kept only: it takes reading the pc map. */
+static void complete(lucet_frame *f, bool exact) {
+  if (f->kind != LUCET_FRAME_WASM) return;
+  uint64_t start = (uint64_t)(uintptr_t)f->module->text + f->module->meta.functions[f->function].code;
+  f->wasm_offset = lucet_module_pc_entry(f->module, f->function, (uint32_t)(f->pc - start - (exact ? 0 : 1))).wasm_offset;
+}
+
+static void collect_activation(struct collector *c, const struct lucet_activation *a, bool faulted) {
+  struct cursor u;
+  for (bool more = lucet_unwind_start(&u, a, faulted); more; more = lucet_unwind_next(&u)) {
+    /* Thunks and wrappers of imports are ours, not the program's. */
+    const struct lucet_artifact_header *h = u.module->meta.header;
+    if (u.function < h->imported_functions || u.function >= h->functions) continue;
+    lucet_frame f = {.module = u.module, .pc = u.pc, .sp = u.frame, .kind = LUCET_FRAME_WASM, .function = u.function};
+    /* For the time being: whether pc is the instruction itself. */
+    f.count = u.exact;
+    collect(c, &f);
+  }
+}
+
+/** All frames of `a` and of the activations that led to it. Returns the number of records in `c->out`. */
+static uint32_t backtrace(struct collector *c, const struct lucet_activation *a, bool faulted) {
+  for (;;) {
+    collect_activation(c, a, faulted);
+    a = a->parent != NULL ? a->parent : a->outer;
+    if (a == NULL) break;
+    lucet_frame host = {.kind = LUCET_FRAME_HOST};
+    collect(c, &host);
+    faulted = false;
+  }
+  uint32_t n = c->total < c->head ? c->total : c->head, rest = c->total - n;
+  if (c->tail != 0 && rest > c->tail) {
+    c->out[n++] = (lucet_frame){.kind = LUCET_FRAME_ELIDED, .count = rest - c->tail};
+    for (uint32_t k = 0; k < c->tail; k++) c->out[n++] = c->ring[(rest + k) % c->tail];
+  } else if (c->tail != 0) {
+    for (uint32_t k = 0; k < rest; k++) c->out[n++] = c->ring[k];
+  }
+  for (uint32_t k = 0; k < n; k++) {
+    lucet_frame *f = &c->out[k];
+    bool exact = f->kind == LUCET_FRAME_WASM && f->count != 0;
+    if (f->kind == LUCET_FRAME_WASM) f->count = 0;
+    complete(f, exact);
+  }
+  return n;
+}
+
+uint32_t lucet_instance_backtrace(lucet_instance *i, lucet_frame *frames, uint32_t limit) {
+  if (i->innermost == NULL) return 0;
+  struct collector c = {.out = frames, .head = limit};
+  backtrace(&c, i->innermost, false);
+  return c.total;
+}
+
+/* ---- Classification */
+
+/** `hlt`: what trap stubs consist of. */
+#define HALT 0xf4
+
+/** The memory in whose address space `address` lies. */
+static uint32_t memory_at(const struct lucet_instance *i, uint64_t address) {
+  for (uint32_t k = 0; k < i->module->meta.memory_count; k++) {
+    const struct memory *m = i->memories[k];
+    uint64_t base = (uint64_t)(uintptr_t)m->base;
+    if (address >= base && address - base < m->reserved + HEAP_GUARD) return k;
+  }
+  return NONE;
+}
+
+/**
+ * A signal whose handler wants no alternate stack arrived when the guest's stack had no room for its frame: the kernel
+ * turns that into a SIGSEGV without an address, at whatever instruction the guest was. The signal is lost, and the
+ * guest's stack may be called full.
+ */
+static bool no_room_for_signal(const struct lucet_activation *a) {
+  uint64_t low = (uint64_t)(uintptr_t)a->instance->slot->stack_low, rsp = a->fault.registers[4];
+  return rsp >= low - HOST_PAGE && rsp - low + HOST_PAGE < lucet_xsave_size() + 2 * HOST_PAGE;
+}
+
+/** Code of the fault of `a`, or 0. `c` is at the faulting instruction. */
+static uint32_t classify(const struct lucet_activation *a, const struct cursor *c, lucet_trap_info *info) {
+  const struct fault *f = &a->fault;
+  const struct slot *s = a->instance->slot;
+  bool access = (f->signal == SIGSEGV || f->signal == SIGBUS) && f->address_known;
+  if (access) {
+    info->fault_address = f->address;
+    if (f->address >= (uint64_t)(uintptr_t)s->stack_guard && f->address < (uint64_t)(uintptr_t)s->stack_low) return LUCET_TRAP_STACK_OVERFLOW;
+  }
+  bool halt = f->signal == SIGSEGV && !access && *(const uint8_t *)(uintptr_t)c->pc == HALT;
+  if (f->signal == SIGSEGV && !access && !halt && no_room_for_signal(a)) return LUCET_TRAP_STACK_OVERFLOW;
+  uint64_t start = (uint64_t)(uintptr_t)c->module->text + c->module->meta.functions[c->function].code;
+  uint32_t pc = (uint32_t)(c->pc - start);
+  struct pc_entry e = lucet_module_pc_entry(c->module, c->function, pc);
+  if (!e.found || e.pc != pc || e.trap == LUCET_TRAP_NONE) return 0;
+  /* The instance that the code works for: it must be one that can run here, and of the code's module. */
+  struct lucet_instance *i = lucet_group_find(a->instance, f->registers[15]);
+  if (i == NULL || i->module != c->module) return 0;
+  if (f->signal == SIGFPE) {
+    uint64_t divisor;
+    if (e.trap != LUCET_TRAP_INTEGER_DIVISION || !lucet_divisor(a, i, &divisor)) return 0;
+    return divisor == 0 ? LUCET_TRAP_INTEGER_DIV_BY_ZERO : LUCET_TRAP_INTEGER_OVERFLOW;
+  }
+  if (!access) return halt ? e.trap : 0;
+  if (e.trap == LUCET_TRAP_HEAP_OUT_OF_BOUNDS) {
+    uint32_t k = memory_at(i, f->address);
+    if (k == NONE) return 0;
+    info->memory = k;
+    info->memory_offset = f->address - (uint64_t)(uintptr_t)i->memories[k]->base;
+    info->memory_length = *i->memories[k]->length;
+    return e.trap;
+  }
+  /* The record behind a null reference. */
+  return f->address < HOST_PAGE ? e.trap : 0;
+}
+
+/* ---- The record */
+
+static struct trap_record *record_of(struct lucet_instance *i) {
+  if (i->trap == NULL) {
+    size_t room = lucet_xsave_size();
+    i->trap = calloc(1, sizeof *i->trap + room + 64);
+    if (i->trap != NULL) {
+      i->trap->extended_room = room;
+      i->trap->extended = (uint8_t *)round_up((uint64_t)(uintptr_t)i->trap->storage, 64);
+    }
+  }
+  return i->trap;
+}
+
+static void copy_state(struct trap_record *r, const struct lucet_activation *a) {
+  size_t size;
+  const uint8_t *extended = lucet_thread_extended(&size);
+  r->info.signal = (uint32_t)a->fault.signal;
+  memcpy(r->info.registers, a->fault.registers, sizeof r->info.registers);
+  if (size == 0 || size > r->extended_room) return;
+  memcpy(r->extended, extended, size);
+  r->info.extended = r->extended;
+  r->info.extended_size = (uint32_t)size;
+}
+
+uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, bool faulted) {
+  struct lucet_instance *i = a->instance;
+  struct trap_record *r = record_of(i);
+  lucet_trap_info scratch, *info = r != NULL ? &r->info : &scratch;
+  memset(info, 0, sizeof *info);
+  info->fault_address = UINT64_MAX;
+  info->memory = NONE;
+  info->memory_offset = info->memory_length = UINT64_MAX;
+  info->function = NONE;
+  info->code = code;
+  if (faulted) {
+    struct cursor c;
+    info->pc = a->fault.registers[16];
+    if (lucet_unwind_start(&c, a, true)) info->code = classify(a, &c, info);
+  }
+  if (r == NULL) return info->code;
+  if (faulted) copy_state(r, a);
+  struct collector c = {.out = r->frames, .head = END_FRAMES, .tail = END_FRAMES};
+  info->frames = r->frames;
+  info->frame_count = backtrace(&c, a, faulted);
+  info->total_frames = c.total;
+  if (info->frame_count != 0 && r->frames[0].kind == LUCET_FRAME_WASM) {
+    info->module = r->frames[0].module;
+    info->function = r->frames[0].function;
+    info->wasm_offset = r->frames[0].wasm_offset;
+    if (!faulted) info->pc = r->frames[0].pc;
+  }
+  i->trap_valid = true;
+  return info->code;
+}
+
+const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *i) { return i->trap_valid ? &i->trap->info : NULL; }

@@ -1,0 +1,253 @@
+/**
+ * Path resolution beneath a directory. This file and the readonly checks of wasi_fs.c are all that keeps a guest in its directories.
+ *
+ * The rule: no path with more than one component, and none that the kernel would follow a symbolic link in, is ever given to the kernel,
+ * but in one place: openat2 with RESOLVE_BENEATH. So every operation of a guest has two steps:
+ *
+ *   1. `open_beneath` opens the directory that holds the last component (O_PATH), following symbolic links on the way, and refuses to
+ *      leave the root. Two implementations of equal strictness:
+ *        - openat2(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS): the kernel refuses absolute links and any step above the root,
+ *          also against concurrent renames;
+ *        - component by component: each is opened with O_NOFOLLOW relative to the directory before it; `..` goes back to the
+ *          descriptor that we came from and never asks the kernel for a parent; links are read and spliced into what is left
+ *          to walk, absolute ones are refused. Every descriptor was reached from the root downwards, so none lies outside.
+ *   2. The operation itself, on (directory, one component), always with O_NOFOLLOW or AT_SYMLINK_NOFOLLOW. If the last component is a
+ *      link that is to be followed, it is read, put in place of the component, and step 1 starts over from the root.
+ *
+ * Between the steps another process may swap the component for a link: the operation does not follow it. It may move the directory out of
+ * the root: then the guest still acts on a directory it had been granted, as with any descriptor.
+ */
+#define _GNU_SOURCE
+#include "wasi_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/** As many links as Linux itself follows in one path. */
+#define MAX_LINKS 40
+/** Most directories below the root at which the walk by components holds descriptors. */
+#define MAX_DEPTH 256
+/** How often a step that raced with a rename is repeated. */
+#define MAX_RACES 64
+
+static atomic_int walk_mode = WASI_WALK_AUTO;
+
+void wasi_path_set_walk(int walk) { atomic_store(&walk_mode, walk); }
+
+static int open_by_openat2(int root, const char *path) {
+  struct open_how how = {
+      .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+  };
+  for (int race = 0; race < MAX_RACES; race++) {
+    long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (fd >= 0) return (int)fd;
+    if (errno != EAGAIN && errno != EINTR) break;
+  }
+  if (errno == EXDEV) errno = EPERM;
+  return -1;
+}
+
+/** Puts a link's target before what is left to walk. Returns 0 or an errno. */
+static int put_before(char *rest, size_t capacity, const char *target, size_t target_length, const char *behind) {
+  size_t behind_length = strlen(behind);
+  if (target_length == 0) return ENOENT;
+  if (target[0] == '/') return EPERM;
+  if (target_length + behind_length >= capacity) return ENAMETOOLONG;
+  // `behind` lies in `rest`.
+  memmove(rest + target_length, behind, behind_length + 1);
+  memcpy(rest, target, target_length);
+  return 0;
+}
+
+static int open_by_components(int root, const char *path) {
+  char rest[PATH_MAX];
+  char target[PATH_MAX];
+  int opened[MAX_DEPTH];
+  int depth = 0;
+  int links = 0;
+  int races = 0;
+  int error = 0;
+  size_t length = strlen(path);
+  if (length >= sizeof rest) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(rest, path, length + 1);
+  char *at = rest;
+  for (;;) {
+    while (*at == '/') at++;
+    if (*at == 0) break;
+    char *end = at;
+    while (*end != 0 && *end != '/') end++;
+    size_t n = (size_t)(end - at);
+    if (n == 1 && at[0] == '.') {
+      at = end;
+      continue;
+    }
+    if (n == 2 && at[0] == '.' && at[1] == '.') {
+      if (depth == 0) {
+        error = EPERM;
+        break;
+      }
+      close(opened[--depth]);
+      at = end;
+      continue;
+    }
+    if (n > NAME_MAX || depth == MAX_DEPTH) {
+      error = ENAMETOOLONG;
+      break;
+    }
+    char name[NAME_MAX + 1];
+    memcpy(name, at, n);
+    name[n] = 0;
+    int here = depth > 0 ? opened[depth - 1] : root;
+    int fd = openat(here, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) {
+      opened[depth++] = fd;
+      at = end;
+      continue;
+    }
+    error = errno;
+    if (error == EINTR) {
+      error = 0;
+      continue;
+    }
+    if (error != ENOTDIR && error != ELOOP) break;
+    ssize_t got = readlinkat(here, name, target, sizeof target);
+    if (got < 0) {
+      if (errno != EINVAL) {
+        error = errno;
+        break;
+      }
+      // No link either: a file, or what has become a directory meanwhile.
+      struct stat st;
+      if (fstatat(here, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(st.st_mode) || ++races > MAX_RACES) break;
+      error = 0;
+      continue;
+    }
+    if (++links > MAX_LINKS) {
+      error = ELOOP;
+      break;
+    }
+    error = put_before(rest, sizeof rest, target, (size_t)got, end);
+    if (error != 0) break;
+    at = rest;
+  }
+  int result = -1;
+  if (error == 0) {
+    if (depth > 0) result = opened[--depth];
+    else {
+      result = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+      if (result < 0) error = errno;
+    }
+  }
+  while (depth > 0) close(opened[--depth]);
+  errno = error;
+  return result;
+}
+
+static int open_beneath(int root, const char *path) {
+  int mode = atomic_load_explicit(&walk_mode, memory_order_relaxed);
+  if (mode != WASI_WALK_COMPONENTS) {
+    int fd = open_by_openat2(root, path);
+    if (fd >= 0 || mode == WASI_WALK_OPENAT2) return fd;
+    // No such system call, or a sandbox that forbids it (with EPERM: then it also refuses the root's own ".").
+    int error = errno;
+    if (error == EPERM) {
+      int self = open_by_openat2(root, ".");
+      if (self >= 0) {
+        close(self);
+        errno = EPERM;
+        atomic_store_explicit(&walk_mode, WASI_WALK_OPENAT2, memory_order_relaxed);
+        return -1;
+      }
+    } else if (error != ENOSYS) {
+      errno = error;
+      return -1;
+    }
+    atomic_store_explicit(&walk_mode, WASI_WALK_COMPONENTS, memory_order_relaxed);
+  }
+  return open_by_components(root, path);
+}
+
+/** Length of `text` without trailing slashes (0 if there is nothing else). */
+static size_t without_slashes(const char *text, size_t length) {
+  while (length > 0 && text[length - 1] == '/') length--;
+  return length;
+}
+
+/** Splits off the last component and opens what is before it. `*base` is where the last component starts. */
+static int find(int root, const wasi_path *path, wasi_place *place, size_t *base) {
+  const char *text = path->text;
+  place->dir = root;
+  place->owned = 0;
+  if (path->length == 0) return ENOENT;
+  if (text[0] == '/') return EPERM;
+  size_t end = without_slashes(text, path->length);
+  place->must_be_dir = end < path->length;
+  size_t start = end;
+  while (start > 0 && text[start - 1] != '/') start--;
+  size_t n = end - start;
+  if (n > NAME_MAX) return ENAMETOOLONG;
+  memcpy(place->name, text + start, n);
+  place->name[n] = 0;
+  *base = start;
+  size_t parent = start;
+  if (strcmp(place->name, "..") == 0 || strcmp(place->name, ".") == 0) {
+    // No entry but a way: walk it to its end and name the directory itself.
+    parent = end;
+    strcpy(place->name, ".");
+    place->must_be_dir = 1;
+  }
+  if (parent == 0) return 0;
+  char prefix[PATH_MAX];
+  memcpy(prefix, text, parent);
+  prefix[parent] = 0;
+  if (strcmp(prefix, ".") == 0) return 0;
+  int fd = open_beneath(root, prefix);
+  if (fd < 0) return errno;
+  place->dir = fd;
+  place->owned = 1;
+  return 0;
+}
+
+int wasi_path_find_followed(int root, wasi_path *path, wasi_place *place) {
+  for (int links = 0;; links++) {
+    size_t base = 0;
+    int error = find(root, path, place, &base);
+    if (error != 0) return error;
+    if (strcmp(place->name, ".") == 0) return 0;
+    char target[PATH_MAX];
+    ssize_t got = readlinkat(place->dir, place->name, target, sizeof target);
+    // No link, or nothing there: the operation will see what it is.
+    if (got < 0) return 0;
+    int must_be_dir = place->must_be_dir;
+    wasi_place_done(place);
+    if (links == MAX_LINKS) return ELOOP;
+    if ((size_t)got == sizeof target) return ENAMETOOLONG;
+    error = put_before(path->text + base, sizeof path->text - base - 1, target, (size_t)got, "");
+    if (error != 0) return error;
+    path->length = base + (size_t)got;
+    if (must_be_dir) {
+      path->text[path->length++] = '/';
+      path->text[path->length] = 0;
+    }
+  }
+}
+
+int wasi_path_find(int root, const wasi_path *path, wasi_place *place) {
+  size_t base;
+  return find(root, path, place, &base);
+}
+
+void wasi_place_done(wasi_place *place) {
+  if (place->owned) close(place->dir);
+  place->owned = 0;
+}

@@ -1,0 +1,179 @@
+/** Clocks, and waiting for them and for descriptors. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "wasi_internal.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static bool host_clock(uint32_t id, clockid_t *clock) {
+  static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+  if (id >= sizeof clocks / sizeof *clocks) return false;
+  *clock = clocks[id];
+  return true;
+}
+
+static wasi_errno clock_call(const wasi_call *c, int (*get)(clockid_t, struct timespec *), uint32_t result_at) {
+  clockid_t clock;
+  struct timespec t;
+  if (!host_clock(wasi_arg(c, 0), &clock)) return WASI_EINVAL;
+  if (get(clock, &t) != 0) return wasi_errno_of(errno);
+  return wasi_store64(c, result_at, (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec) ? WASI_OK : WASI_EFAULT;
+}
+
+wasi_errno wasi_do_clock_res_get(const wasi_call *c) { return clock_call(c, clock_getres, wasi_arg(c, 1)); }
+wasi_errno wasi_do_clock_time_get(const wasi_call *c) { return clock_call(c, clock_gettime, wasi_arg(c, 2)); }
+
+/** More can't have a use; the memory for them is taken from the host. */
+#define MAX_SUBSCRIPTIONS 65536
+
+/** A subscription, and what came of it. */
+typedef struct waiter {
+  uint64_t userdata;
+  uint8_t tag;
+  bool ready;
+  uint16_t error;
+  uint16_t flags;
+  uint64_t nbytes;
+  /** Clock: when, on the host's monotonic clock. */
+  uint64_t deadline;
+  /** Descriptor: index into the pollfds, or -1. */
+  int poll;
+} waiter;
+
+static uint64_t now(clockid_t clock) {
+  struct timespec t;
+  if (clock_gettime(clock, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t add_saturating(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
+
+static void subscribe_clock(waiter *w, uint32_t id, uint64_t timeout, uint16_t flags) {
+  clockid_t clock;
+  // Waiting for processor time would be waiting for oneself.
+  if (!host_clock(id, &clock) || id > WASI_CLOCK_MONOTONIC) {
+    w->error = WASI_EINVAL;
+    w->ready = true;
+    return;
+  }
+  uint64_t wait = timeout;
+  if ((flags & WASI_SUBCLOCK_ABSTIME) != 0) {
+    uint64_t present = now(clock);
+    wait = timeout > present ? timeout - present : 0;
+  }
+  w->deadline = add_saturating(now(CLOCK_MONOTONIC), wait);
+}
+
+static void subscribe_fd(const wasi_call *c, waiter *w, uint32_t number, struct pollfd *polls, int *poll_count) {
+  wasi_errno error = WASI_OK;
+  const wasi_fd *fd = wasi_fd_with(c, number, WASI_RIGHT_POLL_FD_READWRITE, &error);
+  if (fd == NULL) {
+    w->error = (uint16_t)error;
+    w->ready = true;
+  } else if (fd->kind == WASI_FD_NULL || fd->filetype == WASI_FILETYPE_REGULAR_FILE) {
+    w->ready = true;
+    w->nbytes = fd->kind == WASI_FD_NULL ? 0 : 1;
+  } else {
+    w->poll = *poll_count;
+    polls[(*poll_count)++] = (struct pollfd){.fd = fd->host, .events = w->tag == WASI_EVENT_FD_READ ? POLLIN : POLLOUT};
+  }
+}
+
+static void take_poll(waiter *w, const struct pollfd *p) {
+  if (p->revents == 0) return;
+  w->ready = true;
+  if ((p->revents & POLLNVAL) != 0) w->error = WASI_EBADF;
+  else if ((p->revents & (POLLIN | POLLOUT)) == 0 && (p->revents & POLLERR) != 0) w->error = WASI_EIO;
+  if ((p->revents & POLLHUP) != 0) w->flags |= WASI_EVENT_FD_HANGUP;
+  int available = 0;
+  if (w->tag == WASI_EVENT_FD_READ && ioctl(p->fd, FIONREAD, &available) == 0 && available > 0) w->nbytes = (uint64_t)available;
+}
+
+/** Waits until a descriptor is ready or the earliest deadline has passed. Returns 0 or an errno. */
+static int wait_for(waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count) {
+  uint64_t deadline = UINT64_MAX;
+  bool ready = false;
+  for (uint32_t i = 0; i < count; i++) {
+    ready |= waiters[i].ready;
+    if (waiters[i].tag == WASI_EVENT_CLOCK && !waiters[i].ready && waiters[i].deadline < deadline) deadline = waiters[i].deadline;
+  }
+  for (;;) {
+    struct timespec timeout = {0};
+    uint64_t present = now(CLOCK_MONOTONIC);
+    if (!ready && deadline > present) {
+      uint64_t wait = deadline - present;
+      timeout.tv_sec = (time_t)(wait / SECOND);
+      timeout.tv_nsec = (long)(wait % SECOND);
+    }
+    bool forever = !ready && deadline == UINT64_MAX;
+    int got = ppoll(polls, (nfds_t)poll_count, forever ? NULL : &timeout, NULL);
+    if (got < 0 && errno != EINTR) return errno;
+    if (got > 0) break;
+    present = now(CLOCK_MONOTONIC);
+    if (ready || deadline <= present) break;
+  }
+  uint64_t present = now(CLOCK_MONOTONIC);
+  for (uint32_t i = 0; i < count; i++) {
+    waiter *w = &waiters[i];
+    if (w->ready) continue;
+    if (w->tag == WASI_EVENT_CLOCK) w->ready = w->deadline <= present;
+    else take_poll(w, &polls[w->poll]);
+  }
+  return 0;
+}
+
+/** `stride`: bytes of a subscription; `shift`: how far its clock's fields lie behind where preview 1 has them. */
+static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
+  uint32_t count = wasi_arg(c, 2);
+  uint32_t result_at = wasi_arg(c, 3);
+  if (count == 0) return WASI_EINVAL;
+  if (count > MAX_SUBSCRIPTIONS) return WASI_ENOMEM;
+  const uint8_t *in = wasi_memory(c, wasi_arg(c, 0), (uint64_t)count * stride);
+  uint8_t *out = wasi_memory(c, wasi_arg(c, 1), (uint64_t)count * sizeof(wasi_event));
+  if (in == NULL || out == NULL || wasi_memory(c, result_at, 4) == NULL) return WASI_EFAULT;
+  waiter *waiters = calloc(count, sizeof *waiters + sizeof(struct pollfd));
+  if (waiters == NULL) return WASI_ENOMEM;
+  struct pollfd *polls = (struct pollfd *)(waiters + count);
+  int poll_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint8_t *from = in + i * stride;
+    wasi_subscription s;
+    memset(&s, 0, sizeof s);
+    memcpy(&s, from, 16);
+    memcpy((uint8_t *)&s + 16, from + 16 + (s.tag == WASI_EVENT_CLOCK ? shift : 0), 32);
+    waiter *w = &waiters[i];
+    w->userdata = s.userdata;
+    w->tag = s.tag;
+    w->poll = -1;
+    if (s.tag == WASI_EVENT_CLOCK) {
+      subscribe_clock(w, s.clock.id, s.clock.timeout, s.clock.flags);
+    } else if (s.tag == WASI_EVENT_FD_READ || s.tag == WASI_EVENT_FD_WRITE) {
+      subscribe_fd(c, w, s.fd, polls, &poll_count);
+    } else {
+      free(waiters);
+      return WASI_EINVAL;
+    }
+  }
+  int error = wait_for(waiters, count, polls, poll_count);
+  uint32_t events = 0;
+  for (uint32_t i = 0; error == 0 && i < count; i++) {
+    const waiter *w = &waiters[i];
+    if (!w->ready) continue;
+    wasi_event e = {.userdata = w->userdata, .error = w->error, .type = w->tag, .nbytes = w->nbytes, .flags = w->flags};
+    memcpy(out + (size_t)events * sizeof e, &e, sizeof e);
+    events++;
+  }
+  free(waiters);
+  if (error != 0) return wasi_errno_of(error);
+  wasi_store32(c, result_at, events);
+  return WASI_OK;
+}
+
+wasi_errno wasi_do_poll_oneoff(const wasi_call *c) { return poll_oneoff(c, sizeof(wasi_subscription), 0); }
+/** There a clock's id is preceded by an identifier of 64 bits. */
+wasi_errno wasi_do_unstable_poll_oneoff(const wasi_call *c) { return poll_oneoff(c, sizeof(wasi_subscription) + 8, 8); }

@@ -1,0 +1,18 @@
+/** The C tests of the runtime, plain and with sanitizers (runtime/native/test). */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const native = join(import.meta.dirname, '../native');
+
+it('the runtime passes its C tests, also under sanitizers', { timeout: 300_000 }, async () => {
+  const { stdout } = await run('make', ['-s', '-C', native, 'test'], { maxBuffer: 1 << 24 });
+  const results = [...stdout.matchAll(/^(\d+) checks, (\d+) failures$/gm)];
+  expect(results).toHaveLength(2);
+  for (const [, checks, failures] of results) {
+    expect(Number(checks)).toBeGreaterThan(10_000);
+    expect(failures).toBe('0');
+  }
+});

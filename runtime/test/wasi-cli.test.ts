@@ -1,0 +1,414 @@
+/** lucet-wasi as users type it. */
+import { spawnSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { commands } from '@yowasp/clang';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  completionScript,
+  helpText,
+  OPTIONS,
+  parseCommandLine,
+  parseDirectory,
+  parseSize,
+  UsageError,
+} from '../lucet-wasi-options.ts';
+import { formatTrap, printable, repeatingPeriod } from '../lucet-wasi-report.ts';
+import type { ReportFrame, TrapReport } from '../trap-report.ts';
+
+describe('the command line', () => {
+  it('options stand before the module, and everything behind it is the guest’s', () => {
+    const line = parseCommandLine([
+      '--dir',
+      'a',
+      '--env=X=1',
+      '--dir=b::/',
+      'm.so',
+      '--dir',
+      'c',
+      '--',
+      '-h',
+    ]);
+    expect(line.options.get('dir')).toEqual(['a', 'b::/']);
+    expect(line.options.get('env')).toEqual(['X=1']);
+    expect(line.module).toBe('m.so');
+    expect(line.args).toEqual(['--dir', 'c', '--', '-h']);
+    expect(parseCommandLine(['--', '--help']).module).toBe('--help');
+    expect(parseCommandLine(['-h']).options.has('help')).toBe(true);
+    expect(parseCommandLine([]).module).toBeNull();
+  });
+
+  it.each([
+    [['--nothing', 'm'], /unknown option --nothing/],
+    [['--inherit-en', 'm'], /did you mean --inherit-env/],
+    [['--stack-sise', '1', 'm'], /did you mean --stack-size/],
+    [['-x', 'm'], /unknown option -x/],
+    [['--dir'], /--dir needs a value/],
+    [['--inherit-env=yes', 'm'], /takes no value/],
+    [['--stack-size', '1', '--stack-size', '2', 'm'], /given twice/],
+    [['--timeout', '5', 'm'], /not supported yet/],
+    [['--fuel=5', 'm'], /not supported yet/],
+    [['--coredump', 'f', 'm'], /not supported yet/],
+    [['--signature-verify', 'm'], /not supported yet/],
+    [['--signature-pk', 'f', 'm'], /not supported yet/],
+    [['--constructor', 'm'], /unknown option/],
+  ])('%j is refused', (argv, message) => {
+    expect(() => parseCommandLine(argv)).toThrow(UsageError);
+    expect(() => parseCommandLine(argv)).toThrow(message);
+  });
+
+  it('sizes', () => {
+    expect(parseSize('o', '65536')).toBe(65536);
+    expect(parseSize('o', '8K')).toBe(8192);
+    expect(parseSize('o', '1MiB')).toBe(2 ** 20);
+    expect(parseSize('o', '4gb')).toBe(2 ** 32);
+    for (const bad of ['', '-1', '1.5M', '1X', '0x10', '99999999999999999999', 'M']) {
+      expect(() => parseSize('o', bad), bad).toThrow(UsageError);
+    }
+  });
+
+  it('directories', () => {
+    expect(parseDirectory('dir', 'x')).toEqual({ host: 'x', guest: 'x' });
+    expect(parseDirectory('dir', 'a:b')).toEqual({ host: 'a', guest: 'b' });
+    expect(parseDirectory('dir', 'a:b::c')).toEqual({ host: 'a:b', guest: 'c' });
+    for (const bad of ['', ':', 'a:', '::b', 'a::', 'a:b:c'])
+      expect(() => parseDirectory('dir', bad), bad).toThrow(UsageError);
+  });
+
+  it('help and completions name every option', () => {
+    for (const text of [helpText(), completionScript('bash'), completionScript('zsh')]) {
+      for (const name of Object.keys(OPTIONS)) expect(text).toContain(`--${name}`);
+    }
+    for (const name of Object.keys(OPTIONS)) expect(completionScript('fish')).toContain(`-l ${name} `);
+    expect(() => completionScript('tcsh')).toThrow(UsageError);
+    expect(spawnSync('bash', ['-n'], { input: completionScript('bash'), encoding: 'utf8' }).stderr).toBe('');
+  });
+});
+
+describe('reports', () => {
+  const frame = (functionName: string, functionIndex = 0): ReportFrame => ({
+    kind: 'wasm',
+    moduleName: 'm',
+    functionIndex,
+    functionName,
+    wasmOffset: 16,
+    source: null,
+    count: 0,
+  });
+  const report = (given: Partial<TrapReport>): TrapReport => ({
+    version: 1,
+    kind: 'trap',
+    code: 'HeapOutOfBounds',
+    message: 'out of bounds memory access',
+    moduleName: 'm',
+    modulePath: null,
+    moduleHash: '',
+    functionIndex: 0,
+    functionName: '',
+    wasmOffset: 16,
+    source: null,
+    access: null,
+    signal: 11,
+    faultAddress: null,
+    pc: '0x0',
+    registers: {},
+    frames: [],
+    totalFrames: given.frames?.length ?? 0,
+    ...given,
+  });
+  const text = (given: Partial<TrapReport>, full = false): string =>
+    formatTrap(report(given), { color: false, full });
+
+  it('explain an access from its facts', () => {
+    const access = (offset: string, memorySize: number, memory = 0) =>
+      text({ access: { memory, offset, memorySize } });
+    expect(access('70000', 65536)).toContain(
+      'address 0x11170, but the memory has 0x10000 bytes (1 page): 4,464 bytes beyond its end',
+    );
+    expect(access('4294967292', 131072, 1)).toMatch(
+      /the memory 1 has .* \(2 pages\): close to 4 GiB, so likely a negative index/,
+    );
+    expect(access('65534', 65536)).toContain('begins inside and ends outside');
+  });
+
+  it('name the cycle of a recursion', () => {
+    const frames = Array.from({ length: 30 }, (_, i) => frame(i % 2 ? 'even' : 'odd', i % 2));
+    expect(text({ code: 'StackOverflow', frames })).toContain('even calls odd, which calls even again');
+    expect(repeatingPeriod([1, 1, 1])).toBe(1);
+    expect(repeatingPeriod([1, 2, 3, 1, 2, 3, 1, 2, 3])).toBe(3);
+    expect(repeatingPeriod([1, 2, 3, 4, 5, 6])).toBe(0);
+    expect(repeatingPeriod([])).toBe(0);
+  });
+
+  it('show a long backtrace in part unless told otherwise', () => {
+    const frames = Array.from({ length: 20 }, (_, i) => frame(`f${i}`, i));
+    expect(text({ frames })).toMatch(/#11 f11.*\n.*8 more \(--backtrace full/);
+    expect(text({ frames }, true)).toMatch(/#19 f19/);
+  });
+
+  it('let nothing that comes out of a module act on the terminal', () => {
+    expect(printable('a\u001b[31mb\n\u202ec\u0000')).toBe('a\\x1b[31mb\\x0a\\x202ec\\x00');
+    const evil = '\u001b]0;title\u0007';
+    const shown = text({ frames: [{ ...frame(evil), source: { file: evil, line: 1, column: 1 } }] });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+  });
+});
+
+const bin = join(import.meta.dirname, '../../bin/lucet-wasi.js');
+
+describe('lucet-wasi', () => {
+  let dir = '';
+  const path = (name: string): string => join(dir, name);
+
+  interface Result {
+    status: number | null;
+    stdout: string;
+    stderr: string;
+  }
+
+  function run(args: string[], options: { env?: Record<string, string>; input?: string } = {}): Result {
+    const env = { PATH: process.env.PATH, HOME: path('home'), XDG_CACHE_HOME: path('cache'), ...options.env };
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+      cwd: dir,
+      encoding: 'utf8',
+      env,
+      input: options.input ?? '',
+      timeout: 60_000,
+    });
+    return { status, stdout, stderr };
+  }
+
+  const PROGRAM = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "exit") == 0) return atoi(argv[2]);
+  if (argc > 1 && strcmp(argv[1], "env") == 0) {
+    extern char **environ;
+    for (char **e = environ; *e; e++) puts(*e);
+    return 0;
+  }
+  if (argc > 1 && strcmp(argv[1], "cat") == 0) {
+    FILE *f = fopen(argv[2], "r+");
+    if (!f) f = fopen(argv[2], "r");
+    if (!f) { perror(argv[2]); return 1; }
+    for (int c; (c = getc(f)) != EOF;) putchar(c);
+    return 0;
+  }
+  if (argc > 1 && strcmp(argv[1], "trap") == 0) {
+    int *volatile p = (int *)0x7fff0000; // HERE
+    return *p;
+  }
+  for (int i = 0; i < argc; i++) printf("%s%s", i ? "|" : "", argv[i]);
+  puts("");
+  return 0;
+}
+`;
+
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'lucet-wasi-cli-'));
+    mkdirSync(path('home'));
+    mkdirSync(path('data'));
+    writeFileSync(path('data/text'), 'some text\n');
+    writeFileSync(path('program.c'), PROGRAM);
+    const args = [
+      '--target=wasm32-wasip1',
+      '-g',
+      '-O1',
+      '-fdebug-compilation-dir=.',
+      'program.c',
+      '-o',
+      'program.wasm',
+    ];
+    const out = await commands.clang(args, { 'program.c': PROGRAM }, { fetchProgress: () => {} });
+    writeFileSync(path('program.wasm'), out!['program.wasm'] as Uint8Array);
+    writeFileSync(
+      path('lib.wat'),
+      `(module $lib (memory 1)
+        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+        (func (export "swap") (param i64 f64) (result f64 i64) (local.get 1) (local.get 0))
+        (func (export "_initialize")))`,
+    );
+    const importing = (imports: string): string => `(module ${imports} (func (export "_start")))`;
+    writeFileSync(
+      path('emscripten.wat'),
+      importing('(import "env" "emscripten_notify_memory_growth" (func (param i32)))'),
+    );
+    writeFileSync(path('minified.wat'), importing('(import "a" "b" (func))'));
+    writeFileSync(path('bindgen.wat'), importing('(import "wbg" "__wbindgen_throw" (func (param i32 i32)))'));
+    writeFileSync(path('memory.wat'), importing('(import "env" "memory" (memory 1))'));
+    writeFileSync(path('unknown.wat'), importing('(import "wasi_snapshot_preview1" "fd_dance" (func))'));
+    writeFileSync(
+      path('mistyped.wat'),
+      importing('(import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))'),
+    );
+    writeFileSync(path('entry.wat'), '(module (func (export "_start") (param i32)))');
+    writeFileSync(path('none.wat'), '(module (func (export "other")))');
+    writeFileSync(path('component.wasm'), Uint8Array.from([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0]));
+    writeFileSync(path('junk.so'), 'nothing');
+    writeFileSync(path('broken.wasm'), Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 99]));
+  }, 120_000);
+
+  afterAll(() => {
+    rmSync(dir, { recursive: true });
+  });
+
+  it('gives the guest its arguments, and leaves stdout to it', () => {
+    expect(run(['program.wasm', '--dir', 'x y', ''])).toEqual({
+      status: 0,
+      stdout: 'program.wasm|--dir|x y|\n',
+      stderr: '',
+    });
+  });
+
+  it('exits with the guest’s status', () => {
+    expect(run(['program.wasm', 'exit', '0']).status).toBe(0);
+    expect(run(['program.wasm', 'exit', '7']).status).toBe(7);
+    expect(run(['program.wasm', 'exit', '-1']).status).toBe(255);
+  });
+
+  it('passes on only the variables that it is told to', () => {
+    const env = { SECRET: 'x', SHOWN: 'y' };
+    expect(run(['program.wasm', 'env'], { env }).stdout).toBe('');
+    expect(
+      run(['--env', 'SHOWN', '--env', 'NEW=a=b', '--env', 'ABSENT', 'program.wasm', 'env'], { env }).stdout,
+    ).toBe('SHOWN=y\nNEW=a=b\n');
+    expect(run(['--inherit-env', 'program.wasm', 'env'], { env }).stdout).toContain('SECRET=x\n');
+  });
+
+  it('grants only the directories that it is told to', () => {
+    const cat = ['program.wasm', 'cat'];
+    expect(run([...cat, 'data/text']).status).toBe(1);
+    expect(run(['--dir', 'data', ...cat, 'data/text']).stdout).toBe('some text\n');
+    expect(run(['--dir', 'data::/guest', ...cat, '/guest/text']).stdout).toBe('some text\n');
+    expect(run(['--dir', 'data:/guest', ...cat, '/guest/../text']).status).toBe(1);
+    expect(run(['--readonly-dir', `${path('data')}::/`, ...cat, '/text']).stdout).toBe('some text\n');
+    const absent = run(['--dir', 'absent', 'program.wasm']);
+    expect(absent).toMatchObject({ status: 1, stdout: '' });
+    expect(absent.stderr).toMatch(/directory absent: no such file or directory/);
+  });
+
+  it('explains a trap, with the line of the source', () => {
+    const trapped = run(['--trap-json', 'trap.json', 'program.wasm', 'trap']);
+    expect(trapped).toMatchObject({ status: 134, stdout: '' });
+    const line = PROGRAM.split('\n').findIndex(l => l.includes('// HERE')) + 2;
+    expect(trapped.stderr).toMatch(
+      /^trap: out of bounds memory access \(HeapOutOfBounds\)\n {2}Accessed address 0x7fff0000, but/,
+    );
+    expect(trapped.stderr).toMatch(new RegExp(`${line} \\| +return \\*p;\\n +\\| +\\^\\n`));
+    expect(trapped.stderr).toMatch(new RegExp(`#0 \\w+ +at .*program\\.c:${line}:`));
+    const report = JSON.parse(readFileSync(path('trap.json'), 'utf8')) as TrapReport;
+    expect(report).toMatchObject({
+      version: 1,
+      code: 'HeapOutOfBounds',
+      access: { memory: 0, offset: `${0x7fff0000}` },
+    });
+    expect(report.source?.line).toBe(line);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what colours are
+    const colours = /\u001b\[/;
+    expect(trapped.stderr).not.toMatch(colours);
+    expect(run(['--color', 'always', 'program.wasm', 'trap']).stderr).toMatch(colours);
+    expect(run(['--backtrace', 'full', 'program.wasm', 'trap']).stderr).toMatch(
+      /program\.c:\d+:\d+ \(.*\+0x[0-9a-f]+\)/,
+    );
+  });
+
+  it('calls a function with arguments and prints what it returns', () => {
+    expect(run(['--invoke', 'add', 'lib.wat', '-3', '0xffffffff'])).toEqual({
+      status: 0,
+      stdout: '-4\n',
+      stderr: '',
+    });
+    expect(run(['--invoke', 'swap', 'lib.wat', '-9223372036854775808', '-0']).stdout).toBe(
+      '-0\n-9223372036854775808\n',
+    );
+    expect(run(['--invoke', 'swap', 'lib.wat', '1', 'nan']).stdout).toBe('NaN\n1\n');
+    for (const args of [['1'], ['1', 'x'], ['1', '4294967296'], ['1', '2', '3'], ['1', '']]) {
+      expect(run(['--invoke', 'add', 'lib.wat', ...args]), args.join()).toMatchObject({
+        status: 1,
+        stdout: '',
+      });
+    }
+  });
+
+  it.each([
+    ['emscripten.wat', /env\.emscripten_notify_memory_growth\n.*Emscripten.*wasm32-wasi/],
+    ['minified.wat', /Emscripten/],
+    ['bindgen.wat', /wbg\.__wbindgen_throw\n.*wasm-bindgen/],
+    ['memory.wat', /memory env\.memory\n/],
+    ['unknown.wat', /wasi_snapshot_preview1\.fd_dance/],
+    ['mistyped.wat', /fd_close/],
+    ['entry.wat', /_start is of type \(i32\)/],
+    ['none.wat', /exports no function _start.*It exports: other\./],
+    ['lib.wat', /reactor.*--invoke/],
+    ['component.wasm', /component.*preview 1/],
+    ['junk.so', /is no module/],
+    ['broken.wasm', /broken\.wasm: malformed/],
+    ['absent.so', /no such file/],
+    ['.', /directory/i],
+  ])('%s: says why it can’t be run', (module, message) => {
+    const result = run([module]);
+    expect(result).toMatchObject({ status: 1, stdout: '' });
+    expect(result.stderr).toMatch(/^lucet-wasi: /);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr).not.toContain('node:internal');
+  });
+
+  it('wrong command lines', () => {
+    for (const args of [
+      [],
+      ['--nope', 'lib.wat'],
+      ['--timeout', '1', 'lib.wat'],
+      ['--backtrace', 'long', 'lib.wat'],
+      ['--stack-size', 'x', 'lib.wat'],
+    ]) {
+      const result = run(args);
+      expect(result, args.join()).toMatchObject({ status: 1, stdout: '' });
+      expect(result.stderr).toMatch(/see lucet-wasi --help/);
+    }
+  });
+
+  it('keeps what it compiled, and compiles again what was damaged', () => {
+    const cached = (): string[] =>
+      readdirSync(path('cache2/lucet'), { recursive: true, encoding: 'utf8' }).filter(f => f.endsWith('.so'));
+    const env = { XDG_CACHE_HOME: path('cache2') };
+    const add = ['--invoke', 'add', 'lib.wat', '1', '2'];
+    expect(run(add, { env }).stdout).toBe('3\n');
+    const [file] = cached();
+    const so = path(`cache2/lucet/${file}`);
+    const { mtimeMs, ino, size } = statSync(so);
+    expect(run(add, { env }).stdout).toBe('3\n');
+    expect(statSync(so)).toMatchObject({ mtimeMs, ino });
+    truncateSync(so, size - 100);
+    expect(run(add, { env }).stdout).toBe('3\n');
+    expect(statSync(so).size).toBe(size);
+    expect(run(['--opt-level', '0', ...add], { env }).stdout).toBe('3\n');
+    expect(cached()).toHaveLength(2);
+    expect(run(['--no-cache', '--opt-level', '1', ...add], { env }).stdout).toBe('3\n');
+    expect(cached()).toHaveLength(2);
+    // A cache that can't be made is no reason not to run.
+    expect(run(add, { env: { XDG_CACHE_HOME: '/proc/nowhere' } })).toEqual({
+      status: 0,
+      stdout: '3\n',
+      stderr: '',
+    });
+  });
+
+  it('--version and --help', () => {
+    expect(run(['--version']).stdout).toMatch(/^lucet-wasi \d+\.\d+\.\d+\n$/);
+    expect(JSON.parse(run(['--version', '--json']).stdout)).toMatchObject({ name: 'lucet-wasi' });
+    expect(run(['--help'])).toMatchObject({ status: 0, stdout: helpText(), stderr: '' });
+  });
+});

@@ -1,0 +1,52 @@
+/** A guest's fault, as an exception. */
+
+import type { Module } from './module.ts';
+import { placelessReport, type RawTrap, type TrapReport, trapWords } from './trap-report.ts';
+
+/** The guest trapped. The instance can be used again. */
+export class Trap extends Error {
+  override readonly name = 'Trap';
+  readonly #make: () => TrapReport;
+  #report: TrapReport | null = null;
+
+  /** @param code name of the trap code, as in the report */
+  private constructor(
+    readonly code: string,
+    message: string,
+    make: () => TrapReport,
+  ) {
+    super(message);
+    this.#make = make;
+  }
+
+  static fromInfo(raw: RawTrap): Trap {
+    const { name, message } = trapWords(raw.code);
+    return new Trap(name, message, () => raw.report('trap'));
+  }
+
+  /** While instantiating: a segment does not fit. */
+  static placeless(code: number, module: Module): Trap {
+    const { name, message } = trapWords(code);
+    const report = placelessReport(code, module);
+    return new Trap(name, message, () => report);
+  }
+
+  /** Made when first asked for: source lines take reading. */
+  get report(): TrapReport {
+    return (this.#report ??= this.#make());
+  }
+}
+
+/** Generated code faulted where it can't: a defect of Lucet's. The instance is lost. */
+export class InternalFault extends Error {
+  override readonly name = 'InternalFault';
+  readonly report: TrapReport;
+
+  constructor(raw: RawTrap) {
+    const report = raw.report('fault');
+    super(
+      `internal fault in function ${report.functionIndex} at pc ${report.pc}, signal ${report.signal}. This is a defect of Lucet; please report it with the module.`,
+    );
+    this.report = report;
+  }
+}

@@ -1,0 +1,136 @@
+/** Values of guests to and from JavaScript, through arrays of 64-bit words. */
+import { externrefHandle, externrefValue } from './externref.ts';
+import { Block } from './ffi.ts';
+import { Func } from './func.ts';
+import type { ValueType } from './types.ts';
+
+/** The instance that values go to or come from. */
+export interface ValueHome {
+  /** The function of a funcref record. */
+  funcAt(address: number): Func;
+  /** Keeps a function's instance alive as long as this one: it is about to hold a reference to it. */
+  adopt(func: Func): void;
+}
+
+/** Writes one value at a word. @throws TypeError, with `what` as subject */
+export function storeValue(
+  block: Block,
+  word: number,
+  type: ValueType,
+  value: unknown,
+  home: ValueHome,
+  what: string,
+): void {
+  switch (type) {
+    case 'i32':
+      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      block.i32[word * 2] = value;
+      block.i32[word * 2 + 1] = 0;
+      return;
+    case 'i64':
+      if (typeof value !== 'bigint') throw mismatch(what, type, 'a bigint', value);
+      block.i64[word] = value;
+      return;
+    case 'f32':
+      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      block.f32[word * 2] = value;
+      block.i32[word * 2 + 1] = 0;
+      return;
+    case 'f64':
+      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      block.f64[word] = value;
+      return;
+    case 'v128':
+      if (!(value instanceof Uint8Array) || value.length !== 16) {
+        throw mismatch(what, type, 'a Uint8Array of 16 bytes', value);
+      }
+      block.u8.set(value, word * 8);
+      return;
+    case 'funcref':
+      block.setWord(word * 8, funcrefAddress(value, home, what));
+      return;
+    case 'externref':
+      block.setWord(word * 8, externrefHandle(value));
+      return;
+  }
+}
+
+export function funcrefAddress(value: unknown, home: ValueHome, what: string): number {
+  if (value === null) return 0;
+  if (!(value instanceof Func)) throw mismatch(what, 'funcref', 'a Func or null', value);
+  home.adopt(value);
+  return value.address;
+}
+
+function mismatch(what: string, type: ValueType, wanted: string, value: unknown): TypeError {
+  const got = value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value;
+  return new TypeError(`${what} is ${type}: expected ${wanted}, got ${got}`);
+}
+
+export function loadValue(block: Block, word: number, type: ValueType, home: ValueHome): unknown {
+  switch (type) {
+    case 'i32':
+      return block.i32[word * 2]!;
+    case 'i64':
+      return block.i64[word]!;
+    case 'f32':
+      return block.f32[word * 2]!;
+    case 'f64':
+      return block.f64[word]!;
+    case 'v128':
+      return block.u8.slice(word * 8, word * 8 + 16);
+    case 'funcref': {
+      const address = block.word(word * 8);
+      return address === 0 ? null : home.funcAt(address);
+    }
+    case 'externref':
+      return externrefValue(block.word(word * 8));
+  }
+}
+
+/** Writes values from the start of the block. @throws TypeError for a wrong number or type of values */
+export function storeValues(
+  block: Block,
+  types: readonly ValueType[],
+  values: readonly unknown[],
+  home: ValueHome,
+  what: string,
+): void {
+  if (values.length !== types.length) {
+    throw new TypeError(`${what}: expected ${types.length} values, got ${values.length}`);
+  }
+  let word = 0;
+  for (let i = 0; i < types.length; i++) {
+    const type = types[i]!;
+    storeValue(block, word, type, values[i], home, what);
+    word += type === 'v128' ? 2 : 1;
+  }
+}
+
+export function loadValues(block: Block, types: readonly ValueType[], home: ValueHome): unknown[] {
+  let word = 0;
+  return types.map(type => {
+    const value = loadValue(block, word, type, home);
+    word += type === 'v128' ? 2 : 1;
+    return value;
+  });
+}
+
+/** What a call gives: nothing, the value, or an array of several. */
+export function loadResults(block: Block, types: readonly ValueType[], home: ValueHome): unknown {
+  if (types.length === 0) return undefined;
+  if (types.length === 1) return loadValue(block, 0, types[0]!, home);
+  return loadValues(block, types, home);
+}
+
+const BLOCK_WORDS = 512;
+const free: Block[] = [];
+
+/** A block for an array of values; give it back with releaseBlock. Calls end in any order, so it is not a stack. */
+export function acquireBlock(words: number): Block {
+  return words <= BLOCK_WORDS ? (free.pop() ?? new Block(BLOCK_WORDS * 8)) : new Block(words * 8);
+}
+
+export function releaseBlock(block: Block): void {
+  if (block.u8.length === BLOCK_WORDS * 8) free.push(block);
+}

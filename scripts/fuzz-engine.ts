@@ -1,0 +1,182 @@
+/** What the fuzzer needs of an engine, and the two that it compares. */
+
+import type { CpuFeature } from '../compiler/abi/artifact.ts';
+import { type CompileOptions, compile } from '../compiler/index.ts';
+import {
+  createGlobal,
+  Func,
+  Global,
+  type ImportInfo,
+  type Imports,
+  Instance,
+  Memory,
+  Module,
+  Region,
+  Table,
+  Trap,
+} from '../runtime/index.ts';
+import { TRAP_MESSAGES } from './spec-engine-v8.ts';
+
+/** How a call ended otherwise than with a result. `codes`: the traps that it may have been, by name. */
+export type Failure =
+  | { readonly kind: 'trap'; readonly codes: readonly string[] }
+  /** Where that happens is an engine's own affair. */
+  | { readonly kind: 'exhaustion' };
+
+export type HostFunctions = (info: ImportInfo) => (...args: unknown[]) => unknown;
+/** A value for an imported global. */
+export type HostGlobals = (info: ImportInfo) => unknown;
+
+export interface FuzzTable {
+  readonly length: number;
+  get(index: number): unknown;
+  set(index: number, value: unknown): void;
+}
+
+export interface FuzzInstance {
+  /** No result gives undefined, several an array. */
+  call(func: unknown, args: readonly unknown[]): unknown;
+  func(name: string): unknown;
+  table(name: string): FuzzTable;
+  global(name: string): unknown;
+  memory(name: string): Uint8Array;
+  dispose(): void;
+}
+
+export interface FuzzEngine {
+  readonly name: string;
+  /** Values that stand for the same function have the same index. null: not a function of a guest. */
+  functionIndex(value: unknown): number | null;
+  /** null: nothing that a guest's code causes. */
+  failure(error: unknown): Failure | null;
+  compile(bytes: Uint8Array): FuzzModule;
+}
+
+export interface FuzzModule {
+  instantiate(imports: readonly ImportInfo[], functions: HostFunctions, globals: HostGlobals): FuzzInstance;
+  dispose(): void;
+}
+
+// ------------------------------------------------------------------------------------------------------------------------- V8
+
+export const v8: FuzzEngine = {
+  name: 'V8',
+  functionIndex: value =>
+    typeof value === 'function' && /^\d+$/.test(value.name) ? Number(value.name) : null,
+  failure: e => {
+    if (e instanceof WebAssembly.RuntimeError) {
+      const known = TRAP_MESSAGES.find(([pattern]) => pattern.test(e.message));
+      return known === undefined ? null : { kind: 'trap', codes: known[1] };
+    }
+    return e instanceof RangeError && e.message.includes('call stack') ? { kind: 'exhaustion' } : null;
+  },
+  compile: bytes => {
+    const module = new WebAssembly.Module(bytes);
+    return { instantiate: (...given) => v8Instance(module, ...given), dispose: () => {} };
+  },
+};
+
+function v8Instance(
+  module: WebAssembly.Module,
+  infos: readonly ImportInfo[],
+  functions: HostFunctions,
+  globals: HostGlobals,
+): FuzzInstance {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+  for (const info of infos) {
+    (imports[info.module] ??= {})[info.name] = v8Import(info, functions, globals);
+  }
+  const { exports } = new WebAssembly.Instance(module, imports);
+  return {
+    call: (func, args) => (func as WebAssembly.ExportedFunction)(...args),
+    func: name => exports[name],
+    table: name => exports[name] as WebAssembly.Table,
+    global: name => (exports[name] as WebAssembly.Global).value,
+    memory: name => new Uint8Array((exports[name] as WebAssembly.Memory).buffer),
+    dispose: () => {},
+  };
+}
+
+function v8Import(info: ImportInfo, functions: HostFunctions, globals: HostGlobals): WebAssembly.ImportValue {
+  const { type } = info;
+  if (type.kind === 'func') return functions(info) as (...args: never[]) => unknown;
+  if (type.kind !== 'global') throw new Error(`no ${type.kind} to import`);
+  const value = type.type === 'funcref' ? 'anyfunc' : type.type;
+  return new WebAssembly.Global({ value, mutable: type.mutable }, globals(info));
+}
+
+// ----------------------------------------------------------------------------------------------------------------------- Lucet
+
+/** Re-entrant calls run on the instance's own stack: no other slot is needed. */
+const CAPACITY = 4;
+
+export class LucetEngine implements FuzzEngine {
+  readonly name: string;
+  readonly #options: Partial<CompileOptions>;
+  static #region: Region | null = null;
+
+  constructor(optLevel: CompileOptions['optLevel'], features: ReadonlySet<CpuFeature> | null) {
+    this.name = `Lucet -O${optLevel}${features === null ? '' : ' native'}`;
+    this.#options = { optLevel, verify: true, ...(features === null ? {} : { features }) };
+  }
+
+  functionIndex(value: unknown): number | null {
+    return value instanceof Func ? value.index : null;
+  }
+
+  failure(e: unknown): Failure | null {
+    if (!(e instanceof Trap)) return null;
+    return e.code === 'StackOverflow' ? { kind: 'exhaustion' } : { kind: 'trap', codes: [e.code] };
+  }
+
+  compile(bytes: Uint8Array): FuzzModule {
+    const module = Module.fromBytes(compile(bytes, this.#options));
+    return {
+      instantiate: (...given) => this.#instantiate(module, ...given),
+      dispose: () => module.dispose(),
+    };
+  }
+
+  #instantiate(
+    module: Module,
+    infos: readonly ImportInfo[],
+    functions: HostFunctions,
+    globals: HostGlobals,
+  ): FuzzInstance {
+    const region = (LucetEngine.#region ??= Region.create({ capacity: CAPACITY }));
+    const imports: Record<string, Record<string, Imports[string][string]>> = {};
+    const made: Global[] = [];
+    for (const info of infos) {
+      const { type } = info;
+      let value: Imports[string][string];
+      if (type.kind === 'func') value = functions(info);
+      else if (type.kind !== 'global') throw new Error(`no ${type.kind} to import`);
+      else {
+        const global = createGlobal({ type: type.type, mutable: type.mutable }, globals(info));
+        made.push(global);
+        value = global;
+      }
+      (imports[info.module] ??= {})[info.name] = value;
+    }
+    const instance = Instance.create(region, module, imports);
+    const find = <T>(name: string, kind: abstract new (...args: never[]) => T): T => {
+      const found = instance.export(name);
+      if (!(found instanceof kind)) throw new Error(`the export ${name} is no ${kind.name}`);
+      return found;
+    };
+    return {
+      call: (func, args) => (func as Func).call(...args),
+      func: name => instance.func(name),
+      table: name => find(name, Table),
+      global: name => find(name, Global).value,
+      memory: name => {
+        const memory = find(name, Memory);
+        return memory.read(0, memory.size);
+      },
+      dispose: () => {
+        instance.dispose();
+        for (const global of made) global.home.dispose();
+      },
+    };
+  }
+}

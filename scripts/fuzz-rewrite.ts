@@ -1,0 +1,174 @@
+/** Changes to a module that make what it does observable and comparable. All are made in the binary: nothing else of it changes. */
+import { decodeModule } from '../compiler/wasm/decode.ts';
+import type { Limits } from '../compiler/wasm/module.ts';
+import { Code, Imm, OPCODE_IMM, OpcodePage } from '../compiler/wasm/opcodes.ts';
+import { Reader } from '../compiler/wasm/reader.ts';
+import { valueTypeOf } from '../runtime/types.ts';
+import { exportEntry, KIND, limits, SECTION_ID, TYPE_CODE, uleb, vector } from '../runtime/wasm-writer.ts';
+
+/** Pages a memory, and elements a table, may grow by: few, so that both engines can always grant them. */
+const MAX_GROWTH = 16n;
+
+interface Section {
+  readonly id: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+function sectionsOf(bytes: Uint8Array): Section[] {
+  const sections: Section[] = [];
+  const r = new Reader(bytes, 8, bytes.length);
+  while (r.pos < r.end) {
+    const id = r.u8();
+    const size = r.u32();
+    sections.push({ id, start: r.pos, end: r.pos + size });
+    r.pos += size;
+  }
+  return sections;
+}
+
+/** Replaces the contents of sections, or adds them where they belong. */
+function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Array>): Uint8Array {
+  const parts: Uint8Array[] = [bytes.subarray(0, 8)];
+  const pending = new Map([...contents].sort(([a], [b]) => a - b));
+  const put = (id: number, body: Uint8Array): void => {
+    parts.push(Uint8Array.of(id, ...uleb(body.length)), body);
+    pending.delete(id);
+  };
+  for (const { id, start, end } of sectionsOf(bytes)) {
+    // The data count section (12) lies before the code, and nothing that is added comes after it.
+    if (id !== 0) for (const [other, body] of [...pending]) if (other < id) put(other, body);
+    put(id, pending.get(id) ?? bytes.subarray(start, end));
+  }
+  for (const [id, body] of [...pending]) put(id, body);
+  return Buffer.concat(parts);
+}
+
+/** All memories, tables and globals exported; memories and tables with a maximum that no engine's limits come near. */
+export function observable(bytes: Uint8Array): Uint8Array {
+  const module = decodeModule(bytes);
+  const contents = new Map<number, Uint8Array>();
+
+  const added: number[][] = [];
+  const add = (kind: keyof typeof KIND, count: number): void => {
+    for (let i = 0; i < count; i++) added.push(exportEntry(`fuzz:${kind}${i}`, KIND[kind], i));
+  };
+  add('memory', module.memories.length);
+  add('table', module.tables.length);
+  add('global', module.globalTypes.length);
+  const old = sectionsOf(bytes).find(s => s.id === SECTION_ID.export);
+  const r = new Reader(bytes, old?.start ?? 0, old?.end ?? 0);
+  const count = old === undefined ? 0 : r.u32();
+  contents.set(
+    SECTION_ID.export,
+    Buffer.concat([
+      Uint8Array.from(uleb(count + added.length)),
+      bytes.subarray(r.pos, r.end),
+      Uint8Array.from(added.flat()),
+    ]),
+  );
+
+  const capped = ({ min, max }: Limits): number[] => {
+    const cap = min + MAX_GROWTH;
+    return limits({ min, max: max !== null && max < cap ? max : cap });
+  };
+  const replace = (id: number, entries: number[][]): void => {
+    if (entries.length > 0) contents.set(id, Uint8Array.from(vector(entries)));
+  };
+  replace(
+    SECTION_ID.memory,
+    module.memories.slice(module.importedMemories).map(m => capped(m.limits)),
+  );
+  replace(
+    SECTION_ID.table,
+    module.tables
+      .slice(module.importedTables)
+      .map(t => [TYPE_CODE[valueTypeOf(t.element)], ...capped(t.limits)]),
+  );
+  return withSections(bytes, contents);
+}
+
+/** Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation, copysign. */
+const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
+  [0x38, 'f32'],
+  [0x39, 'f64'],
+  [0xbc, 'f32'],
+  [0xbd, 'f64'],
+  [0x98, 'f32'],
+  [0xa6, 'f64'],
+]);
+
+const CANONICAL_NAN = {
+  f32: { nan: [Code.F32Const, 0, 0, 0xc0, 0x7f], equal: 0x5b },
+  f64: { nan: [Code.F64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], equal: 0x61 },
+};
+
+/**
+ * NaNs become the canonical one where their bits could be seen, since the specification leaves them open ("NaN propagation"). Arithmetic
+ * in between stays as it is.
+ */
+export function withCanonicalNans(bytes: Uint8Array): Uint8Array {
+  const module = decodeModule(bytes);
+  const bodies = module.bodies.map(({ start, end }, i) => {
+    const { params } = module.types[module.functions[module.importedFunctions + i]!]!;
+    const body = canonicalBody(bytes, start, end, params.length);
+    return [...uleb(body.length), ...body];
+  });
+  return withSections(bytes, new Map([[SECTION_ID.code, Uint8Array.from(vector(bodies))]]));
+}
+
+function canonicalBody(bytes: Uint8Array, start: number, end: number, params: number): number[] {
+  const r = new Reader(bytes, start, end);
+  const groups = r.u32();
+  const groupsStart = r.pos;
+  let locals = params;
+  for (let i = 0; i < groups; i++) {
+    locals += r.u32();
+    r.u8();
+  }
+  const out = [...uleb(groups + 2), ...bytes.subarray(groupsStart, r.pos)];
+  out.push(1, TYPE_CODE.f32, 1, TYPE_CODE.f64);
+  const scratch = { f32: uleb(locals), f64: uleb(locals + 1) };
+  while (r.pos < end) {
+    const at = r.pos;
+    let code = r.u8();
+    if (code === Code.MiscPrefix) code = OpcodePage.Misc + r.u32();
+    skipImmediates(r, code);
+    const type = SHOWS_BITS.get(code);
+    if (type !== undefined) {
+      const { nan, equal } = CANONICAL_NAN[type];
+      const local = scratch[type];
+      out.push(Code.LocalTee, ...local, ...nan, Code.LocalGet, ...local, Code.LocalGet, ...local);
+      out.push(equal, Code.Select);
+    }
+    for (let i = at; i < r.pos; i++) out.push(bytes[i]!);
+  }
+  return out;
+}
+
+function skipImmediates(r: Reader, code: number): void {
+  const lebs = (n: number): void => {
+    for (let i = 0; i < n; i++) while (r.u8() >= 0x80);
+  };
+  switch (OPCODE_IMM[code]) {
+    case Imm.BlockType:
+    case Imm.Index:
+    case Imm.RefType:
+    case Imm.I32:
+    case Imm.I64:
+      return lebs(1);
+    case Imm.IndexPair:
+    case Imm.MemArg:
+      return lebs(2);
+    case Imm.LabelTable:
+      return lebs(r.u32() + 1);
+    case Imm.Types:
+      return lebs(r.u32());
+    case Imm.F32:
+      r.pos += 4;
+      return;
+    case Imm.F64:
+      r.pos += 8;
+      return;
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * A process that makes and compares modules, one after the other, for fuzz.ts: native code that crashes takes only this process along.
+ * Before each step its number goes to file descriptor 4, synchronously, so that the parent knows where the process died.
+ */
+import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { nativeFeatures } from '../compiler/native-cpu.ts';
+import { type FuzzEngine, LucetEngine, v8 } from './fuzz-engine.ts';
+import { Generator } from './fuzz-generate.ts';
+import { compareRecords, type FuzzRecord, runModule, shapeOf } from './fuzz-run.ts';
+
+export const PROGRESS_FD = 4;
+
+export interface FuzzTask {
+  readonly path: string;
+  /** To be made first; null: the file is there. */
+  readonly make: { readonly seed: number; readonly index: number } | null;
+  readonly optLevels: readonly (0 | 1 | 2)[];
+  /** Use what this machine's processor has, in one run at least; or what every processor has. */
+  readonly features: readonly ('native' | 'baseline')[];
+}
+
+export interface FuzzReport {
+  /** What differs, for each engine that does. */
+  readonly findings: readonly string[];
+  /** Why there is nothing to compare. */
+  readonly skipped: string | null;
+  readonly calls: number;
+  /** Everything, to the end. */
+  readonly complete: boolean;
+}
+
+/** Names of the steps, by number. */
+export const STEPS: readonly string[] = [
+  'starting',
+  'making the module',
+  'compiling with V8',
+  'running with V8',
+  ...['-O0', '-O0 native', '-O1', '-O1 native', '-O2', '-O2 native'].flatMap(how => [
+    `compiling with ${how}`,
+    `running with ${how}`,
+  ]),
+];
+const MAKING = 1;
+const V8_STEP = 2;
+/** Nothing of ours runs before this step. */
+export const FIRST_OWN_STEP = 4;
+
+let generator: Generator | null = null;
+
+export function runWorker(): void {
+  process.on('message', (task: FuzzTask) => {
+    void perform(task).then(report => process.send!(report));
+  });
+  process.on('disconnect', () => process.exit(0));
+}
+
+const progress = new Uint8Array(1);
+
+function step(number: number): void {
+  progress[0] = number;
+  if (process.connected) writeSync(PROGRESS_FD, progress);
+}
+
+async function perform(task: FuzzTask): Promise<FuzzReport> {
+  const nothing = { findings: [], calls: 0, complete: false };
+  if (task.make !== null && !existsSync(task.path)) {
+    step(MAKING);
+    generator ??= new Generator(dirname(task.path));
+    try {
+      writeFileSync(task.path, await generator.generate(task.make.seed, task.make.index));
+    } catch (e) {
+      return { ...nothing, skipped: (e as Error).message };
+    }
+  }
+  const bytes = readFileSync(task.path);
+  let expected: FuzzRecord;
+  let shape: ReturnType<typeof shapeOf>;
+  try {
+    shape = shapeOf(bytes);
+    expected = runModule(v8, bytes, shape, running => step(V8_STEP + Number(running)));
+  } catch (e) {
+    return { ...nothing, findings: [`V8: ${describe(e)}`], skipped: null };
+  }
+  const findings: string[] = [];
+  let complete = expected.ended === null;
+  for (const optLevel of task.optLevels) {
+    for (const features of task.features) {
+      const native = features === 'native';
+      const engine: FuzzEngine = new LucetEngine(optLevel, native ? nativeFeatures() : null);
+      const first = FIRST_OWN_STEP + 4 * optLevel + 2 * Number(native);
+      try {
+        const actual = runModule(engine, bytes, shape, running => step(first + Number(running)));
+        complete &&= actual.ended === null;
+        const difference = compareRecords(expected, actual);
+        if (difference !== null) findings.push(`${engine.name} differs from V8:\n${difference}`);
+      } catch (e) {
+        findings.push(`${engine.name}: ${describe(e)}`);
+      }
+    }
+  }
+  return { findings, skipped: null, calls: expected.calls, complete };
+}
+
+function describe(e: unknown): string {
+  return e instanceof Error ? (e.stack ?? e.message) : String(e);
+}
