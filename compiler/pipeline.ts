@@ -48,7 +48,9 @@ export function codeCount(module: Module): number {
 
 /** What the IR verifier may know of a module. */
 function verifyContext(module: Module): VerifyContext {
-  const types = module.types.map((t): Signature => ({ params: t.params.map(irType), results: t.results.map(irType) }));
+  const types = module.types.map(
+    (t): Signature => ({ params: t.params.map(irType), results: t.results.map(irType) }),
+  );
   return {
     type: i => types[i],
     func: i => types[module.functions[i]!],

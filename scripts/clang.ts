@@ -1,13 +1,26 @@
 /** C and C++ to WebAssembly with the clang that comes from npm: no system toolchain. For the demo, examples and test fixtures. */
-import { commands, type Tree } from '@yowasp/clang';
+import { commands, runLLVM, type Tree } from '@yowasp/clang';
 
 export class ClangError extends Error {
   override readonly name = 'ClangError';
 }
 
+/** Relative paths with slashes as nested folders. */
+function tree(files: Record<string, string>): Tree {
+  const root: Tree = {};
+  for (const [path, text] of Object.entries(files)) {
+    const parts = path.split('/');
+    const name = parts.pop()!;
+    let folder = root;
+    for (const part of parts) folder = (folder[part] ??= {}) as Tree;
+    folder[name] = text;
+  }
+  return root;
+}
+
 /**
  * Compile and link sources for wasm32-wasip1.
- * @param files file name -> text, all of them; those ending in .c, .cc or .cpp are compiled
+ * @param files relative path -> text, all of them; those ending in .c, .cc or .cpp are compiled
  * @param flags compiler flags, e.g. ['-g', '-O1']
  * @returns the linked module
  */
@@ -17,15 +30,16 @@ export async function clang(files: Record<string, string>, flags: readonly strin
   let messages = '';
   const decoder = new TextDecoder();
   try {
+    // The driver's own calls would print how the toolchain is loaded: load it first.
+    await runLLVM(undefined, {}, { fetchProgress: () => {} });
     const out = (await commands[driver](
       ['--target=wasm32-wasip1', ...flags, ...sources, '-o', 'out.wasm'],
-      { ...files },
+      tree(files),
       {
         stdout: () => {},
         stderr: bytes => {
           if (bytes) messages += decoder.decode(bytes, { stream: true });
         },
-        fetchProgress: () => {},
       },
     )) as Tree;
     return out['out.wasm'] as Uint8Array;
