@@ -91,8 +91,10 @@ export class FunctionCompiler {
     }
     if (options.verify) verify(func, this.signatures);
     if (options.optLevel > 0) {
-      optimize(func, options.optLevel, this.counters);
-      if (options.verify) verify(func, this.signatures);
+      optimize(func, options.optLevel, this.counters, {
+        importedMemories: module.importedMemories,
+        ...(options.verify ? { after: () => verify(func, this.signatures) } : {}),
+      });
     }
     return func;
   }
