@@ -27,13 +27,15 @@ function tree(files: Record<string, string>): Tree {
 export async function clang(files: Record<string, string>, flags: readonly string[]): Promise<Uint8Array> {
   const sources = Object.keys(files).filter(name => /\.(c|cc|cpp)$/.test(name));
   const driver = sources.some(name => !name.endsWith('.c')) ? 'clang++' : 'clang';
+  // The linker writes the output's name into the module, as its own name: reports show it.
+  const output = `${sources[0]!.replace(/^.*\/|\.\w+$/g, '')}.wasm`;
   let messages = '';
   const decoder = new TextDecoder();
   try {
     // The driver's own calls would print how the toolchain is loaded: load it first.
     await runLLVM(undefined, {}, { fetchProgress: () => {} });
     const out = (await commands[driver](
-      ['--target=wasm32-wasip1', ...flags, ...sources, '-o', 'out.wasm'],
+      ['--target=wasm32-wasip1', ...flags, ...sources, '-o', output],
       tree(files),
       {
         stdout: () => {},
@@ -42,7 +44,7 @@ export async function clang(files: Record<string, string>, flags: readonly strin
         },
       },
     )) as Tree;
-    return out['out.wasm'] as Uint8Array;
+    return out[output] as Uint8Array;
   } catch (e) {
     throw new ClangError(`${sources.join(' ')}: ${messages.trim() || (e as Error).message}`);
   }
