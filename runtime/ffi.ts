@@ -262,7 +262,13 @@ function load(): Native {
 }
 
 /** Signals by which guests trap. */
-const TRAP_SIGNALS: ReadonlySet<string | symbol> = new Set(['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGTRAP']);
+const TRAP_SIGNALS: ReadonlySet<string | symbol> = new Set([
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGILL',
+  'SIGTRAP',
+]);
 
 /** `process.on(signal)` and its end replace the native handler: the runtime must put its own back in front. */
 function watchSignals({ lucet_signals_changed }: Native): void {
