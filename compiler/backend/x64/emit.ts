@@ -604,6 +604,49 @@ export class Emitter {
         }
         return;
       }
+      case X.VOnes: {
+        const d = to >= 0 ? to & 31 : this.reg(o);
+        asm.rr(Ins.PCMPEQD, 16, d, d);
+        return;
+      }
+      case X.AluRI: {
+        const d = this.reg(o);
+        const src = this.source(row, o + 2);
+        if (src >= 0) {
+          asm.rri(ins, size, d, src & 31, imm);
+        } else {
+          asm.rmi(ins, size, d, this.mb, this.mi, this.ms, this.md, imm);
+          this.memDone();
+        }
+        return;
+      }
+      case X.VexI: {
+        const d = this.reg(o);
+        const v = this.reg(o + 1);
+        const src = this.source(row, o + 2);
+        if (src >= 0) {
+          asm.vrri(ins, size, d, v, src & 31, imm);
+        } else {
+          asm.vrmi(ins, size, d, v, this.mb, this.mi, this.ms, this.md, imm);
+          this.memDone();
+        }
+        return;
+      }
+      case X.VexShift:
+        asm.vri(ins, size, this.reg(o), this.reg(o + 1), imm);
+        return;
+      case X.Vex4:
+        asm.vrri(ins, size, this.reg(o), this.reg(o + 1), this.reg(o + 2), this.reg(o + 3) << 4);
+        return;
+      case X.Fma: {
+        const src = this.source(row, o + 3);
+        if (src >= 0) asm.vrr(ins, size, this.reg(o), this.reg(o + 2), src & 31);
+        else {
+          asm.vrm(ins, size, this.reg(o), this.reg(o + 2), this.mb, this.mi, this.ms, this.md);
+          this.memDone();
+        }
+        return;
+      }
       case X.Lea:
         this.memOf(row);
         this.rm(Ins.LEA, size, to >= 0 ? to : this.reg(o));
