@@ -28,6 +28,7 @@ import {
 } from '../mach.ts';
 import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-float.ts';
 import { PcMapWriter } from './emit-pcmap.ts';
+import { emitVector } from './emit-simd.ts';
 import { Assembler, CC, Ins, NO_REG, RIP } from './encode.ts';
 import { Frame, PROBE_LIMIT, PROBE_STEP } from './frame.ts';
 import {
@@ -386,7 +387,7 @@ export class Emitter {
     this.reloc(RelocKind.Rodata, this.asm.lastDisp, 0, this.rodataAt - this.asm.lastTail);
   }
   /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
-  private source(row: number, o: number): number {
+  source(row: number, o: number): number {
     if (this.m.insts[row * MROW + M_AUX] !== 0) {
       this.memOf(row);
       return -1;
@@ -604,49 +605,14 @@ export class Emitter {
         }
         return;
       }
-      case X.VOnes: {
-        const d = to >= 0 ? to & 31 : this.reg(o);
-        asm.rr(Ins.PCMPEQD, 16, d, d);
-        return;
-      }
-      case X.AluRI: {
-        const d = this.reg(o);
-        const src = this.source(row, o + 2);
-        if (src >= 0) {
-          asm.rri(ins, size, d, src & 31, imm);
-        } else {
-          asm.rmi(ins, size, d, this.mb, this.mi, this.ms, this.md, imm);
-          this.memDone();
-        }
-        return;
-      }
-      case X.VexI: {
-        const d = this.reg(o);
-        const v = this.reg(o + 1);
-        const src = this.source(row, o + 2);
-        if (src >= 0) {
-          asm.vrri(ins, size, d, v, src & 31, imm);
-        } else {
-          asm.vrmi(ins, size, d, v, this.mb, this.mi, this.ms, this.md, imm);
-          this.memDone();
-        }
-        return;
-      }
+      case X.VOnes:
+      case X.AluRI:
+      case X.VexI:
       case X.VexShift:
-        asm.vri(ins, size, this.reg(o), this.reg(o + 1), imm);
-        return;
       case X.Vex4:
-        asm.vrri(ins, size, this.reg(o), this.reg(o + 1), this.reg(o + 2), this.reg(o + 3) << 4);
+      case X.Fma:
+        emitVector(this, row, to);
         return;
-      case X.Fma: {
-        const src = this.source(row, o + 3);
-        if (src >= 0) asm.vrr(ins, size, this.reg(o), this.reg(o + 2), src & 31);
-        else {
-          asm.vrm(ins, size, this.reg(o), this.reg(o + 2), this.mb, this.mi, this.ms, this.md);
-          this.memDone();
-        }
-        return;
-      }
       case X.Lea:
         this.memOf(row);
         this.rm(Ins.LEA, size, to >= 0 ? to : this.reg(o));
