@@ -1,5 +1,7 @@
 /** The compiler and the runtime of this project, as an engine for test scripts. */
 import { CompileError, type CompileOptions, compile } from '../compiler/index.ts';
+import { nativeFeatures } from '../compiler/native-cpu.ts';
+import { resolveFeatures } from '../compiler/target.ts';
 import { externrefHandle, externrefValue } from '../runtime/externref.ts';
 import {
   createGlobal,
@@ -24,19 +26,21 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = [];
+const FEATURES: readonly string[] = ['simd', 'relaxed-simd'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;
 
-export function lucetEngine(optLevel: CompileOptions['optLevel']): Engine<Module, Instance> {
+/** @param cpu as for --target-cpu */
+export function lucetEngine(optLevel: CompileOptions['optLevel'], cpu: string): Engine<Module, Instance> {
+  const options = { optLevel, features: resolveFeatures(cpu, [], nativeFeatures()) };
   let region: Region | null = null;
   return {
     name: 'lucet',
     features: new Set(FEATURES),
     separatesMalformed: true,
     nodeFlags: [],
-    open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), optLevel),
+    open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), options),
   };
 }
 
@@ -65,19 +69,19 @@ function guarded<T>(act: () => T): T {
 
 class LucetSession implements Session<Module, Instance> {
   readonly #region: Region;
-  readonly #optLevel: CompileOptions['optLevel'];
+  readonly #options: Partial<CompileOptions>;
   readonly #modules: Module[] = [];
   readonly #instances: Instance[] = [];
   readonly #spectest: Spectest = new Spectest();
 
-  constructor(region: Region, optLevel: CompileOptions['optLevel']) {
+  constructor(region: Region, options: Partial<CompileOptions>) {
     this.#region = region;
-    this.#optLevel = optLevel;
+    this.#options = options;
   }
 
   compile(bytes: Uint8Array): Module {
     const module = Module.fromBytes(
-      guarded(() => compile(bytes, { optLevel: this.#optLevel, verify: true, debugInfo: false })),
+      guarded(() => compile(bytes, { ...this.#options, verify: true, debugInfo: false })),
     );
     this.#modules.push(module);
     return module;

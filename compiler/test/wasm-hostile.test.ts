@@ -254,7 +254,6 @@ describe('absurd functions', () => {
 
 describe('features that are not there', () => {
   it.each([
-    ['simd', [0xfd, 12]],
     ['tail-call', [0x12, 0]],
     ['function-references', [0x14, 0]],
     ['gc', [0xfb, 0]],
@@ -273,7 +272,6 @@ describe('features that are not there', () => {
     ['extended-const', section(6, [1, I32, 0, 0x41, ...sleb(1), 0x41, 1, 0x6a, 0x0b])],
     ['exception-handling', section(13, [1, 0, 0])],
     ['gc', section(1, [1, 0x5f, 0])],
-    ['simd', section(1, [1, 0x60, 1, 0x7b, 0])],
   ])('%s in a section', (proposal, bytes) => {
     const e = rejection(Uint8Array.from([...HEADER, ...bytes]))!;
     expect(e.kind).toBe('unsupported');

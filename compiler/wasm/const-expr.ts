@@ -1,7 +1,7 @@
 /** Constant expressions (core specification 2.0, "Constant Expressions"): decoded and validated. */
 import { CompileError } from '../diagnostics.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
-import { Code, OPCODE_CLASS, OpcodeClass, unsupportedOpcode } from './opcodes.ts';
+import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 import { readRefType, unsupported, VALTYPE_NAMES } from './types.ts';
 
@@ -52,6 +52,17 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         type = ValType.F64;
         result = { op: 'const', type, bits: bits(r.lo, r.hi) };
         break;
+      case Code.SimdPrefix: {
+        if (OpcodePage.Simd + r.u32() !== Code.V128Const) {
+          throw new CompileError('constant expression required', at, 'invalid');
+        }
+        r.f64();
+        const low = bits(r.lo, r.hi);
+        r.f64();
+        type = ValType.V128;
+        result = { op: 'const', type, bits: low | (bits(r.lo, r.hi) << 64n) };
+        break;
+      }
       case Code.GlobalGet: {
         const index = r.u32();
         if (index >= scope.importedGlobals) throw new CompileError(`unknown global ${index}`, at, 'invalid');

@@ -21,7 +21,7 @@ export function emitBuiltin(w: Walk, id: number, result: Type, args: readonly Va
 
 // ---- loads and stores
 /** The offset of a memory operand. Its alignment is a hint that we have no use for. */
-function memArg(w: Walk, naturalAlign: number): number {
+export function memArg(w: Walk, naturalAlign: number): number {
   const { r } = w;
   const at = r.pos;
   const align = r.u32();

@@ -28,6 +28,7 @@ import {
 } from '../mach.ts';
 import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-float.ts';
 import { PcMapWriter } from './emit-pcmap.ts';
+import { emitVector } from './emit-simd.ts';
 import { Assembler, CC, Ins, NO_REG, RIP } from './encode.ts';
 import { Frame, PROBE_LIMIT, PROBE_STEP } from './frame.ts';
 import {
@@ -386,7 +387,7 @@ export class Emitter {
     this.reloc(RelocKind.Rodata, this.asm.lastDisp, 0, this.rodataAt - this.asm.lastTail);
   }
   /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
-  private source(row: number, o: number): number {
+  source(row: number, o: number): number {
     if (this.m.insts[row * MROW + M_AUX] !== 0) {
       this.memOf(row);
       return -1;
@@ -604,6 +605,14 @@ export class Emitter {
         }
         return;
       }
+      case X.VOnes:
+      case X.AluRI:
+      case X.VexI:
+      case X.VexShift:
+      case X.Vex4:
+      case X.Fma:
+        emitVector(this, row, to);
+        return;
       case X.Lea:
         this.memOf(row);
         this.rm(Ins.LEA, size, to >= 0 ? to : this.reg(o));

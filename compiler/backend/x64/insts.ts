@@ -91,10 +91,23 @@ export const enum X {
   /** [results…] */
   Ret,
   Trap,
+  // -- Vectors
+  /** [d] all bits one */
+  VOnes,
+  /** [d reuse 1, a, any|mem] `ins d, src, IMM` */
+  AluRI,
+  /** [d, v, any|mem] VEX `ins d, v, src, IMM` */
+  VexI,
+  /** [d, a] VEX `ins d, a, IMM`: shifts */
+  VexShift,
+  /** [d, v, src, mask] VEX `ins d, v, src, mask`: blends */
+  Vex4,
+  /** [d reuse 1, c, v, any] VEX `ins d, v, src`: multiply and add to c */
+  Fma,
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi m1 setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi m1 setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap vones aluri vexi vexshift vex4 fma'.split(
     ' ',
   );
 

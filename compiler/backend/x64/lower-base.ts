@@ -38,6 +38,7 @@ import { type MachFunc, MFlag, Opd, RegClass, reuse } from '../mach.ts';
 import type { Rodata } from './emit-rodata.ts';
 import { Ins } from './encode-table.ts';
 import { ADDR_INDEX, ADDR_SCALE_SHIFT, Base, type Unit, X, xop } from './insts.ts';
+import { constant, wordsOf } from './simd-rows.ts';
 
 /** What the CPU may be assumed to have beyond SSE4.1. */
 export interface CpuFlags {
@@ -46,6 +47,9 @@ export interface CpuFlags {
   readonly bmi2: boolean;
   readonly popcnt: boolean;
   readonly avx: boolean;
+  readonly avx2: boolean;
+  readonly fma: boolean;
+  readonly sse42: boolean;
 }
 
 export function intSize(type: Type): number {
@@ -220,6 +224,7 @@ export class Selection {
       switch (r[v * ROW]! & 0xffff) {
         case Op.IConst:
         case Op.FConst:
+        case Op.VConst:
         case Op.SlotAddr:
         case Op.VmAddr:
           return this.materialize(v);
@@ -303,6 +308,8 @@ export class Selection {
       case Op.VmAddr:
         this.address(Base.Ctx, -1, -1, 0, lo);
         return this.lea(8);
+      case Op.VConst:
+        return constant(this, wordsOf(this, v));
       default: {
         const d = this.m.newVreg(RegClass.Float);
         const hi = type === Type.F64 ? r[at + F_IMM2]! : 0;

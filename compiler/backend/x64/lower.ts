@@ -41,7 +41,15 @@ import {
   selectSub,
   selectWrap,
 } from './lower-int.ts';
+import { selectExtract, selectReplace, selectSplat, selectVectorTest, selectZext } from './lower-lanes.ts';
 import { selectLoad, selectStore } from './lower-mem.ts';
+import { selectShuffle } from './lower-shuffle.ts';
+import {
+  selectVectorBinary,
+  selectVectorShift,
+  selectVectorTernary,
+  selectVectorUnary,
+} from './lower-simd.ts';
 
 /** Switches of at most this many cases are compared one by one. */
 const CHAIN_CASES = 3;
@@ -76,6 +84,9 @@ export class Lowering {
         bmi2: features.has('bmi2'),
         popcnt: features.has('popcnt'),
         avx: features.has('avx'),
+        avx2: features.has('avx2'),
+        fma: features.has('fma'),
+        sse42: features.has('sse4.2'),
       },
       context.layout,
       module.memories.length,
@@ -300,6 +311,7 @@ export class Lowering {
       case Op.Nop:
       case Op.IConst:
       case Op.FConst:
+      case Op.VConst:
       case Op.Param:
       case Op.Result:
       case Op.ExtendU:
@@ -441,6 +453,36 @@ export class Lowering {
         return;
       case Op.Trap:
         s.row(xop(X.Trap), MFlag.Branch | MFlag.Ret | trapFlags(s.imm(v)));
+        return;
+      case Op.VUnary:
+        selectVectorUnary(s, v);
+        return;
+      case Op.VBinary:
+        selectVectorBinary(s, v);
+        return;
+      case Op.VTernary:
+        selectVectorTernary(s, v);
+        return;
+      case Op.VShift:
+        selectVectorShift(s, v);
+        return;
+      case Op.VSplat:
+        selectSplat(s, v);
+        return;
+      case Op.VExtract:
+        selectExtract(s, v);
+        return;
+      case Op.VReplace:
+        selectReplace(s, v);
+        return;
+      case Op.VTest:
+        selectVectorTest(s, v);
+        return;
+      case Op.VShuffle:
+        selectShuffle(s, v);
+        return;
+      case Op.VZext:
+        selectZext(s, v);
         return;
       default:
         bug(`no selection for operator ${op}`);
