@@ -24,7 +24,9 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = [];
+const FEATURES: readonly string[] = ['extended-const'];
+/** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
+const LENIENT: readonly string[] = ['gc'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;
@@ -34,6 +36,7 @@ export function lucetEngine(optLevel: CompileOptions['optLevel']): Engine<Module
   return {
     name: 'lucet',
     features: new Set(FEATURES),
+    lenient: new Set(LENIENT),
     separatesMalformed: true,
     nodeFlags: [],
     open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), optLevel),

@@ -10,6 +10,8 @@ export async function wat(text: string): Promise<Uint8Array> {
     bulk_memory: true,
     reference_types: true,
     multi_value: true,
+    extended_const: true,
+    memory64: true,
   });
   try {
     return module.toBinary({ write_debug_names: true }).buffer;
