@@ -29,7 +29,7 @@ function validates(bytes: Uint8Array): boolean {
 }
 
 /** Extensions whose modules are accepted, as far as the core groups have some that older editions reject. */
-const LATER_RULES: ReadonlySet<string> = new Set(['gc']);
+const LATER_RULES: ReadonlySet<string> = new Set(['gc', 'multi-memory']);
 
 function verdict(c: SpecCommand): string | null {
   const bytes = moduleBytes(c);

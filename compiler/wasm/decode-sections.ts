@@ -161,8 +161,7 @@ export class Sections implements ConstScope {
   }
 
   private addMemory(memory: MemoryType, at: number): void {
-    this.memories.push(memory);
-    if (this.memories.length > 1) unsupported('multi-memory', 'multiple memories: a second memory', at);
+    if (this.memories.push(memory) > LIMITS.memories) overLimit('too many memories', LIMITS.memories, at);
   }
 
   private globalType(): GlobalType {

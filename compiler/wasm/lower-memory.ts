@@ -5,7 +5,7 @@ import type { Value } from '../ir/func.ts';
 import { MemKind, memAccess, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { type GlobalType, ValType } from './module.ts';
 import { OPCODE_ALIGN, OPCODE_KIND, OPCODE_OPERAND, OPCODE_RESULT } from './opcodes.ts';
-import { irType, unsupported } from './types.ts';
+import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
 const MEMORY_GROW = builtinId('memory_grow');
@@ -20,36 +20,41 @@ export function emitBuiltin(w: Walk, id: number, result: Type, args: readonly Va
 }
 
 // ---- loads and stores
-/** The offset of a memory operand. Its alignment is a hint that we have no use for. */
+/** Bit of a memory operand's alignment field: the index of a memory follows. */
+const MEMORY_INDEX = 0x40;
+
+/** Read a memory operand: its memory is returned, its offset left in the reader. Its alignment is a hint that we have no use for. */
 function memArg(w: Walk, naturalAlign: number): number {
   const { r } = w;
   const at = r.pos;
-  const align = r.u32();
-  if (align >= 0x80) r.fail('malformed memop flags', at);
-  if (align >= 0x40) unsupported('multi-memory', 'a memory operand with a memory index', at, r.func);
+  const flags = r.u32();
+  if (flags >= 2 * MEMORY_INDEX) r.fail('malformed memop flags', at);
+  const memory = flags & MEMORY_INDEX ? r.u32() : 0;
   r.u64();
-  w.checkMemory(0);
-  if (align > naturalAlign) w.fail('alignment must not be larger than natural');
+  w.checkMemory(memory);
+  if ((flags & ~MEMORY_INDEX) > naturalAlign) w.fail('alignment must not be larger than natural');
   if (r.hi !== 0) w.fail('offset out of range');
-  return r.lo;
+  return memory;
 }
 
 export function load(w: Walk, code: number): void {
   const { ssa } = w;
-  const offset = memArg(w, OPCODE_ALIGN[code]!);
+  const memory = memArg(w, OPCODE_ALIGN[code]!);
+  const offset = w.r.lo;
   const type = OPCODE_RESULT[code]! as ValType;
   const address = w.pop(ValType.I32);
-  const access = memAccess(OPCODE_KIND[code]! as MemKind, 0);
+  const access = memAccess(OPCODE_KIND[code]! as MemKind, memory);
   w.push(type, ssa.live ? ssa.emit(Op.Load, irType(type), address, 0, 0, offset, access) : 0);
 }
 
 export function store(w: Walk, code: number): void {
   const { ssa } = w;
-  const offset = memArg(w, OPCODE_ALIGN[code]!);
+  const memory = memArg(w, OPCODE_ALIGN[code]!);
+  const offset = w.r.lo;
   const value = w.pop(OPCODE_OPERAND[code]! as ValType);
   const address = w.pop(ValType.I32);
   if (!ssa.live) return;
-  ssa.emit(Op.Store, Type.None, address, value, 0, offset, memAccess(OPCODE_KIND[code]! as MemKind, 0));
+  ssa.emit(Op.Store, Type.None, address, value, 0, offset, memAccess(OPCODE_KIND[code]! as MemKind, memory));
 }
 
 // ---- whole memories

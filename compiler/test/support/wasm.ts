@@ -1,4 +1,5 @@
 /** Small modules for tests, from text. */
+import binaryen from 'binaryen';
 import wabt from 'wabt';
 
 const ready = wabt();
@@ -17,5 +18,31 @@ export async function wat(text: string): Promise<Uint8Array> {
     return module.toBinary({ write_debug_names: true }).buffer;
   } finally {
     module.destroy();
+  }
+}
+
+const { Features } = binaryen;
+const NEWER =
+  Features.MutableGlobals |
+  Features.NontrappingFPToInt |
+  Features.BulkMemory |
+  Features.BulkMemoryOpt |
+  Features.SignExt |
+  Features.ReferenceTypes |
+  Features.Multivalue |
+  Features.ExtendedConst |
+  Features.MultiMemory |
+  Features.Memory64 |
+  Features.CustomPageSizes |
+  Features.WideArithmetic;
+
+/** The same with Binaryen, which knows newer extensions; what it writes may be another, equal sequence of operators. */
+export function watNewer(text: string): Uint8Array {
+  const module = binaryen.parseText(text);
+  try {
+    module.setFeatures(NEWER);
+    return module.emitBinary();
+  } finally {
+    module.dispose();
   }
 }
