@@ -24,7 +24,7 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = ['extended-const', 'multi-memory'];
+const FEATURES: readonly string[] = ['extended-const', 'multi-memory', 'custom-page-sizes', 'memory64'];
 /** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
 const LENIENT: readonly string[] = ['gc'];
 
@@ -184,6 +184,7 @@ class Spectest {
       global_f32: constant('f32', 666.6),
       global_f64: constant('f64', 666.6),
       table: own(createTable({ element: 'funcref', min: 10, max: 20 })) satisfies Table,
+      table64: own(createTable({ element: 'funcref', min: 10, max: 20, index64: true })) satisfies Table,
       memory: own(createMemory({ min: 1, max: 2 })) satisfies Memory,
     };
   }

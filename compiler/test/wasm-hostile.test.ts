@@ -266,7 +266,6 @@ describe('features that are not there', () => {
   });
 
   it.each([
-    ['memory64', section(5, [1, 4, 1])],
     ['threads', section(5, [1, 3, 1, 1])],
     ['exception-handling', section(13, [1, 0, 0])],
     ['gc', section(1, [1, 0x5f, 0])],
