@@ -26,7 +26,16 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = ['simd', 'relaxed-simd'];
+const FEATURES: readonly string[] = [
+  'simd',
+  'relaxed-simd',
+  'extended-const',
+  'multi-memory',
+  'custom-page-sizes',
+  'memory64',
+];
+/** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
+const LENIENT: readonly string[] = ['gc'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;
@@ -38,6 +47,7 @@ export function lucetEngine(optLevel: CompileOptions['optLevel'], cpu: string): 
   return {
     name: 'lucet',
     features: new Set(FEATURES),
+    lenient: new Set(LENIENT),
     separatesMalformed: true,
     nodeFlags: [],
     open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), options),
@@ -185,6 +195,7 @@ class Spectest {
       global_f32: constant('f32', 666.6),
       global_f64: constant('f64', 666.6),
       table: own(createTable({ element: 'funcref', min: 10, max: 20 })) satisfies Table,
+      table64: own(createTable({ element: 'funcref', min: 10, max: 20, index64: true })) satisfies Table,
       memory: own(createMemory({ min: 1, max: 2 })) satisfies Memory,
     };
   }

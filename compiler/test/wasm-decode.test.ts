@@ -214,8 +214,8 @@ describe('text input', () => {
   });
 
   it('leaves it to the decoder to say what is not supported', async () => {
-    const binary = await translateWat('m.wat', bytes('(module (memory i64 1))'));
-    expect(() => decodeModule(binary)).toThrow('memory64');
+    const binary = await translateWat('m.wat', bytes('(module (memory 1 2 shared))'));
+    expect(() => decodeModule(binary)).toThrow('threads');
     // A Buffer is fine as well.
     expect(isWasm(await translateWat('m.wat', Buffer.from('(module)')))).toBe(true);
   });

@@ -16,7 +16,6 @@ import {
   leb,
   oneFunction,
   section,
-  sleb,
   vec,
 } from './support/module-builder.ts';
 import { wat } from './support/wasm.ts';
@@ -266,10 +265,7 @@ describe('features that are not there', () => {
   });
 
   it.each([
-    ['memory64', section(5, [1, 4, 1])],
     ['threads', section(5, [1, 3, 1, 1])],
-    ['multi-memory', section(5, [2, 0, 1, 0, 1])],
-    ['extended-const', section(6, [1, I32, 0, 0x41, ...sleb(1), 0x41, 1, 0x6a, 0x0b])],
     ['exception-handling', section(13, [1, 0, 0])],
     ['gc', section(1, [1, 0x5f, 0])],
   ])('%s in a section', (proposal, bytes) => {

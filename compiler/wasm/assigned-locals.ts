@@ -287,7 +287,8 @@ function skipImmediate(r: Reader, imm: Imm): void {
       r.u8();
       break;
     case Imm.MemArg:
-      r.u32();
+      // Bit 6 of the alignment: a memory index follows.
+      if (r.u32() & 0x40) r.u32();
       r.u64();
       break;
     case Imm.I32:

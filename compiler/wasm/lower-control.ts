@@ -252,7 +252,7 @@ export function callIndirect(w: Walk): void {
     w.fail(`type mismatch: call_indirect through a table of ${VALTYPE_NAMES[table.element]}`);
   w.checkIndex('type', typeIndex, module.types.length);
   const type = module.types[typeIndex]!;
-  const index = w.pop(ValType.I32);
+  const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
   let code = 0;
   let vmctx = 0;

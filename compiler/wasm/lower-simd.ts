@@ -4,8 +4,9 @@
  * The loads and stores of parts of a vector become a scalar access and a vector operator each, so that all that is known about accesses
  * holds for them; the backend puts the two together again.
  */
-import { MemKind, memAccess, Op, Type } from '../ir/ops.ts';
+import { accessSize, MemKind, memAccess, Op, Type } from '../ir/ops.ts';
 import { VEC_LANES, VEC_SCALAR, VecOp } from '../ir/vec-ops.ts';
+import { checkedAddress } from './bounds.ts';
 import { memArg } from './lower-memory.ts';
 import { ValType } from './module.ts';
 import { Code, OPCODE_ALIGN, OPCODE_CLASS, OPCODE_OP, OpcodeClass, OpcodePage } from './opcodes.ts';
@@ -134,23 +135,24 @@ function access(w: Walk, code: number): void {
   const { ssa } = w;
   const number = code - OpcodePage.Simd;
   const [type, kind, op] = PARTS[number]!;
-  const memory = memAccess(kind, 0);
-  const offset = memArg(w, OPCODE_ALIGN[code]!);
+  const memory = memArg(w, OPCODE_ALIGN[code]!);
   const laned = number >= REPLACE && number < ZERO;
   const index = laned ? lane(w, op) : 0;
   const v = laned ? w.pop(ValType.V128) : 0;
-  const address = w.pop(ValType.I32);
+  const base = w.pop(w.memoryIndexType(memory));
   const store = number >= STORE && number < ZERO;
   if (!ssa.live) {
     if (!store) w.push(ValType.V128, 0);
     return;
   }
+  const address = checkedAddress(w, memory, base, accessSize(kind, type));
+  const accessKind = memAccess(kind, memory);
   if (store) {
     const scalar = ssa.emit(Op.VExtract, type, v, 0, 0, index, op);
-    ssa.emit(Op.Store, Type.None, address, scalar, 0, offset, memory);
+    ssa.emit(Op.Store, Type.None, address, scalar, 0, w.offset, accessKind);
     return;
   }
-  const scalar = ssa.emit(Op.Load, type, address, 0, 0, offset, memory);
+  const scalar = ssa.emit(Op.Load, type, address, 0, 0, w.offset, accessKind);
   let result: number;
   if (laned) result = ssa.emit(Op.VReplace, Type.V128, v, scalar, 0, index, op);
   else if (op !== 0 && number >= 7) result = ssa.emit(Op.VSplat, Type.V128, scalar, 0, 0, 0, op);

@@ -8,7 +8,7 @@
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import { CompileError } from '../diagnostics.ts';
 import { AssignedLocals } from './assigned-locals.ts';
-import { ExternKind, type FuncType, type Module, type TableType, type ValType } from './module.ts';
+import { ExternKind, type FuncType, type Module, type TableType, ValType } from './module.ts';
 import { Reader } from './reader.ts';
 import { NO_LABEL, Ssa } from './ssa.ts';
 import { VALTYPE_NAMES } from './types.ts';
@@ -46,6 +46,10 @@ export class Walk {
   readonly assigned = new AssignedLocals();
   /** Offset of the operator that is being read. */
   at = 0;
+
+  /** Of the memory operand that was read last: the low and high half. */
+  offset = 0;
+  offsetHigh = 0;
 
   localTypes = new Uint8Array(64);
   localCount = 0;
@@ -225,6 +229,17 @@ export class Walk {
 
   checkMemory(index: number): void {
     this.checkIndex('memory', index, this.module.memories.length);
+  }
+
+  /** Type of the addresses of a memory. */
+  memoryIndexType(index: number): ValType {
+    this.checkMemory(index);
+    return this.module.memories[index]!.index64 ? ValType.I64 : ValType.I32;
+  }
+
+  /** Type of the indices of a table. */
+  tableIndexType(index: number): ValType {
+    return this.table(index).index64 ? ValType.I64 : ValType.I32;
   }
 }
 

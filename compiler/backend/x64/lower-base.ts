@@ -409,7 +409,6 @@ export class Selection {
     let address = r[v * ROW + F_A]!;
     let offset = r[v * ROW + F_IMM]! >>> 0;
     const memory = memIndex(r[v * ROW + F_IMM2]!);
-    if (this.typeOf(address) !== Type.I32) bug('64-bit memory address in guarded memory');
     let base = Base.Ctx;
     let baseReg = -1;
     if (memory !== this.primaryMemory) {
@@ -420,6 +419,10 @@ export class Selection {
         this.memoryBase[memory] = baseReg;
         this.memoryBaseUsed = true;
       }
+    }
+    if (this.typeOf(address) === Type.I64) {
+      this.wideHeapAddress(base, baseReg, address, offset);
+      return;
     }
     for (let i = 0; i < BOUND_DEPTH && this.opOf(address) === Op.Add; i++) {
       const x = r[address * ROW + F_A]!;
@@ -461,6 +464,31 @@ export class Selection {
       sum = d;
     }
     this.address(base, baseReg, sum, 0, 0);
+  }
+
+  /**
+   * The same for a 64-bit address. Safety: the access stands behind a check of exactly address + offset (wasm/bounds.ts). Addresses
+   * are computed modulo 2^64 by the IR as by the machine, so that taking part of the computation into the addressing mode changes nothing.
+   */
+  private wideHeapAddress(base: Base, baseReg: number, address: Value, offset: number): void {
+    const r = this.func.rows;
+    let disp = offset;
+    let index = address;
+    if (this.opOf(index) === Op.Add) {
+      const c = r[index * ROW + F_B]!;
+      if (this.isImm32(c) && this.imm(c) >= 0 && disp + this.imm(c) < 2 ** 31) {
+        disp += this.imm(c);
+        index = r[index * ROW + F_A]!;
+      }
+    }
+    if (disp >= 2 ** 31) bug('offset of a checked access');
+    if (this.isImm32(index) && this.imm(index) >= 0 && disp + this.imm(index) < 2 ** 31) {
+      this.address(base, baseReg, -1, 0, disp + this.imm(index));
+      return;
+    }
+    const scale = this.scaleOf(index);
+    const reg = scale > 0 ? this.val(r[index * ROW + F_A]!) : this.val(index);
+    this.address(base, baseReg, reg, scale, disp);
   }
 
   /** Address of a raw access: pointer + displacement. */
