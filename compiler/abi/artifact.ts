@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 1;
+export const ARTIFACT_VERSION = 2;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -129,6 +129,7 @@ export const FUNCTION_RECORD: RecordType = {
     ['pc_map_length', 'u32'],
     ['wasm_start', 'u32', 'module offset from which the pc map counts'],
     ['name', 'u32', 'string, from the name section; empty: none'],
+    ['popped', 'u32', 'see CompiledFunc.popped'],
   ],
 };
 

@@ -88,9 +88,10 @@ rule([Op.VmStore], VOID, ANY);
 rule([Op.VmAddr, Op.SlotAddr], I64);
 rule([Op.TrapZ, Op.TrapNz], VOID, I32);
 rule([Op.CallIndirect], VOID | ANY, I64);
+rule([Op.TailCallIndirect], VOID, I64);
 rule([Op.CallHost], VOID, I64);
 rule([Op.BrIf, Op.BrTable], VOID, I32);
-rule([Op.Jump, Op.Return, Op.Trap], VOID);
+rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall], VOID);
 
 /** Kinds that a type may be narrowed to. */
 function kindFits(kind: MemKind, type: Type): boolean {
@@ -319,7 +320,7 @@ class Verifier {
         this.raw(v, op, f.type(f.a(v)));
         return;
       case Op.VmAddr:
-        if (imm >= 0) this.fail(v, 'a vmctx field lies below the base');
+        if (imm > 0) this.fail(v, 'the vmctx lies below the base');
         return;
       case Op.SlotAddr:
         if (imm < 0 || imm >= f.slots.length) this.fail(v, 'no such stack slot');
@@ -348,6 +349,12 @@ class Verifier {
         if (f.c(v) !== NONE) this.expectType(v, 'the vmctx', this.use(v, f.c(v), 'the vmctx'), I64);
         this.call(v, this.ctx.type?.(imm));
         return;
+      case Op.TailCall:
+        this.tailCall(v, this.ctx.func?.(imm));
+        return;
+      case Op.TailCallIndirect:
+        this.tailCall(v, this.ctx.type?.(imm));
+        return;
       case Op.CallBuiltin: {
         if (imm < 0 || imm >= BUILTINS.length) this.fail(v, 'no such builtin');
         const n = f.listLength(f.b(v));
@@ -366,6 +373,14 @@ class Verifier {
         if (imm < 0 || imm > 2) this.fail(v, 'no such hint');
         return;
     }
+  }
+
+  private tailCall(v: Value, signature: Signature | undefined): void {
+    const { f } = this;
+    this.values(v, f.b(v), signature?.params, 'argument');
+    const results = signature?.results;
+    if (results && (results.length !== f.results.length || results.some((t, i) => t !== f.results[i])))
+      this.fail(v, 'the callee has other results');
   }
 
   private raw(v: Value, op: Op, type: Type): void {

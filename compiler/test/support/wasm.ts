@@ -10,6 +10,7 @@ export async function wat(text: string): Promise<Uint8Array> {
     bulk_memory: true,
     reference_types: true,
     multi_value: true,
+    tail_call: true,
   });
   try {
     return module.toBinary({ write_debug_names: true }).buffer;
