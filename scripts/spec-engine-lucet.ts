@@ -33,6 +33,7 @@ const FEATURES: readonly string[] = [
   'multi-memory',
   'custom-page-sizes',
   'memory64',
+  'tail-call',
 ];
 /** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
 const LENIENT: readonly string[] = ['gc'];

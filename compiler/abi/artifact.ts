@@ -133,6 +133,7 @@ export const FUNCTION_RECORD: RecordType = {
     ['pc_map_length', 'u32'],
     ['wasm_start', 'u32', 'module offset from which the pc map counts'],
     ['name', 'u32', 'string, from the name section; empty: none'],
+    ['popped', 'u32', 'see CompiledFunc.popped'],
   ],
 };
 

@@ -33,6 +33,11 @@ export interface CompiledFunc {
    * where the caller's frame is at any pc behind the prologue.
    */
   readonly frameSize: number;
+  /** Bytes of stack arguments at entry. The return pops `popped` of them: more if tail calls need a larger area (x64/frame.ts). */
+  readonly argBytes: number;
+  readonly popped: number;
+  /** Offsets behind calls whose callee pops stack arguments: the `sub` that takes their room back stands there. Ascending. */
+  readonly popSites: Int32Array;
   /** Callee-saved registers pushed by the prologue, in push order, physical numbers. */
   readonly saved: readonly number[];
 }

@@ -91,7 +91,8 @@ export class Bundles {
       const target = m.edgeTarget[e];
       const params = m.blockParams[target];
       const first = m.edgeArgStart[e];
-      if (m.edgeArgStart[e + 1] - first !== params.length) bug(`edge ${e} has not as many arguments as its target has parameters`);
+      if (m.edgeArgStart[e + 1] - first !== params.length)
+        bug(`edge ${e} has not as many arguments as its target has parameters`);
       const end = m.blockStart[edgeSource[e] + 1] * 4 - 1;
       const f = edgeFreq(e);
       for (let k = 0; k < params.length; k++) {
@@ -131,10 +132,26 @@ export class Bundles {
     this.join(to, i * 4 + 2, from, i * 4 + 1, flow.freq[flow.rowBlock[i]], live, merge);
   }
 
-  private join(to: number, toPos: number, from: number, fromPos: number, weight: number, live: Liveness, merge: boolean): void {
+  private join(
+    to: number,
+    toPos: number,
+    from: number,
+    fromPos: number,
+    weight: number,
+    live: Liveness,
+    merge: boolean,
+  ): void {
     if (this.of[to] === this.of[from]) return;
-    if (this.cls[to] > RegClass.Int !== this.cls[from] > RegClass.Int) bug(`v${from} and v${to} are of different classes`);
-    if (merge && this.cls[to] === this.cls[from] && !live.homed[to] && !live.homed[from] && this.merge(this.find(to), this.find(from))) return;
+    if (this.cls[to] > RegClass.Int !== this.cls[from] > RegClass.Int)
+      bug(`v${from} and v${to} are of different classes`);
+    if (
+      merge &&
+      this.cls[to] === this.cls[from] &&
+      !live.homed[to] &&
+      !live.homed[from] &&
+      this.merge(this.find(to), this.find(from))
+    )
+      return;
     this.affine(to, toPos, from, fromPos, weight);
   }
 

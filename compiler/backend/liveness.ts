@@ -198,7 +198,12 @@ export class Liveness {
   private budget = 0;
   private rematOperands = 0;
 
-  build(m: MachFunc, flow: Flow, regs: RegSet, budget = EXPLORATION_BASE + EXPLORATION_EACH * (m.vregCount + m.blockCount)): void {
+  build(
+    m: MachFunc,
+    flow: Flow,
+    regs: RegSet,
+    budget = EXPLORATION_BASE + EXPLORATION_EACH * (m.vregCount + m.blockCount),
+  ): void {
     this.budget = budget;
     this.rematOperands = regs.order.every(list => list.length >= 2 * REMAT_OPERANDS) ? REMAT_OPERANDS : 0;
     this.collectUses(m, flow);
@@ -272,7 +277,11 @@ export class Liveness {
         this.record(v, def, info | UseInfo.Def);
         if (flags & MFlag.Remat && o === first) this.rematRow[v] = i;
       } else if (constraint === Opd.Fixed) {
-        this.record(v, pos, UseInfo.Copy | ((opdArg(f) + 1) << UseInfo.HintShift) | (EARLY << UseInfo.EndShift));
+        this.record(
+          v,
+          pos,
+          UseInfo.Copy | ((opdArg(f) + 1) << UseInfo.HintShift) | (EARLY << UseInfo.EndShift),
+        );
       } else if (v === reused && !(f & Opd.Cross)) {
         // The reused input, and any further operand that reads the same value: all of them find it in the result's register.
         this.record(v, pos, UseInfo.Copy | (EARLY << UseInfo.EndShift));
@@ -321,7 +330,8 @@ export class Liveness {
       rangeStart[v] = this.rangeCount;
       const home = defBlock[v];
       if (this.rematRow[v] >= 0) {
-        for (let k = useStart[v]; k < useStart[v + 1]; k++) if (useInfo[k] & UseInfo.Memory) useInfo[k] |= UseInfo.Must;
+        for (let k = useStart[v]; k < useStart[v + 1]; k++)
+          if (useInfo[k] & UseInfo.Memory) useInfo[k] |= UseInfo.Must;
       }
       // A copied definition that nobody reads needs no place at all.
       if (useStart[v + 1] - useStart[v] === 1 && useInfo[useStart[v]] & UseInfo.Copy) continue;
@@ -407,7 +417,8 @@ export class Liveness {
   private addBlock(m: MachFunc, v: number, b: number): void {
     const from = b === this.defBlock[v] ? this.defPos[v] : m.blockStart[b] * POS;
     const to = this.outStamp[b] === v ? m.blockStart[b + 1] * POS : this.blockEnd[b];
-    if (this.rangeCount > this.rangeStart[v] && this.rangeTo[this.rangeCount - 1] === from) this.rangeTo[this.rangeCount - 1] = to;
+    if (this.rangeCount > this.rangeStart[v] && this.rangeTo[this.rangeCount - 1] === from)
+      this.rangeTo[this.rangeCount - 1] = to;
     else this.addRange(from, to);
   }
 

@@ -15,8 +15,31 @@
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
-import { AFTER, atLeast, EARLY, type Flow, GAP, grown, LATE, type Liveness, POS, seek, UseInfo } from './liveness.ts';
-import { FLOAT_BASE, M_FLAGS, M_OPD, M_OPDS, type MachFunc, MROW, Opd, opdArg, RegClass, type RegSet } from './mach.ts';
+import {
+  AFTER,
+  atLeast,
+  EARLY,
+  type Flow,
+  GAP,
+  grown,
+  LATE,
+  type Liveness,
+  POS,
+  seek,
+  UseInfo,
+} from './liveness.ts';
+import {
+  FLOAT_BASE,
+  M_FLAGS,
+  M_OPD,
+  M_OPDS,
+  type MachFunc,
+  MROW,
+  Opd,
+  opdArg,
+  RegClass,
+  type RegSet,
+} from './mach.ts';
 
 /** Values of `Pieces.reg` besides physical registers. */
 export const SPILLED = -1;
@@ -188,7 +211,8 @@ export class LinearScan {
     for (;;) {
       let p: number;
       const next = k < count ? Math.floor(sorted[k] / 0x2000000) : -1;
-      if (queue.items.length > 0 && (next < 0 || pieces.start[queue.items[0]] <= next)) p = queue.pop(pieces.start);
+      if (queue.items.length > 0 && (next < 0 || pieces.start[queue.items[0]] <= next))
+        p = queue.pop(pieces.start);
       else if (next >= 0) p = sorted[k++] % 0x2000000;
       else break;
       this.visit(p);
@@ -263,7 +287,14 @@ export class LinearScan {
       const r = bundles.firstRange[b];
       if (r === bundles.endRange[b]) continue;
       if (live.homed[b]) this.createHomedPieces(b);
-      else pieces.first[b] = pieces.add(b, bundles.rangeFrom[r], bundles.rangeTo[bundles.endRange[b] - 1], r, bundles.firstUse[b]);
+      else
+        pieces.first[b] = pieces.add(
+          b,
+          bundles.rangeFrom[r],
+          bundles.rangeTo[bundles.endRange[b] - 1],
+          r,
+          bundles.firstUse[b],
+        );
     }
     const n = pieces.count;
     if (n >= 0x2000000) bug('too many live intervals');
@@ -336,7 +367,14 @@ export class LinearScan {
   }
 
   /** No register is free throughout: take one in part, take one from another piece, or stay in memory. */
-  private contend(p: number, pos: number, mustEnd: number, order: readonly number[], c: number, sparing: boolean): void {
+  private contend(
+    p: number,
+    pos: number,
+    mustEnd: number,
+    order: readonly number[],
+    c: number,
+    sparing: boolean,
+  ): void {
     const { pieces, active, limit, hint, regs, taken } = this;
     const end = pieces.end[p];
     const needed = mustEnd !== 0 ? mustEnd : this.firstUseEnd(p, pos);
@@ -351,7 +389,8 @@ export class LinearScan {
       const x = active[r];
       if (x < 0) {
         if (sparing && ((regs.calleeSaved[c] & ~taken[c]) >>> (r & 31)) & 1) continue;
-        if (partial < 0 || l > limit[partial] || (l === limit[partial] && hint[r] > hint[partial])) partial = r;
+        if (partial < 0 || l > limit[partial] || (l === limit[partial] && hint[r] > hint[partial]))
+          partial = r;
       } else if (this.coverMust(x, pos) === 0) {
         let cost = this.spillCost(x, pos);
         const gain = this.gain;
@@ -365,7 +404,8 @@ export class LinearScan {
       }
     }
     if (partial >= 0) {
-      const rest = limit[partial] < end ? this.spillCost(p, limit[partial]) + this.carry(p, limit[partial]) : 0;
+      const rest =
+        limit[partial] < end ? this.spillCost(p, limit[partial]) + this.carry(p, limit[partial]) : 0;
       if (victim < 0 || limit[victim] <= limit[partial] || victimCost >= rest * 1.3) {
         if (mustEnd !== 0 || this.worthPart(p)) this.take(p, partial);
         else this.spillFrom(p, pos);
@@ -373,7 +413,11 @@ export class LinearScan {
       }
     }
     if (mustEnd === 0) {
-      const own = this.spillCost(p, pos) / this.gain - (this.pieces.prev[p] >= 0 && this.pieces.reg[this.pieces.prev[p]] >= 0 ? 0.3 * this.flow.freq[this.flow.rowBlock[pos >>> 2]] / this.gain : 0);
+      const own =
+        this.spillCost(p, pos) / this.gain -
+        (this.pieces.prev[p] >= 0 && this.pieces.reg[this.pieces.prev[p]] >= 0
+          ? (0.3 * this.flow.freq[this.flow.rowBlock[pos >>> 2]]) / this.gain
+          : 0);
       if (victim < 0 || own <= victimScore) {
         this.spillFrom(p, pos);
         return;
@@ -390,7 +434,11 @@ export class LinearScan {
     const l = flow.loopOf[flow.rowBlock[pos >>> 2]];
     if (l < 0) return 0;
     const { m } = this;
-    if (pieces.start[p] > m.blockStart[flow.loopFirst[l]] * POS || pieces.end[p] < m.blockStart[flow.loopLast[l] + 1] * POS) return 0;
+    if (
+      pieces.start[p] > m.blockStart[flow.loopFirst[l]] * POS ||
+      pieces.end[p] < m.blockStart[flow.loopLast[l] + 1] * POS
+    )
+      return 0;
     return 0.6 * flow.freq[flow.loopFirst[l]];
   }
 
@@ -463,7 +511,8 @@ export class LinearScan {
           this.wake(x, r, pos);
         }
         const heap = inactive[r];
-        while (heap.items.length > 0 && pieces.wake[heap.items[0]] <= pos) this.wake(heap.pop(pieces.wake), r, pos);
+        while (heap.items.length > 0 && pieces.wake[heap.items[0]] <= pos)
+          this.wake(heap.pop(pieces.wake), r, pos);
         let f = fixCursor[r];
         const end = fixStart[r + 1];
         while (f < end && fixTo[f] <= pos) f++;
@@ -646,7 +695,10 @@ export class LinearScan {
   private firstUse(p: number): number {
     const { bundles, pieces } = this;
     const u = pieces.use[p];
-    const copied = u < bundles.endUse[pieces.bundle[p]] && (bundles.useInfo[u] & UseInfo.Def) !== 0 && (bundles.useInfo[u] & UseInfo.Copy) !== 0;
+    const copied =
+      u < bundles.endUse[pieces.bundle[p]] &&
+      (bundles.useInfo[u] & UseInfo.Def) !== 0 &&
+      (bundles.useInfo[u] & UseInfo.Copy) !== 0;
     return copied && bundles.usePos[u] === pieces.start[p] ? u + 1 : u;
   }
 
@@ -678,7 +730,8 @@ export class LinearScan {
   /** The piece that holds p's bundle at position `at`, before p, if it is not far away in the list. */
   private pieceAt(p: number, at: number): number {
     const { pieces } = this;
-    for (let n = 8; n > 0 && p >= 0; n--, p = pieces.prev[p]) if (pieces.start[p] <= at) return pieces.end[p] > at ? p : -1;
+    for (let n = 8; n > 0 && p >= 0; n--, p = pieces.prev[p])
+      if (pieces.start[p] <= at) return pieces.end[p] > at ? p : -1;
     return -1;
   }
 
@@ -698,7 +751,8 @@ export class LinearScan {
     const v = bundles.rangeVreg[pieces.range[p]];
     const remat = live.rematRow[v] >= 0;
     let cost = remat || this.stored[b] ? 0 : flow.freq[live.defBlock[v]] * STORE;
-    for (let u = pieces.use[p]; u < end && bundles.usePos[u] < pieces.end[p] && cost < cap; u++) cost += this.useWeight(u) * (remat ? REMAT_RELOAD : 1);
+    for (let u = pieces.use[p]; u < end && bundles.usePos[u] < pieces.end[p] && cost < cap; u++)
+      cost += this.useWeight(u) * (remat ? REMAT_RELOAD : 1);
     return cost;
   }
 
@@ -737,7 +791,8 @@ export class LinearScan {
         }
       }
     }
-    if (!remat && this.stored[b] === 0) cost += Math.min(flow.freq[live.defBlock[v]], flow.freq[block]) * STORE;
+    if (!remat && this.stored[b] === 0)
+      cost += Math.min(flow.freq[live.defBlock[v]], flow.freq[block]) * STORE;
     this.gain = Math.max(1, free - pos);
     return cost;
   }
@@ -747,7 +802,14 @@ export class LinearScan {
     const pos = this.reloadPos(from, u);
     const block = flow.rowBlock[pos >>> 2];
     // A reload at a loop's first block is on the edges into the loop.
-    return flow.freq[block] / (pos === this.m.blockStart[block] * POS && flow.loopOf[block] >= 0 && flow.loopFirst[flow.loopOf[block]] === block ? 8 : 1);
+    return (
+      flow.freq[block] /
+      (pos === this.m.blockStart[block] * POS &&
+      flow.loopOf[block] >= 0 &&
+      flow.loopFirst[flow.loopOf[block]] === block
+        ? 8
+        : 1)
+    );
   }
 
   // ---- splitting
@@ -817,7 +879,8 @@ export class LinearScan {
     const end = pieces.end[p];
     const k = seek(bundles.rangeTo, pieces.range[p], rangeEnd, q + 1);
     const start = k < rangeEnd ? Math.max(q, bundles.rangeFrom[k]) : end;
-    if (q <= pieces.start[p] || start >= end) bug(`piece of v${b} from ${pieces.start[p]} to ${end} can't be cut at ${q}`);
+    if (q <= pieces.start[p] || start >= end)
+      bug(`piece of v${b} from ${pieces.start[p]} to ${end} can't be cut at ${q}`);
     const use = seek(bundles.usePos, pieces.use[p], bundles.endUse[b], start);
     const c = pieces.add(b, start, end, k, use);
     const next = pieces.next[p];
@@ -845,13 +908,22 @@ export class LinearScan {
     const end = pieces.end[c];
     pieces.reg[c] = SPILLED;
     if (this.live.rematRow[bundles.rangeVreg[pieces.range[c]]] < 0) this.stored[b] = 1;
-    for (let u = seek(bundles.usePos, pieces.use[c], useEnd, from); u < useEnd && bundles.usePos[u] < end; u++) {
+    for (
+      let u = seek(bundles.usePos, pieces.use[c], useEnd, from);
+      u < useEnd && bundles.usePos[u] < end;
+      u++
+    ) {
       let q: number;
       if (bundles.useInfo[u] & UseInfo.Must) q = this.reloadPos(from, u);
       else {
         // Worth a reload of its own only outside of a loop.
         q = this.reloadPos(from, u);
-        if ((q & 3) !== GAP || q <= from || this.reloadFreq(from, u) * 2 > flow.freq[flow.rowBlock[bundles.usePos[u] >>> 2]]) continue;
+        if (
+          (q & 3) !== GAP ||
+          q <= from ||
+          this.reloadFreq(from, u) * 2 > flow.freq[flow.rowBlock[bundles.usePos[u] >>> 2]]
+        )
+          continue;
       }
       if (q <= pieces.start[c]) {
         pieces.reg[c] = UNASSIGNED;

@@ -119,7 +119,7 @@ export const enum Op {
   // -- vmctx: IMM = negative displacement from the base (i32), IMM2 = rawAccess()
   VmLoad,
   VmStore,
-  /** Address base + IMM as i64. */
+  /** Address base + IMM as i64; IMM 0: the base itself. */
   VmAddr,
   // -- Stack slots (IMM = slot index; sizes in Func.slots)
   SlotAddr,
@@ -149,6 +149,11 @@ export const enum Op {
   Return,
   /** IMM = trap code */
   Trap,
+  // Tail calls: this function's frame is gone before the callee runs. B = list of arguments. The callee belongs to this instance.
+  /** IMM = function index of a function defined in this module. */
+  TailCall,
+  /** A = code pointer (i64), IMM = type index. */
+  TailCallIndirect,
   // -- Vectors: IMM2 = VecOp (vec-ops.ts), which tells shape and operation
   VUnary,
   VBinary,
@@ -373,6 +378,8 @@ function table(): OpInfo[] {
   def(Op.BrTable, 'br_table', 1, END);
   def(Op.Return, 'return', 0, END | OpFlag.ListB);
   def(Op.Trap, 'trap', 0, END | T);
+  def(Op.TailCall, 'tail_call', 0, END | OpFlag.ListB);
+  def(Op.TailCallIndirect, 'tail_call_indirect', 1, END | OpFlag.ListB);
   def(Op.VUnary, 'vunary', 1, P);
   def(Op.VBinary, 'vbinary', 2, P);
   def(Op.VTernary, 'vternary', 3, P);

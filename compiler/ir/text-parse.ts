@@ -343,8 +343,9 @@ class Parser {
         return this.set(v, op, type, a, 0, 0, this.lookup(TRAPS_BY_NAME, 'trap'), 0);
       }
       case Op.Call:
+      case Op.TailCall:
       case Op.CallImport: {
-        const index = this.prefixed(op === Op.Call ? 'f' : 'i');
+        const index = this.prefixed(op === Op.CallImport ? 'i' : 'f');
         this.expect('(');
         return this.set(v, op, type, 0, this.list(this.valuesUntil(')')), 0, index, 0);
       }
@@ -353,7 +354,8 @@ class Parser {
         this.expect('(');
         return this.set(v, op, type, 0, this.list(this.valuesUntil(')')), 0, id, 0);
       }
-      case Op.CallIndirect: {
+      case Op.CallIndirect:
+      case Op.TailCallIndirect: {
         const code = this.value();
         this.expect('(');
         const args = this.list(this.valuesUntil(')'));
@@ -361,7 +363,7 @@ class Parser {
         this.expect('=');
         const typeIndex = this.int();
         let vmctx = NONE;
-        if (this.accept('vmctx')) {
+        if (op === Op.CallIndirect && this.accept('vmctx')) {
           this.expect('=');
           vmctx = this.value();
         }

@@ -207,6 +207,7 @@ class Printer {
       case Op.TrapNz:
         return `${head} ${this.value(a)}, ${TRAPS[imm]?.name ?? imm}`;
       case Op.Call:
+      case Op.TailCall:
         return `${head} f${imm}(${this.list(b)})`;
       case Op.CallImport:
         return `${head} i${imm}(${this.list(b)})`;
@@ -216,6 +217,8 @@ class Printer {
         const vmctx = f.c(v) === NONE ? '' : ` vmctx=${this.value(f.c(v))}`;
         return `${head} ${this.value(a)}(${this.list(b)}) type=${imm}${vmctx}`;
       }
+      case Op.TailCallIndirect:
+        return `${head} ${this.value(a)}(${this.list(b)}) type=${imm}`;
       case Op.CallHost:
         return `${head} i${imm} ${this.value(a)}`;
       case Op.Jump:

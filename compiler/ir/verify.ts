@@ -89,9 +89,10 @@ rule([Op.VmStore], VOID, ANY);
 rule([Op.VmAddr, Op.SlotAddr], I64);
 rule([Op.TrapZ, Op.TrapNz], VOID, I32);
 rule([Op.CallIndirect], VOID | ANY, I64);
+rule([Op.TailCallIndirect], VOID, I64);
 rule([Op.CallHost], VOID, I64);
 rule([Op.BrIf, Op.BrTable], VOID, I32);
-rule([Op.Jump, Op.Return, Op.Trap], VOID);
+rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall], VOID);
 rule([Op.VUnary, Op.VBinary, Op.VTernary, Op.VShuffle], V128, V128, V128, V128);
 rule([Op.VShift], V128, V128, I32);
 rule([Op.VSplat], V128, INT | FLOAT);
@@ -327,7 +328,7 @@ class Verifier {
         this.raw(v, op, f.type(f.a(v)));
         return;
       case Op.VmAddr:
-        if (imm >= 0) this.fail(v, 'a vmctx field lies below the base');
+        if (imm > 0) this.fail(v, 'the vmctx lies below the base');
         return;
       case Op.SlotAddr:
         if (imm < 0 || imm >= f.slots.length) this.fail(v, 'no such stack slot');
@@ -355,6 +356,12 @@ class Verifier {
       case Op.CallIndirect:
         if (f.c(v) !== NONE) this.expectType(v, 'the vmctx', this.use(v, f.c(v), 'the vmctx'), I64);
         this.call(v, this.ctx.type?.(imm));
+        return;
+      case Op.TailCall:
+        this.tailCall(v, this.ctx.func?.(imm));
+        return;
+      case Op.TailCallIndirect:
+        this.tailCall(v, this.ctx.type?.(imm));
         return;
       case Op.CallBuiltin: {
         if (imm < 0 || imm >= BUILTINS.length) this.fail(v, 'no such builtin');
@@ -399,6 +406,14 @@ class Verifier {
     if (op === Op.VExtract) this.expectType(v, 'the result', type, scalar);
     const lanes = op === Op.VExtract || op === Op.VReplace ? VEC_LANES[sub]! : 1;
     if (f.imm(v) < 0 || f.imm(v) >= lanes) this.fail(v, 'no such lane');
+  }
+
+  private tailCall(v: Value, signature: Signature | undefined): void {
+    const { f } = this;
+    this.values(v, f.b(v), signature?.params, 'argument');
+    const results = signature?.results;
+    if (results && (results.length !== f.results.length || results.some((t, i) => t !== f.results[i])))
+      this.fail(v, 'the callee has other results');
   }
 
   private raw(v: Value, op: Op, type: Type): void {

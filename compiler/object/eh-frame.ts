@@ -2,8 +2,11 @@
  * Call frame information for debuggers and profilers: `.eh_frame` and its search table `.eh_frame_hdr` (Linux Standard Base 5.0, 10.6;
  * DWARF 5, 6.4). The runtime's own unwinder needs neither: it uses frame sizes.
  *
+ * The frame address (CFA) is the end of the function's stack arguments, which its return pops (backend/x64/regs.ts); from the last byte of a call whose callee
+ * pops to behind the instruction that takes the room back, the stack pointer is that much higher.
+ *
  * Rows are exact from the function's start through the prologue and the body. Epilogues are not described: in the few instructions between
- * `add rsp` and `ret` the frame address is off. Nor is r15 where a call into another module has changed it.
+ * `add rsp` and `ret`, or the jump of a tail call, the frame address is off. Nor is r15 where a call into another module has changed it.
  */
 import type { CompiledFunc } from '../backend/code.ts';
 import { ByteWriter } from './bytes.ts';
@@ -16,6 +19,7 @@ const DWARF_RA = 16;
 const CFA_ADVANCE = 0x40;
 const CFA_ADVANCE1 = 0x02;
 const CFA_ADVANCE2 = 0x03;
+const CFA_ADVANCE4 = 0x04;
 const CFA_OFFSET = 0x80;
 const CFA_DEF_CFA = 0x0c;
 const CFA_DEF_CFA_OFFSET = 0x0e;
@@ -49,30 +53,74 @@ function advance(w: ByteWriter, delta: number): void {
   else if (delta < 256) {
     w.u8(CFA_ADVANCE1);
     w.u8(delta);
-  } else {
+  } else if (delta < 65536) {
     w.u8(CFA_ADVANCE2);
     w.u16(delta);
+  } else {
+    w.u8(CFA_ADVANCE4);
+    w.u32(delta);
   }
 }
 
-function prologue(w: ByteWriter, f: CompiledFunc): void {
+/** `mov r11, [rsp]` and `mov [rsp], r11` */
+const MOVE_RETURN_LENGTH = 4;
+/** Length of `sub rsp, n` */
+function subLength(n: number): number {
+  return n < 128 ? 4 : 7;
+}
+
+/** Rows from the function's start to its end. */
+function rows(w: ByteWriter, f: CompiledFunc): void {
   let pc = 0;
-  let cfa = 8;
+  let cfa = 8 + f.argBytes;
+  const shift = f.popped - f.argBytes;
+  const setCfa = (offset: number) => {
+    w.u8(CFA_DEF_CFA_OFFSET);
+    w.uleb(offset);
+  };
+  const returnAt = (offset: number) => {
+    w.u8(CFA_OFFSET | DWARF_RA);
+    w.uleb(offset / 8);
+  };
+  if (f.popped > 0) {
+    setCfa(cfa);
+    returnAt(cfa);
+  }
+  if (shift > 0) {
+    pc = MOVE_RETURN_LENGTH + subLength(shift);
+    cfa += shift;
+    advance(w, pc);
+    setCfa(cfa);
+    advance(w, MOVE_RETURN_LENGTH);
+    pc += MOVE_RETURN_LENGTH;
+    returnAt(cfa);
+  }
   for (const reg of f.saved) {
     const length = reg < 8 ? 1 : 2;
     pc += length;
     cfa += 8;
     advance(w, length);
-    w.u8(CFA_DEF_CFA_OFFSET);
-    w.uleb(cfa);
+    setCfa(cfa);
     w.u8(CFA_OFFSET | DWARF[reg]!);
     w.uleb(cfa / 8);
   }
   const rest = f.frameSize - f.saved.length * 8;
   if (rest > 0) {
-    advance(w, afterSub(f.code, pc, rest) - pc);
-    w.u8(CFA_DEF_CFA_OFFSET);
-    w.uleb(f.frameSize + 8);
+    const behind = afterSub(f.code, pc, rest);
+    advance(w, behind - pc);
+    pc = behind;
+    cfa = f.frameSize + 8 + f.popped;
+    setCfa(cfa);
+  }
+  for (const site of f.popSites) {
+    const short = f.code[site + 1] === 0x83;
+    const popped = short ? f.code[site + 3]! : f.code[site + 3]! | (f.code[site + 4]! << 8);
+    // No instruction starts at a call's last byte, but that is where a return address less one leads.
+    advance(w, site - 1 - pc);
+    setCfa(cfa - popped);
+    advance(w, 1 + (short ? 4 : 7));
+    setCfa(cfa);
+    pc = site + (short ? 4 : 7);
   }
 }
 
@@ -109,7 +157,7 @@ export function buildEhFrame(funcs: readonly CompiledFunc[], offsets: Float64Arr
     w.u32(0);
     w.u32(f.code.length);
     w.uleb(0);
-    prologue(w, f);
+    rows(w, f);
     w.align(8);
     w.view.setUint32(at, w.length - at - 4, true);
   });

@@ -286,6 +286,7 @@ class Builder {
       if (!func) continue;
       this.u32(r + f.length!, func.code.length);
       this.u32(r + f.frame_size!, func.frameSize);
+      this.u32(r + f.popped!, func.popped);
       this.u32(r + f.pc_map_length!, func.pcMap.length);
       this.u32(r + f.wasm_start!, func.wasmStart);
       pcMap += func.pcMap.length;

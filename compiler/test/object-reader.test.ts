@@ -229,7 +229,7 @@ describe('damage', () => {
     const h = recordLayout(ARTIFACT_HEADER).offsets;
     const version = kindOf((_, v) => v.setUint32(metadata.offset + h.version!, 99, true));
     expect(version).toMatchObject({ kind: 'version', offset: metadata.offset + h.version! });
-    expect(version.message).toMatch(`format version 99, this is version ${ARTIFACT_VERSION}`);
+    expect(version.message).toContain(`format version 99, this is version ${ARTIFACT_VERSION}`);
     expect(kindOf((_, v) => v.setUint32(checksumAt, 1, true))).toMatchObject({
       kind: 'checksum',
       offset: checksumAt,

@@ -174,12 +174,12 @@ describe('sections', () => {
 });
 
 describe('opcode table', () => {
-  it('has the operators of Wasm 2.0 and of relaxed SIMD, each once', () => {
+  it('has the operators of Wasm 2.0, of relaxed SIMD and of tail calls, each once', () => {
     const all = OPCODES.filter(o => o !== undefined);
     // Core specification 2.0, index of instructions: these ranges of bytes, and 0..17 behind the prefix 0xFC.
     const ranges = [
       [0x00, 0x05],
-      [0x0b, 0x11],
+      [0x0b, 0x13],
       [0x1a, 0x1c],
       [0x20, 0x26],
       [0x28, 0xc4],

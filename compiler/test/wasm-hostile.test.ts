@@ -253,7 +253,6 @@ describe('absurd functions', () => {
 
 describe('features that are not there', () => {
   it.each([
-    ['tail-call', [0x12, 0]],
     ['function-references', [0x14, 0]],
     ['gc', [0xfb, 0]],
     ['threads', [0xfe, 0]],

@@ -73,8 +73,8 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         r.f64();
         const low = bits(r.lo, r.hi);
         r.f64();
-        type = ValType.V128;
-        result = { op: 'const', type, bits: low | (bits(r.lo, r.hi) << 64n) };
+        ops.push({ op: 'const', type: ValType.V128, bits: low | (bits(r.lo, r.hi) << 64n) });
+        types.push(ValType.V128);
         break;
       }
       case Code.GlobalGet: {

@@ -239,11 +239,19 @@ export function call(w: Walk): void {
   emitCall(w, type, index < w.module.importedFunctions ? Op.CallImport : Op.Call, 0, 0, index);
 }
 
+/** What an indirect call needs of its callee's record: meaningless unless live. */
+interface Callee {
+  readonly type: FuncType;
+  readonly typeIndex: number;
+  readonly code: Value;
+  readonly vmctx: Value;
+}
+
 /**
- * Through a table: bounds check, element, signature check, call. A null element is found by the load of its signature, which faults. The loads
+ * Through a table: bounds check, element, signature check. A null element is found by the load of its signature, which faults. The loads
  * from the record all carry the trap code: by themselves they may fault, so none of them may be moved to where the checks have not been made.
  */
-export function callIndirect(w: Walk): void {
+function calleeOfTable(w: Walk): Callee {
   const { ssa, module } = w;
   const typeIndex = w.r.u32();
   const tableIndex = w.r.u32();
@@ -254,37 +262,79 @@ export function callIndirect(w: Walk): void {
   const type = module.types[typeIndex]!;
   const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
-  let code = 0;
-  let vmctx = 0;
-  if (ssa.live) {
-    const element = loadElement(w, tableIndex, index);
-    const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.IndirectCallToNull);
-    const canonical = module.canonicalTypes[typeIndex]!;
-    const ids = ssa.emit(
-      Op.VmLoad,
-      Type.I64,
-      0,
-      0,
-      0,
-      -VMCTX.SIG_IDS,
-      rawAccess(Region.ReadOnly, MemKind.Full),
-    );
-    const found = ssa.emit(Op.RawLoad, Type.I32, element, 0, 0, FUNCREF.SIG_ID, record);
-    const id = ssa.emit(
-      Op.RawLoad,
-      Type.I32,
-      ids,
-      0,
-      0,
-      4 * canonical,
-      rawAccess(Region.ReadOnly, MemKind.Full),
-    );
-    const differ = ssa.emit(Op.Ne, Type.I32, found, id, 0, 0, 0);
-    ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
-    code = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.CODE, record);
-    vmctx = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.VMCTX, record);
-  }
+  if (!ssa.live) return { type, typeIndex, code: 0, vmctx: 0 };
+  const element = loadElement(w, tableIndex, index);
+  const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.IndirectCallToNull);
+  const plain = rawAccess(Region.ReadOnly, MemKind.Full);
+  const canonical = module.canonicalTypes[typeIndex]!;
+  const ids = ssa.emit(Op.VmLoad, Type.I64, 0, 0, 0, -VMCTX.SIG_IDS, plain);
+  const found = ssa.emit(Op.RawLoad, Type.I32, element, 0, 0, FUNCREF.SIG_ID, record);
+  const id = ssa.emit(Op.RawLoad, Type.I32, ids, 0, 0, 4 * canonical, plain);
+  const differ = ssa.emit(Op.Ne, Type.I32, found, id, 0, 0, 0);
+  ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
+  const code = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.CODE, record);
+  const vmctx = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.VMCTX, record);
+  return { type, typeIndex, code, vmctx };
+}
+
+export function callIndirect(w: Walk): void {
+  const { type, typeIndex, code, vmctx } = calleeOfTable(w);
   emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
+}
+
+// ---- tail calls
+function checkTailCall(w: Walk, callee: FuncType): void {
+  if (!sameTypes(callee.results, w.labelTypes(0))) {
+    w.fail('type mismatch: the callee of a tail call must have the results of its caller');
+  }
+}
+
+/**
+ * An ordinary call, then a return. So it is for callees of other instances, which run with another vmctx: whoever called this function relies on
+ * finding its own again, and this function is the one to restore it. A chain of tail calls that goes to and fro between instances does use stack.
+ */
+function callAndReturn(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
+  emitCall(w, type, op, code, vmctx, imm);
+  w.popAll(type.results);
+  emitReturn(w, type.results, w.sp);
+}
+
+export function returnCall(w: Walk): void {
+  const { ssa, module } = w;
+  const index = w.r.u32();
+  w.checkIndex('function', index, module.functions.length);
+  const type = w.funcType(index);
+  checkTailCall(w, type);
+  w.popAll(type.params);
+  if (ssa.live) {
+    if (index < module.importedFunctions) callAndReturn(w, type, Op.CallImport, 0, 0, index);
+    else ssa.terminate(Op.TailCall, 0, valueList(w, type.params.length, w.sp), 0, index);
+  }
+  w.setUnreachable();
+}
+
+export function returnCallIndirect(w: Walk): void {
+  const callee = calleeOfTable(w);
+  checkTailCall(w, callee.type);
+  emitTailCall(w, callee);
+  w.setUnreachable();
+}
+
+/** A real tail call if the callee turns out to be of this instance. The arguments stand at `vals[sp…]`. */
+function emitTailCall(w: Walk, { type, typeIndex, code, vmctx }: Callee): void {
+  const { ssa } = w;
+  if (!ssa.live) return;
+  const { func } = ssa;
+  const own = ssa.emit(Op.VmAddr, Type.I64, 0, 0, 0, 0, 0);
+  const same = ssa.emit(Op.Eq, Type.I32, vmctx, own, 0, 0, 0);
+  const here = func.newBlock();
+  const elsewhere = func.newBlock();
+  const LIKELY = 1;
+  ssa.terminate(Op.BrIf, same, func.newEdge(here), func.newEdge(elsewhere), LIKELY);
+  ssa.enter(here);
+  ssa.terminate(Op.TailCallIndirect, code, valueList(w, type.params.length, w.sp), 0, typeIndex);
+  ssa.enter(elsewhere);
+  callAndReturn(w, type, Op.CallIndirect, code, vmctx, typeIndex);
 }
 
 // ---- parametric operators

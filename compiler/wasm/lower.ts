@@ -209,6 +209,12 @@ function walkCode(w: Walk): void {
       case Code.CallIndirect:
         control.callIndirect(w);
         break;
+      case Code.ReturnCall:
+        control.returnCall(w);
+        break;
+      case Code.ReturnCallIndirect:
+        control.returnCallIndirect(w);
+        break;
       case Code.Drop:
         w.popAny();
         break;

@@ -36,6 +36,8 @@ export const enum Code {
   Return = 0x0f,
   Call = 0x10,
   CallIndirect = 0x11,
+  ReturnCall = 0x12,
+  ReturnCallIndirect = 0x13,
   Drop = 0x1a,
   Select = 0x1b,
   SelectT = 0x1c,
@@ -172,6 +174,8 @@ function table(): (Opcode | undefined)[] {
   special(Code.Return, 'return', Imm.None);
   special(Code.Call, 'call', Imm.Index);
   special(Code.CallIndirect, 'call_indirect', Imm.IndexPair);
+  special(Code.ReturnCall, 'return_call', Imm.Index);
+  special(Code.ReturnCallIndirect, 'return_call_indirect', Imm.IndexPair);
   special(Code.Drop, 'drop', Imm.None);
   special(Code.Select, 'select', Imm.None);
   special(Code.SelectT, 'select', Imm.Types);
@@ -418,7 +422,6 @@ const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x06, 0x0a, 'exception-handling'],
   [0x18, 0x19, 'exception-handling'],
   [0x1f, 0x1f, 'exception-handling'],
-  [0x12, 0x13, 'tail-call'],
   [0x14, 0x15, 'function-references'],
   [0xd3, 0xd3, 'gc'],
   [0xd4, 0xd6, 'function-references'],

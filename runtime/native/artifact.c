@@ -213,6 +213,7 @@ static lucet_status check_functions(struct checker *c) {
     end = (uint64_t)r->code + r->length;
     CHECK(end <= h->text_size, "code outside of .text");
     CHECK(r->frame_size % 8 == 0 && r->frame_size <= INT32_MAX, "bad frame size");
+    CHECK(r->popped % 16 == 0 && r->popped <= UINT16_MAX, "bad stack arguments");
   }
   return LUCET_OK;
 }

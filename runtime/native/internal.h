@@ -423,8 +423,17 @@ struct cursor {
 bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool faulted);
 /** The caller's frame; false at the end of the activation. */
 bool lucet_unwind_next(struct cursor *c);
-/** Bytes from the stack pointer to the return address when `pc` is about to be executed. */
-uint32_t lucet_unwind_depth(const lucet_module *m, uint32_t function, uint64_t pc);
+/** Where a function stands with its frame. */
+struct frame_shape {
+  /** Bytes from the stack pointer to the return address. */
+  uint32_t depth;
+  /** Bytes of stack arguments above the return address: the return pops them. */
+  uint32_t args;
+};
+/** The shape when `pc` is about to be executed. */
+struct frame_shape lucet_unwind_shape(const lucet_module *m, uint32_t function, uint64_t pc);
+/** The stack pointer of the caller as it was at its call, from where the callee's arguments end and the return address. */
+uint64_t lucet_unwind_caller_sp(const lucet_module *m, uint32_t function, uint64_t pc, uint64_t args_end);
 /** Are [address, address + size) part of the stack that `a` runs on? */
 bool lucet_stack_holds(const struct lucet_activation *a, uint64_t address, uint64_t size);
 

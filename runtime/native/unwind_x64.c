@@ -1,9 +1,12 @@
 /**
  * Walking guest stacks: frames of fixed size, known from the metadata, so a return address is found by adding.
  *
+ * The callee pops its stack arguments, and the caller takes the room back behind the call (compiler/backend/x64/regs.ts): so a caller's stack pointer is found
+ * from the end of the arguments, and in the one instruction behind a call it is not back in its place yet.
+ *
  * Between a function's first instruction and the end of its prologue, and in an epilogue, the stack pointer is elsewhere: there, and only there, the
- * code is decoded. A prologue pushes callee-saved registers, then subtracts the rest of the frame (functions with large frames touch its pages
- * before or behind that); an epilogue adds it back, pops, and returns. Everything that is read is checked to be stack or code.
+ * code is decoded. A prologue may move the return address down, pushes callee-saved registers, then subtracts the rest of the frame (functions with large frames touch its pages
+ * before or behind that); an epilogue adds it back, pops, and returns or jumps to the callee of a tail call (frame.ts). Everything that is read is checked to be stack or code.
  */
 #include <string.h>
 
@@ -55,46 +58,104 @@ static uint32_t adjust_length(const uint8_t *p, const uint8_t *end, uint8_t modr
   return 0;
 }
 
-/** Bytes from rsp to the return address when `at` is in the prologue; false behind it. */
-static bool in_prologue(const uint8_t *start, const uint8_t *end, const uint8_t *at, uint32_t frame_size, uint32_t *depth) {
+static bool bytes_at(const uint8_t *p, const uint8_t *end, const char *bytes, size_t n) {
+  return (size_t)(end - p) >= n && memcmp(p, bytes, n) == 0;
+}
+
+/** `mov r11, [rsp]` and `mov [rsp], r11`, with the subtraction between them: only the prologue does that. */
+#define LOAD_RETURN "\x4c\x8b\x1c\x24"
+#define STORE_RETURN "\x4c\x89\x1c\x24"
+
+/** The shape when `at` is in the prologue; false behind it. */
+static bool in_prologue(const uint8_t *start, const uint8_t *end, const uint8_t *at, uint32_t frame_size, struct frame_shape *s) {
   uint32_t pushed = 0, amount = 0;
   const uint8_t *p = start;
+  if (bytes_at(p, end, LOAD_RETURN, 4)) {
+    const uint8_t *sub = p + 4, *store = sub + adjust_length(sub, end, 0xec, &amount);
+    if (at <= store) {
+      s->depth = at == store ? amount : 0;
+      s->args -= amount;
+      return true;
+    }
+    p = store + 4;
+  }
   for (uint32_t n; pushed < frame_size && (n = push_length(p, end, 0x50)) != 0; p += n, pushed += 8) {
     if (at == p) {
-      *depth = pushed;
+      s->depth = pushed;
       return true;
     }
   }
   if (pushed >= frame_size) return false;
   /* The subtraction is the next instruction, or stands behind the touching of pages. */
   while (p < end && (adjust_length(p, end, 0xec, &amount) == 0 || pushed + amount != frame_size)) p++;
-  *depth = pushed;
+  s->depth = pushed;
   return p < end && at <= p;
 }
 
-/** The same for an epilogue, behind its `add`: pops, then a return. */
-static bool in_epilogue(const uint8_t *end, const uint8_t *at, uint32_t *depth) {
+/** Length of the jump of a tail call at p, or 0. Other jumps stay in the function, behind its first instruction, and have no REX.W. */
+static uint32_t tail_jump_length(const uint8_t *start, const uint8_t *p, const uint8_t *end) {
+  if (bytes_at(p, end, "\x48\xff\xe0", 3)) return 3;
+  if (end - p < 5 || *p != 0xe9) return 0;
+  int32_t distance;
+  memcpy(&distance, p + 1, 4);
+  const uint8_t *target = p + 5 + distance;
+  return target > start && target < end ? 0 : 5;
+}
+
+/** `lea rsp, [rsp + imm]` */
+static uint32_t lea_length(const uint8_t *p, const uint8_t *end) {
+  if (bytes_at(p, end, "\x48\x8d\x64\x24", 4)) return 5;
+  return bytes_at(p, end, "\x48\x8d\xa4\x24", 4) ? 8 : 0;
+}
+
+/** The same for an epilogue, behind its `add`. */
+static bool in_epilogue(const uint8_t *start, const uint8_t *end, const uint8_t *at, struct frame_shape *s) {
   const uint8_t *p = at;
   uint32_t popped = 0;
   for (uint32_t n; (n = push_length(p, end, 0x58)) != 0; p += n) popped += 8;
-  *depth = popped;
-  return p < end && *p == 0xc3;
+  p += lea_length(p, end);
+  if (p >= end) return false;
+  uint32_t jump = tail_jump_length(start, p, end);
+  if (*p != 0xc3 && *p != 0xc2 && jump == 0) return false;
+  s->depth = popped;
+  /* The return address may have been moved: what stands behind the jump says how many arguments are left. */
+  if (jump != 0 && at == p && end - p >= jump + 3 && p[jump] == 0xc2) {
+    uint16_t args;
+    memcpy(&args, p + jump + 1, 2);
+    s->args = args;
+  }
+  return true;
 }
 
-uint32_t lucet_unwind_depth(const lucet_module *m, uint32_t function, uint64_t pc) {
+/** What the callee of the call before `p` has popped: the caller's next instruction takes it back. */
+static uint32_t popped_before(const uint8_t *p, const uint8_t *end) {
+  uint32_t amount = 0;
+  return adjust_length(p, end, 0xec, &amount) != 0 ? amount : 0;
+}
+
+struct frame_shape lucet_unwind_shape(const lucet_module *m, uint32_t function, uint64_t pc) {
   const struct lucet_function_record *f = &m->meta.functions[function];
   const uint8_t *start = m->text + f->code, *end = start + f->length, *at = (const uint8_t *)(uintptr_t)pc;
-  uint32_t depth;
-  return in_prologue(start, end, at, f->frame_size, &depth) || in_epilogue(end, at, &depth) ? depth : f->frame_size;
+  struct frame_shape s = {.depth = f->frame_size, .args = f->popped};
+  if (in_prologue(start, end, at, f->frame_size, &s) || in_epilogue(start, end, at, &s)) return s;
+  s.depth = f->frame_size - popped_before(at, end);
+  return s;
 }
 
-/** Bytes from the stack pointer to the return address. Behind a call there is no need to look at the code. */
-static uint32_t depth_of(const struct cursor *c) {
-  return c->exact ? lucet_unwind_depth(c->module, c->function, c->pc) : c->module->meta.functions[c->function].frame_size;
+uint64_t lucet_unwind_caller_sp(const lucet_module *m, uint32_t function, uint64_t pc, uint64_t args_end) {
+  const struct lucet_function_record *f = &m->meta.functions[function];
+  return args_end - popped_before((const uint8_t *)(uintptr_t)pc, m->text + f->code + f->length);
+}
+
+/** Behind a call there is no need to look at the code. */
+static struct frame_shape shape_of(const struct cursor *c) {
+  if (c->exact) return lucet_unwind_shape(c->module, c->function, c->pc);
+  const struct lucet_function_record *f = &c->module->meta.functions[c->function];
+  return (struct frame_shape){.depth = f->frame_size, .args = f->popped};
 }
 
 static void set_frame(struct cursor *c) {
-  c->frame = c->sp + depth_of(c) - c->module->meta.functions[c->function].frame_size;
+  c->frame = c->sp + shape_of(c).depth - c->module->meta.functions[c->function].frame_size;
 }
 
 bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool faulted) {
@@ -114,12 +175,13 @@ bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool
 }
 
 bool lucet_unwind_next(struct cursor *c) {
-  uint64_t at = c->sp + depth_of(c), pc;
+  struct frame_shape s = shape_of(c);
+  uint64_t at = c->sp + s.depth, pc;
   if (!read_word(c->activation, at, &pc) || pc == (uint64_t)(uintptr_t)lucet_enter_return) return false;
   c->pc = pc;
-  c->sp = at + 8;
   c->exact = false;
   if (!locate(c)) return false;
+  c->sp = lucet_unwind_caller_sp(c->module, c->function, pc, at + 8 + s.args);
   set_frame(c);
   return true;
 }

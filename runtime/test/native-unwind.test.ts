@@ -36,15 +36,45 @@ function wide(n: number): string {
     (func $callsWide (param i64) (result i64) (call $wide (local.get 0) ${args}))`;
 }
 
+/**
+ * A chain of tail calls with fewer and more stack arguments than the function that makes them, and results on the stack. Some have nothing to save, some do; the
+ * last is through a table. Each adds its number of parameters to the first argument.
+ */
+function tails(): string {
+  const widths = [3, 12, 0, 40, 7, 7, 21, 300, 2];
+  const results = 'i64 i64 i64 i64 i64 i64 i64 i64';
+  const name = (i: number) => `$tail${i}`;
+  const params = (n: number) => `(param i64 f64) ${'(param i64) '.repeat(n)}`;
+  const args = (n: number, own: number) =>
+    Array.from({ length: n }, (_, k) => `(local.get ${k % 3 === 0 || own === 0 ? 0 : 2 + (k % own)})`).join(
+      ' ',
+    );
+  const all = widths.map((n, i) => {
+    const next = widths[i + 1];
+    const first = `(i64.add (local.get 0) (i64.const ${n}))`;
+    const busy = i % 2 === 0 ? '(local.set 0 (i64.add (local.get 0) (call $leaf (local.get 0))))' : '';
+    const head = `(func ${name(i)} ${params(n)} (result ${results}) ${busy}`;
+    if (next === undefined) return `${head} ${first} ${args(7, n)})`;
+    const call = i === 5 ? '(return_call_indirect (type $t6)' : `(return_call ${name(i + 1)}`;
+    const index = i === 5 ? '(i32.const 2)' : '';
+    return `${head} ${call} ${first} (local.get 1) ${args(next, n)} ${index}))`;
+  });
+  return `(type $t6 (func ${params(21)} (result ${results}))) ${all.join('\n')}
+    (func $tails (param i64) (result i64)
+      (call ${name(0)} (local.get 0) (f64.const 1) ${'(local.get 0) '.repeat(widths[0]!)})
+      ${'i64.add '.repeat(7)})`;
+}
+
 const STEPPED = `(module
   (func $leaf (param i64) (result i64) (i64.add (local.get 0) (i64.const 1)))
   ${[1, 4, 8, 5000].map(pressure).join('\n')}
   ${wide(900)}
-  (table funcref (elem $leaf $pressure8))
+  ${tails()}
+  (table funcref (elem $leaf $pressure8 $tail6))
   (type $f (func (param i64) (result i64)))
   (func (export "all") (param i64) (result i64)
-    (call $pressure1 (call $pressure4 (call $pressure8 (call $pressure5000 (call $callsWide
-      (call_indirect (type $f) (local.get 0) (i32.wrap_i64 (i64.and (local.get 0) (i64.const 1)))))))))))`;
+    (call $tails (call $pressure1 (call $pressure4 (call $pressure8 (call $pressure5000 (call $callsWide
+      (call_indirect (type $f) (local.get 0) (i32.wrap_i64 (i64.and (local.get 0) (i64.const 1))))))))))))`;
 
 const TRAPPING = `(module
   (memory 1)

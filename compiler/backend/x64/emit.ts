@@ -79,6 +79,8 @@ export class Emitter {
   /** The next block that is emitted. */
   private next = new Int32Array(32);
   private edit = 0;
+  /** Positions behind calls whose callee pops. */
+  private popSites: number[] = [];
 
   // The memory operand in hand.
   mb = 0;
@@ -96,6 +98,7 @@ export class Emitter {
     this.slowCount = 0;
     this.relocCount = 0;
     this.edit = 0;
+    this.popSites.length = 0;
     asm.reset();
     frame.compute(m, unit);
     pcMap.start(this.firstLoc());
@@ -136,6 +139,9 @@ export class Emitter {
       pcMap: pcMap.finish(asm),
       wasmStart: pcMap.wasmStart,
       frameSize: frame.size,
+      argBytes: unit.argBytes,
+      popped: frame.popped,
+      popSites: Int32Array.from(this.popSites, p => asm.map(p)),
       saved: frame.saved,
     };
   }
@@ -236,6 +242,11 @@ export class Emitter {
   // ---- frame
   private prologue(): void {
     const { asm, frame } = this;
+    if (frame.shift > 0) {
+      asm.rm(Ins.MOV, 8, R11, RSP, NO_REG, 0, 0);
+      asm.ri(Ins.SUB, 8, RSP, frame.shift);
+      asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, 0, R11);
+    }
     for (const r of frame.saved) asm.r(Ins.PUSH, 8, r);
     if (frame.sub > PROBE_LIMIT) this.probe(frame.sub);
     if (frame.sub > 0) asm.ri(Ins.SUB, 8, RSP, frame.sub);
@@ -263,11 +274,50 @@ export class Emitter {
     asm.jcc(CC.NE, loop);
   }
 
-  private epilogue(): void {
+  private leaveFrame(): void {
     const { asm, frame } = this;
     if (frame.sub > 0) asm.ri(Ins.ADD, 8, RSP, frame.sub);
     for (let i = frame.saved.length - 1; i >= 0; i--) asm.r(Ins.POP, 8, frame.saved[i]!);
-    asm.plain(Ins.RET);
+  }
+
+  private epilogue(): void {
+    this.leaveFrame();
+    if (this.frame.popped > 0) this.asm.retPop(this.frame.popped);
+    else this.asm.plain(Ins.RET);
+  }
+
+  /** frame.ts has the picture. r11 and the scratch register carry no arguments, and all operands of the row are in registers. */
+  private tailCall(row: number): void {
+    const { asm, frame, m } = this;
+    const at = row * MROW;
+    const n = m.insts[at + M_IMM2]!;
+    const gap = frame.popped - n;
+    // The outgoing area is part of the frame, so source and destination are apart, and the return address stays until all is copied.
+    const args = frame.size + 8 + gap;
+    for (let i = 0; i < n; i += 16) {
+      asm.rm(Ins.MOVUPS, 16, SCRATCH, RSP, NO_REG, 0, i);
+      asm.mr(Ins.MOVUPS, 16, RSP, NO_REG, 0, args + i, SCRATCH);
+    }
+    if (gap > 0) {
+      asm.rm(Ins.MOV, 8, R11, RSP, NO_REG, 0, frame.size);
+      asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, frame.size + gap, R11);
+    }
+    this.leaveFrame();
+    if (gap > 0) asm.rm(Ins.LEA, 8, RSP, RSP, NO_REG, 0, gap);
+    if (xSub(m.insts[at + M_OP]!) === 1) {
+      asm.jmpTail(RAX);
+    } else {
+      asm.jmpRel();
+      this.reloc(RelocKind.CallFunc, asm.lastDisp, m.insts[at + M_IMM]!, 0);
+    }
+    if (gap > 0) asm.retPop(n);
+  }
+
+  /** Behind a call: the room for stack arguments that the callee has popped. */
+  private afterCall(popped: number): void {
+    if (popped === 0) return;
+    this.popSites.push(this.asm.here());
+    this.asm.ri(Ins.SUB, 8, RSP, popped);
   }
 
   // ---- the allocator's edits
@@ -470,6 +520,9 @@ export class Emitter {
         return;
       case X.Ret:
         this.epilogue();
+        return;
+      case X.TailCall:
+        this.tailCall(row);
         return;
       case X.Trap:
         asm.plain(Ins.HLT);
@@ -699,12 +752,14 @@ export class Emitter {
       case X.Call:
         asm.callRel();
         this.reloc(RelocKind.CallFunc, asm.lastDisp, imm, 0);
+        this.afterCall(insts[at + M_IMM2]!);
         return;
       case X.CallImport:
         // rax holds the entry's address at the call (regs.ts).
         asm.rm(Ins.LEA, 8, RAX, BASE_REG, NO_REG, 0, imm);
         asm.rm(Ins.MOV, 8, BASE_REG, RAX, NO_REG, 0, 8);
         asm.m(Ins.CALL, 8, RAX, NO_REG, 0, 0);
+        this.afterCall(insts[at + M_IMM2]!);
         asm.rm(Ins.MOV, 8, BASE_REG, RSP, NO_REG, 0, this.frame.savedBase);
         return;
       case X.CallIndirect:
@@ -792,6 +847,7 @@ export class Emitter {
     const code = this.source(row, behind);
     if (code >= 0) asm.r(Ins.CALL, 8, code);
     else asm.m(Ins.CALL, 8, this.mb, this.mi, this.ms, this.md);
+    this.afterCall(m.insts[at + M_IMM]!);
     if (changesBase) asm.rm(Ins.MOV, 8, BASE_REG, RSP, NO_REG, 0, this.frame.savedBase);
   }
 }

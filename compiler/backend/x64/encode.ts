@@ -565,6 +565,31 @@ export class Assembler {
     this.u32(0);
   }
 
+  /** A jump to what a relocation says, as callRel. */
+  jmpRel(): void {
+    this.room(ROOM);
+    this.u8(0xe9);
+    this.lastDisp = this.pos;
+    this.lastTail = 0;
+    this.u32(0);
+  }
+
+  /** `jmp reg` of a tail call: marked by a superfluous REX.W. */
+  jmpTail(reg: number): void {
+    this.room(ROOM);
+    this.u8(reg < 8 ? 0x48 : 0x49);
+    this.u8(0xff);
+    this.u8(0xe0 | (reg & 7));
+  }
+
+  /** `ret n` */
+  retPop(n: number): void {
+    this.room(ROOM);
+    this.u8(0xc2);
+    this.u8(n & 0xff);
+    this.u8(n >>> 8);
+  }
+
   /**
    * Resolve labels and alignments; the code is a copy. Branches start short, and those that don't reach become long, until all
    * reach: a branch never becomes short again, so this ends, and every short branch has been checked against the layout returned.

@@ -12,6 +12,19 @@
  *        outgoing area           16-aligned size
  *      lower addresses           <- rsp in the body, a multiple of 16 if the function calls or aligned data lies in the frame
  *
+ * If a tail call passes more stack arguments than the function itself has, the prologue begins with moving the return address down by the difference (`shift`),
+ * from then on all is as if the function had that many more bytes of stack arguments, and popped them:
+ *
+ *      mov r11, [rsp]; sub rsp, shift; mov [rsp], r11
+ *
+ * A tail call copies its stack arguments, which have been put into the outgoing area, up to where the stack arguments end, moves the return address up to them
+ * if they are fewer than the room, takes the frame down, and jumps:
+ *
+ *      add rsp, sub; pop …; lea rsp, [rsp + k]; jmp; ret n
+ *
+ * The `lea` (if k > 0) tells the unwinder apart from the frame's `add`; the `ret n` behind it is never executed: it tells the bytes of stack arguments while the
+ * jump is about to be executed. A jump through a register has a superfluous REX.W here, and only here.
+ *
  * There is no red zone: nothing below rsp is ever live, as signals that suspend a guest may arrive at any instruction.
  */
 import type { Type } from '../../ir/ops.ts';
@@ -70,6 +83,9 @@ export class Frame {
   size = 0;
   /** In push order. */
   saved: number[] = [];
+  shift = 0;
+  /** What a return pops. */
+  popped = 0;
 
   compute(m: MachFunc, unit: Unit): void {
     this.saved = [];
@@ -84,10 +100,12 @@ export class Frame {
     if (!unit.calls && body === 0) this.size = pushes;
     else this.size = align16(body + pushes + 8) - 8;
     this.sub = this.size - pushes;
+    this.shift = unit.shift;
+    this.popped = unit.argBytes + unit.shift;
   }
 
   /** Offset of the incoming stack arguments. */
   get incoming(): number {
-    return this.size + 8;
+    return this.size + 8 + this.shift;
   }
 }

@@ -69,11 +69,11 @@ export const enum X {
   CvtFromU64,
   /** [d, src] (and [tmp] for unsigned 32 bit): float of `size` to integer; sub: TruncSub bits */
   Trunc,
-  /** [d…, args…] IMM = function index */
+  /** [d…, args…] IMM = function index, IMM2 = bytes that the callee pops */
   Call,
-  /** [d…, args…] IMM = displacement of the import's entry from the base */
+  /** [d…, args…] IMM = displacement of the import's entry from the base, IMM2 = bytes that the callee pops */
   CallImport,
-  /** [d…, args…, any vmctx if sub 1, any|mem code] */
+  /** [d…, args…, any vmctx if sub 1, any|mem code] IMM = bytes that the callee pops */
   CallIndirect,
   /** [d…, args…] IMM = value for eax, IMM2 = displacement of the stub's address from the base */
   CallStub,
@@ -91,6 +91,8 @@ export const enum X {
   /** [results…] */
   Ret,
   Trap,
+  /** [args…] (and [code in rax] if sub 1) IMM = function index, IMM2 = bytes of stack arguments: they lie at the start of the outgoing area */
+  TailCall,
   // -- Vectors
   /** [d] all bits one */
   VOnes,
@@ -107,7 +109,7 @@ export const enum X {
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi m1 setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap vones aluri vexi vexshift vex4 fma'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi m1 setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma'.split(
     ' ',
   );
 
@@ -185,6 +187,10 @@ export class Unit {
   calls = false;
   /** Bytes of the stack slots. */
   slotBytes = 0;
+  /** Bytes of the function's own stack arguments, 16-aligned. */
+  argBytes = 0;
+  /** Bytes by which the prologue moves the return address down, so that the stack arguments of all tail calls find room above it. */
+  shift = 0;
   /** Switches: n, successor index of each of the n entries, successor index of the default. */
   tables: number[] = [];
 
@@ -194,6 +200,8 @@ export class Unit {
     this.savesBase = false;
     this.calls = false;
     this.slotBytes = 0;
+    this.argBytes = 0;
+    this.shift = 0;
     this.tables.length = 0;
   }
 }

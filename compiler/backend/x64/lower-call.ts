@@ -9,7 +9,16 @@ import { Ins } from './encode-table.ts';
 import { align16, Places } from './frame.ts';
 import { ADDR_BASE_MASK, Base, X, xop } from './insts.ts';
 import type { Selection } from './lower-base.ts';
-import { BUILTIN_ARGS, CALLER_SAVED, FLOAT_ARGS, FLOAT_RESULTS, INT_ARGS, INT_RESULTS, RDX } from './regs.ts';
+import {
+  BUILTIN_ARGS,
+  CALLER_SAVED,
+  FLOAT_ARGS,
+  FLOAT_RESULTS,
+  INT_ARGS,
+  INT_RESULTS,
+  RAX,
+  RDX,
+} from './regs.ts';
 
 export function irType(t: ValType): Type {
   return t >= ValType.FuncRef ? Type.Ref : (t as number);
@@ -159,12 +168,17 @@ export class Calls {
       case Op.Call:
         this.placeResults(v, module.types[module.functions[imm]!]!);
         this.passArgs(list, INT_ARGS);
-        this.callRow(xop(X.Call), imm, 0, 0);
+        this.callRow(xop(X.Call), imm, align16(this.args.stack), 0);
         break;
       case Op.CallImport:
         this.placeResults(v, module.types[module.functions[imm]!]!);
         this.passArgs(list, INT_ARGS);
-        this.callRow(xop(X.CallImport), imm * IMPORT_ENTRY.SIZE - s.layout.imports, 0, 0);
+        this.callRow(
+          xop(X.CallImport),
+          imm * IMPORT_ENTRY.SIZE - s.layout.imports,
+          align16(this.args.stack),
+          0,
+        );
         s.unit.savesBase = true;
         break;
       case Op.CallIndirect: {
@@ -184,7 +198,7 @@ export class Calls {
         if (!fold) reg = s.val(code);
         this.callRow(
           xop(X.CallIndirect, 0, 8, base === NONE ? 0 : 1),
-          0,
+          align16(this.args.stack),
           fold ? s.addrDisp : 0,
           fold ? s.addrAux : 0,
         );
@@ -214,16 +228,13 @@ export class Calls {
     this.takeResults();
   }
 
-  /** Bytes of stack arguments of the function itself, 16-aligned: where its stack results start. */
-  private resultArea = 0;
-
   /** Places of the function's own parameters: for `arguments` and `ret`. */
   start(): void {
     const { func } = this.s;
     this.args.start(INT_ARGS, FLOAT_ARGS);
     const n = func.paramCount(0);
     for (let i = 0; i < n; i++) this.args.next(func.type(func.param(0, i)));
-    this.resultArea = align16(this.args.stack);
+    this.s.unit.argBytes = align16(this.args.stack);
   }
 
   /** First rows of the function: register parameters that are used, then stack parameters. */
@@ -245,7 +256,7 @@ export class Calls {
       const p = this.args.next(type);
       if (s.vreg[v]! < 0 && s.vregZ[v]! < 0) continue;
       if (p < 0) {
-        // Nobody writes the caller's argument area, so reading it again is as good as a spill slot.
+        // Only a tail call writes the function's argument area, at its very end: reading it again is as good as a spill slot.
         s.address(Base.In, -1, -1, 0, -1 - p);
         s.rowMem(xop(X.Rm, moveIns(type), moveSize(type)), MFlag.Remat, 0, s.loc());
         s.def(s.result(v));
@@ -271,11 +282,34 @@ export class Calls {
         this.argRegs[this.argCount++] = p;
         continue;
       }
-      s.address(Base.In, -1, -1, 0, this.resultArea - 1 - p);
+      s.address(Base.In, -1, -1, 0, s.unit.argBytes - 1 - p);
       s.rowMem(xop(X.Mr, moveIns(type), moveSize(type)), 0, 0, s.loc());
       s.use(x);
     }
     s.row(xop(X.Ret), MFlag.Branch | MFlag.Ret);
     for (let i = 0; i < this.argCount; i++) s.m.opd(this.argVregs[i]!, fixed(this.argRegs[i]!));
+  }
+
+  /** Stack arguments are put into the outgoing area first: their places may still hold this function's own, or its frame. */
+  tailCall(v: Value): void {
+    const { s } = this;
+    const r = s.func.rows;
+    const at = v * ROW;
+    const indirect = s.opOf(v) === Op.TailCallIndirect;
+    this.passArgs(r[at + F_B]!, INT_ARGS);
+    const n = align16(this.args.stack);
+    if (n > s.unit.outgoing) s.unit.outgoing = n;
+    if (n - s.unit.argBytes > s.unit.shift) s.unit.shift = n - s.unit.argBytes;
+    const code = indirect ? s.val(r[at + F_A]!) : -1;
+    s.m.inst(
+      xop(X.TailCall, 0, 0, indirect ? 1 : 0),
+      MFlag.Branch | MFlag.Ret,
+      r[at + F_IMM]!,
+      n,
+      0,
+      s.loc(),
+    );
+    for (let i = 0; i < this.argCount; i++) s.m.opd(this.argVregs[i]!, fixed(this.argRegs[i]!));
+    if (indirect) s.m.opd(code, fixed(RAX));
   }
 }

@@ -451,6 +451,10 @@ export class Lowering {
       case Op.Return:
         this.calls.ret(v);
         return;
+      case Op.TailCall:
+      case Op.TailCallIndirect:
+        this.calls.tailCall(v);
+        return;
       case Op.Trap:
         s.row(xop(X.Trap), MFlag.Branch | MFlag.Ret | trapFlags(s.imm(v)));
         return;

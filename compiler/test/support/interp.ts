@@ -321,6 +321,10 @@ class Frame {
             return this.list(f.b(v));
           case Op.Trap:
             throw new IrTrap(f.imm(v));
+          case Op.TailCall:
+            return this.machine.call(Op.Call, f.imm(v), 0, this.list(f.b(v)));
+          case Op.TailCallIndirect:
+            return this.machine.call(Op.CallIndirect, f.imm(v), this.get(f.a(v)), this.list(f.b(v)));
           case Op.Jump:
             edge = f.b(v);
             break;

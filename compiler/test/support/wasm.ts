@@ -13,6 +13,7 @@ export async function wat(text: string): Promise<Uint8Array> {
     multi_value: true,
     extended_const: true,
     memory64: true,
+    tail_call: true,
   });
   try {
     return module.toBinary({ write_debug_names: true }).buffer;

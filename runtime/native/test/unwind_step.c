@@ -1,6 +1,6 @@
 /**
- * Steps a guest instruction by instruction and compares, at each one, where the unwinder says that the return address lies with where it was when the
- * function was entered.
+ * Steps a guest instruction by instruction and compares, at each one, what the unwinder says of the innermost frame, its return address and the stack
+ * pointer of its caller, with what they were at the call. A tail call is no call: the frame that it makes has the return address of the one before.
  *
  *     unwind_step MODULE.so EXPORT [INTEGER…]
  *
@@ -20,27 +20,46 @@
 
 enum { MOST_STEPS = 100000, MOST_DEPTH = 4096 };
 
-static uint64_t entries[MOST_DEPTH];
+/** Calls that have not returned: the return address, and the stack pointer at the call instruction. */
+static struct {
+  uint64_t pc, sp;
+} calls[MOST_DEPTH];
 static size_t depth;
 static unsigned bodies, edges, wrong;
+static bool returning;
 
-static void step(const lucet_module *m, uint64_t pc, uint64_t sp) {
+static void step(const lucet_module *m, pid_t child, uint64_t pc, uint64_t sp) {
+  static uint64_t last_sp;
   uint64_t text = (uint64_t)(uintptr_t)m->text;
+  bool returned = returning, called = sp == last_sp - 8;
+  last_sp = sp;
+  returning = false;
   if (pc < text || pc - text >= m->meta.header->text_size) return;
   uint32_t f = lucet_module_function_at(m, (uint32_t)(pc - text));
   if (f == NONE) return;
-  while (depth > 0 && sp > entries[depth - 1]) depth--;
-  if (pc - text == m->meta.functions[f].code && depth < MOST_DEPTH) entries[depth++] = sp;
-  uint32_t size = lucet_unwind_depth(m, f, pc);
-  if (size == m->meta.functions[f].frame_size)
+  const struct lucet_function_record *r = &m->meta.functions[f];
+  if (returned && depth > 0) depth--;
+  if (called && pc - text == r->code && depth < MOST_DEPTH) {
+    calls[depth].pc = (uint64_t)ptrace(PTRACE_PEEKDATA, child, sp, 0);
+    calls[depth++].sp = sp + 8;
+  }
+  const uint8_t *code = (const uint8_t *)(uintptr_t)pc;
+  returning = *code == 0xc3 || *code == 0xc2;
+  struct frame_shape s = lucet_unwind_shape(m, f, pc);
+  if (s.depth == r->frame_size)
     bodies++;
   else
     edges++;
-  if (depth == 0 || sp + size != entries[depth - 1]) {
+  uint64_t ra = (uint64_t)ptrace(PTRACE_PEEKDATA, child, sp + s.depth, 0), caller = sp + s.depth + 8 + s.args;
+  if (ra - text < m->meta.header->text_size) {
+    uint32_t g = lucet_module_function_at(m, (uint32_t)(ra - 1 - text));
+    if (g != NONE) caller = lucet_unwind_caller_sp(m, g, ra, caller);
+  }
+  if (depth == 0 || ra != calls[depth - 1].pc || caller != calls[depth - 1].sp) {
     wrong++;
-    fprintf(stderr, "function %u + %#llx: return address %u bytes above the stack pointer, should be %lld\n", f,
-            (unsigned long long)(pc - text - m->meta.functions[f].code), size,
-            depth != 0 ? (long long)(entries[depth - 1] - sp) : -1);
+    fprintf(stderr, "function %u + %#llx: return address %#llx, caller's stack pointer %#llx, should be %#llx, %#llx\n", f,
+            (unsigned long long)(pc - text - r->code), (unsigned long long)ra, (unsigned long long)caller,
+            depth != 0 ? (unsigned long long)calls[depth - 1].pc : 0, depth != 0 ? (unsigned long long)calls[depth - 1].sp : 0);
   }
 }
 
@@ -73,7 +92,7 @@ int main(int argc, char **argv) {
     struct user_regs_struct u;
     int sig = WSTOPSIG(status);
     ptrace(PTRACE_GETREGS, child, 0, &u);
-    step(m, u.rip, u.rsp);
+    step(m, child, u.rip, u.rsp);
     ptrace(PTRACE_SINGLESTEP, child, 0, sig == SIGTRAP || sig == SIGSTOP ? 0 : sig);
     waitpid(child, &status, 0);
   }
