@@ -15,7 +15,7 @@
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
-import { AFTER, atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS } from './liveness.ts';
+import { AFTER, atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS, seek } from './liveness.ts';
 import {
   EDIT,
   EditKind,
@@ -30,7 +30,7 @@ import {
   SLOT_BASE,
 } from './mach.ts';
 import { ParallelMoves, REMAT_SOURCE } from './moves.ts';
-import { type Pieces, SPILLED } from './regalloc-scan.ts';
+import { type Pieces, SPILLED } from './regalloc-pieces.ts';
 
 const enum Phase {
   EdgeIn = 0,
@@ -191,21 +191,20 @@ export class Resolver {
   /** The register of v at a position, or SPILLED; at the gap before, if it is not live there (an operand that repeats a reused input). */
   private regAtRow(v: number, pos: number): number {
     const { live } = this;
-    for (let k = live.rangeStart[v]; k < live.rangeStart[v + 1]; k++) {
-      if (live.rangeFrom[k] <= pos && live.rangeTo[k] > pos) return this.regAt(v, pos);
-    }
+    const k = live.rangeAt(v, pos + 1);
+    if (live.rangeFrom[k] <= pos && pos < live.rangeTo[k]) return this.regAt(v, pos);
     return this.regAt(v, pos & ~3);
   }
 
   private needsSlot(b: number): boolean {
     const { flat, cutReg, cutStart, cutEnd, bundles, live } = this;
     if (live.homed[b]) return true;
+    let k = bundles.firstRange[b];
     for (let c = flat[b]; c < flat[b + 1]; c++) {
       if (cutReg[c] !== SPILLED) continue;
-      for (let k = bundles.firstRange[b]; k < bundles.endRange[b]; k++) {
-        if (bundles.rangeTo[k] <= cutStart[c]) continue;
-        if (bundles.rangeFrom[k] >= cutEnd[c]) break;
-        const v = bundles.rangeVreg[k];
+      k = seek(bundles.rangeTo, k, bundles.endRange[b], cutStart[c] + 1);
+      for (let r = k; r < bundles.endRange[b] && bundles.rangeFrom[r] < cutEnd[c]; r++) {
+        const v = bundles.rangeVreg[r];
         if (live.rematRow[v] < 0 || this.slotted[v]) return true;
       }
     }

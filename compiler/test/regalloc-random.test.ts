@@ -14,11 +14,11 @@ const SETS: [string, RegSet][] = [
 
 describe.each(SETS)('random functions, %s', (_, regs) => {
   it.each([
-    { functions: 400, blocks: 1, length: 12, shuffle: false, level: 1 },
-    { functions: 400, blocks: 8, length: 8, shuffle: false, level: 1 },
-    { functions: 250, blocks: 8, length: 6, shuffle: true, level: 1 },
-    { functions: 150, blocks: 8, length: 8, shuffle: false, level: 0 },
-    { functions: 40, blocks: 30, length: 20, shuffle: false, level: 2 },
+    { functions: 250, blocks: 1, length: 12, shuffle: false, level: 1 },
+    { functions: 250, blocks: 8, length: 8, shuffle: false, level: 1 },
+    { functions: 150, blocks: 8, length: 6, shuffle: true, level: 1 },
+    { functions: 80, blocks: 8, length: 8, shuffle: false, level: 0 },
+    { functions: 20, blocks: 30, length: 20, shuffle: false, level: 2 },
   ] as const)('$functions of up to $blocks blocks of $length (shuffled: $shuffle, level $level)', t => {
     for (let seed = 0; seed < t.functions; seed++) {
       const m = generate(random(seed * 31 + t.blocks), {
