@@ -63,6 +63,8 @@ export function classOf(type: Type): RegClass {
 }
 
 const U32 = 2 ** 32;
+/** How far `val` and `ext` look through operators that only rename their operand. */
+export const NAME_HOPS = 8;
 /** How far `bound` looks into operands. */
 const BOUND_DEPTH = 4;
 
@@ -220,7 +222,8 @@ export class Selection {
   /** Register of a value. i32: the upper half is not to be looked at. Constants are made anew for each use, here. */
   val(v: Value): number {
     const r = this.func.rows;
-    for (;;) {
+    // Names for other values are followed a few steps only: a long chain with many users must not be walked by each of them.
+    for (let hops = 0; hops < NAME_HOPS; hops++) {
       switch (r[v * ROW]! & 0xffff) {
         case Op.IConst:
         case Op.FConst:
@@ -243,17 +246,23 @@ export class Selection {
           return this.named(v);
       }
     }
+    return this.opOf(v) === Op.Wrap ? this.extended(v) : this.named(v);
   }
 
   /** Register of an i32 value with a zero upper half. */
   ext(v: Value): number {
-    if (this.isConst(v)) return this.materialize(v);
-    if (this.opOf(v) === Op.Wrap) {
-      const a = this.func.rows[v * ROW + F_A]!;
-      if (this.opOf(a) === Op.ExtendU) return this.ext(this.func.rows[a * ROW + F_A]!);
-    } else if (!this.isRaw(v)) {
-      return this.named(v);
+    const r = this.func.rows;
+    for (let hops = 0; hops < NAME_HOPS && this.opOf(v) === Op.Wrap; hops++) {
+      const a = r[v * ROW + F_A]!;
+      if (this.opOf(a) !== Op.ExtendU) break;
+      v = r[a * ROW + F_A]!;
     }
+    if (this.isConst(v)) return this.materialize(v);
+    return this.isRaw(v) ? this.extended(v) : this.named(v);
+  }
+
+  /** The second vreg of a raw value. */
+  private extended(v: Value): number {
     const known = this.vregZ[v]!;
     if (known >= 0) return known;
     const z = this.m.newVreg(RegClass.Int);

@@ -15,12 +15,13 @@ import { F_A, ROW } from '../../ir/func.ts';
 import { OP_FLAGS, Op, OpFlag } from '../../ir/ops.ts';
 import { sized } from '../../ir/scratch.ts';
 import type { Module } from '../../wasm/module.ts';
-import { type MachFunc, MFlag, MROW, Opd, RegClass } from '../mach.ts';
+import { type MachFunc, MFlag, MROW, RegClass } from '../mach.ts';
 import { Unit, X, xop } from './insts.ts';
 import { classOf, Selection, trapFlags } from './lower-base.ts';
 import { BlockPlan } from './lower-blocks.ts';
 import { Calls } from './lower-call.ts';
 import { selectCondition, selectSelect, selectSetcc, selectTrapIf } from './lower-cond.ts';
+import { selectDiv } from './lower-div.ts';
 import {
   selectBitcast,
   selectFloatArith,
@@ -33,8 +34,8 @@ import {
 import {
   selectAdd,
   selectCount,
-  selectDiv,
   selectExtend,
+  selectExtendU,
   selectLogic,
   selectMul,
   selectShift,
@@ -314,7 +315,6 @@ export class Lowering {
       case Op.VConst:
       case Op.Param:
       case Op.Result:
-      case Op.ExtendU:
       case Op.VmAddr:
       case Op.SlotAddr:
         return;
@@ -398,6 +398,9 @@ export class Lowering {
         return;
       case Op.Wrap:
         selectWrap(s, v);
+        return;
+      case Op.ExtendU:
+        selectExtendU(s, v);
         return;
       case Op.TruncS:
       case Op.TruncU:
@@ -522,9 +525,10 @@ export class Lowering {
     }
     const x = s.ext(index);
     s.row(xop(X.Table), MFlag.Branch, at);
-    s.m.opd(x, Opd.Use | Opd.Cross);
+    // The index is read last when the target is written, so those two may share a register.
+    s.def(s.fresh(RegClass.Int));
     s.temp(RegClass.Int);
-    s.temp(RegClass.Int);
+    s.use(x);
   }
 }
 
