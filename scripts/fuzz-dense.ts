@@ -1,6 +1,7 @@
 /**
- * Random modules of dense code: much arithmetic on many live values, constants at which compilers do something special, loops, switches,
- * calls with many arguments and results. Binaryen's modules have more kinds of things in them, but little of each.
+ * Random modules of two kinds. *Patterns*: small expressions, each evaluated for all pairs of values at which something changes, every result
+ * kept in memory: for what folding and instruction selection do. *Programs*: dense code, much arithmetic on many live values, loops,
+ * switches, calls with many arguments and results. Binaryen's modules have more kinds of things in them, but little of each.
  *
  * What is made is valid by construction and ends: loops and functions use up a global, functions call only those before them, or through a
  * table whose functions call nothing.
@@ -17,7 +18,6 @@ import {
   name,
   sleb,
   TYPE_CODE,
-  type TypeName,
   uleb,
   vector,
 } from '../runtime/wasm-writer.ts';
@@ -91,10 +91,16 @@ const PAGES = 2;
 /** Where locals are left at the end of functions. */
 const SAVED = 0x1_0000;
 const FULL_STORE: Record<NumberType, number> = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 };
+const FULL_LOAD: Record<NumberType, number> = { i32: 0x28, i64: 0x29, f32: 0x2a, f64: 0x2b };
 const FUEL = 20_000;
 const GLOBALS: readonly NumberType[] = ['i32', 'i64', 'f32', 'f64', 'i32', 'i64'];
 /** Index of the global that is used up. */
 const FUEL_GLOBAL = GLOBALS.length;
+/** Values of each type that patterns are evaluated for: all pairs. */
+const VALUES = 24;
+/** Bytes of the table of values of a type. They lie at the start of memory, one behind the other. */
+const VALUES_SIZE = VALUES * 8;
+const PATTERNS = 14;
 /** Functions at the front: they call nothing, have no loops, and are in the table. */
 const LEAVES = 4;
 const TABLE_SIZE = 8;
@@ -136,11 +142,12 @@ class DenseModule {
   make(): Uint8Array {
     const r = this.#random;
     for (const s of IMPORTS) this.#typeIndex(s);
-    const count = LEAVES + 1 + r.below(5);
+    const patterns = r.below(2) === 0;
+    const count = patterns ? PATTERNS : LEAVES + 1 + r.below(5);
     const bodies: number[][] = [];
     for (let i = 0; i < count; i++) {
-      this.#functions.push(this.#signature());
-      bodies.push(this.#function(i));
+      this.#functions.push(patterns ? { params: [], results: [] } : this.#signature());
+      bodies.push(patterns ? this.#pattern(i) : this.#function(i));
     }
     const functionTypes = this.#functions.map(s => uleb(this.#typeIndex(s)));
     const elements = Array.from({ length: TABLE_SIZE - 1 }, () => uleb(IMPORTS.length + r.below(LEAVES)));
@@ -165,7 +172,7 @@ class DenseModule {
       export: this.#functions.map((_, i) => exportEntry(`f${i}`, KIND.func, IMPORTS.length + i)),
       element: [[0, Code.I32Const, 0, Code.End, ...vector(elements)]],
       code: bodies,
-      data: [[0, Code.I32Const, 0, Code.End, ...vector([...r.bytes(256)].map(b => [b]))]],
+      data: [[0, Code.I32Const, 0, Code.End, ...vector(this.#values().map(b => [b]))]],
     });
   }
 
@@ -201,14 +208,7 @@ class DenseModule {
     while (this.#budget > 0) this.#statement();
     for (const type of results) this.#expression(type, 3);
     if (r.below(2) === 0) this.#saveLocals(index);
-    const locals = this.#locals.slice(params.length);
-    const bytes = [
-      ...uleb(locals.length),
-      ...locals.flatMap(t => [1, TYPE_CODE[t as TypeName]]),
-      ...this.#out,
-      Code.End,
-    ];
-    return [...uleb(bytes.length), ...bytes];
+    return this.#body(params.length);
   }
 
   /** What locals hold at the end is left in memory, to be compared. */
@@ -223,6 +223,61 @@ class DenseModule {
     const fuel = [Code.GlobalGet, FUEL_GLOBAL];
     this.#out.push(...fuel, 0x45, Code.If, 0x40, Code.Unreachable, Code.End);
     this.#out.push(...fuel, Code.I32Const, 1, 0x6b, Code.GlobalSet, FUEL_GLOBAL);
+  }
+
+  /** For all pairs of a row and a column of the tables of values, an expression of some of them; its results are stored side by side. */
+  #pattern(index: number): number[] {
+    const r = this.#random;
+    this.#out = [];
+    this.#traps = false;
+    this.#labels = [];
+    this.#counters = new Set([0, 1, 2]);
+    // Row, column, place of the result; then a value of each type from the row, and from the column.
+    this.#locals = ['i32', 'i32', 'i32', ...NUMBERS, ...NUMBERS];
+    this.#budget = 1 + r.below(10);
+    const result = r.pick(NUMBERS);
+    const load = (counter: number, first: number): void => {
+      NUMBERS.forEach((type, i) => {
+        this.#out.push(Code.LocalGet, counter, FULL_LOAD[type], 0, ...uleb(i * VALUES_SIZE));
+        this.#out.push(Code.LocalSet, first + i);
+      });
+    };
+    const next = (counter: number): void => {
+      this.#out.push(Code.LocalGet, counter, Code.I32Const, 8, 0x6a, Code.LocalTee, counter);
+      this.#out.push(Code.I32Const, ...sleb(VALUES_SIZE), 0x49, Code.BrIf, 0, Code.End);
+    };
+    const place = SAVED + index * VALUES * VALUES_SIZE;
+    this.#out.push(Code.I32Const, ...sleb(place), Code.LocalSet, 2);
+    this.#out.push(Code.Loop, 0x40);
+    load(0, 3);
+    this.#out.push(Code.I32Const, 0, Code.LocalSet, 1, Code.Loop, 0x40);
+    load(1, 3 + NUMBERS.length);
+    this.#labels.push(null, null);
+    this.#out.push(Code.LocalGet, 2);
+    this.#expression(result, 1 + r.below(4));
+    this.#out.push(FULL_STORE[result], 0, 0);
+    this.#out.push(Code.LocalGet, 2, Code.I32Const, 8, 0x6a, Code.LocalSet, 2);
+    next(1);
+    next(0);
+    return this.#body(0);
+  }
+
+  #values(): number[] {
+    return NUMBERS.flatMap(type =>
+      Array.from({ length: VALUES }, () => {
+        const constant = new DataView(new ArrayBuffer(8));
+        if (type === 'i32' || type === 'i64') constant.setBigInt64(0, this.#integer(type), true);
+        else if (type === 'f32') constant.setFloat32(0, this.#float(), true);
+        else constant.setFloat64(0, this.#float(), true);
+        return [...new Uint8Array(constant.buffer)];
+      }).flat(),
+    );
+  }
+
+  #body(params: number): number[] {
+    const locals = this.#locals.slice(params);
+    const bytes = [...uleb(locals.length), ...locals.flatMap(t => [1, TYPE_CODE[t]]), ...this.#out, Code.End];
+    return [...uleb(bytes.length), ...bytes];
   }
 
   #op(code: number): void {
@@ -596,36 +651,45 @@ class DenseModule {
     }
   }
 
-  #integer(type: 'i32' | 'i64' | NumberType): bigint {
+  #integer(type: NumberType): bigint {
     const r = this.#random;
     const bits = type === 'i32' ? 32 : 64;
-    const power = 1n << BigInt(r.below(bits));
+    const power = (): bigint => 1n << BigInt(r.below(bits));
     const small = BigInt(r.below(20) - 4);
-    switch (r.below(6)) {
+    switch (r.below(7)) {
       case 0:
         return BigInt.asIntN(bits, (BigInt(r.u32()) << 32n) | BigInt(r.u32()));
       case 1:
-        return BigInt.asIntN(bits, power);
+        return BigInt.asIntN(bits, power());
       case 2:
-        return BigInt.asIntN(bits, power - 1n);
+        return BigInt.asIntN(bits, power() - 1n);
       case 3:
-        return BigInt.asIntN(bits, -power);
+        return BigInt.asIntN(bits, -power());
       case 4:
-        return BigInt.asIntN(bits, power + small);
+        return BigInt.asIntN(bits, power() + small);
+      case 5:
+        return BigInt.asIntN(bits, power() + power() + BigInt(r.below(3) - 1));
       default:
         return small;
     }
   }
 
-  #constantBytes(type: NumberType): number[] {
+  #float(): number {
     const r = this.#random;
+    const form = r.below(8);
+    if (form === 0) return r.pick(SPECIAL_FLOATS);
+    if (form === 1) return (r.u32() | 0) / 4096;
+    if (form < 4) return Number(this.#integer('i64'));
+    if (form === 4) return Number(this.#integer('i64')) / 2 ** r.below(64);
+    return r.pick(FLOATS);
+  }
+
+  #constantBytes(type: NumberType): number[] {
     if (type === 'i32') return [Code.I32Const, ...sleb(this.#integer('i32'))];
     if (type === 'i64') return [Code.I64Const, ...sleb(this.#integer('i64'))];
-    const form = r.below(8);
-    const value = form === 0 ? r.pick(SPECIAL_FLOATS) : form === 1 ? (r.u32() | 0) / 4096 : r.pick(FLOATS);
     const view = new DataView(new ArrayBuffer(8));
-    if (type === 'f32') view.setFloat32(0, value, true);
-    else view.setFloat64(0, value, true);
+    if (type === 'f32') view.setFloat32(0, this.#float(), true);
+    else view.setFloat64(0, this.#float(), true);
     const bytes = [...new Uint8Array(view.buffer)];
     return type === 'f32' ? [Code.F32Const, ...bytes.slice(0, 4)] : [Code.F64Const, ...bytes];
   }
