@@ -12,7 +12,7 @@ import { Code, OPCODE_ALIGN, OPCODE_CLASS, OPCODE_OP, OpcodeClass, OpcodePage } 
 import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
-/** What is loaded or stored as a scalar, and the operator that makes or takes it apart; [0] by number - 1, [1] by number - 0x54. */
+/** By number behind the prefix: what is loaded or stored as a scalar, and the operator that makes a vector of it, or takes it out of one. */
 type Part = readonly [type: Type, kind: MemKind, op: VecOp | 0];
 const PARTS: Readonly<Record<number, Part>> = {
   1: [Type.F64, MemKind.Full, VecOp.i16x8_extend_low_i8x16_s],
@@ -36,10 +36,11 @@ const PARTS: Readonly<Record<number, Part>> = {
   92: [Type.F32, MemKind.Full, 0],
   93: [Type.F64, MemKind.Full, 0],
 };
-/** The numbers above from which a lane is replaced, and from which one is stored. */
-const REPLACE = 84;
-const STORE = 88;
-const ZERO = 92;
+/** Numbers from which a load extends to a splat, replaces a lane, a store takes one, a load has zeros above. */
+const SPLAT = 0x07;
+const REPLACE = 0x54;
+const STORE = 0x58;
+const ZERO = 0x5c;
 
 const words = new Int32Array(4);
 
@@ -153,7 +154,7 @@ function access(w: Walk, code: number): void {
   const scalar = ssa.emit(Op.Load, type, address, 0, 0, offset, memory);
   let result: number;
   if (laned) result = ssa.emit(Op.VReplace, Type.V128, v, scalar, 0, index, op);
-  else if (op !== 0 && number >= 7) result = ssa.emit(Op.VSplat, Type.V128, scalar, 0, 0, 0, op);
+  else if (op !== 0 && number >= SPLAT) result = ssa.emit(Op.VSplat, Type.V128, scalar, 0, 0, 0, op);
   else {
     result = ssa.emit(Op.VZext, Type.V128, scalar, 0, 0, 0, 0);
     if (op !== 0) result = ssa.emit(Op.VUnary, Type.V128, result, 0, 0, 0, op);
