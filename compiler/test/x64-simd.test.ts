@@ -70,6 +70,24 @@ describe('three operands', () => {
   });
 });
 
+describe('truths', () => {
+  it('are conditions', () => {
+    const branch = (test: string) =>
+      asm(
+        'v1: v128',
+        `v2 = vtest.i32 ${test} v1\nbr_if v2, b1, b2\nb1:\nreturn v1\nb2:\nv3 = vunary.v128 v128.not v1\nreturn v3`,
+        'v128',
+      );
+    for (const test of ['v128.any_true', 'i16x8.all_true']) {
+      const code = branch(test);
+      expect(count(code, /^ptest/)).toBe(1);
+      expect(count(code, /^(set|test)/)).toBe(0);
+    }
+    expect(count(branch('i16x8.all_true'), /^pcmpeqw/)).toBe(1);
+    expect(count(branch('i8x16.bitmask'), /^test/)).toBe(1);
+  });
+});
+
 describe('shuffles', () => {
   const words = (bytes: readonly number[]): string =>
     [0, 4, 8, 12]
