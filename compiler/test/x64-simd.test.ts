@@ -43,6 +43,20 @@ describe('memory operands', () => {
     expect(count(asm('v1: v128, v2: i32', text, 'v128', AVX), /^movups xmm\d+,\[r15/)).toBe(1);
   });
 
+  it('change places with the other operand where the order does not matter', () => {
+    const first = (op: string, options = {}) =>
+      asm(
+        'v1: v128, v2: i32',
+        `v3 = load.v128 [v2]\nv4 = vbinary.v128 ${op} v3, v1\nreturn v4`,
+        'v128',
+        options,
+      );
+    expect(count(first('i16x8.mul', AVX), /^vpmullw xmm\d+,xmm\d+,\[r15/)).toBe(1);
+    expect(count(first('i16x8.sub', AVX), /^movups xmm\d+,\[r15/)).toBe(1);
+    const constant = 'v3 = vconst.v128 0x1 0x2 0x3 0x4\nv4 = vbinary.v128 v128.and v3, v1\nreturn v4';
+    expect(count(asm('v1: v128', constant, 'v128'), /^pand xmm\d+,\[/)).toBe(1);
+  });
+
   it('constants are rodata; zeros and ones are made', () => {
     const add = (words: string) =>
       asm(TWO, `v3 = vconst.v128 ${words}\nv4 = vbinary.v128 i32x4.sub v3, v1\nreturn v4`, 'v128');
