@@ -4,6 +4,7 @@ import { TrapCode } from '../abi/traps.ts';
 import { CompileError } from '../diagnostics.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { IrTrap } from './support/interp.ts';
+import { lanesOf, ofLanes } from './support/interp-simd.ts';
 import { IrInstance, NotModelled } from './support/ir-instance.ts';
 import {
   moduleBytes,
@@ -14,13 +15,27 @@ import {
   suitePresent,
 } from './support/spec-suite.ts';
 
+const laneWidth = (v: SpecValue): number => Number(v.lane_type!.slice(1));
+
 /** Host references are odd numbers, so that none is 0. */
 function bits(v: SpecValue): bigint {
   if (v.value === 'null') return 0n;
-  return v.type === 'externref' ? 2n * BigInt(v.value!) + 1n : BigInt(v.value!);
+  if (Array.isArray(v.value)) return ofLanes(v.value.map(BigInt), laneWidth(v));
+  const n = BigInt(v.value as string);
+  return v.type === 'externref' ? 2n * n + 1n : n;
 }
 
 function matches(expected: SpecValue, found: bigint): boolean {
+  const { value } = expected;
+  if (Array.isArray(value)) {
+    const lanes = lanesOf(BigInt.asUintN(128, found), laneWidth(expected));
+    const type = expected.lane_type!;
+    return lanes.every((lane, i) => {
+      const pattern = value[i]!;
+      if (pattern.startsWith('nan:')) return matches({ type, value: pattern }, lane);
+      return lane === BigInt.asUintN(laneWidth(expected), BigInt(pattern));
+    });
+  }
   const f32 = expected.type === 'f32';
   const quiet = f32 ? 0x7fc00000n : 0x7ff8000000000000n;
   const magnitude = BigInt.asUintN(f32 ? 31 : 63, found);
@@ -150,6 +165,7 @@ describe.runIf(suitePresent)('official suite on interpreted IR', () => {
   it.each([
     ['mvp-and-2.0', 6000],
     ['core-2.0-edition', 200],
+    ['simd', 12000],
   ] as const)('%s', (group, atLeast) => {
     const run = new Run(false);
     for (const s of all(group)) run.script(s);

@@ -52,7 +52,7 @@ function verdict(c: SpecCommand): string | null {
 }
 
 describe.runIf(suitePresent)('official suite', () => {
-  for (const group of CORE_GROUPS) {
+  for (const group of [...CORE_GROUPS, 'simd']) {
     it(`${group}: every binary module is accepted or rejected rightly`, () => {
       let count = 0;
       let later = 0;

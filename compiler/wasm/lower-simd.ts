@@ -13,34 +13,38 @@ import { Code, OPCODE_ALIGN, OPCODE_CLASS, OPCODE_OP, OpcodeClass, OpcodePage } 
 import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
-/** What is loaded or stored as a scalar, and the operator that makes or takes it apart; [0] by number - 1, [1] by number - 0x54. */
-type Part = readonly [type: Type, kind: MemKind, op: VecOp | 0];
-const PARTS: Readonly<Record<number, Part>> = {
-  1: [Type.F64, MemKind.Full, VecOp.i16x8_extend_low_i8x16_s],
-  2: [Type.F64, MemKind.Full, VecOp.i16x8_extend_low_i8x16_u],
-  3: [Type.F64, MemKind.Full, VecOp.i32x4_extend_low_i16x8_s],
-  4: [Type.F64, MemKind.Full, VecOp.i32x4_extend_low_i16x8_u],
-  5: [Type.F64, MemKind.Full, VecOp.i64x2_extend_low_i32x4_s],
-  6: [Type.F64, MemKind.Full, VecOp.i64x2_extend_low_i32x4_u],
-  7: [Type.I32, MemKind.U8, VecOp.i8x16_splat],
-  8: [Type.I32, MemKind.U16, VecOp.i16x8_splat],
-  9: [Type.F32, MemKind.Full, VecOp.f32x4_splat],
-  10: [Type.F64, MemKind.Full, VecOp.f64x2_splat],
-  84: [Type.I32, MemKind.U8, VecOp.i8x16_replace_lane],
-  85: [Type.I32, MemKind.U16, VecOp.i16x8_replace_lane],
-  86: [Type.I32, MemKind.Full, VecOp.i32x4_replace_lane],
-  87: [Type.I64, MemKind.Full, VecOp.i64x2_replace_lane],
-  88: [Type.I32, MemKind.U8, VecOp.i8x16_extract_lane_u],
-  89: [Type.I32, MemKind.U16, VecOp.i16x8_extract_lane_u],
-  90: [Type.I32, MemKind.Full, VecOp.i32x4_extract_lane],
-  91: [Type.I64, MemKind.Full, VecOp.i64x2_extract_lane],
-  92: [Type.F32, MemKind.Full, 0],
-  93: [Type.F64, MemKind.Full, 0],
-};
-/** The numbers above from which a lane is replaced, and from which one is stored. */
-const REPLACE = 84;
-const STORE = 88;
-const ZERO = 92;
+/** By number behind the prefix: what is loaded or stored as a scalar, and the operator that makes a vector of it, or takes it out of one. */
+type Part = readonly [number: number, type: Type, kind: MemKind, op: VecOp | 0];
+const PARTS: Part[] = [];
+for (const part of [
+  [0x01, Type.F64, MemKind.Full, VecOp.i16x8_extend_low_i8x16_s],
+  [0x02, Type.F64, MemKind.Full, VecOp.i16x8_extend_low_i8x16_u],
+  [0x03, Type.F64, MemKind.Full, VecOp.i32x4_extend_low_i16x8_s],
+  [0x04, Type.F64, MemKind.Full, VecOp.i32x4_extend_low_i16x8_u],
+  [0x05, Type.F64, MemKind.Full, VecOp.i64x2_extend_low_i32x4_s],
+  [0x06, Type.F64, MemKind.Full, VecOp.i64x2_extend_low_i32x4_u],
+  [0x07, Type.I32, MemKind.U8, VecOp.i8x16_splat],
+  [0x08, Type.I32, MemKind.U16, VecOp.i16x8_splat],
+  [0x09, Type.F32, MemKind.Full, VecOp.f32x4_splat],
+  [0x0a, Type.F64, MemKind.Full, VecOp.f64x2_splat],
+  [0x54, Type.I32, MemKind.U8, VecOp.i8x16_replace_lane],
+  [0x55, Type.I32, MemKind.U16, VecOp.i16x8_replace_lane],
+  [0x56, Type.I32, MemKind.Full, VecOp.i32x4_replace_lane],
+  [0x57, Type.I64, MemKind.Full, VecOp.i64x2_replace_lane],
+  [0x58, Type.I32, MemKind.U8, VecOp.i8x16_extract_lane_u],
+  [0x59, Type.I32, MemKind.U16, VecOp.i16x8_extract_lane_u],
+  [0x5a, Type.I32, MemKind.Full, VecOp.i32x4_extract_lane],
+  [0x5b, Type.I64, MemKind.Full, VecOp.i64x2_extract_lane],
+  [0x5c, Type.F32, MemKind.Full, 0],
+  [0x5d, Type.F64, MemKind.Full, 0],
+] satisfies Part[]) {
+  PARTS[part[0]] = part;
+}
+/** Numbers from which a load extends to a splat, replaces a lane, a store takes one, a load has zeros above. */
+const SPLAT = 0x07;
+const REPLACE = 0x54;
+const STORE = 0x58;
+const ZERO = 0x5c;
 
 const words = new Int32Array(4);
 
@@ -134,7 +138,7 @@ function vector(w: Walk, op: VecOp): void {
 function access(w: Walk, code: number): void {
   const { ssa } = w;
   const number = code - OpcodePage.Simd;
-  const [type, kind, op] = PARTS[number]!;
+  const [, type, kind, op] = PARTS[number]!;
   const memory = memArg(w, OPCODE_ALIGN[code]!);
   const laned = number >= REPLACE && number < ZERO;
   const index = laned ? lane(w, op) : 0;
@@ -155,7 +159,7 @@ function access(w: Walk, code: number): void {
   const scalar = ssa.emit(Op.Load, type, address, 0, 0, w.offset, accessKind);
   let result: number;
   if (laned) result = ssa.emit(Op.VReplace, Type.V128, v, scalar, 0, index, op);
-  else if (op !== 0 && number >= 7) result = ssa.emit(Op.VSplat, Type.V128, scalar, 0, 0, 0, op);
+  else if (op !== 0 && number >= SPLAT) result = ssa.emit(Op.VSplat, Type.V128, scalar, 0, 0, 0, op);
   else {
     result = ssa.emit(Op.VZext, Type.V128, scalar, 0, 0, 0, 0);
     if (op !== 0) result = ssa.emit(Op.VUnary, Type.V128, result, 0, 0, 0, op);

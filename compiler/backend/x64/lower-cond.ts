@@ -5,6 +5,7 @@ import { Opd, RegClass } from '../mach.ts';
 import { CC, Ins } from './encode-table.ts';
 import { CC_FEQ, CC_FNE, X, xop } from './insts.ts';
 import { intSize, isFloat, NAME_HOPS, type Selection, trapFlags } from './lower-base.ts';
+import { isTruth, selectTruth } from './lower-lanes.ts';
 
 /** Condition of an integer comparison operator. */
 function intCondition(op: Op): number {
@@ -213,6 +214,7 @@ function isPositiveZero(s: Selection, v: Value): boolean {
 }
 
 function selectCompare(s: Selection, v: Value): number {
+  if (s.opOf(v) === Op.VTest) return selectTruth(s, v);
   return isFloat(s.typeOf(s.func.rows[v * ROW + F_A]!)) ? selectFloatCompare(s, v) : selectIntCompare(s, v);
 }
 
@@ -258,9 +260,9 @@ function selectNonzero(s: Selection, v: Value): number {
   return CC.NE;
 }
 
-/** A comparison of the current block. */
+/** A comparison of the current block, or what is made like one. */
 function isCompare(s: Selection, v: Value): boolean {
-  return (OP_FLAGS[s.opOf(v)]! & OpFlag.Compare) !== 0 && s.inBlock(v);
+  return ((OP_FLAGS[s.opOf(v)]! & OpFlag.Compare) !== 0 || isTruth(s, v)) && s.inBlock(v);
 }
 
 /** A comparison whose value somebody needs in a register. */

@@ -214,8 +214,35 @@ function insert(
   else s.useAny(b);
 }
 
-/** any_true, all_true, bitmask. */
-export function selectVectorTest(s: Selection, v: Value): void {
+/** any_true or all_true: a condition, like a comparison. */
+export function isTruth(s: Selection, v: Value): boolean {
+  if (s.opOf(v) !== Op.VTest) return false;
+  switch (vecOp(s, v)) {
+    case VecOp.v128_any_true:
+    case VecOp.i8x16_all_true:
+    case VecOp.i16x8_all_true:
+    case VecOp.i32x4_all_true:
+    case VecOp.i64x2_all_true:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Flags for a truth, at the current root: the condition under which it holds. */
+export function selectTruth(s: Selection, v: Value): number {
+  const op = vecOp(s, v);
+  const a = s.val(s.func.rows[v * ROW + F_A]!);
+  const any = op === VecOp.v128_any_true;
+  // Not all lanes are true if one is equal to zero.
+  const x = any ? a : op2(s, EQ[4 - Math.log2(VEC_LANES[op]!)]!, zero(s), a);
+  s.row(xop(X.Cmp, Ins.PTEST, 16));
+  s.use(x);
+  s.use(x);
+  return any ? CC.NE : CC.E;
+}
+
+export function selectBitmask(s: Selection, v: Value): void {
   const op = vecOp(s, v);
   const d = s.result(v);
   const a = s.val(s.func.rows[v * ROW + F_A]!);
@@ -232,15 +259,7 @@ export function selectVectorTest(s: Selection, v: Value): void {
     case VecOp.i64x2_bitmask:
       op1r(s, Ins.MOVMSKPD, a, d, 4);
       return;
+    default:
+      bug(`no selection for the vector operator ${op}`);
   }
-  const none = s.int(0, 0, 4);
-  const any = op === VecOp.v128_any_true;
-  // Not all lanes are true if one is equal to zero.
-  const x = any ? a : op2(s, EQ[4 - Math.log2(VEC_LANES[op]!)]!, zero(s), a);
-  s.row(xop(X.Cmp, Ins.PTEST, 16));
-  s.use(x);
-  s.use(x);
-  s.row(xop(X.Setcc, 0, 1, any ? CC.NE : CC.E));
-  s.defReuse(d);
-  s.use(none);
 }

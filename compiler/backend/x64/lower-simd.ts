@@ -21,6 +21,7 @@ import {
   constant,
   copy,
   fma,
+  foldable,
   memRow,
   ones,
   op1,
@@ -38,6 +39,7 @@ import {
 } from './simd-rows.ts';
 import {
   BINARY,
+  ENTRY_COMMUTES,
   ENTRY_IMM,
   ENTRY_INS,
   ENTRY_SWAP,
@@ -244,6 +246,11 @@ function truncU32(s: Selection, a: number, d: number): void {
 
 // ---- two operands
 
+/** A value that may be a memory operand. */
+function isMemory(s: Selection, v: Value): boolean {
+  return s.opOf(v) === Op.VConst || foldable(s, v);
+}
+
 export function selectVectorBinary(s: Selection, v: Value): void {
   const r = s.func.rows;
   const op = vecOp(s, v);
@@ -252,7 +259,8 @@ export function selectVectorBinary(s: Selection, v: Value): void {
   const d = s.result(v);
   const entry = BINARY[op]!;
   if (entry !== 0) {
-    const swap = (entry & ENTRY_SWAP) !== 0;
+    const commutes = (entry & ENTRY_COMMUTES) !== 0 && isMemory(s, av) && !isMemory(s, bv);
+    const swap = (entry & ENTRY_SWAP) !== 0 || commutes;
     const imm = (entry & ENTRY_IMM) !== 0 ? entry >>> 24 : -1;
     binary(s, entry & ENTRY_INS, imm, swap ? bv : av, swap ? av : bv, d);
     return;

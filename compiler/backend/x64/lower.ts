@@ -42,7 +42,14 @@ import {
   selectSub,
   selectWrap,
 } from './lower-int.ts';
-import { selectExtract, selectReplace, selectSplat, selectVectorTest, selectZext } from './lower-lanes.ts';
+import {
+  isTruth,
+  selectBitmask,
+  selectExtract,
+  selectReplace,
+  selectSplat,
+  selectZext,
+} from './lower-lanes.ts';
 import { selectLoad, selectStore } from './lower-mem.ts';
 import { selectShuffle } from './lower-shuffle.ts';
 import {
@@ -483,7 +490,8 @@ export class Lowering {
         selectReplace(s, v);
         return;
       case Op.VTest:
-        selectVectorTest(s, v);
+        if (isTruth(s, v)) selectSetcc(s, v);
+        else selectBitmask(s, v);
         return;
       case Op.VShuffle:
         selectShuffle(s, v);

@@ -14,6 +14,8 @@ import type { Edge, Func, List, Value } from '../../ir/func.ts';
 import { NONE } from '../../ir/func.ts';
 import { accessSize, MemKind, memIndex, memKind, Op, rawKind, rawTrap, Type } from '../../ir/ops.ts';
 
+import { shuffled, vector } from './interp-simd.ts';
+
 export type Val = number | bigint;
 
 export class IrTrap extends Error {
@@ -436,6 +438,21 @@ class Frame {
         for (let i = 3; i >= 0; i--) x = (x << 32n) | BigInt(f.listAt(f.imm(v), i) >>> 0);
         return x;
       }
+      case Op.VUnary:
+      case Op.VBinary:
+      case Op.VTernary:
+      case Op.VShift:
+      case Op.VSplat:
+      case Op.VExtract:
+      case Op.VReplace:
+      case Op.VTest: {
+        const args = Array.from({ length: f.operandCount(v) }, (_, i) => this.get(f.operand(v, i)));
+        return vector(f.imm2(v), f.imm(v), args);
+      }
+      case Op.VShuffle:
+        return shuffled(this.get(f.a(v)) as bigint, this.get(f.b(v)) as bigint, this.get(f.c(v)) as bigint);
+      case Op.VZext:
+        return BigInt.asUintN(f.type(f.a(v)) === Type.F32 ? 32 : 64, BigInt(this.get(f.a(v))));
       case Op.Select:
         return this.get(f.a(v)) !== 0 ? this.get(f.b(v)) : this.get(f.c(v));
     }
@@ -550,7 +567,7 @@ function compare(op: Op, type: Type, av: Val, bv: Val): Val {
   throw new Error(`comparison ${op}`);
 }
 
-function float(op: Op, type: Type, av: Val, bv: Val): Val {
+export function float(op: Op, type: Type, av: Val, bv: Val): Val {
   const single = type === Type.F32;
   const sign = single ? -0x8000_0000 : -0x8000_0000_0000_0000n;
   switch (op) {
@@ -594,7 +611,7 @@ function float(op: Op, type: Type, av: Val, bv: Val): Val {
   throw new Error(`float operator ${op}`);
 }
 
-function compareFloat(op: Op, type: Type, av: Val, bv: Val): Val {
+export function compareFloat(op: Op, type: Type, av: Val, bv: Val): Val {
   const a = type === Type.F32 ? f32Of(av) : f64Of(av);
   const b = type === Type.F32 ? f32Of(bv) : f64Of(bv);
   switch (op) {
@@ -643,7 +660,7 @@ function singleOf(n: bigint): number {
   return n < 0n ? -x : x;
 }
 
-function convert(op: Op, from: Type, to: Type, a: Val): Val {
+export function convert(op: Op, from: Type, to: Type, a: Val): Val {
   switch (op) {
     case Op.Wrap:
       return Number(BigInt.asIntN(32, a as bigint));

@@ -94,7 +94,9 @@ export class IrInstance {
       .map((x, i) =>
         results[i] === ValType.I32 || results[i] === ValType.F32
           ? Number(BigInt.asIntN(32, x))
-          : BigInt.asIntN(64, x),
+          : results[i] === ValType.V128
+            ? x
+            : BigInt.asIntN(64, x),
       );
   }
 
@@ -164,7 +166,10 @@ export class IrInstance {
         imported.setBigUint64(at, BigInt.asUintN(64, spectestGlobal(g.type)), true);
         this.set64(entry, BigInt(IMPORTED + at));
       } else {
-        this.set64(entry, this.evaluate(module.globals[i - module.importedGlobals]!.init));
+        const bits = this.evaluate(module.globals[i - module.importedGlobals]!.init);
+        words(g.type, bits).forEach((w, k) => {
+          this.set64(entry - 8 * k, w);
+        });
       }
     });
   }
@@ -199,8 +204,12 @@ export class IrInstance {
   private globalBits(index: number): bigint {
     const { vmctx } = this.machine;
     const at = vmctx.length - layoutOf(this.module).globals + 16 * index;
-    const inline = new DataView(vmctx.buffer).getBigUint64(at, true);
-    if (index >= this.module.importedGlobals) return inline;
+    const view = new DataView(vmctx.buffer);
+    const inline = view.getBigUint64(at, true);
+    if (index >= this.module.importedGlobals) {
+      const vector = this.module.globalTypes[index]!.type === ValType.V128;
+      return vector ? inline | (view.getBigUint64(at + 8, true) << 64n) : inline;
+    }
     return new DataView(this.bytes.get(IMPORTED)!.buffer).getBigUint64(Number(inline) - IMPORTED, true);
   }
 
@@ -308,8 +317,8 @@ export class IrInstance {
     const entries = [...new Set([...module.escaping].map(f => module.canonicalTypes[module.functions[f]!]!))];
     const k = entries.sort((x, y) => x - y).indexOf(canonical);
     const thunk = this.funcs.get(module.functions.length + module.importedFunctions + k)!;
-    const array = new BigUint64Array(Math.max(args.length, type.results.length) + 1);
-    array.set(args.map(x => BigInt.asUintN(64, x)));
+    const array = new BigUint64Array(2 * Math.max(args.length, type.results.length) + 1);
+    array.set(args.flatMap((x, i) => words(type.params[i]!, x)));
     const bytes = new Uint8Array(array.buffer);
     this.bytes.set(ARGS, bytes);
     this.machine.map(ARGS, bytes);
@@ -322,7 +331,11 @@ export class IrInstance {
     }
     this.bytes.delete(ARGS);
     (this.machine as unknown as { mapped: unknown[] }).mapped.pop();
-    return type.results.map((t, i) => narrow(t, array[i]!));
+    let at = 0;
+    return type.results.map(t => {
+      const low = narrow(t, array[at++]!);
+      return t === ValType.V128 ? low | (array[at++]! << 64n) : low;
+    });
   }
 
   /** Bits of an exported global. */
@@ -334,6 +347,12 @@ export class IrInstance {
 
 function narrow(t: ValType, bits: bigint): bigint {
   return t === ValType.I32 || t === ValType.F32 ? BigInt.asUintN(32, bits) : bits;
+}
+
+/** A value's words in an array of arguments, or in a global. */
+function words(t: ValType, bits: bigint): bigint[] {
+  const low = BigInt.asUintN(64, bits);
+  return t === ValType.V128 ? [low, BigInt.asUintN(64, bits >> 64n)] : [low];
 }
 
 function checkRange(at: number, n: number, a: ArrayLike<unknown>, trap: TrapCode): void {

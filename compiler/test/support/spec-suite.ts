@@ -12,7 +12,9 @@ if (!suitePresent) {
 
 export interface SpecValue {
   readonly type: string;
-  readonly value?: string;
+  /** v128: one for each lane. */
+  readonly value?: string | readonly string[];
+  readonly lane_type?: string;
 }
 export interface SpecAction {
   readonly type: 'invoke' | 'get';
