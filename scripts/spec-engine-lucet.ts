@@ -24,7 +24,13 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = ['extended-const', 'multi-memory', 'custom-page-sizes', 'memory64'];
+const FEATURES: readonly string[] = [
+  'extended-const',
+  'multi-memory',
+  'custom-page-sizes',
+  'memory64',
+  'wide-arithmetic',
+];
 /** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
 const LENIENT: readonly string[] = ['gc'];
 

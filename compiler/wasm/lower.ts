@@ -13,6 +13,7 @@ import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as memory from './lower-memory.ts';
 import * as tables from './lower-tables.ts';
+import * as wide from './lower-wide.ts';
 import { type Module, ValType } from './module.ts';
 import {
   Code,
@@ -329,6 +330,16 @@ function misc(w: Walk): void {
       break;
     case Code.TableFill:
       tables.tableFill(w);
+      break;
+    case Code.I64Add128:
+    case Code.I64Sub128:
+      wide.addWide(w, code === Code.I64Sub128);
+      break;
+    case Code.I64MulWideS:
+      wide.mulWide(w, Op.MulHighS);
+      break;
+    case Code.I64MulWideU:
+      wide.mulWide(w, Op.MulHighU);
       break;
     default:
       if (code < OPCODE_COUNT) plain(w, code);

@@ -42,6 +42,7 @@ import {
   selectWrap,
 } from './lower-int.ts';
 import { selectLoad, selectStore } from './lower-mem.ts';
+import { selectCarry, selectMulHigh } from './lower-wide.ts';
 
 /** Switches of at most this many cases are compared one by one. */
 const CHAIN_CASES = 3;
@@ -404,6 +405,14 @@ export class Lowering {
         return;
       case Op.Select:
         selectSelect(s, v);
+        return;
+      case Op.MulHighS:
+      case Op.MulHighU:
+        selectMulHigh(s, v);
+        return;
+      case Op.AddCarry:
+      case Op.SubBorrow:
+        selectCarry(s, v);
         return;
       case Op.Load:
       case Op.RawLoad:
