@@ -7,6 +7,7 @@
  *   lower-control.ts, lower-memory.ts, lower-tables.ts   what operators become
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
+import { unsupported } from '../features.ts';
 import { Func } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
 import { LIMITS, overLimit } from './limits.ts';
@@ -22,12 +23,13 @@ import {
   OPCODE_OP,
   OPCODE_OPERAND,
   OPCODE_RESULT,
+  OPCODES,
   OpcodeClass,
   OpcodePage,
   unsupportedOpcode,
 } from './opcodes.ts';
 import { RESTART_IN_MEMORY } from './ssa.ts';
-import { irType, readValType, unsupported } from './types.ts';
+import { irType, readValType } from './types.ts';
 import { FrameKind, Walk } from './walk.ts';
 
 const MAX_LOCALS = 0xffffffff;
@@ -126,13 +128,14 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
 
 /** All operators up to the `end` of the body. */
 function walkCode(w: Walk): void {
-  const { r, ssa } = w;
+  const { r, ssa, forbidden } = w;
   const { func } = ssa;
   for (;;) {
     w.at = r.pos;
     func.loc = r.pos;
     if (func.count > LIMITS.rows) overLimit('function too large', LIMITS.rows, r.pos, r.func);
     const code = r.u8();
+    if (forbidden !== null) checkAllowed(w, code);
     switch (code) {
       case Code.LocalGet: {
         const x = localIndex(w);
@@ -254,6 +257,12 @@ function walkCode(w: Walk): void {
   }
 }
 
+/** Refuse an operator of an extension that is off. */
+function checkAllowed(w: Walk, code: number): void {
+  const feature = w.forbidden!.get(code);
+  if (feature) unsupported(feature, `${OPCODES[code]!.name} (it is switched off)`, w.at, w.r.func);
+}
+
 function localIndex(w: Walk): number {
   const x = w.r.u32();
   w.checkIndex('local', x, w.localCount);
@@ -300,6 +309,7 @@ function plain(w: Walk, code: number): void {
 function misc(w: Walk): void {
   const number = w.r.u32();
   const code = OpcodePage.Misc + number;
+  if (w.forbidden !== null) checkAllowed(w, code);
   switch (code) {
     case Code.MemoryInit:
       memory.memoryInit(w);
