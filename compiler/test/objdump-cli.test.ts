@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ARTIFACT_VERSION } from '../abi/artifact.ts';
 import { main } from '../objdump-cli.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { type Sample, sample, sampleOf } from './support/object-sample.ts';
@@ -103,7 +104,7 @@ describe('output', () => {
     const { out, code } = await run(file);
     expect(code).toBe(0);
     for (const line of [
-      /format version {5}1$/m,
+      new RegExp(`format version {5}${ARTIFACT_VERSION}$`, 'm'),
       /needs +sse3 ssse3 sse4\.1 sse4\.2 popcnt$/m,
       /heap +guarded, 8589934592 bytes reserved$/m,
       /signature +none$/m,
