@@ -29,6 +29,19 @@ export const OPTIONS = {
     value: 'LEVEL',
     doc: '0|1|2|none|speed|speed_and_size (default: 2)',
   },
+  'enable-feature': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME,…',
+    doc: 'let modules use these extensions of WebAssembly',
+  },
+  'disable-feature': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME,…',
+    doc: 'refuse modules that use these extensions',
+  },
+  features: { type: 'boolean', doc: 'list the extensions and whether they are on, and exit' },
   bindings: {
     type: 'string',
     multiple: true,

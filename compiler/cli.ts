@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION } from './abi/artifact.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
 import { CompileError } from './diagnostics.ts';
+import { type FeatureSet, featuresText, switchFeatures } from './features.ts';
 import { type CompileStats, emitIr } from './index.ts';
 import { nativeFeatures } from './native-cpu.ts';
 import type { CompileOptions } from './options.ts';
@@ -24,6 +25,8 @@ type Flags = {
 } & {
   'target-feature'?: string[];
   bindings?: string[];
+  'enable-feature'?: string[];
+  'disable-feature'?: string[];
 };
 
 const OPT_LEVELS: Readonly<Record<string, 0 | 1 | 2>> = {
@@ -90,6 +93,11 @@ function workerCount(text: string | undefined): number {
   return n;
 }
 
+function wasmFeatures(flags: Flags): FeatureSet {
+  const names = (given: readonly string[] = []) => given.flatMap(s => s.split(',')).filter(s => s !== '');
+  return switchFeatures(names(flags['enable-feature']), names(flags['disable-feature']));
+}
+
 function compileOptions(tool: string, flags: Flags): CompileOptions {
   if (flags.target !== undefined) checkTriple(flags.target);
   const level = OPT_LEVELS[flags['opt-level'] ?? '2'];
@@ -100,6 +108,7 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
   return {
     optLevel: level,
     features: resolveFeatures(flags['target-cpu'] ?? 'native', switches, nativeFeatures()),
+    wasmFeatures: wasmFeatures(flags),
     memory: 'guarded',
     reservedSize: 8 * 2 ** 30,
     debugInfo: !flags['strip-debug'],
@@ -183,7 +192,7 @@ async function run(tool: string, flags: Flags, input: string): Promise<void> {
     if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
     bytes = await translateWat(input, bytes);
   }
-  const module = decodeModule(bytes);
+  const module = decodeModule(bytes, options.wasmFeatures);
   checkWasi(module, tool, flags.wasi_exe ?? false);
   const output = flags.output ?? 'a.out';
   if (emit === 'ir') {
@@ -214,6 +223,10 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
     }
     if (flags.help) {
       process.stdout.write(helpText(tool));
+      return 0;
+    }
+    if (flags.features) {
+      process.stdout.write(featuresText(wasmFeatures(flags)));
       return 0;
     }
     if (flags.version || flags['version-info']) {

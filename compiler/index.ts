@@ -42,7 +42,7 @@ export function compileModule(
  */
 export function compile(bytes: Uint8Array, options: Partial<CompileOptions> = {}): Uint8Array {
   const all = defaultOptions(options);
-  const module = decodeModule(bytes);
+  const module = decodeModule(bytes, all.wasmFeatures);
   return link(module, compileModule(module, all).funcs, moduleLayout(module), all);
 }
 

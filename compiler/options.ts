@@ -1,11 +1,14 @@
 /** What can be asked of the compiler. The CLI's names are in cli.ts. */
 import type { CpuFeature } from './abi/artifact.ts';
+import { DEFAULT_FEATURES, type FeatureSet } from './features.ts';
 
 export interface CompileOptions {
   /** 0: straightforward code; 1 and 2: optimised (1: cheap passes only). */
   readonly optLevel: 0 | 1 | 2;
   /** Extensions the code may use. Resolved by target.ts from --target-cpu and --target-feature. */
   readonly features: ReadonlySet<CpuFeature>;
+  /** Extensions of WebAssembly that modules may use (features.ts). */
+  readonly wasmFeatures: FeatureSet;
   readonly memory: 'guarded';
   /** Bytes of address space a memory's slot reserves (guarded): accesses below it need no check. */
   readonly reservedSize: number;
@@ -23,6 +26,7 @@ export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOpti
   return {
     optLevel: 2,
     features: new Set<CpuFeature>(['sse3', 'ssse3', 'sse4.1', 'sse4.2', 'popcnt']),
+    wasmFeatures: DEFAULT_FEATURES,
     memory: 'guarded',
     reservedSize: 8 * 2 ** 30,
     debugInfo: true,

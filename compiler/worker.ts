@@ -11,7 +11,7 @@ const next = new Int32Array(counter);
 const post = (message: WorkerMessage, transfer: ArrayBuffer[] = []) =>
   parentPort!.postMessage(message, transfer);
 
-const module = decodeModule(new Uint8Array(bytes));
+const module = decodeModule(new Uint8Array(bytes), options.wasmFeatures);
 const total = codeCount(module);
 const compiler = new FunctionCompiler(module, options);
 

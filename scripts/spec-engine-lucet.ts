@@ -34,6 +34,7 @@ const FEATURES: readonly string[] = [
   'custom-page-sizes',
   'memory64',
   'tail-call',
+  'wide-arithmetic',
 ];
 /** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
 const LENIENT: readonly string[] = ['gc'];

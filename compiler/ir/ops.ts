@@ -109,6 +109,13 @@ export const enum Op {
   Bitcast,
   /** A (i32) != 0 ? B : C */
   Select,
+  // -- Wide arithmetic, I64
+  /** High half of the 128-bit product of A and B. */
+  MulHighS,
+  MulHighU,
+  /** A + B + C, A - B - C; C is an i32, 0 or 1. */
+  AddCarry,
+  SubBorrow,
   // -- Wasm memory: A = address (i32, or i64 for a memory64), IMM = offset (u32), IMM2 = memAccess(): kind and memory
   Load,
   /** B = value */
@@ -358,6 +365,10 @@ function table(): OpInfo[] {
   def(Op.Demote, 'demote', 1, P);
   def(Op.Bitcast, 'bitcast', 1, P);
   def(Op.Select, 'select', 3, P);
+  def(Op.MulHighS, 'mul_high_s', 2, PC);
+  def(Op.MulHighU, 'mul_high_u', 2, PC);
+  def(Op.AddCarry, 'add_carry', 3, P);
+  def(Op.SubBorrow, 'sub_borrow', 3, P);
   def(Op.Load, 'load', 1, OpFlag.Read | T);
   def(Op.Store, 'store', 2, OpFlag.Write | T);
   def(Op.RawLoad, 'raw_load', 1, OpFlag.Read);

@@ -80,6 +80,8 @@ rule([Op.Promote], F64, F32);
 rule([Op.Demote], F32, F64);
 rule([Op.Bitcast], INT | FLOAT | REF, INT | FLOAT | REF);
 rule([Op.Select], ANY, I32, SAME, SAME);
+rule([Op.MulHighS, Op.MulHighU], I64, I64, I64);
+rule([Op.AddCarry, Op.SubBorrow], I64, I64, I64, I32);
 rule([Op.Load], ANY, INT);
 rule([Op.Store], VOID, INT, ANY);
 rule([Op.RawLoad], ANY, I64 | REF);

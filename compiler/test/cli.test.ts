@@ -46,6 +46,31 @@ describe('lucetc', () => {
     expect(readFileSync(path('b.so')).subarray(0, 4)).toEqual(magic);
   });
 
+  it('lists extensions, and refuses modules that use one that is off', () => {
+    expect(run('lucetc', '--features').stdout).toMatch(/^sign-extension +on /m);
+    expect(run('lucetc', '--features', '--disable-feature', 'memory64,multi-value').stdout).toMatch(
+      /^multi-value +off /m,
+    );
+    writeFileSync(path('wide.wat'), '(module (memory i64 1))');
+    expect(run('lucetc', 'wide.wat', '-o', 'wide.so').status).toBe(0);
+    const r = run(
+      'lucetc',
+      'wide.wat',
+      '-o',
+      'no.so',
+      '--disable-feature',
+      'memory64',
+      '--error-style',
+      'json',
+    );
+    expect(r.status).toBe(1);
+    expect(JSON.parse(r.stderr).error).toMatchObject({ kind: 'unsupported', offset: 11 });
+    expect(existsSync(path('no.so'))).toBe(false);
+    expect(run('lucetc', 'add.wat', '--disable-feature', 'magic').stderr).toContain(
+      'there is no feature magic',
+    );
+  });
+
   it('writes to a.out when nothing else is said', () => {
     expect(run('lucetc', 'add.wasm').status).toBe(0);
     expect(existsSync(path('a.out'))).toBe(true);

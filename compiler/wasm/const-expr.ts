@@ -1,16 +1,18 @@
 /** Constant expressions (core specification 3.0, "Constant Expressions"): decoded and validated. */
 import { CONST_DEPTH } from '../abi/artifact.ts';
 import { CompileError } from '../diagnostics.ts';
+import { needFeature, unsupported } from '../features.ts';
 import { overLimit } from './limits.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { readRefType, unsupported, VALTYPE_NAMES } from './types.ts';
+import { readRefType, VALTYPE_NAMES } from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope {
   /** All globals so far: a constant expression may read those before it that never change. */
   readonly globalTypes: readonly GlobalType[];
+  readonly importedGlobals: number;
   /** Throws when there is no such function; notes that its address is taken. Returns the shared expression `ref.func index`. */
   refFunc(index: number, offset: number): ConstExpr;
 }
@@ -84,6 +86,9 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         if (global.mutable) {
           throw new CompileError('constant expression required: the global is mutable', at, 'invalid');
         }
+        if (index >= scope.importedGlobals) {
+          needFeature(r, 'extended-const', "a global of the module's own in a constant expression", at);
+        }
         ops.push({ op: 'global.get', index });
         types.push(global.type);
         break;
@@ -102,6 +107,7 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
       default: {
         const op = arithmetic(code);
         if (!op) notConstant(r, code, at);
+        needFeature(r, 'extended-const', 'arithmetic in a constant expression', at);
         const { type } = op as { type: ValType };
         if (types.pop() !== type || types.pop() !== type) mismatch(at);
         ops.push(op);

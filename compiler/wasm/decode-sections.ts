@@ -1,5 +1,6 @@
 /** The sections of a module: each is decoded, and validated as far as it can be without function bodies. */
 import { CompileError } from '../diagnostics.ts';
+import { needFeature, unsupported } from '../features.ts';
 import { type ConstScope, readConstExpr } from './const-expr.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import {
@@ -19,7 +20,7 @@ import {
   ValType,
 } from './module.ts';
 import type { Reader } from './reader.ts';
-import { readRefType, readValType, unsupported, VALTYPE_NAMES } from './types.ts';
+import { readRefType, readValType, VALTYPE_NAMES } from './types.ts';
 
 const EMPTY: ConstExpr = [];
 const WASM_PAGE_LOG2 = 16;
@@ -115,6 +116,7 @@ export class Sections implements ConstScope {
       }
       const params = this.valTypes('parameters', LIMITS.params);
       const results = this.valTypes('results', LIMITS.results);
+      if (results.length > 1) needFeature(r, 'multi-value', 'a function with several results', at);
       const text = String.fromCharCode(...params, 0, ...results);
       const index = this.types.push({ params, results }) - 1;
       const first = this.canonicalByText.get(text);
@@ -151,6 +153,7 @@ export class Sections implements ConstScope {
     const at = r.pos;
     const flags = r.u8();
     if ((flags & ~(LimitsFlag.Max | LimitsFlag.Index64)) !== 0) r.fail('malformed limits flags', at);
+    if (flags & LimitsFlag.Index64) needFeature(r, 'memory64', 'a table with 64-bit indices', at);
     const limits = this.limits(flags);
     const index64 = (flags & LimitsFlag.Index64) !== 0;
     if (!index64 && (limits.min > MAX_32 || (limits.max ?? 0n) > MAX_32)) {
@@ -164,6 +167,8 @@ export class Sections implements ConstScope {
     const at = r.pos;
     const flags = r.u8();
     if (flags > 0xf) r.fail('malformed limits flags', at);
+    if (flags & LimitsFlag.Index64) needFeature(r, 'memory64', 'a memory with 64-bit addresses', at);
+    if (flags & LimitsFlag.PageSize) needFeature(r, 'custom-page-sizes', 'a page size', at);
     if (flags & LimitsFlag.Shared) unsupported('threads', 'a shared memory', at);
     const limits = this.limits(flags);
     const index64 = (flags & LimitsFlag.Index64) !== 0;
@@ -189,8 +194,16 @@ export class Sections implements ConstScope {
     return log2;
   }
 
+  private addTable(table: TableType, at: number): void {
+    const count = this.tables.push(table);
+    if (count > 1) needFeature(this.r, 'reference-types', 'a second table', at);
+    if (count > LIMITS.tables) overLimit('too many tables', LIMITS.tables, at);
+  }
+
   private addMemory(memory: MemoryType, at: number): void {
-    if (this.memories.push(memory) > LIMITS.memories) overLimit('too many memories', LIMITS.memories, at);
+    const count = this.memories.push(memory);
+    if (count > 1) needFeature(this.r, 'multi-memory', 'a second memory', at);
+    if (count > LIMITS.memories) overLimit('too many memories', LIMITS.memories, at);
   }
 
   private globalType(): GlobalType {
@@ -226,7 +239,7 @@ export class Sections implements ConstScope {
         case ExternKind.Table: {
           const table = this.tableType();
           this.imports.push({ module, name, desc: { kind, table } });
-          if (this.tables.push(table) > LIMITS.tables) overLimit('too many tables', LIMITS.tables, at);
+          this.addTable(table, at);
           this.importedTables++;
           break;
         }
@@ -264,7 +277,8 @@ export class Sections implements ConstScope {
     const { r } = this;
     for (let n = this.count('tables', LIMITS.tables, this.tables.length); n > 0; n--) {
       if (r.peek() === 0x40) unsupported('function-references', 'a table with an initialiser', r.pos);
-      this.tables.push(this.tableType());
+      const at = r.pos;
+      this.addTable(this.tableType(), at);
     }
   }
 
@@ -340,6 +354,7 @@ export class Sections implements ConstScope {
     const at = r.pos;
     const flags = r.u32();
     if (flags > 7) r.fail('malformed elements segment kind', at);
+    if (flags !== 0) needFeature(r, 'bulk-memory', 'an element segment of another kind', at);
     // Bit 0: not active; bit 1: declarative, or, if active, an explicit table; bit 2: items are expressions.
     const active = (flags & 1) === 0;
     const table = active && flags & 2 ? r.u32() : 0;
@@ -371,6 +386,7 @@ export class Sections implements ConstScope {
 
   dataCountSection(): void {
     const at = this.r.pos;
+    needFeature(this.r, 'bulk-memory', 'the data count section', at);
     this.dataCount = this.r.u32();
     if (this.dataCount > LIMITS.dataSegments) overLimit('too many data segments', LIMITS.dataSegments, at);
   }
@@ -381,6 +397,7 @@ export class Sections implements ConstScope {
       const at = r.pos;
       const flags = r.u32();
       if (flags > 2) r.fail('malformed data segment kind', at);
+      if (flags !== 0) needFeature(r, 'bulk-memory', 'a data segment of another kind', at);
       const active = flags !== 1;
       const memory = flags === 2 ? r.u32() : 0;
       if (active) this.checkIndex('memory', memory, this.memories.length, at);

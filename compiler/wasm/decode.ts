@@ -2,12 +2,12 @@
  * Binary format -> Module: header, sections in order, all validation of Wasm 2.0 that needs no function body ("Validation", "Modules").
  * Bodies are decoded and validated by lower.ts.
  */
+import { DEFAULT_FEATURES, type FeatureSet, unsupported } from '../features.ts';
 import { Sections } from './decode-sections.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import type { CustomSection, Module, NameSection } from './module.ts';
 import { readNames } from './names.ts';
 import { Reader } from './reader.ts';
-import { unsupported } from './types.ts';
 
 const enum SectionId {
   Custom = 0,
@@ -89,11 +89,13 @@ function section(s: Sections, id: number): void {
 
 /**
  * Decode a module and validate all of it but its function bodies.
+ * @param features extensions that the module may use
  * @throws CompileError: malformed, invalid, unsupported (names the proposal) or limit, with the offset
  */
-export function decodeModule(bytes: Uint8Array): Module {
+export function decodeModule(bytes: Uint8Array, features: FeatureSet = DEFAULT_FEATURES): Module {
   if (bytes.length > LIMITS.moduleSize) overLimit('module too large', LIMITS.moduleSize, 0);
   const r = new Reader(bytes, 0, bytes.length);
+  r.features = features;
   header(r);
   const s = new Sections(r);
   const customSections: CustomSection[] = [];
@@ -123,13 +125,19 @@ export function decodeModule(bytes: Uint8Array): Module {
     r.endMessage = 'unexpected end';
   }
   s.finish();
-  return assemble(bytes, s, customSections);
+  return assemble(bytes, features, s, customSections);
 }
 
-function assemble(bytes: Uint8Array, s: Sections, customSections: CustomSection[]): Module {
+function assemble(
+  bytes: Uint8Array,
+  features: FeatureSet,
+  s: Sections,
+  customSections: CustomSection[],
+): Module {
   let names: NameSection | null = null;
   return {
     bytes,
+    features,
     types: s.types,
     canonicalTypes: Int32Array.from(s.canonical),
     imports: s.imports,

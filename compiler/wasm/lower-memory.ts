@@ -1,6 +1,7 @@
 /** Memories and globals. */
 import { builtinId } from '../abi/builtins.ts';
 import { GLOBAL_ENTRY_SIZE } from '../abi/vmctx.ts';
+import { needFeature } from '../features.ts';
 import type { Value } from '../ir/func.ts';
 import { accessSize, MemKind, memAccess, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { checkedAddress, memoryLength } from './bounds.ts';
@@ -30,6 +31,7 @@ export function memArg(w: Walk, naturalAlign: number): number {
   const at = r.pos;
   const flags = r.u32();
   if (flags >= 2 * MEMORY_INDEX) r.fail('malformed memop flags', at);
+  if (flags & MEMORY_INDEX) needFeature(r, 'multi-memory', 'a memory operand with a memory index', at);
   const memory = flags & MEMORY_INDEX ? r.u32() : 0;
   r.u64();
   w.offset = r.lo;

@@ -7,6 +7,7 @@
  *   lower-control.ts, lower-memory.ts, lower-tables.ts, lower-simd.ts   what operators become
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
+import { unsupported } from '../features.ts';
 import { Func } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
@@ -15,6 +16,7 @@ import * as control from './lower-control.ts';
 import * as memory from './lower-memory.ts';
 import { simd } from './lower-simd.ts';
 import * as tables from './lower-tables.ts';
+import * as wide from './lower-wide.ts';
 import { type Module, ValType } from './module.ts';
 import {
   Code,
@@ -22,12 +24,13 @@ import {
   OPCODE_OP,
   OPCODE_OPERAND,
   OPCODE_RESULT,
+  OPCODES,
   OpcodeClass,
   OpcodePage,
   unsupportedOpcode,
 } from './opcodes.ts';
 import { RESTART_IN_MEMORY } from './ssa.ts';
-import { irType, readValType, unsupported } from './types.ts';
+import { irType, readValType } from './types.ts';
 import { FrameKind, Walk } from './walk.ts';
 
 const MAX_LOCALS = 0xffffffff;
@@ -126,13 +129,14 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
 
 /** All operators up to the `end` of the body. */
 function walkCode(w: Walk): void {
-  const { r, ssa } = w;
+  const { r, ssa, forbidden } = w;
   const { func } = ssa;
   for (;;) {
     w.at = r.pos;
     func.loc = r.pos;
     if (func.count > LIMITS.rows) overLimit('function too large', LIMITS.rows, r.pos, r.func);
     const code = r.u8();
+    if (forbidden !== null) checkAllowed(w, code);
     switch (code) {
       case Code.LocalGet: {
         const x = localIndex(w);
@@ -257,6 +261,7 @@ function walkCode(w: Walk): void {
       case Code.SimdPrefix: {
         const number = r.u32();
         const at = OpcodePage.Simd + Math.min(number, VEC_OP_COUNT - 1);
+        if (w.forbidden !== null && number < VEC_OP_COUNT) checkAllowed(w, at);
         if (OPCODE_CLASS[at] === OpcodeClass.Load) memory.load(w, at);
         else if (OPCODE_CLASS[at] === OpcodeClass.Store) memory.store(w, at);
         else if (number >= VEC_OP_COUNT || !simd(w, at)) {
@@ -268,6 +273,12 @@ function walkCode(w: Walk): void {
         plain(w, code);
     }
   }
+}
+
+/** Refuse an operator of an extension that is off. */
+function checkAllowed(w: Walk, code: number): void {
+  const feature = w.forbidden!.get(code);
+  if (feature) unsupported(feature, `${OPCODES[code]!.name} (it is switched off)`, w.at, w.r.func);
 }
 
 function localIndex(w: Walk): number {
@@ -316,6 +327,7 @@ function plain(w: Walk, code: number): void {
 function misc(w: Walk): void {
   const number = w.r.u32();
   const code = OpcodePage.Misc + number;
+  if (w.forbidden !== null) checkAllowed(w, code);
   switch (code) {
     case Code.MemoryInit:
       memory.memoryInit(w);
@@ -346,6 +358,16 @@ function misc(w: Walk): void {
       break;
     case Code.TableFill:
       tables.tableFill(w);
+      break;
+    case Code.I64Add128:
+    case Code.I64Sub128:
+      wide.addWide(w, code === Code.I64Sub128);
+      break;
+    case Code.I64MulWideS:
+      wide.mulWide(w, Op.MulHighS);
+      break;
+    case Code.I64MulWideU:
+      wide.mulWide(w, Op.MulHighU);
       break;
     default:
       if (code < OpcodePage.Simd) plain(w, code);

@@ -3,6 +3,8 @@
  * (WebAssembly core spec 2.0, "Modules"). Function bodies stay undecoded: byte ranges.
  */
 
+import type { FeatureSet } from '../features.ts';
+
 /** Value types, numbered for packing. Binary codes are in the reader. */
 export const enum ValType {
   I32 = 1,
@@ -124,6 +126,8 @@ export interface NameSection {
 
 export interface Module {
   readonly bytes: Uint8Array;
+  /** Extensions that were on when it was decoded, and are for its bodies. */
+  readonly features: FeatureSet;
   readonly types: readonly FuncType[];
   /** For each type, the index of the first type equal to it: compare these, not indices. */
   readonly canonicalTypes: Int32Array;

@@ -14,7 +14,7 @@ import { ValType } from './module.ts';
 /** Where the operators behind a prefix byte start. */
 export const enum OpcodePage {
   Plain = 0,
-  /** Prefix 0xFC: saturating truncation, bulk memory, tables. */
+  /** Prefix 0xFC: saturating truncation, bulk memory, tables, wide arithmetic. */
   Misc = 256,
   /** Prefix 0xFD: vectors. A value operator's number is its VecOp. */
   Simd = 512,
@@ -70,6 +70,10 @@ export const enum Code {
   TableGrow = 0x10f,
   TableSize = 0x110,
   TableFill = 0x111,
+  I64Add128 = 0x113,
+  I64Sub128 = 0x114,
+  I64MulWideS = 0x115,
+  I64MulWideU = 0x116,
   // Prefix 0xFD: OpcodePage.Simd + number.
   V128Const = 0x20c,
   Shuffle = 0x20d,
@@ -205,6 +209,10 @@ function table(): (Opcode | undefined)[] {
   special(Code.TableGrow, 'table.grow', Imm.Index);
   special(Code.TableSize, 'table.size', Imm.Index);
   special(Code.TableFill, 'table.fill', Imm.Index);
+  special(Code.I64Add128, 'i64.add128', Imm.None);
+  special(Code.I64Sub128, 'i64.sub128', Imm.None);
+  special(Code.I64MulWideS, 'i64.mul_wide_s', Imm.None);
+  special(Code.I64MulWideU, 'i64.mul_wide_u', Imm.None);
 
   // Loads and stores, 0x28–0x3e: name, type, kind, log2 of the access size.
   const memory: [string, ValType, MemKind, number][] = [

@@ -5,6 +5,7 @@
  * the offset where the item starts.
  */
 import { CompileError } from '../diagnostics.ts';
+import { DEFAULT_FEATURES, type FeatureSet } from '../features.ts';
 
 /** `fatal`: ill-formed UTF-8 is an error. `ignoreBOM`: a leading U+FEFF is part of the name. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -17,6 +18,8 @@ export class Reader {
   endMessage = 'unexpected end';
   /** Index of the function whose body is read, for errors. */
   func = -1;
+  /** Extensions that are on. */
+  features: FeatureSet = DEFAULT_FEATURES;
 
   constructor(
     public bytes: Uint8Array,

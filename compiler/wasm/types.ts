@@ -1,5 +1,6 @@
 /** Binary codes of value types, block types, and their counterparts in the IR. */
 import { CompileError } from '../diagnostics.ts';
+import { needFeature, unsupported } from '../features.ts';
 import { Type } from '../ir/ops.ts';
 import { type FuncType, ValType } from './module.ts';
 import type { Reader } from './reader.ts';
@@ -24,10 +25,6 @@ const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x68, 0x68, 'stack-switching'],
   [0x63, 0x64, 'function-references'],
 ];
-
-export function unsupported(proposal: string, what: string, offset: number, func = -1): never {
-  throw new CompileError(`${what} needs the ${proposal} proposal`, offset, 'unsupported', func);
-}
 
 function valTypeOf(byte: number): ValType | 0 {
   switch (byte) {
@@ -57,16 +54,25 @@ function bad(r: Reader, byte: number, at: number, message: string): never {
   return r.fail(message, at);
 }
 
+/** Refuse a value type of an extension that is off. */
+function allow(r: Reader, t: ValType, at: number): void {
+  if (isRef(t)) needFeature(r, 'reference-types', VALTYPE_NAMES[t], at);
+  else if (t === ValType.V128) needFeature(r, 'simd', VALTYPE_NAMES[t], at);
+}
+
 export function readValType(r: Reader): ValType {
   const at = r.pos;
   const byte = r.u8();
-  return valTypeOf(byte) || bad(r, byte, at, 'malformed value type');
+  const t = valTypeOf(byte) || bad(r, byte, at, 'malformed value type');
+  allow(r, t, at);
+  return t;
 }
 
 export function readRefType(r: Reader): ValType {
   const at = r.pos;
   const byte = r.u8();
   const t = valTypeOf(byte);
+  if (t === ValType.ExternRef) needFeature(r, 'reference-types', 'externref', at);
   return isRef(t) ? (t as ValType) : bad(r, byte, at, 'malformed reference type');
 }
 
@@ -88,10 +94,12 @@ export function readBlockType(r: Reader, types: readonly FuncType[]): FuncType {
   const t = valTypeOf(byte);
   if (t !== 0) {
     r.pos++;
+    allow(r, t, at);
     return SIMPLE[t]!;
   }
   // A negative number is a type that does not exist, or not here.
   if ((byte & 0xc0) === 0x40) bad(r, byte, at, 'malformed block type');
+  needFeature(r, 'multi-value', 'a block type with parameters or several results', at);
   const index = r.s33();
   if (index < 0) r.fail('malformed block type', at);
   const type = types[index];

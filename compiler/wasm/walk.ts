@@ -7,6 +7,7 @@
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import { CompileError } from '../diagnostics.ts';
+import { forbiddenOperators } from '../features.ts';
 import { AssignedLocals } from './assigned-locals.ts';
 import { ExternKind, type FuncType, type Module, type TableType, ValType } from './module.ts';
 import { Reader } from './reader.ts';
@@ -71,6 +72,8 @@ export class Walk {
   /** Constructs opened so far. */
   constructs = 0;
 
+  /** Operators of extensions that are off. */
+  readonly forbidden: ReadonlyMap<number, string> | null;
   /** Whether the start function may be named by `ref.func` in a body; every other escaping function may. */
   readonly startDeclared: boolean;
 
@@ -79,6 +82,8 @@ export class Walk {
     public layout: VmctxLayout,
   ) {
     this.r = new Reader(module.bytes, 0, 0);
+    this.r.features = module.features;
+    this.forbidden = forbiddenOperators(module.features);
     this.r.endMessage = 'unexpected end of section or function';
     this.startDeclared = module.start !== null && isDeclared(module, module.start);
   }

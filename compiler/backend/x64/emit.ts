@@ -555,6 +555,10 @@ export class Emitter extends EmitState {
         else asm.m(ins, size, this.mb, this.mi, this.ms, this.md);
         return;
       }
+      case X.Carry:
+        asm.rr(Ins.CMP, size, this.reg(o + 3), this.reg(o + 4));
+        asm.rr(ins, size, this.reg(o), this.reg(o + 2));
+        return;
       case X.BitScan: {
         const d = this.reg(o);
         const tmp = this.reg(o + 2);

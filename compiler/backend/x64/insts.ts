@@ -58,6 +58,8 @@ export const enum X {
   Div,
   /** [d rdx, d rax, a rax, any] MUL or IMUL1 */
   MulWide,
+  /** [d reuse 1, a, b, x, y] `cmp x, y; ins d, b`; ins ADC or SBB */
+  Carry,
   /** [d, src, tmp] leading/trailing zeros by BSR/BSF */
   BitScan,
   /** [d reuse 1, a, b] sub 0: minimum, 1: maximum */
@@ -106,7 +108,7 @@ export const enum X {
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide carry bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma'.split(
     ' ',
   );
 

@@ -208,6 +208,8 @@ function isNot(s: Selection, v: Value): boolean {
 }
 
 export function selectMul(s: Selection, v: Value): void {
+  // With its high half, by lower-wide.ts.
+  if (s.folded[v] !== 0) return;
   const r = s.func.rows;
   const size = intSize(s.typeOf(v));
   const d = s.result(v);

@@ -58,6 +58,7 @@ import {
   selectVectorTernary,
   selectVectorUnary,
 } from './lower-simd.ts';
+import { selectCarry, selectMulHigh } from './lower-wide.ts';
 
 /** Switches of at most this many cases are compared one by one. */
 const CHAIN_CASES = 3;
@@ -426,6 +427,14 @@ export class Lowering {
         return;
       case Op.Select:
         selectSelect(s, v);
+        return;
+      case Op.MulHighS:
+      case Op.MulHighU:
+        selectMulHigh(s, v);
+        return;
+      case Op.AddCarry:
+      case Op.SubBorrow:
+        selectCarry(s, v);
         return;
       case Op.Load:
       case Op.RawLoad:

@@ -455,6 +455,18 @@ class Frame {
         return BigInt.asUintN(f.type(f.a(v)) === Type.F32 ? 32 : 64, BigInt(this.get(f.a(v))));
       case Op.Select:
         return this.get(f.a(v)) !== 0 ? this.get(f.b(v)) : this.get(f.c(v));
+      case Op.MulHighS:
+        return BigInt.asIntN(64, ((this.get(f.a(v)) as bigint) * (this.get(f.b(v)) as bigint)) >> 64n);
+      case Op.MulHighU: {
+        const a = BigInt.asUintN(64, this.get(f.a(v)) as bigint);
+        return BigInt.asIntN(64, (a * BigInt.asUintN(64, this.get(f.b(v)) as bigint)) >> 64n);
+      }
+      case Op.AddCarry:
+      case Op.SubBorrow: {
+        const other = (this.get(f.b(v)) as bigint) + BigInt(this.get(f.c(v)));
+        const a = this.get(f.a(v)) as bigint;
+        return BigInt.asIntN(64, op === Op.AddCarry ? a + other : a - other);
+      }
     }
     const a = this.get(f.a(v));
     const from = f.type(f.a(v));

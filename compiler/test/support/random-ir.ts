@@ -352,6 +352,7 @@ export class RandomIr {
     else if (r < 0.87) this.store();
     else if (r < 0.94) this.field();
     else if (r < 0.945) this.check();
+    else if (r < 0.955) this.wide();
     else this.call();
   }
 
@@ -359,6 +360,19 @@ export class RandomIr {
     const ops = [Op.Clz, Op.Ctz, Op.Popcnt, Op.Ext8S, Op.Ext8S, Op.Ext16S, Op.Ext16S];
     if (type === Type.I64) ops.push(Op.Ext32S, Op.Ext32S);
     this.emit(this.pick(ops), type, this.value(type));
+  }
+
+  /** A product with its high half, or a sum with a carry. */
+  private wide(): void {
+    const a = this.value(Type.I64);
+    const b = this.value(Type.I64);
+    if (this.chance(0.5)) {
+      this.emit(Op.Mul, Type.I64, a, b);
+      this.emit(this.pick([Op.MulHighS, Op.MulHighU]), Type.I64, a, b);
+    } else {
+      const carry = this.emit(Op.LtU, Type.I32, a, this.value(Type.I64));
+      this.emit(this.pick([Op.AddCarry, Op.SubBorrow]), Type.I64, b, this.value(Type.I64), carry);
+    }
   }
 
   private floatUnary(type: Type): void {

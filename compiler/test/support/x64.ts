@@ -10,6 +10,7 @@ import { Emitter } from '../../backend/x64/emit.ts';
 import { Lowering } from '../../backend/x64/lower.ts';
 import { printMach } from '../../backend/x64/print.ts';
 import { X64_REGS } from '../../backend/x64/regs.ts';
+import { DEFAULT_FEATURES } from '../../features.ts';
 import { Cfg } from '../../ir/cfg.ts';
 import { parseFuncs } from '../../ir/text-parse.ts';
 import { verify } from '../../ir/verify.ts';
@@ -38,6 +39,7 @@ const memory: MemoryType = {
 export function backendModule(memories = 1, imported = 0): Module {
   return {
     bytes: new Uint8Array(0),
+    features: DEFAULT_FEATURES,
     types: TYPES,
     canonicalTypes: Int32Array.from(TYPES, (_, i) => i),
     imports: [],
