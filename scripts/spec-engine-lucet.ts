@@ -24,7 +24,7 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = ['tail-call'];
+const FEATURES: readonly string[] = ['tail-call', 'function-references'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;

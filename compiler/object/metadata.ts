@@ -26,6 +26,7 @@ import type { CompiledFunc } from '../backend/code.ts';
 import { CompileError } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
 import { type ConstExpr, ExternKind, type MemoryType, type Module, type TableType } from '../wasm/module.ts';
+import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
 import { sha256 } from './hashes.ts';
 
@@ -129,6 +130,7 @@ function constant(expr: ConstExpr): Const {
   }
 }
 
+const NULL: Const = { kind: ConstKind.RefNull, bits: 0n, index: 0 };
 const ZERO: Const = { kind: ConstKind.Bits, bits: 0n, index: 0 };
 
 function memoryFlags(m: MemoryType): number {
@@ -220,8 +222,11 @@ class Builder {
       this.w.view.setUint16(r + f.results!, t.results.length, true);
       this.u32(r + f.canonical!, canonicalTypes[i]!);
       this.u32(r + f.entry_thunk!, this.l.entryThunk(canonicalTypes[i]!));
-      for (const v of t.params) bytes.u8(v);
-      for (const v of t.results) bytes.u8(v);
+      const all = [...t.params, ...t.results];
+      for (const v of all) bytes.u8(erased(v));
+      const exact = all.every(v => erased(v) === v);
+      this.u32(r + f.codes!, exact ? NO_INDEX : bytes.length);
+      if (!exact) for (const v of all) bytes.u32(v);
     });
     this.whole(Part.TypeBytes, bytes.done());
   }
@@ -274,11 +279,11 @@ class Builder {
           this.u32(r + f.type!, i.desc.typeIndex);
           break;
         case ExternKind.Global:
-          this.u32(r + f.type!, i.desc.global.type | (i.desc.global.mutable ? 0x100 : 0));
+          this.u32(r + f.type!, erased(i.desc.global.type) | (i.desc.global.mutable ? 0x100 : 0));
           break;
         case ExternKind.Table: {
           const t = i.desc.table;
-          this.u32(r + f.type!, t.element | (tableFlags(t) << 8));
+          this.u32(r + f.type!, erased(t.element) | (tableFlags(t) << 8));
           this.limits(r, f, t.limits);
           break;
         }
@@ -325,12 +330,17 @@ class Builder {
   }
 
   private tables(): void {
-    const { tables } = this.m;
+    const { tables, tableInits, importedTables } = this.m;
     const at = this.part(Part.Tables, tables.length, TABLE.size);
     tables.forEach((t, i) => {
       const r = at + i * TABLE.size;
       this.limits(r, TABLE.offsets, t.limits);
-      this.u32(r + TABLE.offsets.element!, t.element);
+      this.u32(r + TABLE.offsets.element!, erased(t.element));
+      this.u32(r + TABLE.offsets.code!, t.element);
+      const init = tableInits[i - importedTables];
+      const start = init ? constant(init) : NULL;
+      this.u32(r + TABLE.offsets.init!, start.kind);
+      this.u32(r + TABLE.offsets.index!, start.index);
       this.u32(r + TABLE.offsets.flags!, tableFlags(t));
     });
   }
@@ -344,7 +354,8 @@ class Builder {
       const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init);
       this.u64(r + f.value!, BigInt.asUintN(64, init.bits));
       this.u64(r + f.value! + 8, BigInt.asUintN(64, init.bits >> 64n));
-      this.u32(r + f.type!, g.type);
+      this.u32(r + f.type!, erased(g.type));
+      this.u32(r + f.code!, g.type);
       this.u32(r + f.mutable!, g.mutable ? 1 : 0);
       this.u32(r + f.init!, init.kind);
       this.u32(r + f.index!, init.index);
@@ -369,7 +380,7 @@ class Builder {
       this.u32(r + f.table!, e.table);
       this.u32(r + f.offset_kind!, offset.kind);
       this.u32(r + f.offset_index!, offset.index);
-      this.u32(r + f.type!, e.type);
+      this.u32(r + f.type!, erased(e.type));
       this.u32(r + f.first!, first);
       this.u32(r + f.count!, e.items.length);
       first += e.items.length;

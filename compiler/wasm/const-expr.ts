@@ -3,13 +3,18 @@ import { CompileError } from '../diagnostics.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { readRefType, unsupported, VALTYPE_NAMES } from './types.ts';
+import { matches, readHeapType, typeName, unsupported } from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope {
   /** Imported globals: the only ones that Wasm 2.0 lets a constant expression read. */
   readonly importedGlobals: number;
   readonly globalTypes: readonly GlobalType[];
+  readonly types: ArrayLike<unknown>;
+  /** Module.canonicalTypes so far. */
+  readonly canonical: ArrayLike<number>;
+  /** Type of a reference to a function. */
+  funcRefType(index: number): ValType;
   /** Throws when there is no such function; notes that its address is taken. Returns the shared expression `ref.func index`. */
   refFunc(index: number, offset: number): ConstExpr;
 }
@@ -28,6 +33,7 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
   let type: ValType | 0 = 0;
   // Constant operators of Wasm 2.0 take no operands: each adds a result.
   let results = 0;
+  let index = 0;
   for (;;) {
     const at = r.pos;
     const code = r.u8();
@@ -53,7 +59,7 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         result = { op: 'const', type, bits: bits(r.lo, r.hi) };
         break;
       case Code.GlobalGet: {
-        const index = r.u32();
+        index = r.u32();
         if (index >= scope.importedGlobals) throw new CompileError(`unknown global ${index}`, at, 'invalid');
         const global = scope.globalTypes[index]!;
         if (global.mutable) {
@@ -64,12 +70,13 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         break;
       }
       case Code.RefNull:
-        type = readRefType(r);
+        type = readHeapType(r, scope.types.length);
         result = { op: 'ref.null', type };
         break;
       case Code.RefFunc:
-        shared = scope.refFunc(r.u32(), at);
-        type = ValType.FuncRef;
+        index = r.u32();
+        shared = scope.refFunc(index, at);
+        type = scope.funcRefType(index);
         result = shared[0]!;
         break;
       default: {
@@ -83,9 +90,9 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
     }
   }
   if (!result || results > 1) mismatch(start);
-  if (type !== expected) {
+  if (type === 0 || !matches(type, expected, scope.canonical)) {
     throw new CompileError(
-      `type mismatch: constant expression has type ${VALTYPE_NAMES[type]}, expected ${VALTYPE_NAMES[expected]}`,
+      `type mismatch: constant expression has type ${typeName(type)}, expected ${typeName(expected)}`,
       start,
       'invalid',
     );

@@ -137,6 +137,7 @@ function assemble(bytes: Uint8Array, s: Sections, customSections: CustomSection[
     importedFunctions: s.importedFunctions,
     tables: s.tables,
     importedTables: s.importedTables,
+    tableInits: s.tableInits,
     memories: s.memories,
     importedMemories: s.importedMemories,
     globalTypes: s.globalTypes,
