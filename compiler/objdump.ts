@@ -6,6 +6,7 @@ import { ConstKind, SegmentMode } from './abi/artifact.ts';
 import { TRAPS } from './abi/traps.ts';
 import type { Artifact, CodeKind, ConstInfo, ExternType } from './object/artifact-reader.ts';
 import {
+  type ConstOp,
   ExternKind,
   type FuncType,
   type GlobalType,
@@ -152,11 +153,32 @@ function constText(c: ConstInfo, type: ValType): string {
       return 'null';
     case ConstKind.RefFunc:
       return `function ${c.index}`;
+    case ConstKind.Code:
+      return c.code.map(constOpText).join(' ');
     case ConstKind.Bits:
-      break;
+      return bitsText(c.bits, type);
   }
+}
+
+/** Postfix, as in the text format. */
+function constOpText(op: ConstOp): string {
+  switch (op.op) {
+    case 'const':
+      return bitsText(op.bits, op.type);
+    case 'global.get':
+      return `global ${op.index}`;
+    case 'ref.null':
+      return 'null';
+    case 'ref.func':
+      return `function ${op.index}`;
+    default:
+      return `${VAL_TYPES[op.type]}.${op.op}`;
+  }
+}
+
+function bitsText(bits: bigint, type: ValType): string {
   const view = new DataView(new ArrayBuffer(16));
-  view.setBigUint64(0, BigInt.asUintN(64, c.bits), true);
+  view.setBigUint64(0, BigInt.asUintN(64, bits), true);
   switch (type) {
     case ValType.I32:
       return `${view.getInt32(0, true)}`;
@@ -167,7 +189,7 @@ function constText(c: ConstInfo, type: ValType): string {
     case ValType.F64:
       return `${view.getFloat64(0, true)}`;
     default:
-      return `0x${c.bits.toString(16)}`;
+      return `0x${bits.toString(16)}`;
   }
 }
 

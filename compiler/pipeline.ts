@@ -48,7 +48,9 @@ export function codeCount(module: Module): number {
 
 /** What the IR verifier may know of a module. */
 function verifyContext(module: Module): VerifyContext {
-  const types = module.types.map((t): Signature => ({ params: t.params.map(irType), results: t.results.map(irType) }));
+  const types = module.types.map(
+    (t): Signature => ({ params: t.params.map(irType), results: t.results.map(irType) }),
+  );
   return {
     type: i => types[i],
     func: i => types[module.functions[i]!],
@@ -89,8 +91,10 @@ export class FunctionCompiler {
     }
     if (options.verify) verify(func, this.signatures);
     if (options.optLevel > 0) {
-      optimize(func, options.optLevel, this.counters);
-      if (options.verify) verify(func, this.signatures);
+      optimize(func, options.optLevel, this.counters, {
+        importedMemories: module.importedMemories,
+        ...(options.verify ? { after: () => verify(func, this.signatures) } : {}),
+      });
     }
     return func;
   }

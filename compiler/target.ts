@@ -80,7 +80,7 @@ export function resolveFeatures(
       );
     }
     if (s[0] === '+') set.add(name);
-    else if (MODELS['baseline']!.includes(name)) {
+    else if (MODELS.baseline!.includes(name)) {
       throw new CompileError(
         `target feature ${name} can't be switched off: it belongs to the baseline`,
         -1,

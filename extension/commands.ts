@@ -6,7 +6,7 @@ import { type LucetContext, requireTrust, targetFile } from './context.ts';
 /** Progress is shown only for what takes longer than this. */
 const PROGRESS_DELAY_MS = 500;
 
-const outputPath = (input: string): string => input.replace(/\.(wasm|wat)$/, '') + '.so';
+const outputPath = (input: string): string => `${input.replace(/\.(wasm|wat)$/, '')}.so`;
 
 /** Run `work` with a cancellable notification once it takes long. */
 async function withProgress<T>(title: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -46,6 +46,7 @@ interface Functions {
   lucet_funcref_type(func: number, params: number, results: number): number;
   lucet_funcref_index(func: number): number;
   lucet_funcref_instance(func: number): number;
+  lucet_signals_changed(): void;
   lucet_instance_needs_start(instance: number): number;
   lucet_instance_run_start(instance: number, event: number, error: number): number;
   lucet_instance_call(instance: number, func: number, args: number, event: number, error: number): number;
@@ -85,6 +86,7 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_funcref_type: ['p', 'p', 'p', 'p'],
   lucet_funcref_index: ['uint32_t', 'p'],
   lucet_funcref_instance: ['p', 'p'],
+  lucet_signals_changed: ['void'],
   lucet_instance_needs_start: ['int', 'p'],
   lucet_instance_run_start: ['int', 'p', 'p', 'p'],
   lucet_instance_call: ['int', 'p', 'p', 'p', 'p', 'p'],
@@ -254,7 +256,27 @@ function load(): Native {
   functions.copyOut = functions.addressOf;
   functions.copyIn = libc.func('memmove', 'uintptr_t', ['uintptr_t', 'const void *', 'size_t']);
   functions.copy = libc.func('memmove', 'uintptr_t', ['uintptr_t', 'uintptr_t', 'size_t']);
-  return functions as unknown as Native;
+  const loaded = functions as unknown as Native;
+  watchSignals(loaded);
+  return loaded;
+}
+
+/** Signals by which guests trap. */
+const TRAP_SIGNALS: ReadonlySet<string | symbol> = new Set([
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGILL',
+  'SIGTRAP',
+]);
+
+/** `process.on(signal)` and its end replace the native handler: the runtime must put its own back in front. */
+function watchSignals({ lucet_signals_changed }: Native): void {
+  const changed = (name: string | symbol): void => {
+    if (TRAP_SIGNALS.has(name)) lucet_signals_changed();
+  };
+  process.on('newListener', changed);
+  process.on('removeListener', changed);
 }
 
 /** Where each struct lies in the shared block. */

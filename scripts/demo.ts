@@ -107,17 +107,10 @@ async function demo(): Promise<number> {
       console.log(`\n${pc.bold(`examples/${source}`)}: ${about}`);
 
       const from = performance.now();
-      // Sources are compiled under the path that a reader of the trap message can open.
-      const path = relative(root, join(examples, source));
-      writeFileSync(
-        wasm,
-        await clang({ [source]: readFileSync(join(examples, source), 'utf8') }, [
-          '-g',
-          '-O1',
-          `-fdebug-prefix-map=/=${dirname(path)}/`,
-          `-ffile-prefix-map=${source}=${path}`,
-        ]),
-      );
+      // Compiled under the path that it has from the project's folder: that is where a trap's report will look for it.
+      const path = `examples/${source}`;
+      const text = readFileSync(join(examples, source), 'utf8');
+      writeFileSync(wasm, await clang({ [path]: text }, ['-g', '-O1', '-fdebug-compilation-dir=.']));
       console.log(
         `  clang       ${kb(statSync(wasm).size)} of wasm with debug information, ${ms(performance.now() - from)}`,
       );

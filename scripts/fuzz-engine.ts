@@ -4,10 +4,12 @@ import type { CpuFeature } from '../compiler/abi/artifact.ts';
 import { type CompileOptions, compile } from '../compiler/index.ts';
 import {
   createGlobal,
+  createMemory,
+  createTable,
   Func,
   Global,
   type ImportInfo,
-  type Imports,
+  type ImportValue,
   Instance,
   Memory,
   Module,
@@ -99,10 +101,25 @@ function v8Instance(
 
 function v8Import(info: ImportInfo, functions: HostFunctions, globals: HostGlobals): WebAssembly.ImportValue {
   const { type } = info;
-  if (type.kind === 'func') return functions(info) as (...args: never[]) => unknown;
-  if (type.kind !== 'global') throw new Error(`no ${type.kind} to import`);
-  const value = type.type === 'funcref' ? 'anyfunc' : type.type;
-  return new WebAssembly.Global({ value, mutable: type.mutable }, globals(info));
+  switch (type.kind) {
+    case 'func':
+      return functions(info) as (...args: never[]) => unknown;
+    case 'memory':
+      return new WebAssembly.Memory(v8Sizes(type));
+    case 'table':
+      return new WebAssembly.Table({
+        element: type.element === 'funcref' ? 'anyfunc' : 'externref',
+        ...v8Sizes(type),
+      });
+    case 'global': {
+      const value = type.type === 'funcref' ? 'anyfunc' : type.type;
+      return new WebAssembly.Global({ value, mutable: type.mutable }, globals(info));
+    }
+  }
+}
+
+function v8Sizes({ min, max }: { min: number; max: number | null }): { initial: number; maximum?: number } {
+  return max === null ? { initial: min } : { initial: min, maximum: max };
 }
 
 // ----------------------------------------------------------------------------------------------------------------------- Lucet
@@ -144,21 +161,25 @@ export class LucetEngine implements FuzzEngine {
     globals: HostGlobals,
   ): FuzzInstance {
     const region = (LucetEngine.#region ??= Region.create({ capacity: CAPACITY }));
-    const imports: Record<string, Record<string, Imports[string][string]>> = {};
-    const made: Global[] = [];
+    const imports: Record<string, Record<string, ImportValue>> = {};
+    const made: (Global | Memory | Table)[] = [];
+    const own = <T extends Global | Memory | Table>(extern: T): T => {
+      made.push(extern);
+      return extern;
+    };
     for (const info of infos) {
-      const { type } = info;
-      let value: Imports[string][string];
-      if (type.kind === 'func') value = functions(info);
-      else if (type.kind !== 'global') throw new Error(`no ${type.kind} to import`);
-      else {
-        const global = createGlobal({ type: type.type, mutable: type.mutable }, globals(info));
-        made.push(global);
-        value = global;
-      }
-      (imports[info.module] ??= {})[info.name] = value;
+      (imports[info.module] ??= {})[info.name] = lucetImport(info, functions, globals, own);
     }
-    const instance = Instance.create(region, module, imports);
+    const release = (): void => {
+      for (const extern of made) extern.home.dispose();
+    };
+    let instance: Instance;
+    try {
+      instance = Instance.create(region, module, imports);
+    } catch (e) {
+      release();
+      throw e;
+    }
     const find = <T>(name: string, kind: abstract new (...args: never[]) => T): T => {
       const found = instance.export(name);
       if (!(found instanceof kind)) throw new Error(`the export ${name} is no ${kind.name}`);
@@ -175,8 +196,31 @@ export class LucetEngine implements FuzzEngine {
       },
       dispose: () => {
         instance.dispose();
-        for (const global of made) global.home.dispose();
+        release();
       },
     };
   }
+}
+
+function lucetImport(
+  info: ImportInfo,
+  functions: HostFunctions,
+  globals: HostGlobals,
+  own: <T extends Global | Memory | Table>(extern: T) => T,
+): ImportValue {
+  const { type } = info;
+  switch (type.kind) {
+    case 'func':
+      return functions(info);
+    case 'memory':
+      return own(createMemory(lucetSizes(type)));
+    case 'table':
+      return own(createTable({ element: type.element, ...lucetSizes(type) }));
+    case 'global':
+      return own(createGlobal(type, globals(info)));
+  }
+}
+
+function lucetSizes({ min, max }: { min: number; max: number | null }): { min: number; max?: number } {
+  return max === null ? { min } : { min, max };
 }

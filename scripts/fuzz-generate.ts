@@ -1,8 +1,12 @@
-/** Makes random modules: Binaryen turns random bytes into a valid module that ends (`wasm-opt --translate-to-fuzz`). */
+/**
+ * Makes random modules, two of three with Binaryen, which turns random bytes into a valid module that ends (`wasm-opt --translate-to-fuzz`),
+ * and one of our own (fuzz-dense.ts).
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { denseModule } from './fuzz-dense.ts';
 import { Random } from './fuzz-random.ts';
-import { observable, withCanonicalNans } from './fuzz-rewrite.ts';
+import { observable, withCanonicalNans, withImports } from './fuzz-rewrite.ts';
 import { WasmOpt } from './wasm-opt.ts';
 
 const FEATURES = [
@@ -16,7 +20,7 @@ const FEATURES = [
   '--enable-multivalue',
 ];
 
-/** What every third module goes through: code as compilers write it. */
+/** What half of Binaryen's modules go through: code as compilers write it. */
 const PASSES: readonly (readonly string[])[] = [
   ['-O1'],
   ['-O2'],
@@ -45,6 +49,13 @@ export class Generator {
   /** Module `index` of a run. @throws when Binaryen fails */
   async generate(seed: number, index: number): Promise<Uint8Array> {
     const random = new Random(seed, index);
+    const made = observable(
+      index % 3 === 1 ? withCanonicalNans(denseModule(random)) : await this.#binaryen(random, index),
+    );
+    return random.below(4) === 0 ? withImports(made) : made;
+  }
+
+  async #binaryen(random: Random, index: number): Promise<Uint8Array> {
     const size = Math.round(MIN_SIZE * (MAX_SIZE / MIN_SIZE) ** (random.u32() / 2 ** 32));
     const input = join(this.#folder, 'random.bin');
     const output = join(this.#folder, 'random.wasm');
@@ -57,6 +68,6 @@ export class Generator {
     const complaint = await this.#wasmOpt.run(args);
     if (complaint !== null) throw new Error(`wasm-opt ${args.join(' ')}: ${complaint}`);
     const bytes = readFileSync(output);
-    return observable(denan ? bytes : withCanonicalNans(bytes));
+    return denan ? bytes : withCanonicalNans(bytes);
   }
 }

@@ -4,7 +4,16 @@ import type { Limits } from '../compiler/wasm/module.ts';
 import { Code, Imm, OPCODE_IMM, OpcodePage } from '../compiler/wasm/opcodes.ts';
 import { Reader } from '../compiler/wasm/reader.ts';
 import { valueTypeOf } from '../runtime/types.ts';
-import { exportEntry, KIND, limits, SECTION_ID, TYPE_CODE, uleb, vector } from '../runtime/wasm-writer.ts';
+import {
+  exportEntry,
+  KIND,
+  limits,
+  name,
+  SECTION_ID,
+  TYPE_CODE,
+  uleb,
+  vector,
+} from '../runtime/wasm-writer.ts';
 
 /** Pages a memory, and elements a table, may grow by: few, so that both engines can always grant them. */
 const MAX_GROWTH = 16n;
@@ -27,20 +36,22 @@ function sectionsOf(bytes: Uint8Array): Section[] {
   return sections;
 }
 
-/** Replaces the contents of sections, or adds them where they belong. */
+/** Replaces the contents of sections, or adds them (only those whose order is that of their numbers). */
 function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Array>): Uint8Array {
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
-  const pending = new Map([...contents].sort(([a], [b]) => a - b));
   const put = (id: number, body: Uint8Array): void => {
     parts.push(Uint8Array.of(id, ...uleb(body.length)), body);
-    pending.delete(id);
   };
-  for (const { id, start, end } of sectionsOf(bytes)) {
-    // The data count section (12) lies before the code, and nothing that is added comes after it.
-    if (id !== 0) for (const [other, body] of [...pending]) if (other < id) put(other, body);
-    put(id, pending.get(id) ?? bytes.subarray(start, end));
+  const sections = sectionsOf(bytes);
+  let added = [...contents].filter(([id]) => sections.every(s => s.id !== id));
+  for (const { id, start, end } of sections) {
+    if (id !== 0) {
+      for (const [other, body] of added) if (other < id) put(other, body);
+      added = added.filter(([other]) => other > id);
+    }
+    put(id, contents.get(id) ?? bytes.subarray(start, end));
   }
-  for (const [id, body] of [...pending]) put(id, body);
+  for (const [id, body] of added) put(id, body);
   return Buffer.concat(parts);
 }
 
@@ -88,6 +99,36 @@ export function observable(bytes: Uint8Array): Uint8Array {
   return withSections(bytes, contents);
 }
 
+/**
+ * The memory and the table, if there is one of each, are imported instead: generated code reaches them in another way. To be applied after
+ * `observable`, which bounds them.
+ */
+export function withImports(bytes: Uint8Array): Uint8Array {
+  const module = decodeModule(bytes);
+  const sections = sectionsOf(bytes);
+  const contents = new Map<number, Uint8Array>();
+  const added: Uint8Array[] = [];
+  const move = (id: number, kind: number, text: string): void => {
+    const s = sections.find(section => section.id === id)!;
+    // Its only entry: what is behind the count of 1.
+    const type = bytes.subarray(s.start + 1, s.end);
+    added.push(Buffer.concat([Uint8Array.from([...name('fuzz'), ...name(text), kind]), type]));
+    contents.set(id, Uint8Array.of(0));
+  };
+  if (module.memories.length === 1 && module.importedMemories === 0) {
+    move(SECTION_ID.memory, KIND.memory, 'memory');
+  }
+  if (module.tables.length === 1 && module.importedTables === 0) move(SECTION_ID.table, KIND.table, 'table');
+  const old = sections.find(s => s.id === SECTION_ID.import);
+  const r = new Reader(bytes, old?.start ?? 0, old?.end ?? 0);
+  const count = old === undefined ? 0 : r.u32();
+  contents.set(
+    SECTION_ID.import,
+    Buffer.concat([Uint8Array.from(uleb(count + added.length)), bytes.subarray(r.pos, r.end), ...added]),
+  );
+  return withSections(bytes, contents);
+}
+
 /** Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation, copysign. */
 const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
   [0x38, 'f32'],
@@ -109,6 +150,7 @@ const CANONICAL_NAN = {
  */
 export function withCanonicalNans(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
+  if (module.bodies.length === 0) return bytes;
   const bodies = module.bodies.map(({ start, end }, i) => {
     const { params } = module.types[module.functions[module.importedFunctions + i]!]!;
     const body = canonicalBody(bytes, start, end, params.length);
@@ -156,14 +198,18 @@ function skipImmediates(r: Reader, code: number): void {
     case Imm.HeapType:
     case Imm.I32:
     case Imm.I64:
-      return lebs(1);
+      lebs(1);
+      return;
     case Imm.IndexPair:
     case Imm.MemArg:
-      return lebs(2);
+      lebs(2);
+      return;
     case Imm.LabelTable:
-      return lebs(r.u32() + 1);
+      lebs(r.u32() + 1);
+      return;
     case Imm.Types:
-      return lebs(r.u32());
+      lebs(r.u32());
+      return;
     case Imm.F32:
       r.pos += 4;
       return;

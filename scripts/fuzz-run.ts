@@ -3,7 +3,7 @@
  * exports, and what is in memories, tables and globals at the end. The same for every engine, so that records can be compared.
  */
 import { decodeModule } from '../compiler/wasm/decode.ts';
-import { ExternKind, type Module } from '../compiler/wasm/module.ts';
+import { ExternKind, type Limits, type Module, ValType } from '../compiler/wasm/module.ts';
 import type { ExternType, FuncType, ImportInfo, ValueType } from '../runtime/index.ts';
 import { valueTypeOf } from '../runtime/types.ts';
 import type { Failure, FuzzEngine, FuzzInstance } from './fuzz-engine.ts';
@@ -65,9 +65,24 @@ function externType(module: Module, desc: Module['imports'][number]['desc']): Ex
       return { kind: 'func', ...funcType(module, desc.typeIndex) };
     case ExternKind.Global:
       return { kind: 'global', type: valueTypeOf(desc.global.type), mutable: desc.global.mutable };
-    default:
-      throw new Error('only functions and globals can be imported');
+    case ExternKind.Memory: {
+      const { limits, shared, index64, pageSizeLog2 } = desc.memory;
+      return { kind: 'memory', ...sizes(limits), shared, index64, pageSize: 2 ** pageSizeLog2 };
+    }
+    case ExternKind.Table: {
+      const { limits, element, index64 } = desc.table;
+      return {
+        kind: 'table',
+        element: element === ValType.FuncRef ? 'funcref' : 'externref',
+        ...sizes(limits),
+        index64,
+      };
+    }
   }
+}
+
+function sizes({ min, max }: Limits): { min: number; max: number | null } {
+  return { min: Number(min), max: max === null ? null : Number(max) };
 }
 
 /** @throws what is no behaviour of the module: errors of the compiler or of the runtime */

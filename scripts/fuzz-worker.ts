@@ -4,7 +4,9 @@
  */
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { CompileError, compile } from '../compiler/index.ts';
 import { nativeFeatures } from '../compiler/native-cpu.ts';
+import { InternalFault } from '../runtime/index.ts';
 import { type FuzzEngine, LucetEngine, v8 } from './fuzz-engine.ts';
 import { Generator } from './fuzz-generate.ts';
 import { compareRecords, type FuzzRecord, runModule, shapeOf } from './fuzz-run.ts';
@@ -74,6 +76,12 @@ async function perform(task: FuzzTask): Promise<FuzzReport> {
     }
   }
   const bytes = readFileSync(task.path);
+  if (!WebAssembly.validate(bytes)) {
+    const accepted = 'Lucet compiles what V8 finds invalid';
+    return isRejected(bytes)
+      ? { ...nothing, skipped: 'not valid, for both engines' }
+      : { ...nothing, findings: [accepted], skipped: null };
+  }
   let expected: FuzzRecord;
   let shape: ReturnType<typeof shapeOf>;
   try {
@@ -102,6 +110,26 @@ async function perform(task: FuzzTask): Promise<FuzzReport> {
   return { findings, skipped: null, calls: expected.calls, complete };
 }
 
+function isRejected(bytes: Uint8Array): boolean {
+  step(FIRST_OWN_STEP);
+  try {
+    compile(bytes, { optLevel: 0 });
+    return false;
+  } catch (e) {
+    if (e instanceof CompileError) return true;
+    throw e;
+  }
+}
+
+/** Lines of a stack that are shown. */
+const STACK_LINES = 6;
+
 function describe(e: unknown): string {
-  return e instanceof Error ? (e.stack ?? e.message) : String(e);
+  if (e instanceof InternalFault) {
+    const { report } = e;
+    const place = `function ${report.functionIndex}, wasm offset ${report.wasmOffset}, address ${report.faultAddress}`;
+    return `${e.message} (${place})`;
+  }
+  if (!(e instanceof Error)) return String(e);
+  return (e.stack ?? e.message).split('\n').slice(0, STACK_LINES).join('\n');
 }

@@ -61,7 +61,7 @@ interface Suite {
 
 function checkCompile(input: Uint8Array): string | null {
   try {
-    Module.fromBytes(compile(input)).dispose();
+    Module.fromBytes(compile(input, { verify: true })).dispose();
     return null;
   } catch (e) {
     if (!(e instanceof CompileError)) return `threw ${(e as Error).stack ?? String(e)}`;

@@ -1,5 +1,7 @@
 /** The compiler and the runtime of this project, as an engine for test scripts. */
 import { CompileError, type CompileOptions, compile } from '../compiler/index.ts';
+import { nativeFeatures } from '../compiler/native-cpu.ts';
+import { resolveFeatures } from '../compiler/target.ts';
 import { externrefHandle, externrefValue } from '../runtime/externref.ts';
 import {
   createGlobal,
@@ -24,19 +26,33 @@ import {
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
 
-const FEATURES: readonly string[] = ['tail-call', 'function-references'];
+const FEATURES: readonly string[] = [
+  'simd',
+  'relaxed-simd',
+  'extended-const',
+  'multi-memory',
+  'custom-page-sizes',
+  'memory64',
+  'tail-call',
+  'function-references',
+];
+/** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
+const LENIENT: readonly string[] = ['gc'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;
 
-export function lucetEngine(optLevel: CompileOptions['optLevel']): Engine<Module, Instance> {
+/** @param cpu as for --target-cpu */
+export function lucetEngine(optLevel: CompileOptions['optLevel'], cpu: string): Engine<Module, Instance> {
+  const options = { optLevel, features: resolveFeatures(cpu, [], nativeFeatures()) };
   let region: Region | null = null;
   return {
     name: 'lucet',
     features: new Set(FEATURES),
+    lenient: new Set(LENIENT),
     separatesMalformed: true,
     nodeFlags: [],
-    open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), optLevel),
+    open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), options),
   };
 }
 
@@ -65,19 +81,19 @@ function guarded<T>(act: () => T): T {
 
 class LucetSession implements Session<Module, Instance> {
   readonly #region: Region;
-  readonly #optLevel: CompileOptions['optLevel'];
+  readonly #options: Partial<CompileOptions>;
   readonly #modules: Module[] = [];
   readonly #instances: Instance[] = [];
   readonly #spectest: Spectest = new Spectest();
 
-  constructor(region: Region, optLevel: CompileOptions['optLevel']) {
+  constructor(region: Region, options: Partial<CompileOptions>) {
     this.#region = region;
-    this.#optLevel = optLevel;
+    this.#options = options;
   }
 
   compile(bytes: Uint8Array): Module {
     const module = Module.fromBytes(
-      guarded(() => compile(bytes, { optLevel: this.#optLevel, verify: true, debugInfo: false })),
+      guarded(() => compile(bytes, { ...this.#options, verify: true, debugInfo: false })),
     );
     this.#modules.push(module);
     return module;
@@ -181,6 +197,7 @@ class Spectest {
       global_f32: constant('f32', 666.6),
       global_f64: constant('f64', 666.6),
       table: own(createTable({ element: 'funcref', min: 10, max: 20 })) satisfies Table,
+      table64: own(createTable({ element: 'funcref', min: 10, max: 20, index64: true })) satisfies Table,
       memory: own(createMemory({ min: 1, max: 2 })) satisfies Memory,
     };
   }

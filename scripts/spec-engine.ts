@@ -49,6 +49,11 @@ export interface Engine<M, I> {
   readonly name: string;
   /** Features beyond Wasm 2.0 without SIMD, named as in the scripts. */
   readonly features: ReadonlySet<string>;
+  /**
+   * Features it does not have, but of which it accepts modules that older editions of the specification reject
+   * (`valid_with` in the scripts).
+   */
+  readonly lenient: ReadonlySet<string>;
   /** Does it tell malformed modules from invalid ones? */
   readonly separatesMalformed: boolean;
   /** Flags for the process that runs it. */

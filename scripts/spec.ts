@@ -16,6 +16,7 @@ Run test scripts of the official WebAssembly suite, in their JSON form.
 
   --engine lucet|v8   the engine to test (lucet)
   --opt-level 0|1|2   how lucet compiles (2)
+  --target-cpu CPU    what machine lucet compiles for, as for lucetc (x86-64-v2)
   --jobs N            processes (2)
   --timeout SECONDS   for one command (60)
   --table             print counts by directory
@@ -26,6 +27,7 @@ Run test scripts of the official WebAssembly suite, in their JSON form.
 interface Options {
   readonly engine: 'lucet' | 'v8';
   readonly optLevel: 0 | 1 | 2;
+  readonly targetCpu: string;
   readonly jobs: number;
   readonly timeout: number;
   readonly failures: number;
@@ -50,7 +52,7 @@ class UsageError extends Error {}
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === '--worker') {
     if (argv[1] === 'v8') runWorker(v8Engine);
-    else runWorker(lucetEngine(Number(argv[2]) as 0 | 1 | 2));
+    else runWorker(lucetEngine(Number(argv[2]) as 0 | 1 | 2, argv[3]!));
     return 0;
   }
   try {
@@ -85,6 +87,7 @@ function parseCommandLine(argv: readonly string[]): { options: Options; paths: s
     options: {
       engine,
       optLevel: number('opt-level', 0, 2) as 0 | 1 | 2,
+      targetCpu: values['target-cpu'],
       jobs: number('jobs', 1, 64),
       timeout: number('timeout', 1, 3600),
       failures: number('failures', 0, 1_000_000),
@@ -102,6 +105,7 @@ function parse(argv: readonly string[]) {
     options: {
       engine: { type: 'string', default: 'lucet' },
       'opt-level': { type: 'string', default: '2' },
+      'target-cpu': { type: 'string', default: 'x86-64-v2' },
       jobs: { type: 'string', default: '2' },
       timeout: { type: 'string', default: '60' },
       failures: { type: 'string', default: '20' },
@@ -221,9 +225,10 @@ class Worker {
   }
 
   #fork(): ChildProcess {
-    const { engine, optLevel } = this.#options;
+    const { engine, optLevel, targetCpu } = this.#options;
+    const args = ['--worker', engine, String(optLevel), targetCpu];
     const flags = engine === 'v8' ? v8Engine.nodeFlags : [];
-    return fork(process.argv[1] ?? fileURLToPath(import.meta.url), ['--worker', engine, String(optLevel)], {
+    return fork(process.argv[1] ?? fileURLToPath(import.meta.url), args, {
       execArgv: [...process.execArgv, ...flags],
       // 3 is the channel for messages.
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],

@@ -82,6 +82,8 @@ export const DIRECTORY_ENTRY: RecordType = {
   ],
 };
 
+/** Number of parts. */
+export const PART_COUNT = 17;
 /** Each occurs exactly once, in this order. */
 export const enum Part {
   Types = 1,
@@ -101,6 +103,8 @@ export const enum Part {
   Strings = 15,
   /** JSON text: compile options, for people and reports. */
   Options = 16,
+  /** Constant expressions of several operators: see ConstCode. */
+  ConstCode = 17,
 }
 
 export const TYPE_RECORD: RecordType = {
@@ -191,7 +195,7 @@ export const TABLE_RECORD: RecordType = {
   ],
 };
 
-/** How a constant expression of one operator is stored. */
+/** How a constant expression is stored. */
 export const enum ConstKind {
   /** `value`: the bits */
   Bits = 0,
@@ -200,7 +204,30 @@ export const enum ConstKind {
   RefNull = 2,
   /** `index`: function */
   RefFunc = 3,
+  /** `index`: offset in part ConstCode of an expression of several operators. */
+  Code = 4,
 }
+
+/**
+ * Part ConstCode: expressions in postfix order, each ended by End. No expression shares bytes with another, and they come in the order
+ * of the globals, then the element segments, then the data segments that use them. At most CONST_DEPTH values are on the stack.
+ */
+export const enum ConstCode {
+  End = 0,
+  /** 4 bytes: the bits */
+  I32Const = 1,
+  /** 8 bytes: the bits */
+  I64Const = 2,
+  /** 4 bytes: index of an earlier, immutable global */
+  GlobalGet = 3,
+  I32Add = 4,
+  I32Sub = 5,
+  I32Mul = 6,
+  I64Add = 7,
+  I64Sub = 8,
+  I64Mul = 9,
+}
+export const CONST_DEPTH = 1024;
 
 /** Imported globals included (their init is unused). */
 export const GLOBAL_RECORD: RecordType = {
@@ -228,8 +255,8 @@ export const ELEM_RECORD: RecordType = {
     ['offset', 'u64', 'active: bits of the offset if offset_kind is Bits'],
     ['mode', 'u32', 'SegmentMode'],
     ['table', 'u32'],
-    ['offset_kind', 'u32', 'ConstKind: Bits or GlobalGet'],
-    ['offset_index', 'u32', 'global'],
+    ['offset_kind', 'u32', 'ConstKind: Bits, GlobalGet or Code'],
+    ['offset_index', 'u32', 'as ConstKind says'],
     ['type', 'u32', 'ValType'],
     ['first', 'u32', 'record in ElemItems'],
     ['count', 'u32'],
@@ -251,8 +278,8 @@ export const DATA_RECORD: RecordType = {
     ['offset', 'u64'],
     ['mode', 'u32', 'SegmentMode'],
     ['memory', 'u32'],
-    ['offset_kind', 'u32', 'ConstKind: Bits or GlobalGet'],
-    ['offset_index', 'u32'],
+    ['offset_kind', 'u32', 'ConstKind: Bits, GlobalGet or Code'],
+    ['offset_index', 'u32', 'as ConstKind says'],
     ['first', 'u32', 'offset in DataBytes'],
     ['length', 'u32'],
   ],

@@ -79,7 +79,8 @@ class Checker {
         }
       }
     }
-    for (let b = 0; b < m.blockCount; b++) if (entry[b] === null) bug(`register allocation: block ${b} is unreachable`);
+    for (let b = 0; b < m.blockCount; b++)
+      if (entry[b] === null) bug(`register allocation: block ${b} is unreachable`);
   }
 
   private fail(what: string): never {
@@ -95,9 +96,11 @@ class Checker {
     for (let i = m.blockStart[b]; i < m.blockStart[b + 1]; i++) {
       this.row = i;
       let e = editStart[i];
-      for (; e < editStart[i + 1] && m.edits[e * EDIT] === 2 * i; e++) this.edit(e, state, i === m.blockStart[b] ? b : -1);
+      for (; e < editStart[i + 1] && m.edits[e * EDIT] === 2 * i; e++)
+        this.edit(e, state, i === m.blockStart[b] ? b : -1);
       this.instruction(i, state);
-      if (e < editStart[i + 1] && m.insts[i * MROW + M_FLAGS] & (MFlag.Branch | MFlag.Ret)) this.fail('moves behind a branch');
+      if (e < editStart[i + 1] && m.insts[i * MROW + M_FLAGS] & (MFlag.Branch | MFlag.Ret))
+        this.fail('moves behind a branch');
       for (; e < editStart[i + 1]; e++) this.edit(e, state, -1);
     }
   }
@@ -108,11 +111,13 @@ class Checker {
     const params = m.blockParams[target];
     if (params.length === 0) return state;
     const first = m.edgeArgStart[e];
-    if (m.edgeArgStart[e + 1] - first !== params.length) this.fail(`edge ${e} has a wrong number of arguments`);
+    if (m.edgeArgStart[e + 1] - first !== params.length)
+      this.fail(`edge ${e} has a wrong number of arguments`);
     return state.map(held => {
       if (held.length === 0) return held;
       const result = held.filter(v => !params.includes(v));
-      for (let k = 0; k < params.length; k++) if (held.includes(m.edgeArgs[first + k])) result.push(params[k]);
+      for (let k = 0; k < params.length; k++)
+        if (held.includes(m.edgeArgs[first + k])) result.push(params[k]);
       return result;
     });
   }
@@ -154,7 +159,8 @@ class Checker {
   /** What of the held values survives a move of class `cls`. */
   private fitting(held: Held, cls: number): Held {
     const { vregClass } = this.m;
-    const fits = (v: number) => vregClass[v] === cls || (cls === RegClass.Vec && vregClass[v] === RegClass.Float);
+    const fits = (v: number) =>
+      vregClass[v] === cls || (cls === RegClass.Vec && vregClass[v] === RegClass.Float);
     return held.every(fits) ? held : held.filter(fits);
   }
 
@@ -163,18 +169,21 @@ class Checker {
     if (loc < 0 || loc >= this.locations) this.fail(`${this.show(loc)} does not exist`);
     if (loc >= SLOT_BASE) {
       if (cls !== RegClass.Vec) return;
-      if ((loc - SLOT_BASE) & 1 || loc + 1 >= this.locations) this.fail(`${this.show(loc)} can't hold a vector`);
+      if ((loc - SLOT_BASE) & 1 || loc + 1 >= this.locations)
+        this.fail(`${this.show(loc)} can't hold a vector`);
       return;
     }
     if (isFloatReg(loc) !== cls > RegClass.Int) this.fail(`${this.show(loc)} is of the wrong class`);
     if (!written) return;
     const bank = loc >= FLOAT_BASE ? 1 : 0;
-    if (!((this.regs.allocatable[bank] >>> (loc & 31)) & 1)) this.fail(`${this.show(loc)} is not for allocation`);
+    if (!((this.regs.allocatable[bank] >>> (loc & 31)) & 1))
+      this.fail(`${this.show(loc)} is not for allocation`);
     this.used(loc);
   }
 
   private used(reg: number): void {
-    if (!((this.m.usedRegs[reg >= FLOAT_BASE ? 1 : 0] >>> (reg & 31)) & 1)) this.fail(`${this.show(reg)} is written, but not among the used registers`);
+    if (!((this.m.usedRegs[reg >= FLOAT_BASE ? 1 : 0] >>> (reg & 31)) & 1))
+      this.fail(`${this.show(reg)} is written, but not among the used registers`);
   }
 
   private write(state: State, loc: number, cls: number, held: Held): void {
@@ -213,7 +222,8 @@ class Checker {
     for (let o = first; o < end; o++) {
       if (!(operands[o * 2 + 1] & Opd.Def)) continue;
       const v = operands[o * 2];
-      for (let l = 0; l < state.length; l++) if (state[l].includes(v)) state[l] = state[l].filter(x => x !== v);
+      for (let l = 0; l < state.length; l++)
+        if (state[l].includes(v)) state[l] = state[l].filter(x => x !== v);
     }
     for (let o = first; o < end; o++) {
       if (!(operands[o * 2 + 1] & Opd.Def)) continue;
@@ -231,14 +241,22 @@ class Checker {
     const name = `operand ${o - first} (v${v})`;
     if (constraint === Opd.Fixed) {
       if (loc !== opdArg(f)) this.fail(`${name} must be in ${this.show(opdArg(f))}, not ${this.show(loc)}`);
-      if (isFloatReg(loc) !== m.vregClass[v] > RegClass.Int) this.fail(`${name} is fixed to a register of the wrong class`);
+      if (isFloatReg(loc) !== m.vregClass[v] > RegClass.Int)
+        this.fail(`${name} is fixed to a register of the wrong class`);
       if (f & Opd.Def) this.used(loc);
       return;
     }
     this.location(loc, m.vregClass[v], true);
-    if (constraint !== Opd.Any && loc >= SLOT_BASE) this.fail(`${name} must be in a register, not ${this.show(loc)}`);
-    if (constraint === Opd.Reuse && m.allocs[first + opdArg(f)] !== loc) this.fail(`${name} must reuse ${this.show(m.allocs[first + opdArg(f)])}`);
-    if (loc < SLOT_BASE && f & (Opd.Def | Opd.Cross) && (clobbers[loc >= FLOAT_BASE ? 1 : 0] >>> (loc & 31)) & 1) this.fail(`${name} is in ${this.show(loc)}, which is clobbered`);
+    if (constraint !== Opd.Any && loc >= SLOT_BASE)
+      this.fail(`${name} must be in a register, not ${this.show(loc)}`);
+    if (constraint === Opd.Reuse && m.allocs[first + opdArg(f)] !== loc)
+      this.fail(`${name} must reuse ${this.show(m.allocs[first + opdArg(f)])}`);
+    if (
+      loc < SLOT_BASE &&
+      f & (Opd.Def | Opd.Cross) &&
+      (clobbers[loc >= FLOAT_BASE ? 1 : 0] >>> (loc & 31)) & 1
+    )
+      this.fail(`${name} is in ${this.show(loc)}, which is clobbered`);
   }
 
   /** No result may overwrite another, nor an input that is still needed when it is written. */

@@ -3,7 +3,7 @@
  * one another: coalesced, they share a register and a spill slot, and those moves vanish. A bundle's ranges and use records are contiguous, in position order.
  */
 import { bug } from '../diagnostics.ts';
-import { atLeast, type Flow, grown, type Liveness, seek } from './liveness.ts';
+import { atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS, seek } from './liveness.ts';
 import { M_FLAGS, M_OPD, M_OPDS, type MachFunc, MFlag, MROW, Opd, opdArg, RegClass } from './mach.ts';
 
 /** Merging copies lists; this bounds the copying, relative to what there is. */
@@ -38,7 +38,7 @@ export class Bundles {
   private budget = 0;
   private edgeOrder = new Int32Array(0);
 
-  build(m: MachFunc, flow: Flow, live: Liveness, merge: boolean): void {
+  build(m: MachFunc, flow: Flow, live: Liveness): void {
     const nv = m.vregCount;
     this.of = atLeast(this.of, nv);
     if (this.cls.length < nv) this.cls = new Uint8Array(nv * 2);
@@ -73,13 +73,13 @@ export class Bundles {
       this.useRoomEnd[v] = live.useStart[v + 1];
     }
     this.budget = MERGE_BUDGET_FACTOR * (this.ranges + this.uses) + 10_000;
-    this.joinEdges(m, flow, live, merge);
-    this.joinCopies(m, flow, live, merge);
+    this.joinEdges(m, flow, live);
+    this.joinCopies(m, flow, live);
     for (let v = 0; v < nv; v++) this.of[v] = this.find(v);
   }
 
   /** Parameters with their arguments, hottest edges first: where not all can be joined, the moves stay on the cold ones. */
-  private joinEdges(m: MachFunc, flow: Flow, live: Liveness, merge: boolean): void {
+  private joinEdges(m: MachFunc, flow: Flow, live: Liveness): void {
     const edges = m.succStart[m.blockCount];
     const order = (this.edgeOrder = atLeast(this.edgeOrder, edges));
     let count = 0;
@@ -91,22 +91,23 @@ export class Bundles {
       const target = m.edgeTarget[e];
       const params = m.blockParams[target];
       const first = m.edgeArgStart[e];
-      if (m.edgeArgStart[e + 1] - first !== params.length) bug(`edge ${e} has not as many arguments as its target has parameters`);
-      const end = m.blockStart[edgeSource[e] + 1] * 4 - 1;
+      if (m.edgeArgStart[e + 1] - first !== params.length)
+        bug(`edge ${e} has not as many arguments as its target has parameters`);
+      const end = m.blockStart[edgeSource[e] + 1] * POS - 1;
       const f = edgeFreq(e);
       for (let k = 0; k < params.length; k++) {
-        this.join(params[k], m.blockStart[target] * 4, m.edgeArgs[first + k], end, f, live, merge);
+        this.join(params[k], m.blockStart[target] * POS, m.edgeArgs[first + k], end, f, live);
       }
     }
   }
 
-  private joinCopies(m: MachFunc, flow: Flow, live: Liveness, merge: boolean): void {
+  private joinCopies(m: MachFunc, flow: Flow, live: Liveness): void {
     const { insts, operands } = m;
     for (let i = 0; i < m.count; i++) {
       const at = i * MROW;
       const first = insts[at + M_OPD];
       if (insts[at + M_FLAGS] & MFlag.Move) {
-        this.joinMove(m, i, first, flow, live, merge);
+        this.joinMove(m, i, first, flow, live);
         continue;
       }
       const end = first + insts[at + M_OPDS];
@@ -114,12 +115,12 @@ export class Bundles {
         const f = operands[o * 2 + 1];
         if ((f & Opd.ConstraintMask) !== Opd.Reuse) continue;
         const input = operands[(first + opdArg(f)) * 2];
-        this.affine(operands[o * 2], i * 4 + 1, input, i * 4, flow.freq[flow.rowBlock[i]]);
+        this.join(operands[o * 2], i * POS + EARLY, input, i * POS, flow.freq[flow.rowBlock[i]], live);
       }
     }
   }
 
-  private joinMove(m: MachFunc, i: number, first: number, flow: Flow, live: Liveness, merge: boolean): void {
+  private joinMove(m: MachFunc, i: number, first: number, flow: Flow, live: Liveness): void {
     let to = -1;
     let from = -1;
     for (let o = first; o < first + 2; o++) {
@@ -128,13 +129,27 @@ export class Bundles {
       if (f & Opd.Def) to = m.operands[o * 2];
       else from = m.operands[o * 2];
     }
-    this.join(to, i * 4 + 2, from, i * 4 + 1, flow.freq[flow.rowBlock[i]], live, merge);
+    this.join(to, i * POS + LATE, from, i * POS + EARLY, flow.freq[flow.rowBlock[i]], live);
   }
 
-  private join(to: number, toPos: number, from: number, fromPos: number, weight: number, live: Liveness, merge: boolean): void {
+  private join(
+    to: number,
+    toPos: number,
+    from: number,
+    fromPos: number,
+    weight: number,
+    live: Liveness,
+  ): void {
     if (this.of[to] === this.of[from]) return;
-    if (this.cls[to] > RegClass.Int !== this.cls[from] > RegClass.Int) bug(`v${from} and v${to} are of different classes`);
-    if (merge && this.cls[to] === this.cls[from] && !live.homed[to] && !live.homed[from] && this.merge(this.find(to), this.find(from))) return;
+    if (this.cls[to] > RegClass.Int !== this.cls[from] > RegClass.Int)
+      bug(`v${from} and v${to} are of different classes`);
+    if (
+      this.cls[to] === this.cls[from] &&
+      !live.homed[to] &&
+      !live.homed[from] &&
+      this.merge(this.find(to), this.find(from))
+    )
+      return;
     this.affine(to, toPos, from, fromPos, weight);
   }
 

@@ -34,24 +34,33 @@ export const enum UseInfo {
   Copy = 4,
   /** An operand that may be in memory, of an instruction with few operands: there a rematerialised value may as well have a register. */
   Memory = 8,
-  /** Bits 4–6: sub-position behind the last one at which the operand needs its place. */
-  EndShift = 4,
-  /** Bits 8–15: preferred physical register + 1. */
-  HintShift = 8,
+}
+/** Bits 4–6 of a use record: sub-position behind the last one at which the operand needs its place. */
+export const USE_END_SHIFT = 4;
+/** Bits 8–15: preferred physical register + 1. */
+export const USE_HINT_SHIFT = 8;
+/** Where a use record at a position lets go of its place. */
+export function useEnd(pos: number, info: number): number {
+  return (pos & ~3) + ((info >>> USE_END_SHIFT) & 7);
 }
 
-/** (vreg, block) visits of path exploration before vregs are homed: in total, and for each vreg and block. */
-const EXPLORATION_BASE = 4_000_000;
-const EXPLORATION_EACH = 64;
 /** Frequency of a loop body relative to what surrounds it, and of a cold block relative to its neighbours. */
-const LOOP_FACTOR = 8;
+export const LOOP_FACTOR = 8;
 const COLD_FACTOR = 0.01;
 const MAX_WEIGHED_DEPTH = 8;
+/** How many enclosing loops are extended by one that crosses their end. */
+const MAX_CROSSING = 64;
 /**
  * An instruction with up to so many operands may turn those that can lie in memory into register operands (a rematerialised value is in neither); a machine with
  * few registers may not.
  */
 const REMAT_OPERANDS = 4;
+
+/** (vreg, block) visits of path exploration before vregs are homed. */
+export function explorationBudget(m: MachFunc, tight: boolean): number {
+  const budget = 4_000_000 + 64 * (m.vregCount + m.blockCount);
+  return tight ? budget / 4 : budget;
+}
 
 export function atLeast(a: Int32Array<ArrayBuffer>, n: number): Int32Array<ArrayBuffer> {
   return a.length >= n ? a : new Int32Array(Math.max(n, a.length * 2));
@@ -160,7 +169,12 @@ export class Flow {
         loopLast[l] = extent[b];
         loopParent[l] = open;
         // Extents that cross (possible in an arranged layout) are made to nest.
-        for (let o = open; o >= 0 && loopLast[o] < extent[b]; o = loopParent[o]) loopLast[o] = extent[b];
+        for (
+          let o = open, n = MAX_CROSSING;
+          o >= 0 && n > 0 && loopLast[o] < extent[b];
+          o = loopParent[o], n--
+        )
+          loopLast[o] = extent[b];
         open = l;
       }
       loopOf[b] = open;
@@ -197,12 +211,15 @@ export class Liveness {
   private stack = new Int32Array(0);
   private budget = 0;
   private rematOperands = 0;
+  private commuting = false;
+  private argumentOf = new Int32Array(0);
 
-  build(m: MachFunc, flow: Flow, regs: RegSet, budget = EXPLORATION_BASE + EXPLORATION_EACH * (m.vregCount + m.blockCount)): void {
+  build(m: MachFunc, flow: Flow, regs: RegSet, budget: number): void {
     this.budget = budget;
     this.rematOperands = regs.order.every(list => list.length >= 2 * REMAT_OPERANDS) ? REMAT_OPERANDS : 0;
     this.collectUses(m, flow);
     this.collectRanges(m, flow);
+    if (this.commuting) this.commute(m);
   }
 
   private collectUses(m: MachFunc, flow: Flow): void {
@@ -222,18 +239,19 @@ export class Liveness {
     this.fill = atLeast(this.fill, nv);
     this.fill.set(useStart.subarray(0, nv));
 
+    this.commuting = false;
     for (let b = 0; b < m.blockCount; b++) {
       const first = m.blockStart[b];
       const last = m.blockStart[b + 1] - 1;
       const params = m.blockParams[b];
       for (let k = 0; k < params.length; k++) {
         this.define(params[k], first * POS, b);
-        this.record(params[k], first * POS, UseInfo.Def | UseInfo.Copy | (EARLY << UseInfo.EndShift));
+        this.record(params[k], first * POS, UseInfo.Def | UseInfo.Copy | (EARLY << USE_END_SHIFT));
       }
       for (let i = first; i <= last; i++) this.collectRow(m, i, b);
       for (let e = m.succStart[b]; e < m.succStart[b + 1]; e++) {
         for (let a = m.edgeArgStart[e]; a < m.edgeArgStart[e + 1]; a++) {
-          this.record(m.edgeArgs[a], last * POS + AFTER, UseInfo.Copy | (POS << UseInfo.EndShift));
+          this.record(m.edgeArgs[a], last * POS + AFTER, UseInfo.Copy | (POS << USE_END_SHIFT));
         }
       }
     }
@@ -248,6 +266,7 @@ export class Liveness {
     const end = first + insts[at + M_OPDS];
     const pos = i * POS;
     const flags = insts[at + M_FLAGS];
+    if (flags & MFlag.Commutes) this.commuting = true;
     let reuse = -1;
     for (let o = first; o < end; o++) {
       const f = operands[o * 2 + 1];
@@ -263,25 +282,29 @@ export class Liveness {
         let info: number;
         if (constraint === Opd.Fixed) {
           def = pos + AFTER;
-          info = UseInfo.Copy | ((opdArg(f) + 1) << UseInfo.HintShift) | (POS << UseInfo.EndShift);
+          info = UseInfo.Copy | ((opdArg(f) + 1) << USE_HINT_SHIFT) | (POS << USE_END_SHIFT);
         } else {
           def = pos + (constraint === Opd.Reuse || f & Opd.Cross ? EARLY : LATE);
-          info = (constraint === Opd.Any ? 0 : UseInfo.Must) | (AFTER << UseInfo.EndShift);
+          info = (constraint === Opd.Any ? 0 : UseInfo.Must) | (AFTER << USE_END_SHIFT);
         }
         this.define(v, def, block);
         this.record(v, def, info | UseInfo.Def);
         if (flags & MFlag.Remat && o === first) this.rematRow[v] = i;
       } else if (constraint === Opd.Fixed) {
-        this.record(v, pos, UseInfo.Copy | ((opdArg(f) + 1) << UseInfo.HintShift) | (EARLY << UseInfo.EndShift));
+        this.record(v, pos, UseInfo.Copy | ((opdArg(f) + 1) << USE_HINT_SHIFT) | (EARLY << USE_END_SHIFT));
       } else if (v === reused && !(f & Opd.Cross)) {
         // The reused input, and any further operand that reads the same value: all of them find it in the result's register.
-        this.record(v, pos, UseInfo.Copy | (EARLY << UseInfo.EndShift));
+        this.record(v, pos, UseInfo.Copy | (EARLY << USE_END_SHIFT));
       } else {
-        const memory = end - first <= this.rematOperands && !(f & Opd.Cross) ? UseInfo.Memory : 0;
-        const info = constraint === Opd.Any ? memory : UseInfo.Must;
-        this.record(v, pos + EARLY, info | ((f & Opd.Cross ? AFTER : LATE) << UseInfo.EndShift));
+        this.record(v, pos + EARLY, this.earlyUse(f, end - first));
       }
     }
+  }
+
+  private earlyUse(flags: number, operands: number): number {
+    const end = (flags & Opd.Cross ? AFTER : LATE) << USE_END_SHIFT;
+    if ((flags & Opd.ConstraintMask) !== Opd.Any) return end | UseInfo.Must;
+    return operands <= this.rematOperands && !(flags & Opd.Cross) ? end | UseInfo.Memory : end;
   }
 
   private define(v: number, pos: number, block: number): void {
@@ -321,7 +344,8 @@ export class Liveness {
       rangeStart[v] = this.rangeCount;
       const home = defBlock[v];
       if (this.rematRow[v] >= 0) {
-        for (let k = useStart[v]; k < useStart[v + 1]; k++) if (useInfo[k] & UseInfo.Memory) useInfo[k] |= UseInfo.Must;
+        for (let k = useStart[v]; k < useStart[v + 1]; k++)
+          if (useInfo[k] & UseInfo.Memory) useInfo[k] |= UseInfo.Must;
       }
       // A copied definition that nobody reads needs no place at all.
       if (useStart[v + 1] - useStart[v] === 1 && useInfo[useStart[v]] & UseInfo.Copy) continue;
@@ -333,7 +357,7 @@ export class Liveness {
           local = false;
           break;
         }
-        const e = row * POS + ((useInfo[k] >>> UseInfo.EndShift) & 7);
+        const e = useEnd(usePos[k], useInfo[k]);
         if (e > end) end = e;
       }
       if (local) this.addRange(defPos[v], end);
@@ -366,7 +390,7 @@ export class Liveness {
     for (let k = useStart[v]; k < useStart[v + 1]; k++) {
       const row = usePos[k] >>> 2;
       const b = rowBlock[row];
-      const e = row * POS + ((useInfo[k] >>> UseInfo.EndShift) & 7);
+      const e = useEnd(usePos[k], useInfo[k]);
       if (endStamp[b] !== v) {
         endStamp[b] = v;
         blockEnd[b] = e;
@@ -407,7 +431,8 @@ export class Liveness {
   private addBlock(m: MachFunc, v: number, b: number): void {
     const from = b === this.defBlock[v] ? this.defPos[v] : m.blockStart[b] * POS;
     const to = this.outStamp[b] === v ? m.blockStart[b + 1] * POS : this.blockEnd[b];
-    if (this.rangeCount > this.rangeStart[v] && this.rangeTo[this.rangeCount - 1] === from) this.rangeTo[this.rangeCount - 1] = to;
+    if (this.rangeCount > this.rangeStart[v] && this.rangeTo[this.rangeCount - 1] === from)
+      this.rangeTo[this.rangeCount - 1] = to;
     else this.addRange(from, to);
   }
 
@@ -417,11 +442,77 @@ export class Liveness {
     this.homed[v] = 1;
     for (let k = useStart[v]; k < useStart[v + 1]; k++) {
       const pos = usePos[k];
-      const end = (pos & ~3) + ((useInfo[k] >>> UseInfo.EndShift) & 7);
+      const end = useEnd(pos, useInfo[k]);
       const last = this.rangeCount - 1;
       if (last >= this.rangeStart[v] && this.rangeTo[last] >= pos) {
         if (this.rangeTo[last] < end) this.rangeTo[last] = end;
       } else this.addRange(pos, end);
     }
+  }
+
+  /**
+   * Of two inputs that may be exchanged, let the result take the register of the one that dies; of two that die, that of the block parameter which the result is
+   * the next value of (a sum in a loop).
+   */
+  private commute(m: MachFunc): void {
+    const { insts, operands } = m;
+    const argumentOf = (this.argumentOf = atLeast(this.argumentOf, m.vregCount).fill(-1, 0, m.vregCount));
+    for (let e = 0; e < m.succStart[m.blockCount]; e++) {
+      const params = m.blockParams[m.edgeTarget[e]];
+      const first = m.edgeArgStart[e];
+      for (let k = 0; k < params.length; k++) argumentOf[m.edgeArgs[first + k]] = params[k];
+    }
+    for (let i = 0; i < m.count; i++) {
+      if (!(insts[i * MROW + M_FLAGS] & MFlag.Commutes)) continue;
+      const first = insts[i * MROW + M_OPD];
+      if (insts[i * MROW + M_OPDS] !== 3) bug(`row ${i} can't commute`);
+      const result = operands[first * 2];
+      const a = operands[first * 2 + 2];
+      const b = operands[first * 2 + 4];
+      if (a === b || this.homed[a] || this.homed[b]) continue;
+      const aDies = this.diesAt(a, i * POS, EARLY);
+      const bDies = this.diesAt(b, i * POS, LATE);
+      if (!bDies || (aDies && argumentOf[result] !== b)) continue;
+      const flags = operands[first * 2 + 5];
+      if (flags & (Opd.Def | Opd.Cross) || (flags & Opd.ConstraintMask) === Opd.Fixed)
+        bug(`row ${i} can't commute`);
+      operands[first * 2 + 2] = b;
+      operands[first * 2 + 4] = a;
+      this.changeUse(b, i * POS, UseInfo.Copy | (EARLY << USE_END_SHIFT), EARLY);
+      const info = this.earlyUse(flags, 3);
+      this.changeUse(
+        a,
+        i * POS + EARLY,
+        info & UseInfo.Memory && this.rematRow[a] >= 0 ? info | UseInfo.Must : info,
+        aDies ? LATE : 0,
+      );
+    }
+  }
+
+  /** Index of v's last range that starts before a position. */
+  rangeAt(v: number, pos: number): number {
+    let lo = this.rangeStart[v];
+    let hi = this.rangeStart[v + 1] - 1;
+    while (lo < hi) {
+      const mid = (lo + hi + 1) >> 1;
+      if (this.rangeFrom[mid] < pos) lo = mid;
+      else hi = mid - 1;
+    }
+    return lo;
+  }
+
+  private diesAt(v: number, row: number, sub: number): boolean {
+    return this.rangeTo[this.rangeAt(v, row + EARLY)] === row + sub;
+  }
+
+  /** Replace v's one use record of a row; `end`: where its range now ends, if it ends there. */
+  private changeUse(v: number, pos: number, info: number, end: number): void {
+    const row = pos & ~3;
+    let k = seek(this.usePos, this.useStart[v], this.useStart[v + 1], row);
+    // A parameter's definition may come before, at the same position.
+    if (this.useInfo[k] & UseInfo.Def) k++;
+    this.usePos[k] = pos;
+    this.useInfo[k] = info;
+    if (end !== 0) this.rangeTo[this.rangeAt(v, row + EARLY)] = row + end;
   }
 }

@@ -84,6 +84,8 @@ export const enum MFlag {
   Call = 8,
   /** Return: needs no live-outs. */
   Ret = 16,
+  /** Of a row of three operands (result with Reuse, its input, a further use behind that): the allocator may exchange the two inputs. */
+  Commutes = 32,
 }
 
 /** Where a value lies: 0..63 a physical register; >= 64: spill slot number (alloc - 64); -1: nowhere (an unused def may still get a register). */

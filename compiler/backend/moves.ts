@@ -81,7 +81,8 @@ export class ParallelMoves {
       this.emit(EditKind.Move, this.cls[k], from, dst[k]);
       if (--readers[from] === 0 && this.writer[from] > 0) ready[top++] = this.writer[from] - 1;
     }
-    for (let k = 0; done < n && k < n; k++) if (this.writer[dst[k]] === k + 1) done += this.breakCycle(k, scratch);
+    for (let k = 0; done < n && k < n; k++)
+      if (this.writer[dst[k]] === k + 1) done += this.breakCycle(k, scratch);
     this.count = 0;
   }
 

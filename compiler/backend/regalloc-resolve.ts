@@ -15,10 +15,22 @@
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
-import { AFTER, atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS } from './liveness.ts';
-import { EDIT, EditKind, M_FLAGS, M_OPD, M_OPDS, type MachFunc, MROW, Opd, opdArg, RegClass, SLOT_BASE } from './mach.ts';
+import { AFTER, atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS, seek } from './liveness.ts';
+import {
+  EDIT,
+  EditKind,
+  M_FLAGS,
+  M_OPD,
+  M_OPDS,
+  type MachFunc,
+  MROW,
+  Opd,
+  opdArg,
+  RegClass,
+  SLOT_BASE,
+} from './mach.ts';
 import { ParallelMoves, REMAT_SOURCE } from './moves.ts';
-import { type Pieces, SPILLED } from './regalloc-scan.ts';
+import { type Pieces, SPILLED } from './regalloc-pieces.ts';
 
 const enum Phase {
   EdgeIn = 0,
@@ -130,7 +142,9 @@ export class Resolver {
   private placeAt(v: number, pos: number): number {
     const r = this.regAt(v, pos);
     if (r !== SPILLED) return r;
-    return this.live.rematRow[v] >= 0 && this.slotted[v] === 0 ? -1 : SLOT_BASE + this.slot[this.bundles.of[v]];
+    return this.live.rematRow[v] >= 0 && this.slotted[v] === 0
+      ? -1
+      : SLOT_BASE + this.slot[this.bundles.of[v]];
   }
 
   private isDead(v: number): boolean {
@@ -165,7 +179,11 @@ export class Resolver {
         const a = m.edgeArgs[first + k];
         if (live.rematRow[a] < 0 || this.isDead(params[k])) continue;
         if (this.regAt(params[k], m.blockStart[m.edgeTarget[e]] * POS) !== SPILLED) continue;
-        if (this.regAt(a, m.blockStart[flow.edgeSource[e] + 1] * POS - 1) === SPILLED || bundles.of[a] === bundles.of[params[k]]) this.slotted[a] = 1;
+        if (
+          this.regAt(a, m.blockStart[flow.edgeSource[e] + 1] * POS - 1) === SPILLED ||
+          bundles.of[a] === bundles.of[params[k]]
+        )
+          this.slotted[a] = 1;
       }
     }
   }
@@ -173,21 +191,20 @@ export class Resolver {
   /** The register of v at a position, or SPILLED; at the gap before, if it is not live there (an operand that repeats a reused input). */
   private regAtRow(v: number, pos: number): number {
     const { live } = this;
-    for (let k = live.rangeStart[v]; k < live.rangeStart[v + 1]; k++) {
-      if (live.rangeFrom[k] <= pos && live.rangeTo[k] > pos) return this.regAt(v, pos);
-    }
+    const k = live.rangeAt(v, pos + 1);
+    if (live.rangeFrom[k] <= pos && pos < live.rangeTo[k]) return this.regAt(v, pos);
     return this.regAt(v, pos & ~3);
   }
 
   private needsSlot(b: number): boolean {
     const { flat, cutReg, cutStart, cutEnd, bundles, live } = this;
     if (live.homed[b]) return true;
+    let k = bundles.firstRange[b];
     for (let c = flat[b]; c < flat[b + 1]; c++) {
       if (cutReg[c] !== SPILLED) continue;
-      for (let k = bundles.firstRange[b]; k < bundles.endRange[b]; k++) {
-        if (bundles.rangeTo[k] <= cutStart[c]) continue;
-        if (bundles.rangeFrom[k] >= cutEnd[c]) break;
-        const v = bundles.rangeVreg[k];
+      k = seek(bundles.rangeTo, k, bundles.endRange[b], cutStart[c] + 1);
+      for (let r = k; r < bundles.endRange[b] && bundles.rangeFrom[r] < cutEnd[c]; r++) {
+        const v = bundles.rangeVreg[r];
         if (live.rematRow[v] < 0 || this.slotted[v]) return true;
       }
     }
@@ -291,7 +308,8 @@ export class Resolver {
         else if (v === reused && !(f & Opd.Cross)) allocs[o] = place;
         // In memory from Late on, it is in memory before, too: such cuts are for stored values only.
         else allocs[o] = this.placeAt(v, pos + (f & Opd.Cross ? LATE : EARLY));
-        if (allocs[o] < 0 || (constraint !== Opd.Any && allocs[o] >= SLOT_BASE)) bug(`operand ${o - first} of row ${i} (v${v}) has no register`);
+        if (allocs[o] < 0 || (constraint !== Opd.Any && allocs[o] >= SLOT_BASE))
+          bug(`operand ${o - first} of row ${i} (v${v}) has no register`);
       }
     }
   }
@@ -315,7 +333,12 @@ export class Resolver {
       // The piece before came from memory, in this block, so what is in the slot is still good.
       const start = cutStart[c - 1];
       const reloaded =
-        before !== SPILLED && c - 1 > flat[b] && cutReg[c - 2] === SPILLED && rangeFrom[k] < start && (start & 3) === EARLY && flow.rowBlock[start >>> 2] === flow.rowBlock[row];
+        before !== SPILLED &&
+        c - 1 > flat[b] &&
+        cutReg[c - 2] === SPILLED &&
+        rangeFrom[k] < start &&
+        (start & 3) === EARLY &&
+        flow.rowBlock[start >>> 2] === flow.rowBlock[row];
       if (sub !== EARLY) {
         if (after !== SPILLED) bug(`v${v} changes its register within row ${row}`);
         if (!reloaded && this.live.rematRow[v] < 0) this.cutCost[v] = Infinity;
@@ -331,7 +354,8 @@ export class Resolver {
   }
 
   private leaveRegister(row: number, phase: Phase, reg: number, v: number): void {
-    if (this.live.rematRow[v] < 0) this.move(row, phase, reg, SLOT_BASE + this.slot[this.bundles.of[v]], v, true);
+    if (this.live.rematRow[v] < 0)
+      this.move(row, phase, reg, SLOT_BASE + this.slot[this.bundles.of[v]], v, true);
   }
 
   /** Connect pieces along block edges. */
@@ -368,7 +392,8 @@ export class Resolver {
   private resolveHomed(v: number): void {
     const { flat, cutStart, cutReg, live } = this;
     for (let c = flat[v]; c < flat[v + 1]; c++) {
-      if (cutStart[c] !== live.defPos[v]) this.move(cutStart[c] >>> 2, Phase.Gap, this.sourceOf(v), cutReg[c], v, false);
+      if (cutStart[c] !== live.defPos[v])
+        this.move(cutStart[c] >>> 2, Phase.Gap, this.sourceOf(v), cutReg[c], v, false);
     }
     if (live.rematRow[v] < 0) this.cutCost[v] = Infinity;
   }
@@ -408,7 +433,8 @@ export class Resolver {
     const { m, flow } = this;
     if (this.atSource(e)) return m.blockStart[flow.edgeSource[e] + 1] - 1;
     const t = m.edgeTarget[e];
-    if (flow.predStart[t + 1] - flow.predStart[t] !== 1) bug(`edge ${flow.edgeSource[e]} -> ${t} is critical`);
+    if (flow.predStart[t + 1] - flow.predStart[t] !== 1)
+      bug(`edge ${flow.edgeSource[e]} -> ${t} is critical`);
     return m.blockStart[t];
   }
 
@@ -429,7 +455,8 @@ export class Resolver {
           const v = operands[o * 2];
           if (this.isDead(v)) continue;
           if (this.regAt(v, live.defPos[v]) === SPILLED && live.rematRow[v] < 0) cutCost[v] = Infinity;
-          else if (this.storedAtDef(v, flow.freq[b])) this.move(i, Phase.Behind, m.allocs[o], SLOT_BASE + this.slot[bundles.of[v]], v, false);
+          else if (this.storedAtDef(v, flow.freq[b]))
+            this.move(i, Phase.Behind, m.allocs[o], SLOT_BASE + this.slot[bundles.of[v]], v, false);
         }
       }
     }
@@ -440,7 +467,8 @@ export class Resolver {
     }
     for (let b = 0; b < m.blockCount; b++) {
       const params = m.blockParams[b];
-      for (let k = 0; k < params.length; k++) if (!this.isDead(params[k]) && cutCost[params[k]] !== 0) this.storeParameter(b, k);
+      for (let k = 0; k < params.length; k++)
+        if (!this.isDead(params[k]) && cutCost[params[k]] !== 0) this.storeParameter(b, k);
     }
   }
 
@@ -468,7 +496,14 @@ export class Resolver {
     for (let q = predStart[b]; q < predStart[b + 1]; q++) {
       const e = predEdge[q];
       if (this.bringsSlot(e, k, p)) continue;
-      this.move(this.edgeRow(e), this.edgePhase(e), this.argumentPlace(e, k), slot, m.edgeArgs[m.edgeArgStart[e] + k], false);
+      this.move(
+        this.edgeRow(e),
+        this.edgePhase(e),
+        this.argumentPlace(e, k),
+        slot,
+        m.edgeArgs[m.edgeArgStart[e] + k],
+        false,
+      );
     }
   }
 

@@ -15,121 +15,37 @@
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
-import { AFTER, atLeast, EARLY, type Flow, GAP, grown, LATE, type Liveness, POS, seek, UseInfo } from './liveness.ts';
-import { FLOAT_BASE, M_FLAGS, M_OPD, M_OPDS, type MachFunc, MROW, Opd, opdArg, RegClass, type RegSet } from './mach.ts';
+import {
+  atLeast,
+  EARLY,
+  type Flow,
+  GAP,
+  type Liveness,
+  POS,
+  seek,
+  USE_HINT_SHIFT,
+  UseInfo,
+  useEnd,
+} from './liveness.ts';
+import { FLOAT_BASE, type MachFunc, RegClass, type RegSet } from './mach.ts';
+import { SpillCosts } from './regalloc-cost.ts';
+import { Obstacles, REGS } from './regalloc-obstacles.ts';
+import { PieceHeap, Pieces, SPILLED, UNASSIGNED } from './regalloc-pieces.ts';
 
-/** Values of `Pieces.reg` besides physical registers. */
-export const SPILLED = -1;
-export const UNASSIGNED = -2;
-
-const REGS = 64;
-/** What a use in memory costs relative to a reload: an operand read from memory; a copy that becomes a load or store. */
-const MEMORY_USE = 0.5;
-const COPY_USE = 0.35;
-const REMAT_RELOAD = 0.4;
-const STORE = 0.8;
-/** Push and pop of a callee-saved register. */
+/** Push and pop of a callee-saved register, in the units of regalloc-cost.ts. */
 const SAVE_COST = 2;
-/** Bounds on what one decision looks at; beyond them it is made on what was seen (always in the safe direction). */
-const MAX_USES_WEIGHED = 24;
-const MAX_HINT_USES = 16;
-const MAX_STEPS = 400;
-
-/** Cuts of bundles: parallel arrays. The pieces of one bundle are linked in position order. */
-export class Pieces {
-  count = 0;
-  bundle = new Int32Array(1024);
-  start = new Int32Array(1024);
-  end = new Int32Array(1024);
-  reg = new Int32Array(1024);
-  next = new Int32Array(1024);
-  prev = new Int32Array(1024);
-  /** First range that ends behind the piece's start, and first use record not before its start. */
-  range = new Int32Array(1024);
-  use = new Int32Array(1024);
-  /** First range that ends behind the scan position. */
-  cursor = new Int32Array(1024);
-  /** Where an inactive piece's next range starts. */
-  wake = new Int32Array(1024);
-  /** First piece of each bundle, or -1. */
-  first = new Int32Array(0);
-
-  reset(bundles: number): void {
-    this.count = 0;
-    this.first = atLeast(this.first, bundles).fill(-1, 0, bundles);
-  }
-
-  add(bundle: number, start: number, end: number, range: number, use: number): number {
-    const p = this.count++;
-    if (p >= this.bundle.length) {
-      const n = p + 1;
-      this.bundle = grown(this.bundle, n);
-      this.start = grown(this.start, n);
-      this.end = grown(this.end, n);
-      this.reg = grown(this.reg, n);
-      this.next = grown(this.next, n);
-      this.prev = grown(this.prev, n);
-      this.cursor = grown(this.cursor, n);
-      this.range = grown(this.range, n);
-      this.use = grown(this.use, n);
-      this.wake = grown(this.wake, n);
-    }
-    this.bundle[p] = bundle;
-    this.start[p] = start;
-    this.end[p] = end;
-    this.reg[p] = UNASSIGNED;
-    this.next[p] = -1;
-    this.prev[p] = -1;
-    this.cursor[p] = range;
-    this.range[p] = range;
-    this.use[p] = use;
-    return p;
-  }
-}
-
-/** Binary heap of pieces by a key. */
-class PieceHeap {
-  readonly items: number[] = [];
-
-  clear(): void {
-    this.items.length = 0;
-  }
-
-  push(p: number, key: Int32Array): void {
-    const { items } = this;
-    let k = items.length;
-    items.push(p);
-    while (k > 0) {
-      const up = (k - 1) >> 1;
-      if (key[items[up]] <= key[p]) break;
-      items[k] = items[up];
-      k = up;
-    }
-    items[k] = p;
-  }
-
-  pop(key: Int32Array): number {
-    const { items } = this;
-    const top = items[0];
-    const p = items.pop()!;
-    const n = items.length;
-    if (n === 0) return top;
-    let k = 0;
-    for (;;) {
-      let c = 2 * k + 1;
-      if (c >= n) break;
-      if (c + 1 < n && key[items[c + 1]] < key[items[c]]) c++;
-      if (key[items[c]] >= key[p]) break;
-      items[k] = items[c];
-      k = c;
-    }
-    items[k] = p;
-    return top;
-  }
-}
+/** How much dearer a victim's spill may be than splitting, since a split value often has to change its register again. */
+const VICTIM_BIAS = 1.3;
+/** Bounds on what one decision looks at; an obstacle is assumed where looking ends. */
+const MAX_HINTS = 32;
+const MAX_STEPS = 1000;
+/** Pieces are sorted as start * PIECE_LIMIT + piece, exact in a double. */
+const PIECE_LIMIT = 2 ** 25;
 
 export class LinearScan {
   readonly pieces = new Pieces();
+  private readonly obstacles = new Obstacles();
+  private readonly costs = new SpillCosts();
   private m!: MachFunc;
   private regs!: RegSet;
   private flow!: Flow;
@@ -147,27 +63,12 @@ export class LinearScan {
   /** Registers given out so far. */
   private taken: [number, number] = [0, 0];
   private lastReg = new Int32Array(0);
-  private stored = new Uint8Array(0);
-
-  /** Blocked by Fixed operands: entries fixStart[r] .. fixStart[r + 1] - 1; the cursor is at the first that ends behind the scan position. */
-  private readonly fixStart = new Int32Array(REGS + 1);
-  private readonly fixCursor = new Int32Array(REGS);
-  private fixFrom = new Int32Array(0);
-  private fixTo = new Int32Array(0);
-  private fixVreg = new Int32Array(0);
-  /** Clobbers: position (Late) and set. */
-  private clobberPos = new Int32Array(0);
-  private clobberSet = new Int32Array(0);
-  private clobberCount = 0;
-  private clobberUnion: [number, number] = [0, 0];
 
   /** For the piece at hand: up to where each register is free of fixed operands and clobbers; and of inactive pieces too. */
   private readonly fixedLimit = new Int32Array(REGS);
   private readonly limit = new Int32Array(REGS);
   private readonly hint = new Float64Array(REGS);
   private steps = 0;
-  /** Second result of spillCost. */
-  private gain = 0;
 
   run(m: MachFunc, regs: RegSet, flow: Flow, live: Liveness, bundles: Bundles): void {
     this.m = m;
@@ -180,76 +81,20 @@ export class LinearScan {
     this.active.fill(-1);
     for (const heap of this.inactive) heap.clear();
     this.queue.clear();
-    this.collectFixed();
-    this.collectClobbers();
+    this.obstacles.collect(m, regs, bundles, this.pieces);
+    this.costs.reset(m, flow, live, bundles, this.pieces);
     const count = this.createPieces();
     const { pieces, queue, sorted } = this;
     let k = 0;
     for (;;) {
       let p: number;
-      const next = k < count ? Math.floor(sorted[k] / 0x2000000) : -1;
-      if (queue.items.length > 0 && (next < 0 || pieces.start[queue.items[0]] <= next)) p = queue.pop(pieces.start);
-      else if (next >= 0) p = sorted[k++] % 0x2000000;
+      const next = k < count ? Math.floor(sorted[k] / PIECE_LIMIT) : -1;
+      if (queue.items.length > 0 && (next < 0 || pieces.start[queue.items[0]] <= next))
+        p = queue.pop(pieces.start);
+      else if (next >= 0) p = sorted[k++] % PIECE_LIMIT;
       else break;
       this.visit(p);
     }
-  }
-
-  private collectFixed(): void {
-    const { m, fixStart, fixCursor } = this;
-    const { insts, operands } = m;
-    fixStart.fill(0);
-    let total = 0;
-    for (let o = 0; o < m.operandCount; o++) {
-      const f = operands[o * 2 + 1];
-      if ((f & Opd.ConstraintMask) !== Opd.Fixed) continue;
-      fixStart[opdArg(f) + 1]++;
-      total++;
-    }
-    for (let r = 0; r < REGS; r++) {
-      fixStart[r + 1] += fixStart[r];
-      fixCursor[r] = fixStart[r];
-    }
-    const from = (this.fixFrom = atLeast(this.fixFrom, total));
-    const to = (this.fixTo = atLeast(this.fixTo, total));
-    const vreg = (this.fixVreg = atLeast(this.fixVreg, total));
-    if (total === 0) return;
-    for (let i = 0; i < m.count; i++) {
-      const at = i * MROW;
-      const first = insts[at + M_OPD];
-      const end = first + insts[at + M_OPDS];
-      for (let pass = 0; pass < 2; pass++) {
-        for (let o = first; o < end; o++) {
-          const f = operands[o * 2 + 1];
-          if ((f & Opd.ConstraintMask) !== Opd.Fixed || (f & Opd.Def) !== pass) continue;
-          const k = fixCursor[opdArg(f)]++;
-          from[k] = i * POS + (pass && !(f & Opd.Cross) ? LATE : EARLY);
-          to[k] = i * POS + (pass || f & Opd.Cross ? AFTER : LATE);
-          // The value that is to be in this register does not conflict with itself.
-          vreg[k] = pass ? -1 : operands[o * 2];
-        }
-      }
-    }
-    for (let r = 0; r < REGS; r++) fixCursor[r] = fixStart[r];
-  }
-
-  private collectClobbers(): void {
-    const { m } = this;
-    let n = 0;
-    this.clobberUnion = [0, 0];
-    for (let i = 0; i < m.count; i++) {
-      const set = (m.insts[i * MROW + M_FLAGS] >>> 16) & 0xff;
-      if (set === 0) continue;
-      if (n >= this.clobberPos.length) {
-        this.clobberPos = grown(this.clobberPos, n + 256);
-        this.clobberSet = grown(this.clobberSet, n + 256);
-      }
-      this.clobberPos[n] = i * POS + LATE;
-      this.clobberSet[n++] = set;
-      this.clobberUnion[0] |= m.clobberSets[set][0];
-      this.clobberUnion[1] |= m.clobberSets[set][1];
-    }
-    this.clobberCount = n;
   }
 
   private createPieces(): number {
@@ -257,18 +102,23 @@ export class LinearScan {
     const nv = m.vregCount;
     pieces.reset(nv);
     this.lastReg = atLeast(this.lastReg, nv).fill(-1, 0, nv);
-    if (this.stored.length < nv) this.stored = new Uint8Array(nv * 2);
-    this.stored.fill(0, 0, nv);
     for (let b = 0; b < nv; b++) {
       const r = bundles.firstRange[b];
       if (r === bundles.endRange[b]) continue;
       if (live.homed[b]) this.createHomedPieces(b);
-      else pieces.first[b] = pieces.add(b, bundles.rangeFrom[r], bundles.rangeTo[bundles.endRange[b] - 1], r, bundles.firstUse[b]);
+      else
+        pieces.first[b] = pieces.add(
+          b,
+          bundles.rangeFrom[r],
+          bundles.rangeTo[bundles.endRange[b] - 1],
+          r,
+          bundles.firstUse[b],
+        );
     }
     const n = pieces.count;
-    if (n >= 0x2000000) bug('too many live intervals');
+    if (n >= PIECE_LIMIT) bug('too many live intervals');
     if (this.sorted.length < n) this.sorted = new Float64Array(n * 2);
-    for (let p = 0; p < n; p++) this.sorted[p] = pieces.start[p] * 0x2000000 + p;
+    for (let p = 0; p < n; p++) this.sorted[p] = pieces.start[p] * PIECE_LIMIT + p;
     this.sorted.subarray(0, n).sort();
     return n;
   }
@@ -282,7 +132,7 @@ export class LinearScan {
     for (let u = bundles.firstUse[b]; u < bundles.endUse[b]; u++) {
       if (!(useInfo[u] & UseInfo.Must)) continue;
       const start = usePos[u];
-      const end = (start & ~3) + ((useInfo[u] >>> UseInfo.EndShift) & 7);
+      const end = useEnd(start, useInfo[u]);
       if (last >= 0 && pieces.end[last] > start) {
         pieces.end[last] = Math.max(pieces.end[last], end);
         continue;
@@ -296,7 +146,7 @@ export class LinearScan {
       }
       last = p;
     }
-    this.stored[b] = 1;
+    this.costs.stored[b] = 1;
   }
 
   // ---- the scan
@@ -308,8 +158,7 @@ export class LinearScan {
     const c = this.bundles.cls[pieces.bundle[p]] === RegClass.Int ? 0 : 1;
     const order = this.order[c];
     const mustEnd = this.mustEnd(p, pos);
-    const homeless = mustEnd === 0 && this.idle(p, pos);
-    if (homeless) {
+    if (mustEnd === 0 && this.idle(p, pos)) {
       this.spillFrom(p, pos);
       return;
     }
@@ -323,7 +172,7 @@ export class LinearScan {
       const r = order[k];
       if (active[r] >= 0 || limit[r] < end) continue;
       if (((regs.calleeSaved[c] & ~taken[c]) >>> (r & 31)) & 1) {
-        if (worth < 0) worth = this.totalCost(p, SAVE_COST) >= SAVE_COST ? 1 : 0;
+        if (worth < 0) worth = this.costs.totalCost(p, SAVE_COST) >= SAVE_COST ? 1 : 0;
         if (worth === 0) continue;
       }
       if (best < 0 || hint[r] > value) {
@@ -336,8 +185,15 @@ export class LinearScan {
   }
 
   /** No register is free throughout: take one in part, take one from another piece, or stay in memory. */
-  private contend(p: number, pos: number, mustEnd: number, order: readonly number[], c: number, sparing: boolean): void {
-    const { pieces, active, limit, hint, regs, taken } = this;
+  private contend(
+    p: number,
+    pos: number,
+    mustEnd: number,
+    order: readonly number[],
+    c: number,
+    sparing: boolean,
+  ): void {
+    const { pieces, active, limit, hint, regs, taken, costs } = this;
     const end = pieces.end[p];
     const needed = mustEnd !== 0 ? mustEnd : this.firstUseEnd(p, pos);
     let partial = -1;
@@ -351,30 +207,34 @@ export class LinearScan {
       const x = active[r];
       if (x < 0) {
         if (sparing && ((regs.calleeSaved[c] & ~taken[c]) >>> (r & 31)) & 1) continue;
-        if (partial < 0 || l > limit[partial] || (l === limit[partial] && hint[r] > hint[partial])) partial = r;
+        if (partial < 0 || l > limit[partial] || (l === limit[partial] && hint[r] > hint[partial]))
+          partial = r;
       } else if (this.coverMust(x, pos) === 0) {
-        let cost = this.spillCost(x, pos);
-        const gain = this.gain;
-        if (l < end) cost += this.spillCost(p, l);
-        const score = cost / gain;
-        if (score < victimScore) {
+        let cost = costs.spillCost(x, pos);
+        const gain = costs.gain;
+        if (l < end) cost += costs.spillCost(p, l);
+        if (cost / gain < victimScore) {
           victim = r;
-          victimScore = score;
+          victimScore = cost / gain;
           victimCost = cost;
         }
       }
     }
     if (partial >= 0) {
-      const rest = limit[partial] < end ? this.spillCost(p, limit[partial]) + this.carry(p, limit[partial]) : 0;
-      if (victim < 0 || limit[victim] <= limit[partial] || victimCost >= rest * 1.3) {
+      const l = limit[partial];
+      const rest = l < end ? costs.spillCost(p, l) + costs.moveCost(p, l) : 0;
+      if (victim < 0 || limit[victim] <= l || victimCost >= rest * VICTIM_BIAS) {
         if (mustEnd !== 0 || this.worthPart(p)) this.take(p, partial);
         else this.spillFrom(p, pos);
         return;
       }
     }
     if (mustEnd === 0) {
-      const own = this.spillCost(p, pos) / this.gain - (this.pieces.prev[p] >= 0 && this.pieces.reg[this.pieces.prev[p]] >= 0 ? 0.3 * this.flow.freq[this.flow.rowBlock[pos >>> 2]] / this.gain : 0);
-      if (victim < 0 || own <= victimScore) {
+      let own = costs.spillCost(p, pos);
+      const { gain } = costs;
+      // Going on in another register takes a move.
+      if (pieces.prev[p] >= 0 && pieces.reg[pieces.prev[p]] >= 0) own -= costs.moveCost(p, pos);
+      if (victim < 0 || own / gain <= victimScore) {
         this.spillFrom(p, pos);
         return;
       }
@@ -383,15 +243,6 @@ export class LinearScan {
       this.evict(active[victim], pos);
       this.take(p, victim);
     } else this.force(p, pos, mustEnd, order, c);
-  }
-
-  private carry(p: number, pos: number): number {
-    const { flow, pieces } = this;
-    const l = flow.loopOf[flow.rowBlock[pos >>> 2]];
-    if (l < 0) return 0;
-    const { m } = this;
-    if (pieces.start[p] > m.blockStart[flow.loopFirst[l]] * POS || pieces.end[p] < m.blockStart[flow.loopLast[l] + 1] * POS) return 0;
-    return 0.6 * flow.freq[flow.loopFirst[l]];
   }
 
   /** Last resort: cut down to the instruction, and take any register that its fixed operands leave. */
@@ -444,7 +295,7 @@ export class LinearScan {
   private take(p: number, r: number): void {
     const { pieces, limit } = this;
     if (limit[r] < pieces.end[p]) {
-      const q = this.splitPoint(p, limit[r]);
+      const q = this.costs.splitPoint(p, limit[r]);
       this.leave(this.split(p, q), q);
     }
     this.assign(p, r);
@@ -452,7 +303,7 @@ export class LinearScan {
 
   /** Bring active and inactive pieces up to the scan position. */
   private advance(pos: number): void {
-    const { active, activeEnd, inactive, pieces, fixCursor, fixStart, fixTo } = this;
+    const { active, activeEnd, inactive, pieces, obstacles } = this;
     for (let c = 0; c < 2; c++) {
       const order = this.order[c];
       for (let k = 0; k < order.length; k++) {
@@ -463,11 +314,9 @@ export class LinearScan {
           this.wake(x, r, pos);
         }
         const heap = inactive[r];
-        while (heap.items.length > 0 && pieces.wake[heap.items[0]] <= pos) this.wake(heap.pop(pieces.wake), r, pos);
-        let f = fixCursor[r];
-        const end = fixStart[r + 1];
-        while (f < end && fixTo[f] <= pos) f++;
-        fixCursor[r] = f;
+        while (heap.items.length > 0 && pieces.wake[heap.items[0]] <= pos)
+          this.wake(heap.pop(pieces.wake), r, pos);
+        obstacles.advance(r, pos);
       }
     }
   }
@@ -491,73 +340,27 @@ export class LinearScan {
   // ---- what is free, and what is liked
 
   private computeLimits(p: number, order: readonly number[], c: number): void {
-    const { pieces, fixedLimit, limit, inactive } = this;
-    const end = pieces.end[p];
-    for (let k = 0; k < order.length; k++) fixedLimit[order[k]] = end;
-    if (this.clobberCount > 0) this.limitByClobbers(p, c);
+    const { fixedLimit, limit, inactive } = this;
+    this.obstacles.limits(p, order, c, fixedLimit);
     this.steps = MAX_STEPS;
     for (let k = 0; k < order.length; k++) {
       const r = order[k];
-      if (this.fixCursor[r] < this.fixStart[r + 1]) this.limitByFixed(p, r);
       limit[r] = fixedLimit[r];
       if (inactive[r].items.length > 0) this.limitByInactive(p, r, 0);
     }
   }
 
-  private limitByClobbers(p: number, c: number): void {
-    const { pieces, bundles, clobberPos, clobberCount, fixedLimit, m } = this;
-    let open = this.clobberUnion[c] & this.regs.allocatable[c];
-    if (open === 0) return;
-    const end = pieces.end[p];
-    const rangeEnd = bundles.endRange[pieces.bundle[p]];
-    let from = pieces.start[p];
-    let k = 0;
-    for (let r = pieces.range[p]; ; ) {
-      const to = Math.min(bundles.rangeTo[r], end);
-      k = seek(clobberPos, k, clobberCount, from);
-      if (k === clobberCount) return;
-      for (; k < clobberCount && clobberPos[k] < to; k++) {
-        let mask = m.clobberSets[this.clobberSet[k]][c] & open;
-        open &= ~mask;
-        while (mask !== 0) {
-          const bit = 31 - Math.clz32(mask);
-          mask &= ~(1 << bit);
-          fixedLimit[c * FLOAT_BASE + bit] = clobberPos[k];
-        }
-        if (open === 0) return;
-      }
-      if (++r === rangeEnd || bundles.rangeFrom[r] >= end) return;
-      from = bundles.rangeFrom[r];
-    }
-  }
-
-  private limitByFixed(p: number, reg: number): void {
-    const { pieces, bundles, fixFrom, fixTo, fixVreg } = this;
-    const { rangeFrom, rangeTo } = bundles;
-    const rangeEnd = bundles.endRange[pieces.bundle[p]];
-    const fixEnd = this.fixStart[reg + 1];
-    const start = pieces.start[p];
-    let bound = this.fixedLimit[reg];
-    let r = pieces.range[p];
-    for (let f = this.fixCursor[reg]; f < fixEnd && fixFrom[f] < bound; f++) {
-      while (r < rangeEnd && rangeTo[r] <= fixFrom[f]) {
-        r++;
-        this.steps--;
-      }
-      if (r === rangeEnd) return;
-      const at = Math.max(rangeFrom[r], fixFrom[f], start);
-      if (at < fixTo[f] && at < bound && bundles.rangeVreg[r] !== fixVreg[f]) bound = at;
-      else if (--this.steps < 0) bound = Math.min(bound, Math.max(at, start));
-    }
-    this.fixedLimit[reg] = bound;
-  }
-
+  /** A heap's node wakes before all below it. */
   private limitByInactive(p: number, r: number, node: number): void {
     const { items } = this.inactive[r];
     const { pieces, limit } = this;
     if (node >= items.length) return;
     const x = items[node];
     if (pieces.wake[x] >= limit[r]) return;
+    if (--this.steps < 0) {
+      limit[r] = pieces.wake[x];
+      return;
+    }
     if (pieces.end[x] > pieces.wake[x]) limit[r] = this.firstIntersection(x, p, limit[r]);
     this.limitByInactive(p, r, 2 * node + 1);
     this.limitByInactive(p, r, 2 * node + 2);
@@ -589,12 +392,12 @@ export class LinearScan {
     const b = pieces.bundle[p];
     const start = pieces.start[p];
     const end = pieces.end[p];
-    const useEnd = Math.min(bundles.endUse[b], pieces.use[p] + MAX_HINT_USES);
-    for (let u = pieces.use[p]; u < useEnd && bundles.usePos[u] < end; u++) {
-      const r = (bundles.useInfo[u] >>> UseInfo.HintShift) - 1;
+    const usesEnd = Math.min(bundles.endUse[b], pieces.use[p] + MAX_HINTS);
+    for (let u = pieces.use[p]; u < usesEnd && bundles.usePos[u] < end; u++) {
+      const r = (bundles.useInfo[u] >>> USE_HINT_SHIFT) - 1;
       if (r >= 0) hint[r] += flow.freq[flow.rowBlock[bundles.usePos[u] >>> 2]];
     }
-    let n = MAX_HINT_USES;
+    let n = MAX_HINTS;
     for (let a = bundles.affHead[b]; a >= 0 && n > 0; a = bundles.affNext[a], n--) {
       const r = lastReg[bundles.of[bundles.affOther[a]]];
       if (r >= 0 && bundles.affOwn[a] >= start && bundles.affOwn[a] <= end) hint[r] += bundles.affWeight[a];
@@ -603,7 +406,7 @@ export class LinearScan {
     if (lastReg[b] >= 0) hint[lastReg[b]] += flow.freq[block];
     const l = flow.loopOf[block];
     if (l >= 0 && end >= this.m.blockStart[flow.loopLast[l] + 1] * POS) {
-      const head = this.pieceAt(pieces.prev[p], this.m.blockStart[flow.loopFirst[l]] * POS);
+      const head = this.costs.pieceAt(pieces.prev[p], this.m.blockStart[flow.loopFirst[l]] * POS);
       if (head >= 0 && pieces.reg[head] >= 0) hint[pieces.reg[head]] += flow.freq[flow.loopFirst[l]];
     }
   }
@@ -617,7 +420,7 @@ export class LinearScan {
     let result = 0;
     for (let u = pieces.use[p]; u < end && bundles.usePos[u] <= pos; u++) {
       if (bundles.usePos[u] !== pos || !(bundles.useInfo[u] & UseInfo.Must)) continue;
-      result = Math.max(result, (pos & ~3) + ((bundles.useInfo[u] >>> UseInfo.EndShift) & 7));
+      result = Math.max(result, useEnd(pos, bundles.useInfo[u]));
     }
     return result;
   }
@@ -634,7 +437,7 @@ export class LinearScan {
     let result = 0;
     for (; u < end && bundles.usePos[u] <= pos && bundles.usePos[u] < pieces.end[x]; u++) {
       if (!(bundles.useInfo[u] & UseInfo.Must)) continue;
-      const e = (pos & ~3) + ((bundles.useInfo[u] >>> UseInfo.EndShift) & 7);
+      const e = useEnd(pos, bundles.useInfo[u]);
       if (e <= pos) continue;
       if (bundles.usePos[u] < pos) return -1;
       result = Math.max(result, e);
@@ -646,7 +449,10 @@ export class LinearScan {
   private firstUse(p: number): number {
     const { bundles, pieces } = this;
     const u = pieces.use[p];
-    const copied = u < bundles.endUse[pieces.bundle[p]] && (bundles.useInfo[u] & UseInfo.Def) !== 0 && (bundles.useInfo[u] & UseInfo.Copy) !== 0;
+    const copied =
+      u < bundles.endUse[pieces.bundle[p]] &&
+      (bundles.useInfo[u] & UseInfo.Def) !== 0 &&
+      (bundles.useInfo[u] & UseInfo.Copy) !== 0;
     return copied && bundles.usePos[u] === pieces.start[p] ? u + 1 : u;
   }
 
@@ -654,7 +460,7 @@ export class LinearScan {
     const { bundles, pieces } = this;
     const u = this.firstUse(p);
     if (u < bundles.endUse[pieces.bundle[p]] && bundles.usePos[u] < pieces.end[p]) {
-      return Math.max(pos + 1, (bundles.usePos[u] & ~3) + ((bundles.useInfo[u] >>> UseInfo.EndShift) & 7));
+      return Math.max(pos + 1, useEnd(bundles.usePos[u], bundles.useInfo[u]));
     }
     return pieces.end[p];
   }
@@ -664,7 +470,7 @@ export class LinearScan {
     const { bundles, pieces } = this;
     const u = pieces.use[p];
     if (u < bundles.endUse[pieces.bundle[p]] && bundles.usePos[u] < pieces.end[p]) return false;
-    return this.spillCost(p, pos) === 0;
+    return this.costs.spillCost(p, pos) === 0;
   }
 
   /** Whether a part of a piece, up to its next obstacle, is worth a register although its first use could do without. */
@@ -672,142 +478,10 @@ export class LinearScan {
     const { bundles, pieces } = this;
     const u = this.firstUse(p);
     if (u >= bundles.endUse[pieces.bundle[p]] || bundles.usePos[u] >= pieces.end[p]) return false;
-    return (bundles.useInfo[u] & UseInfo.Must) !== 0 || this.stored[pieces.bundle[p]] === 0;
-  }
-
-  /** The piece that holds p's bundle at position `at`, before p, if it is not far away in the list. */
-  private pieceAt(p: number, at: number): number {
-    const { pieces } = this;
-    for (let n = 8; n > 0 && p >= 0; n--, p = pieces.prev[p]) if (pieces.start[p] <= at) return pieces.end[p] > at ? p : -1;
-    return -1;
-  }
-
-  private useWeight(u: number): number {
-    const { bundles, flow } = this;
-    const info = bundles.useInfo[u];
-    const f = flow.freq[flow.rowBlock[bundles.usePos[u] >>> 2]];
-    if (info & UseInfo.Must) return info & UseInfo.Def ? 0 : f;
-    return f * (info & UseInfo.Copy ? COPY_USE : MEMORY_USE);
-  }
-
-  /** What it costs never to have a register from here on, as far as it does not exceed `cap`. */
-  private totalCost(p: number, cap: number): number {
-    const { bundles, pieces, flow, live } = this;
-    const b = pieces.bundle[p];
-    const end = bundles.endUse[b];
-    const v = bundles.rangeVreg[pieces.range[p]];
-    const remat = live.rematRow[v] >= 0;
-    let cost = remat || this.stored[b] ? 0 : flow.freq[live.defBlock[v]] * STORE;
-    for (let u = pieces.use[p]; u < end && bundles.usePos[u] < pieces.end[p] && cost < cap; u++) cost += this.useWeight(u) * (remat ? REMAT_RELOAD : 1);
-    return cost;
-  }
-
-  /** What it costs to have piece x in memory from `pos` up to its next register operand. `this.gain` is for how long that frees its register. */
-  private spillCost(x: number, pos: number): number {
-    const { bundles, pieces, flow, live } = this;
-    const b = pieces.bundle[x];
-    const end = pieces.end[x];
-    const useEnd = bundles.endUse[b];
-    const v = bundles.rangeVreg[pieces.cursor[x]];
-    const remat = live.rematRow[v] >= 0;
-    const first = seek(bundles.usePos, pieces.use[x], useEnd, pos);
-    let cost = 0;
-    let free = end;
-    let n = MAX_USES_WEIGHED;
-    for (let u = first; u < useEnd && bundles.usePos[u] < end && n-- > 0; u++) {
-      if (bundles.useInfo[u] & UseInfo.Must) {
-        free = bundles.usePos[u];
-        if (!(bundles.useInfo[u] & UseInfo.Def)) cost += this.reloadFreq(pos, u) * (remat ? REMAT_RELOAD : 1);
-        break;
-      }
-      cost += this.useWeight(u);
-    }
-    const block = flow.rowBlock[pos >>> 2];
-    const l = flow.loopOf[block];
-    if (l >= 0) {
-      const loopEnd = this.m.blockStart[flow.loopLast[l] + 1] * POS;
-      const loopStart = this.m.blockStart[flow.loopFirst[l]] * POS;
-      if (free >= loopEnd && end >= loopEnd) {
-        const head = this.pieceAt(x, loopStart);
-        // In a register at the loop's head, in memory at its end: a reload on the way back. A piece that is not used before `pos` will be spilled before the loop.
-        const hoisted = head === x && (first === pieces.use[x] || bundles.usePos[first - 1] < loopStart);
-        if (head >= 0 && !hoisted && (head === x || pieces.reg[head] >= 0)) {
-          cost += flow.freq[flow.loopFirst[l]] * (remat ? REMAT_RELOAD : 1);
-          free = loopEnd;
-        }
-      }
-    }
-    if (!remat && this.stored[b] === 0) cost += Math.min(flow.freq[live.defBlock[v]], flow.freq[block]) * STORE;
-    this.gain = Math.max(1, free - pos);
-    return cost;
-  }
-
-  private reloadFreq(from: number, u: number): number {
-    const { flow } = this;
-    const pos = this.reloadPos(from, u);
-    const block = flow.rowBlock[pos >>> 2];
-    // A reload at a loop's first block is on the edges into the loop.
-    return flow.freq[block] / (pos === this.m.blockStart[block] * POS && flow.loopOf[block] >= 0 && flow.loopFirst[flow.loopOf[block]] === block ? 8 : 1);
+    return (bundles.useInfo[u] & UseInfo.Must) !== 0 || this.costs.stored[pieces.bundle[p]] === 0;
   }
 
   // ---- splitting
-
-  /** Where to have a value back in a register for use record u, when it is in memory from `from` on: outside of loops that don't contain `from`. */
-  private reloadPos(from: number, u: number): number {
-    const { bundles, flow, m } = this;
-    if (bundles.useInfo[u] & UseInfo.Def) return bundles.usePos[u];
-    const row = bundles.usePos[u] >>> 2;
-    const block = flow.rowBlock[row];
-    let pos = row * POS + EARLY;
-    for (let l = flow.loopOf[block]; l >= 0; l = flow.loopParent[l]) {
-      const start = m.blockStart[flow.loopFirst[l]] * POS;
-      if (start <= from) break;
-      pos = start;
-    }
-    if (pos === row * POS + EARLY && !m.cold[block] && m.cold[flow.rowBlock[from >>> 2]]) {
-      // Back from a cold path: reload at its end.
-      const start = m.blockStart[flow.runStart[block]] * POS;
-      if (start > from) pos = start;
-    }
-    return pos;
-  }
-
-  /** The best place to cut piece p so that it is out of its register at `pos`. */
-  private splitPoint(p: number, pos: number): number {
-    const { pieces, bundles, flow, m } = this;
-    const b = pieces.bundle[p];
-    const start = pieces.start[p];
-    let q = pos;
-    const sub = pos & 3;
-    const gap = (pos & ~3) + EARLY;
-    const u = seek(bundles.usePos, pieces.use[p], bundles.endUse[b], sub > EARLY ? gap : pos);
-    if (sub > EARLY) {
-      let used = false;
-      let held = false;
-      for (let k = u; k < bundles.endUse[b] && bundles.usePos[k] < pos; k++) {
-        used = true;
-        const info = bundles.useInfo[k];
-        if (info & UseInfo.Must && gap - EARLY + ((info >>> UseInfo.EndShift) & 7) > pos) held = true;
-      }
-      // Cut behind the inputs, unless one must be in its register for longer.
-      if (used && !held) return pos;
-      if (gap > start) q = gap;
-    }
-    const lower = u > pieces.use[p] ? Math.max(start, bundles.usePos[u - 1]) : start;
-    if (q <= lower) return pos;
-    const block = flow.rowBlock[q >>> 2];
-    let best = q;
-    for (let l = flow.loopOf[block]; l >= 0; l = flow.loopParent[l]) {
-      const s = m.blockStart[flow.loopFirst[l]] * POS;
-      if (s <= lower) break;
-      best = Math.min(best, s);
-    }
-    if (best === q && m.cold[block]) {
-      const s = m.blockStart[Math.max(flow.runStart[block], flow.rowBlock[lower >>> 2] + 1)] * POS;
-      if (s > lower) best = Math.min(best, s);
-    }
-    return best;
-  }
 
   /** Cut piece p at q. The new piece starts where the bundle is next live. */
   private split(p: number, q: number): number {
@@ -817,7 +491,8 @@ export class LinearScan {
     const end = pieces.end[p];
     const k = seek(bundles.rangeTo, pieces.range[p], rangeEnd, q + 1);
     const start = k < rangeEnd ? Math.max(q, bundles.rangeFrom[k]) : end;
-    if (q <= pieces.start[p] || start >= end) bug(`piece of v${b} from ${pieces.start[p]} to ${end} can't be cut at ${q}`);
+    if (q <= pieces.start[p] || start >= end)
+      bug(`piece of v${b} from ${pieces.start[p]} to ${end} can't be cut at ${q}`);
     const use = seek(bundles.usePos, pieces.use[p], bundles.endUse[b], start);
     const c = pieces.add(b, start, end, k, use);
     const next = pieces.next[p];
@@ -839,19 +514,21 @@ export class LinearScan {
 
   /** Piece c is in memory from its start, past `from`, up to where its next use makes a register worth trying. */
   private spillFrom(c: number, from: number): void {
-    const { pieces, bundles, flow } = this;
+    const { pieces, bundles, costs } = this;
     const b = pieces.bundle[c];
-    const useEnd = bundles.endUse[b];
+    const usesEnd = bundles.endUse[b];
     const end = pieces.end[c];
     pieces.reg[c] = SPILLED;
-    if (this.live.rematRow[bundles.rangeVreg[pieces.range[c]]] < 0) this.stored[b] = 1;
-    for (let u = seek(bundles.usePos, pieces.use[c], useEnd, from); u < useEnd && bundles.usePos[u] < end; u++) {
-      let q: number;
-      if (bundles.useInfo[u] & UseInfo.Must) q = this.reloadPos(from, u);
-      else {
-        // Worth a reload of its own only outside of a loop.
-        q = this.reloadPos(from, u);
-        if ((q & 3) !== GAP || q <= from || this.reloadFreq(from, u) * 2 > flow.freq[flow.rowBlock[bundles.usePos[u] >>> 2]]) continue;
+    if (this.live.rematRow[bundles.rangeVreg[pieces.range[c]]] < 0) this.costs.stored[b] = 1;
+    for (
+      let u = seek(bundles.usePos, pieces.use[c], usesEnd, from);
+      u < usesEnd && bundles.usePos[u] < end;
+      u++
+    ) {
+      const q = costs.reloadPos(from, u);
+      if (!(bundles.useInfo[u] & UseInfo.Must)) {
+        // Worth a reload only outside of the use's loop.
+        if ((q & 3) !== GAP || q <= from || costs.reloadFreq(from, u) * 2 > costs.blockFreq(u)) continue;
       }
       if (q <= pieces.start[c]) {
         pieces.reg[c] = UNASSIGNED;
@@ -866,7 +543,7 @@ export class LinearScan {
     const { pieces } = this;
     this.active[pieces.reg[x]] = -1;
     const must = this.coverMust(x, pos);
-    const q = must > 0 ? pos : this.splitPoint(x, pos);
+    const q = must > 0 ? pos : this.costs.splitPoint(x, pos);
     if (q <= pieces.start[x]) {
       pieces.reg[x] = UNASSIGNED;
       if (must > 0) this.queue.push(x, pieces.start);

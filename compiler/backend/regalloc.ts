@@ -5,14 +5,14 @@
  * (regalloc-resolve.ts, moves.ts). checker.ts verifies the result independently.
  */
 import { Bundles } from './intervals.ts';
-import { Flow, Liveness } from './liveness.ts';
+import { explorationBudget, Flow, Liveness } from './liveness.ts';
 import type { MachFunc, RegSet } from './mach.ts';
 import { collectUsedRegs, Resolver } from './regalloc-resolve.ts';
 import { LinearScan } from './regalloc-scan.ts';
 
 export interface AllocateOptions {
-  /** 0: compile fast (no coalescing across edges); 1, 2: for the generated code's sake. */
-  readonly level: 0 | 1 | 2;
+  /** 0: bound the work on very large functions more tightly (see `Liveness`). Otherwise all levels are the same: coalescing and splitting pay for themselves in compile time. */
+  readonly level?: 0 | 1 | 2;
   /** Bound on liveness work, in block visits; for tests. */
   readonly explorationBudget?: number;
 }
@@ -24,10 +24,10 @@ const bundles = new Bundles();
 const scan = new LinearScan();
 const resolver = new Resolver();
 
-export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = { level: 1 }): void {
+export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = {}): void {
   flow.build(m);
-  live.build(m, flow, regs, opts.explorationBudget);
-  bundles.build(m, flow, live, opts.level > 0);
+  live.build(m, flow, regs, opts.explorationBudget ?? explorationBudget(m, opts.level === 0));
+  bundles.build(m, flow, live);
   scan.run(m, regs, flow, live, bundles);
   resolver.run(m, flow, live, bundles, scan.pieces);
   m.usedRegs = collectUsedRegs(m);

@@ -154,6 +154,24 @@ export const enum Op {
   TailCall,
   /** A = code pointer (i64), IMM = type index. */
   TailCallIndirect,
+  // -- Vectors: IMM2 = VecOp (vec-ops.ts), which tells shape and operation
+  VUnary,
+  VBinary,
+  VTernary,
+  /** B = count (i32), taken modulo the width of a lane */
+  VShift,
+  /** A = scalar */
+  VSplat,
+  /** IMM = lane; result: the lane's scalar type */
+  VExtract,
+  /** B = scalar, IMM = lane */
+  VReplace,
+  /** Result I32. */
+  VTest,
+  /** C = VConst: for each byte, its index in the bytes of A, then B. */
+  VShuffle,
+  /** A = f32 or f64: lane 0; zeros above. No VecOp. */
+  VZext,
   COUNT,
 }
 
@@ -362,6 +380,16 @@ function table(): OpInfo[] {
   def(Op.Trap, 'trap', 0, END | T);
   def(Op.TailCall, 'tail_call', 0, END | OpFlag.ListB);
   def(Op.TailCallIndirect, 'tail_call_indirect', 1, END | OpFlag.ListB);
+  def(Op.VUnary, 'vunary', 1, P);
+  def(Op.VBinary, 'vbinary', 2, P);
+  def(Op.VTernary, 'vternary', 3, P);
+  def(Op.VShift, 'vshift', 2, P);
+  def(Op.VSplat, 'vsplat', 1, P);
+  def(Op.VExtract, 'vextract', 1, P);
+  def(Op.VReplace, 'vreplace', 2, P);
+  def(Op.VTest, 'vtest', 1, P);
+  def(Op.VShuffle, 'vshuffle', 3, P);
+  def(Op.VZext, 'vzext', 1, P);
   return t;
 }
 

@@ -8,6 +8,7 @@ import type { Edge, List, Value } from './func.ts';
 import { F_BLOCK, F_LOC, Func, NONE, ROW } from './func.ts';
 import { memAccess, OP_FLAGS, OP_OPERANDS, OPS, Op, OpFlag, rawAccess, TYPE_NAMES, Type } from './ops.ts';
 import { HINT_NAMES, KIND_NAMES, REGION_NAMES } from './text-print.ts';
+import { VEC_CLASS, VEC_NAMES } from './vec-ops.ts';
 
 /** The text is not a function. */
 export class IrSyntaxError extends Error {
@@ -251,6 +252,15 @@ class Parser {
     return rawAccess(region, kind, slot, trap);
   }
 
+  private vecOp(op: Op): number {
+    const shape = this.take();
+    this.expect('.');
+    const name = `${shape}.${this.take()}`;
+    const n = VEC_NAMES.indexOf(name);
+    if (n < 0 || VEC_CLASS[n] !== op) this.fail(`unknown vector operator '${name}'`);
+    return n;
+  }
+
   private operands(v: Value, op: Op, type: Type, kind: number): Value {
     switch (op) {
       case Op.IConst: {
@@ -398,12 +408,18 @@ class Parser {
         return this.set(v, op, type, 0, 0, 0, this.lookup(TRAPS_BY_NAME, 'trap'), 0);
       default: {
         const fields = [0, 0, 0];
+        const vector = op >= Op.VUnary && op <= Op.VTest ? this.vecOp(op) : 0;
         for (let i = 0; i < OP_OPERANDS[op]!; i++) {
           if (i > 0) this.expect(',');
           fields[i] = this.value();
         }
         let imm = 0;
-        let imm2 = 0;
+        let imm2 = vector;
+        if (op === Op.VExtract || op === Op.VReplace) {
+          this.expect(',');
+          this.expect('lane');
+          imm = this.int();
+        }
         if (this.accept('{')) {
           imm = this.int();
           this.expect(',');

@@ -11,6 +11,7 @@
  *
  * - The suffix of an operator is the type of its result; of a comparison, a store: the type of what it compares or stores.
  * - `[v1+16]` is memory 0 at value v1 plus 16, `mem1[v1]` memory 1; `[vm-16]` is a field of the vmctx.
+ * - A vector operator is named behind the suffix: `v3 = vbinary.v128 i8x16.add v1, v2`, `v4 = vextract.i32 i32x4.extract_lane v3, lane 1`.
  * - Values are numbered in the order in which they are printed, so that equal functions have equal texts whatever their rows' numbers.
  * - A block that is empty has been removed: it is not printed.
  */
@@ -34,6 +35,7 @@ import {
   TYPE_NAMES,
   Type,
 } from './ops.ts';
+import { VEC_CLASS, VEC_NAMES } from './vec-ops.ts';
 
 /** Indexed by MemKind; the suffix of a load or store behind its type. */
 export const KIND_NAMES = ['', 's8', 'u8', 's16', 'u16', 's32', 'u32'] as const;
@@ -242,6 +244,10 @@ class Printer {
         const fields = [a, b, f.c(v)];
         for (let i = 0; i < OP_OPERANDS[op]!; i++) parts.push(this.value(fields[i]!));
         const shown = OP_FLAGS[op]! & OpFlag.Compare ? name + this.suffix(this.typeOf(a)) : head;
+        if (op >= Op.VUnary && op <= Op.VTest) {
+          const lane = op === Op.VExtract || op === Op.VReplace ? `, lane ${imm}` : '';
+          return `${head} ${VEC_CLASS[imm2] === op ? VEC_NAMES[imm2] : `op?${imm2}`} ${parts.join(', ')}${lane}`;
+        }
         const extra = imm === 0 && imm2 === 0 ? '' : ` {${imm}, ${imm2}}`;
         return parts.length === 0 ? shown + extra : `${shown} ${parts.join(', ')}${extra}`;
       }

@@ -23,6 +23,7 @@ import {
   Type,
 } from './ops.ts';
 import { printInstruction } from './text-print.ts';
+import { VEC_CLASS, VEC_LANES, VEC_OP_COUNT, VEC_SCALAR } from './vec-ops.ts';
 
 export interface Signature {
   readonly params: readonly Type[];
@@ -92,6 +93,13 @@ rule([Op.TailCallIndirect], VOID, I64);
 rule([Op.CallHost], VOID, I64);
 rule([Op.BrIf, Op.BrTable], VOID, I32);
 rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall], VOID);
+rule([Op.VUnary, Op.VBinary, Op.VTernary, Op.VShuffle], V128, V128, V128, V128);
+rule([Op.VShift], V128, V128, I32);
+rule([Op.VSplat], V128, INT | FLOAT);
+rule([Op.VExtract], INT | FLOAT, V128);
+rule([Op.VReplace], V128, V128, INT | FLOAT);
+rule([Op.VTest], I32, V128);
+rule([Op.VZext], V128, FLOAT);
 
 /** Kinds that a type may be narrowed to. */
 function kindFits(kind: MemKind, type: Type): boolean {
@@ -372,7 +380,32 @@ class Verifier {
       case Op.BrIf:
         if (imm < 0 || imm > 2) this.fail(v, 'no such hint');
         return;
+      case Op.VShuffle:
+        if (f.op(f.c(v)) !== Op.VConst) this.fail(v, 'the indices of a shuffle are a constant');
+        return;
+      case Op.VUnary:
+      case Op.VBinary:
+      case Op.VTernary:
+      case Op.VShift:
+      case Op.VSplat:
+      case Op.VExtract:
+      case Op.VReplace:
+      case Op.VTest:
+        this.vector(v, op, type);
+        return;
     }
+  }
+
+  private vector(v: Value, op: Op, type: Type): void {
+    const { f } = this;
+    const sub = f.imm2(v);
+    if (sub < 0 || sub >= VEC_OP_COUNT || VEC_CLASS[sub] !== op) this.fail(v, 'no such vector operator');
+    const scalar = 1 << VEC_SCALAR[sub]!;
+    if (op === Op.VSplat) this.expectType(v, 'the scalar', f.type(f.a(v)), scalar);
+    if (op === Op.VReplace) this.expectType(v, 'the scalar', f.type(f.b(v)), scalar);
+    if (op === Op.VExtract) this.expectType(v, 'the result', type, scalar);
+    const lanes = op === Op.VExtract || op === Op.VReplace ? VEC_LANES[sub]! : 1;
+    if (f.imm(v) < 0 || f.imm(v) >= lanes) this.fail(v, 'no such lane');
   }
 
   private tailCall(v: Value, signature: Signature | undefined): void {

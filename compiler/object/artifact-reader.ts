@@ -8,6 +8,7 @@ import {
   ARTIFACT_HEADER,
   ARTIFACT_MAGIC,
   ARTIFACT_VERSION,
+  ConstCode,
   ConstKind,
   CPU_FEATURES,
   type CpuFeature,
@@ -32,6 +33,8 @@ import {
 } from '../abi/artifact.ts';
 import { TrapCode } from '../abi/traps.ts';
 import {
+  type ConstExpr,
+  type ConstOp,
   ExternKind,
   type FuncType,
   type Limits,
@@ -40,6 +43,7 @@ import {
   ValType,
 } from '../wasm/module.ts';
 import type {
+  ConstInfo,
   DataInfo,
   ElemInfo,
   ExportInfo,
@@ -62,6 +66,10 @@ const HEADER = recordLayout(ARTIFACT_HEADER);
 const DIRECTORY = recordLayout(DIRECTORY_ENTRY);
 const FUNCTION = recordLayout(FUNCTION_RECORD);
 const NO_INDEX = 0xffffffff;
+const NO_CODE: ConstExpr = [];
+/** Bytes of immediates behind each operator of ConstCode. */
+const CONST_OPERAND = [0, 4, 8, 4, 0, 0, 0, 0, 0, 0];
+const CONST_ARITHMETIC = ['add', 'sub', 'mul'] as const;
 const NO_MAX = 0xffffffffffffffffn;
 
 /** Record type of each part, in the order in which they must come; null: bytes. */
@@ -82,6 +90,7 @@ const PARTS: readonly (readonly [kind: Part, record: RecordType | null])[] = [
   [Part.Escaping, ESCAPING_RECORD],
   [Part.Strings, null],
   [Part.Options, null],
+  [Part.ConstCode, null],
 ];
 
 interface PartPlace {
@@ -133,6 +142,8 @@ export class Artifact {
   private readonly sections: readonly FileSection[];
   /** Records that have code, ascending. */
   private readonly withCode: Int32Array;
+  /** Bytes of part ConstCode that have been read. */
+  private constBytes = 0;
 
   /** @throws ArtifactError */
   constructor(readonly bytes: Uint8Array) {
@@ -313,9 +324,40 @@ export class Artifact {
     return v;
   }
 
-  private constKind(v: number, at: number): ConstKind {
-    if (v > ConstKind.RefFunc) this.failAt('bad constant', at);
-    return v;
+  private constant(kind: number, bits: bigint, index: number, at: number): ConstInfo {
+    if (kind > ConstKind.Code) this.failAt('bad constant', at);
+    return { kind, bits, index, code: kind === ConstKind.Code ? this.constCode(index, at) : NO_CODE };
+  }
+
+  /** An expression of part ConstCode. Each is read once, so no more than the part's bytes can be read in all. */
+  private constCode(offset: number, at: number): ConstExpr {
+    const part = this.place(Part.ConstCode);
+    const ops: ConstOp[] = [];
+    for (let p = part.offset + offset, end = part.offset + part.size; ; ) {
+      const code = p < end ? this.bytes[p++]! : this.failAt('constant expression without an end', at);
+      if (code === ConstCode.End) return ops;
+      const width = CONST_OPERAND[code] ?? this.failAt('bad operator in a constant expression', at);
+      if (p + width > end) this.failAt('constant expression without an end', at);
+      ops.push(this.constOp(code, p));
+      p += width;
+      this.constBytes += 1 + width;
+      if (this.constBytes > part.size) this.failAt('constant expressions share bytes', at);
+    }
+  }
+
+  private constOp(code: ConstCode, at: number): ConstOp {
+    switch (code) {
+      case ConstCode.I32Const:
+        return { op: 'const', type: ValType.I32, bits: BigInt(this.u32(at)) };
+      case ConstCode.I64Const:
+        return { op: 'const', type: ValType.I64, bits: this.u64(at) };
+      case ConstCode.GlobalGet:
+        return { op: 'global.get', index: this.u32(at) };
+      default: {
+        const n = code - ConstCode.I32Add;
+        return { op: CONST_ARITHMETIC[n % 3]!, type: n < 3 ? ValType.I32 : ValType.I64 };
+      }
+    }
   }
 
   private mode(v: number, at: number): SegmentMode {
@@ -521,22 +563,21 @@ export class Artifact {
       init:
         i < this.importedGlobals
           ? null
-          : {
-              kind: this.constKind(field('init'), at),
-              bits: this.u64(at + offsets.value!) | (this.u64(at + offsets.value! + 8) << 64n),
-              index: field('index'),
-            },
+          : this.constant(
+              field('init'),
+              this.u64(at + offsets.value!) | (this.u64(at + offsets.value! + 8) << 64n),
+              field('index'),
+              at,
+            ),
     }));
     return this.cache('globals', globals);
   }
 
   get elems(): readonly ElemInfo[] {
     const { offsets } = recordLayout(ELEM_RECORD);
-    const items = this.records(Part.ElemItems, ELEM_ITEM, (field, at) => ({
-      kind: this.constKind(field('kind'), at),
-      bits: 0n,
-      index: field('index'),
-    }));
+    const items = this.records(Part.ElemItems, ELEM_ITEM, (field, at) =>
+      this.constant(field('kind'), 0n, field('index'), at),
+    );
     // Nor do segments share items.
     let total = 0;
     const elems = this.records(Part.Elems, ELEM_RECORD, (field, at) => {
@@ -549,11 +590,12 @@ export class Artifact {
         mode: this.mode(field('mode'), at),
         table: field('table'),
         type: this.valType(field('type'), at),
-        offset: {
-          kind: this.constKind(field('offset_kind'), at),
-          bits: this.u64(at + offsets.offset!),
-          index: field('offset_index'),
-        },
+        offset: this.constant(
+          field('offset_kind'),
+          this.u64(at + offsets.offset!),
+          field('offset_index'),
+          at,
+        ),
         items: items.slice(first, first + count),
       };
     });
@@ -570,11 +612,12 @@ export class Artifact {
       return {
         mode: this.mode(field('mode'), at),
         memory: field('memory'),
-        offset: {
-          kind: this.constKind(field('offset_kind'), at),
-          bits: this.u64(at + offsets.offset!),
-          index: field('offset_index'),
-        },
+        offset: this.constant(
+          field('offset_kind'),
+          this.u64(at + offsets.offset!),
+          field('offset_index'),
+          at,
+        ),
         bytes: this.slice(bytes.offset + first, length),
       };
     });

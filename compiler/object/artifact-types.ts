@@ -1,7 +1,15 @@
 /** What a compiled module says about itself, as object/artifact-reader.ts gives it. */
 import type { ConstKind, SegmentMode } from '../abi/artifact.ts';
 import type { TrapCode } from '../abi/traps.ts';
-import type { ExternKind, FuncType, GlobalType, MemoryType, TableType, ValType } from '../wasm/module.ts';
+import type {
+  ConstExpr,
+  ExternKind,
+  FuncType,
+  GlobalType,
+  MemoryType,
+  TableType,
+  ValType,
+} from '../wasm/module.ts';
 
 export type ExternType =
   | { readonly kind: ExternKind.Func; readonly typeIndex: number; readonly type: FuncType }
@@ -52,6 +60,8 @@ export interface ConstInfo {
   readonly bits: bigint;
   /** GlobalGet, RefFunc: what of. */
   readonly index: number;
+  /** Code: the operators; empty for the other kinds. */
+  readonly code: ConstExpr;
 }
 
 export interface GlobalInfo extends GlobalType {

@@ -3,6 +3,7 @@ import {
   ARTIFACT_HEADER,
   ARTIFACT_MAGIC,
   ARTIFACT_VERSION,
+  ConstCode,
   ConstKind,
   CPU_FEATURES,
   DATA_RECORD,
@@ -15,6 +16,7 @@ import {
   GLOBAL_RECORD,
   IMPORT_RECORD,
   MEMORY_RECORD,
+  PART_COUNT,
   Part,
   recordLayout,
   SegmentMode,
@@ -23,9 +25,16 @@ import {
 } from '../abi/artifact.ts';
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import type { CompiledFunc } from '../backend/code.ts';
-import { CompileError } from '../diagnostics.ts';
+import { bug } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
-import { type ConstExpr, ExternKind, type MemoryType, type Module, type TableType } from '../wasm/module.ts';
+import {
+  type ConstExpr,
+  ExternKind,
+  type MemoryType,
+  type Module,
+  type TableType,
+  ValType,
+} from '../wasm/module.ts';
 import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
 import { sha256 } from './hashes.ts';
@@ -48,7 +57,6 @@ const ESCAPING = recordLayout(ESCAPING_RECORD);
 export const NO_INDEX = 0xffffffff;
 export const NO_MAX = 0xffffffffffffffffn;
 
-const PARTS = 16;
 const PART_ALIGN = 16;
 
 /** Everything of a module that is not in the module. */
@@ -110,9 +118,47 @@ interface Const {
   readonly index: number;
 }
 
-function constant(expr: ConstExpr): Const {
-  const op = expr.length === 1 ? expr[0]! : undefined;
-  switch (op?.op) {
+const ARITHMETIC = {
+  add: [ConstCode.I32Add, ConstCode.I64Add],
+  sub: [ConstCode.I32Sub, ConstCode.I64Sub],
+  mul: [ConstCode.I32Mul, ConstCode.I64Mul],
+} as const;
+
+/** Append an expression to part ConstCode; where it starts. */
+function writeConstCode(w: ByteWriter, expr: ConstExpr): number {
+  const at = w.length;
+  for (const op of expr) {
+    switch (op.op) {
+      case 'const':
+        if (op.type === ValType.I32) {
+          w.u8(ConstCode.I32Const);
+          w.u32(Number(op.bits));
+        } else {
+          w.u8(ConstCode.I64Const);
+          w.u64(op.bits);
+        }
+        break;
+      case 'global.get':
+        w.u8(ConstCode.GlobalGet);
+        w.u32(op.index);
+        break;
+      case 'add':
+      case 'sub':
+      case 'mul':
+        w.u8(ARITHMETIC[op.op][op.type === ValType.I32 ? 0 : 1]);
+        break;
+      default:
+        bug(`${op.op} among several constant operators`);
+    }
+  }
+  w.u8(ConstCode.End);
+  return at;
+}
+
+function constant(expr: ConstExpr, code: ByteWriter): Const {
+  const op = expr[0]!;
+  if (expr.length > 1) return { kind: ConstKind.Code, bits: 0n, index: writeConstCode(code, expr) };
+  switch (op.op) {
     case 'const':
       return { kind: ConstKind.Bits, bits: op.bits, index: 0 };
     case 'global.get':
@@ -122,11 +168,7 @@ function constant(expr: ConstExpr): Const {
     case 'ref.func':
       return { kind: ConstKind.RefFunc, bits: 0n, index: op.index };
     default:
-      throw new CompileError(
-        'constant expressions of several operators are not supported',
-        -1,
-        'unsupported',
-      );
+      return bug(`${op.op} without operands`);
   }
 }
 
@@ -144,6 +186,7 @@ function tableFlags(t: TableType): number {
 class Builder {
   readonly w: ByteWriter;
   private readonly strings = new Strings();
+  private readonly constCode = new ByteWriter(64);
   private readonly l: Linked;
   private readonly m: Module;
   private parts = 0;
@@ -152,7 +195,7 @@ class Builder {
     this.l = l;
     this.m = l.module;
     this.w = new ByteWriter(4096 + l.funcs.length * 128 + l.module.bytes.length);
-    this.w.reserve(HEADER.size + PARTS * DIRECTORY.size);
+    this.w.reserve(HEADER.size + PART_COUNT * DIRECTORY.size);
   }
 
   /** Starts a part; `records` of `size` bytes each are reserved. Returns where it starts. */
@@ -206,6 +249,7 @@ class Builder {
     const name = this.strings.add(this.m.names.module ?? '');
     this.whole(Part.Strings, this.strings.w.done());
     this.whole(Part.Options, optionsText(this.l.options));
+    this.whole(Part.ConstCode, this.constCode.done());
     this.w.align(PART_ALIGN);
     this.header(name);
   }
@@ -338,7 +382,7 @@ class Builder {
       this.u32(r + TABLE.offsets.element!, erased(t.element));
       this.u32(r + TABLE.offsets.code!, t.element);
       const init = tableInits[i - importedTables];
-      const start = init ? constant(init) : NULL;
+      const start = init ? constant(init, this.constCode) : NULL;
       this.u32(r + TABLE.offsets.init!, start.kind);
       this.u32(r + TABLE.offsets.index!, start.index);
       this.u32(r + TABLE.offsets.flags!, tableFlags(t));
@@ -351,7 +395,7 @@ class Builder {
     const f = GLOBAL.offsets;
     globalTypes.forEach((g, i) => {
       const r = at + i * GLOBAL.size;
-      const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init);
+      const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init, this.constCode);
       this.u64(r + f.value!, BigInt.asUintN(64, init.bits));
       this.u64(r + f.value! + 8, BigInt.asUintN(64, init.bits >> 64n));
       this.u32(r + f.type!, erased(g.type));
@@ -374,7 +418,7 @@ class Builder {
     let first = 0;
     elems.forEach((e, i) => {
       const r = at + i * ELEM.size;
-      const offset = e.mode === 'active' ? constant(e.offset) : ZERO;
+      const offset = e.mode === 'active' ? constant(e.offset, this.constCode) : ZERO;
       this.u64(r + f.offset!, offset.bits);
       this.u32(r + f.mode!, modes[e.mode]);
       this.u32(r + f.table!, e.table);
@@ -388,7 +432,7 @@ class Builder {
     let to = this.part(Part.ElemItems, first, ITEM.size);
     for (const e of elems) {
       for (const expr of e.items) {
-        const item = constant(expr);
+        const item = constant(expr, this.constCode);
         this.u32(to + ITEM.offsets.kind!, item.kind);
         this.u32(to + ITEM.offsets.index!, item.index);
         to += ITEM.size;
@@ -403,7 +447,7 @@ class Builder {
     let first = 0;
     data.forEach((d, i) => {
       const r = at + i * DATA.size;
-      const offset = d.mode === 'active' ? constant(d.offset) : ZERO;
+      const offset = d.mode === 'active' ? constant(d.offset, this.constCode) : ZERO;
       this.u64(r + f.offset!, offset.bits);
       this.u32(r + f.mode!, d.mode === 'active' ? SegmentMode.Active : SegmentMode.Passive);
       this.u32(r + f.memory!, d.memory);
@@ -435,7 +479,7 @@ class Builder {
     for (let i = 0; i < 8; i++) w.bytes[f.magic! + i] = ARTIFACT_MAGIC.charCodeAt(i);
     this.u32(f.version!, ARTIFACT_VERSION);
     this.u32(f.size!, w.length);
-    this.u32(f.parts!, PARTS);
+    this.u32(f.parts!, PART_COUNT);
     this.u32(f.machine!, machine);
     this.u32(f.memory_mode!, 0);
     this.u64(f.cpu_features!, featureBits(options.features));

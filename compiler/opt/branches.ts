@@ -13,10 +13,10 @@ import {
   ROW,
   type Value,
 } from '../ir/func.ts';
-import { OP_FLAGS, OP_OPERANDS, Op, OpFlag } from '../ir/ops.ts';
+import { Op } from '../ir/ops.ts';
 import { type Ints, sized } from '../ir/scratch.ts';
-import { rewriteOperands } from './params.ts';
 import { Fired, type Tally } from './tally.ts';
+import { countUses, rewriteUses } from './uses.ts';
 
 /** Empty blocks that an edge is led through, at most; there may be rings of them. */
 const MAX_HOPS = 8;
@@ -97,11 +97,7 @@ export class Branches {
     // Count all uses of parameters, take off those by the block's own jump: nothing may be left.
     this.uses = sized(this.uses, f.count);
     const uses = this.uses;
-    uses.fill(0, 0, f.count);
-    for (let i = 0; i < cfg.orderCount; i++) {
-      const b = cfg.order[i]!;
-      for (let v = f.first[b]!; v !== 0; v = f.next[v]!) this.count(f, v);
-    }
+    countUses(f, uses);
     for (let i = 1; i < cfg.orderCount; i++) {
       const b = cfg.order[i]!;
       const edge = this.through[b]!;
@@ -115,23 +111,6 @@ export class Branches {
       if (others) this.through[b] = 0;
     }
     return true;
-  }
-
-  private count(f: Func, v: Value): void {
-    const { uses } = this;
-    const op = f.op(v);
-    for (let i = 0; i < OP_OPERANDS[op]!; i++) uses[f.rows[v * ROW + F_A + i]!]!++;
-    if (op === Op.CallIndirect && f.c(v) !== NONE) uses[f.c(v)]!++;
-    if (OP_FLAGS[op]! & OpFlag.ListB) {
-      const n = f.listLength(f.b(v));
-      for (let i = 0; i < n; i++) uses[f.listAt(f.b(v), i)]!++;
-    }
-    const edges = f.succCount(v);
-    for (let i = 0; i < edges; i++) {
-      const edge = f.succEdge(v, i);
-      const n = f.edgeArgCount(edge);
-      for (let k = 0; k < n; k++) uses[f.edgeArg(edge, k)]!++;
-    }
   }
 
   /** The edge that does at once what `edge` and the jumps behind it do. */
@@ -192,7 +171,7 @@ export class Branches {
       }
       return root;
     };
-    rewriteOperands(f, resolve);
+    rewriteUses(f, resolve);
     return true;
   }
 

@@ -33,12 +33,12 @@ function rewritten(w: Rewriter, rule: Fired): Value {
   return AGAIN;
 }
 
-/** (x op c1) op c2 => x op (c1 op c2), of an associative and commutative operator. */
+/** (x op c1) op c2 => x op (c1 op c2), of an associative and commutative operator, where x op c1 is not needed otherwise. */
 function reassociate(w: Rewriter, v: Value, op: Op): Value {
   const { f } = w;
   const a = f.a(v);
   const b = f.b(v);
-  if (!w.isConst(b) || f.op(a) !== op || !w.isConst(f.b(a))) return v;
+  if (!w.isConst(b) || f.op(a) !== op || !w.isConst(f.b(a)) || !w.hasOneUse(a)) return v;
   w.set(v, op, f.a(a), combine(w, op, f.b(a), b));
   return rewritten(w, Fired.Reassociate);
 }

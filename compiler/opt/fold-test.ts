@@ -83,8 +83,9 @@ function foldEqualsConst(w: Rewriter, v: Value, op: Op): Value {
     const not = inverted(inner);
     return not === Op.Nop ? v : rewrite(w, v, not, f.a(a), f.b(a));
   }
-  if (zero && (inner === Op.Sub || inner === Op.Xor)) return rewrite(w, v, op, f.a(a), f.b(a));
-  if ((inner === Op.Add || inner === Op.Xor) && w.isConst(f.b(a))) {
+  const once = w.hasOneUse(a);
+  if (zero && once && (inner === Op.Sub || inner === Op.Xor)) return rewrite(w, v, op, f.a(a), f.b(a));
+  if (once && (inner === Op.Add || inner === Op.Xor) && w.isConst(f.b(a))) {
     // x + c1 == c2 <=> x == c2 - c1; x ^ c1 == c2 <=> x == c2 ^ c1
     const type = f.type(a);
     evalBinary(inner === Op.Add ? Op.Sub : Op.Xor, type, f.imm(b), w.hi(b), f.imm(f.b(a)), w.hi(f.b(a)));

@@ -1,9 +1,10 @@
 /** Block parameters that need not be: those that are one value on every way in; and taking parameters out. */
 import type { Cfg } from '../ir/cfg.ts';
 import { type Edge, F_IMM, type Func, NONE, ROW, type Value } from '../ir/func.ts';
-import { OP_FLAGS, OP_OPERANDS, Op, OpFlag } from '../ir/ops.ts';
+import { Op } from '../ir/ops.ts';
 import { type Ints, sized } from '../ir/scratch.ts';
 import { Fired, type Tally } from './tally.ts';
+import { rewriteUses } from './uses.ts';
 
 /**
  * Take parameters out of their blocks, and the arguments for them out of all edges. Nothing may use them any more. Edges are changed in
@@ -178,26 +179,6 @@ export class RedundantParams {
   }
 
   private rewrite(f: Func): void {
-    rewriteOperands(f, v => this.resolve(v));
-  }
-}
-
-/** Apply a mapping to every use of a value: operands and arguments of edges. */
-export function rewriteOperands(f: Func, to: (v: Value) => Value): void {
-  const { pool, rows } = f;
-  const list = (l: number, first: number) => {
-    const end = l === NONE ? -1 : l + pool[l]!;
-    for (let i = l + first; i <= end; i++) pool[i] = to(pool[i]!);
-  };
-  for (let b = 0; b < f.blockCount; b++) {
-    for (let v = f.first[b]!; v !== 0; v = f.next[v]!) {
-      const op = f.op(v);
-      const at = v * ROW + 1;
-      for (let i = 0; i < OP_OPERANDS[op]!; i++) rows[at + i] = to(rows[at + i]!);
-      if (op === Op.CallIndirect && f.c(v) !== NONE) rows[at + 2] = to(rows[at + 2]!);
-      if (OP_FLAGS[op]! & OpFlag.ListB) list(f.b(v), 1);
-      const edges = f.succCount(v);
-      for (let i = 0; i < edges; i++) list(f.succEdge(v, i), 2);
-    }
+    rewriteUses(f, v => this.resolve(v));
   }
 }

@@ -5,6 +5,7 @@ import { F_A, F_B, F_C, F_IMM, F_IMM2, type Func, ROW, type Value } from '../ir/
 import { Op, Type } from '../ir/ops.ts';
 import { grown, type Ints, sized } from '../ir/scratch.ts';
 import { type Fired, Tally } from './tally.ts';
+import { countUses } from './uses.ts';
 import { ValueTable } from './value-table.ts';
 
 export class Rewriter {
@@ -13,6 +14,8 @@ export class Rewriter {
   readonly values = new ValueTable();
   /** What stands for a value: 0 is the value itself. Always resolved: what stands for it stands for itself. */
   private replacement: Ints = new Int32Array(256);
+  /** Uses of each value, counted before the walk and not exactly kept since: only what is worth doing depends on it. */
+  private uses: Ints = new Int32Array(256);
   /** The instruction that is looked at: new rows stand before it. */
   at: Value = 0;
 
@@ -22,6 +25,16 @@ export class Rewriter {
     this.values.begin(f);
     this.replacement = sized(this.replacement, f.count);
     this.replacement.fill(0, 0, f.count);
+    this.uses = sized(this.uses, f.count);
+    countUses(f, this.uses);
+  }
+
+  /**
+   * Whether v is used in one place only. A rule that looks through v then makes it dead; where v lives on, looking through it would only keep
+   * its operands alive as well (of `i1 = i + 1; i1 == n`, a test of i against n - 1 takes one more register all through a loop).
+   */
+  hasOneUse(v: Value): boolean {
+    return v < this.uses.length && this.uses[v] === 1;
   }
 
   fired(rule: Fired): void {
@@ -36,6 +49,7 @@ export class Rewriter {
   replace(v: Value, to: Value): void {
     if (v >= this.replacement.length) this.replacement = grown(this.replacement, v + 1);
     this.replacement[v] = to;
+    if (v < this.uses.length && to < this.uses.length) this.uses[to]! += this.uses[v]!;
   }
   isReplaced(v: Value): boolean {
     return v < this.replacement.length && this.replacement[v] !== 0;
@@ -50,6 +64,7 @@ export class Rewriter {
     f.loc = f.locOf(at);
     const v = f.insertBefore(at, f.make(op, type, a, b, c, imm, imm2));
     if (v < this.replacement.length) this.replacement[v] = 0;
+    if (v < this.uses.length) this.uses[v] = 0;
     this.values.insert(v);
     return v;
   }

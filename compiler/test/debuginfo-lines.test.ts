@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, commands, type Tree } from '@yowasp/clang';
+import { type Command, commands } from '@yowasp/clang';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { clang } from '../../scripts/clang.ts';
 import { type DebugInfo, openDebugInfo } from '../debuginfo/index.ts';
 
 const HELLO = `#include <stdio.h>
@@ -59,11 +60,8 @@ function readSections(wasm: Uint8Array): { debug: Map<string, Uint8Array>; codeS
 }
 
 async function build(version: number, optimise: string): Promise<Uint8Array> {
-  const args = ['--target=wasm32-wasip1', '-g', `-gdwarf-${version}`, optimise];
-  args.push('-ffunction-sections', '-Wl,--gc-sections', 'src/hello.c', '-o', 'hello.wasm');
-  const files: Tree = { src: { 'hello.c': HELLO, inc: { 'twice.h': TWICE } } };
-  const out = await commands.clang(args, files, { stderr: () => {}, fetchProgress: () => {} });
-  return out!['hello.wasm'] as Uint8Array;
+  const flags = ['-g', `-gdwarf-${version}`, optimise, '-ffunction-sections', '-Wl,--gc-sections'];
+  return clang({ 'src/hello.c': HELLO, 'src/inc/twice.h': TWICE }, flags);
 }
 
 /** What llvm-symbolizer says of addresses in the code section: "file:line:column", or "" where it knows nothing. */

@@ -69,10 +69,10 @@ describe('round trip', () => {
     f64.setFloat64(0, 1.5);
     expect(a.globals.map(g => g.init)).toEqual([
       null,
-      { kind: ConstKind.Bits, bits: 0xfffffffbn, index: 0 },
-      { kind: ConstKind.Bits, bits: f64.getBigUint64(0), index: 0 },
-      { kind: ConstKind.Bits, bits: 0xfffffffffffffffen, index: 0 },
-      { kind: ConstKind.RefFunc, bits: 0n, index: 3 },
+      { kind: ConstKind.Bits, bits: 0xfffffffbn, index: 0, code: [] },
+      { kind: ConstKind.Bits, bits: f64.getBigUint64(0), index: 0, code: [] },
+      { kind: ConstKind.Bits, bits: 0xfffffffffffffffen, index: 0, code: [] },
+      { kind: ConstKind.RefFunc, bits: 0n, index: 3, code: [] },
     ]);
     expect(a.findExport('g')).toEqual({
       name: 'g',
@@ -96,7 +96,7 @@ describe('round trip', () => {
       [SegmentMode.Active, 0, 16n, 'hello'],
       [SegmentMode.Passive, 0, 0n, 'passive\0bytes'],
     ]);
-    const of = (kind: ConstKind, index: number) => ({ kind, bits: 0n, index });
+    const of = (kind: ConstKind, index: number) => ({ kind, bits: 0n, index, code: [] });
     expect(a.elems.map(e => [e.mode, e.table, e.type, e.offset.bits, e.items])).toEqual([
       [SegmentMode.Active, 0, ValType.FuncRef, 1n, [of(ConstKind.RefFunc, 3), of(ConstKind.RefFunc, 0)]],
       [SegmentMode.Passive, 0, ValType.FuncRef, 0n, [of(ConstKind.RefFunc, 4)]],

@@ -1,7 +1,22 @@
 /** The checker must notice when an allocation is damaged; otherwise the tests that rely on it prove nothing. */
 import { describe, expect, it } from 'vitest';
 import { checkAllocation } from '../backend/checker.ts';
-import { EDIT, EditKind, fixed, M_FLAGS, M_OPD, M_OPDS, MachFunc, MFlag, MROW, Opd, RegClass, type RegSet, reuse, SLOT_BASE } from '../backend/mach.ts';
+import {
+  EDIT,
+  EditKind,
+  fixed,
+  M_FLAGS,
+  M_OPD,
+  M_OPDS,
+  MachFunc,
+  MFlag,
+  MROW,
+  Opd,
+  RegClass,
+  type RegSet,
+  reuse,
+  SLOT_BASE,
+} from '../backend/mach.ts';
 import { allocate } from '../backend/regalloc.ts';
 import { generate, random, regSet, runAllocated, runVirtual } from './support/mach-gen.ts';
 
@@ -31,7 +46,13 @@ const DAMAGES: Damage[] = [
       for (let e = 0; e + 1 < m.editCount; e++) {
         const a = m.edits.subarray(e * EDIT, e * EDIT + 2 * EDIT);
         // Only when one reads what the other writes does the order matter.
-        if (a[0] === a[4] && (a[3] === a[6] || a[2] === a[7]) && (a[1] & 0xff) === EditKind.Move && (a[5] & 0xff) === EditKind.Move) at.push(e);
+        if (
+          a[0] === a[4] &&
+          (a[3] === a[6] || a[2] === a[7]) &&
+          (a[1] & 0xff) === EditKind.Move &&
+          (a[5] & 0xff) === EditKind.Move
+        )
+          at.push(e);
       }
       if (at.length === 0) return false;
       const e = at[pick(at.length)];
@@ -69,7 +90,8 @@ const DAMAGES: Damage[] = [
       if (m.editCount === 0) return false;
       const e = pick(m.editCount);
       const to = m.edits[e * EDIT + 3];
-      if (to >= SLOT_BASE) m.edits[e * EDIT + 3] = SLOT_BASE + ((to - SLOT_BASE + 1) % Math.max(2, m.spillSlots));
+      if (to >= SLOT_BASE)
+        m.edits[e * EDIT + 3] = SLOT_BASE + ((to - SLOT_BASE + 1) % Math.max(2, m.spillSlots));
       else m.edits[e * EDIT + 3] = (to & ~31) | (((to & 31) + 1) % 4);
       return true;
     },
@@ -140,65 +162,188 @@ function tiny(build: (m: MachFunc) => void, allocs: number[], slots = 0): MachFu
 
 describe('checker: constraints', () => {
   const cases: [string, MachFunc, RegExp | null][] = [
-    ['a late result shares the register of an input', tiny(m => {
-      const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, 0); m.opd(a, Opd.Use); m.opd(b, Opd.Def);
-    }, [0, 0, 0]), null],
-    ['an early result does not', tiny(m => {
-      const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, 0); m.opd(a, Opd.Use); m.opd(b, Opd.Def | Opd.Cross);
-    }, [0, 0, 0]), /both in r0/],
-    ['nor does an input that crosses', tiny(m => {
-      const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, 0); m.opd(a, Opd.Cross); m.opd(b, Opd.Def);
-    }, [0, 0, 0]), /both in r0/],
-    ['two results in one register', tiny(m => {
-      const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def); m.opd(b, Opd.Def);
-    }, [0, 0]), /both in r0/],
-    ['a reused register that is another input, too', tiny(m => {
-      const [a, b, c] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def); m.opd(b, Opd.Def);
-      m.inst(0, 0); m.opd(a, Opd.Use); m.opd(b, Opd.Use); m.opd(c, reuse(1));
-    }, [0, 1, 0, 1, 0]), /must reuse r1/],
-    ['a fixed operand elsewhere', tiny(m => {
-      const a = m.newVreg(RegClass.Int);
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, 0); m.opd(a, fixed(1));
-    }, [0, 0]), /must be in r1/],
-    ['a register operand in a slot', tiny(m => {
-      m.inst(0, 0); m.opd(m.newVreg(RegClass.Int), Opd.Def);
-    }, [SLOT_BASE], 1), /must be in a register/],
-    ['a float in an integer register', tiny(m => {
-      m.inst(0, 0); m.opd(m.newVreg(RegClass.Float), Opd.Def);
-    }, [0]), /wrong class/],
-    ['a register that is not for allocation', tiny(m => {
-      m.inst(0, 0); m.opd(m.newVreg(RegClass.Int), Opd.Def);
-    }, [9]), /not for allocation/],
-    ['a value in a register that a call clobbers', tiny(m => {
-      const a = m.newVreg(RegClass.Int);
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, MFlag.Call | (1 << 16));
-      m.inst(0, 0); m.opd(a, Opd.Use);
-    }, [0, 0]), /holds nothing known/],
-    ['a value in a register that survives the call', tiny(m => {
-      const a = m.newVreg(RegClass.Int);
-      m.inst(0, 0); m.opd(a, Opd.Def);
-      m.inst(0, MFlag.Call | (1 << 16));
-      m.inst(0, 0); m.opd(a, Opd.Use);
-    }, [2, 2]), null],
-    ['a vector in an odd slot', tiny(m => {
-      m.inst(0, 0); m.opd(m.newVreg(RegClass.Vec), Opd.Def | Opd.Any);
-    }, [SLOT_BASE + 1], 4), /can't hold a vector/],
-    ['a vector whose second half was overwritten', tiny(m => {
-      const [a, b] = [m.newVreg(RegClass.Vec), m.newVreg(RegClass.Int)];
-      m.inst(0, 0); m.opd(a, Opd.Def | Opd.Any);
-      m.inst(0, 0); m.opd(b, Opd.Def | Opd.Any);
-      m.inst(0, 0); m.opd(a, Opd.Any);
-    }, [SLOT_BASE, SLOT_BASE + 1, SLOT_BASE], 2), /holds nothing known/],
+    [
+      'a late result shares the register of an input',
+      tiny(
+        m => {
+          const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, 0);
+          m.opd(a, Opd.Use);
+          m.opd(b, Opd.Def);
+        },
+        [0, 0, 0],
+      ),
+      null,
+    ],
+    [
+      'an early result does not',
+      tiny(
+        m => {
+          const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, 0);
+          m.opd(a, Opd.Use);
+          m.opd(b, Opd.Def | Opd.Cross);
+        },
+        [0, 0, 0],
+      ),
+      /both in r0/,
+    ],
+    [
+      'nor does an input that crosses',
+      tiny(
+        m => {
+          const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, 0);
+          m.opd(a, Opd.Cross);
+          m.opd(b, Opd.Def);
+        },
+        [0, 0, 0],
+      ),
+      /both in r0/,
+    ],
+    [
+      'two results in one register',
+      tiny(
+        m => {
+          const [a, b] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.opd(b, Opd.Def);
+        },
+        [0, 0],
+      ),
+      /both in r0/,
+    ],
+    [
+      'a reused register that is another input, too',
+      tiny(
+        m => {
+          const [a, b, c] = [m.newVreg(RegClass.Int), m.newVreg(RegClass.Int), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.opd(b, Opd.Def);
+          m.inst(0, 0);
+          m.opd(a, Opd.Use);
+          m.opd(b, Opd.Use);
+          m.opd(c, reuse(1));
+        },
+        [0, 1, 0, 1, 0],
+      ),
+      /must reuse r1/,
+    ],
+    [
+      'a fixed operand elsewhere',
+      tiny(
+        m => {
+          const a = m.newVreg(RegClass.Int);
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, 0);
+          m.opd(a, fixed(1));
+        },
+        [0, 0],
+      ),
+      /must be in r1/,
+    ],
+    [
+      'a register operand in a slot',
+      tiny(
+        m => {
+          m.inst(0, 0);
+          m.opd(m.newVreg(RegClass.Int), Opd.Def);
+        },
+        [SLOT_BASE],
+        1,
+      ),
+      /must be in a register/,
+    ],
+    [
+      'a float in an integer register',
+      tiny(
+        m => {
+          m.inst(0, 0);
+          m.opd(m.newVreg(RegClass.Float), Opd.Def);
+        },
+        [0],
+      ),
+      /wrong class/,
+    ],
+    [
+      'a register that is not for allocation',
+      tiny(
+        m => {
+          m.inst(0, 0);
+          m.opd(m.newVreg(RegClass.Int), Opd.Def);
+        },
+        [9],
+      ),
+      /not for allocation/,
+    ],
+    [
+      'a value in a register that a call clobbers',
+      tiny(
+        m => {
+          const a = m.newVreg(RegClass.Int);
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, MFlag.Call | (1 << 16));
+          m.inst(0, 0);
+          m.opd(a, Opd.Use);
+        },
+        [0, 0],
+      ),
+      /holds nothing known/,
+    ],
+    [
+      'a value in a register that survives the call',
+      tiny(
+        m => {
+          const a = m.newVreg(RegClass.Int);
+          m.inst(0, 0);
+          m.opd(a, Opd.Def);
+          m.inst(0, MFlag.Call | (1 << 16));
+          m.inst(0, 0);
+          m.opd(a, Opd.Use);
+        },
+        [2, 2],
+      ),
+      null,
+    ],
+    [
+      'a vector in an odd slot',
+      tiny(
+        m => {
+          m.inst(0, 0);
+          m.opd(m.newVreg(RegClass.Vec), Opd.Def | Opd.Any);
+        },
+        [SLOT_BASE + 1],
+        4,
+      ),
+      /can't hold a vector/,
+    ],
+    [
+      'a vector whose second half was overwritten',
+      tiny(
+        m => {
+          const [a, b] = [m.newVreg(RegClass.Vec), m.newVreg(RegClass.Int)];
+          m.inst(0, 0);
+          m.opd(a, Opd.Def | Opd.Any);
+          m.inst(0, 0);
+          m.opd(b, Opd.Def | Opd.Any);
+          m.inst(0, 0);
+          m.opd(a, Opd.Any);
+        },
+        [SLOT_BASE, SLOT_BASE + 1, SLOT_BASE],
+        2,
+      ),
+      /holds nothing known/,
+    ],
   ];
   it.each(cases)('%s', (_, m, message) => {
     if (message === null) checkAllocation(m, REGS);

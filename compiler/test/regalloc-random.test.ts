@@ -14,14 +14,19 @@ const SETS: [string, RegSet][] = [
 
 describe.each(SETS)('random functions, %s', (_, regs) => {
   it.each([
-    { functions: 400, blocks: 1, length: 12, shuffle: false, level: 1 },
-    { functions: 400, blocks: 8, length: 8, shuffle: false, level: 1 },
-    { functions: 250, blocks: 8, length: 6, shuffle: true, level: 1 },
-    { functions: 150, blocks: 8, length: 8, shuffle: false, level: 0 },
-    { functions: 40, blocks: 30, length: 20, shuffle: false, level: 2 },
+    { functions: 250, blocks: 1, length: 12, shuffle: false, level: 1 },
+    { functions: 250, blocks: 8, length: 8, shuffle: false, level: 1 },
+    { functions: 150, blocks: 8, length: 6, shuffle: true, level: 1 },
+    { functions: 80, blocks: 8, length: 8, shuffle: false, level: 0 },
+    { functions: 20, blocks: 30, length: 20, shuffle: false, level: 2 },
   ] as const)('$functions of up to $blocks blocks of $length (shuffled: $shuffle, level $level)', t => {
     for (let seed = 0; seed < t.functions; seed++) {
-      const m = generate(random(seed * 31 + t.blocks), { regs, blocks: t.blocks, length: t.length, shuffle: t.shuffle });
+      const m = generate(random(seed * 31 + t.blocks), {
+        regs,
+        blocks: t.blocks,
+        length: t.length,
+        shuffle: t.shuffle,
+      });
       const meaning = runVirtual(m, 300);
       try {
         // A small budget makes some vregs live in memory for good.
@@ -29,7 +34,9 @@ describe.each(SETS)('random functions, %s', (_, regs) => {
         checkAllocation(m, regs);
         expect(runAllocated(m, 300)).toBe(meaning);
       } catch (e) {
-        throw new Error(`seed ${seed}: ${e instanceof Error ? e.stack : e}\n${t.length <= 12 ? show(m, regs) : ''}`);
+        throw new Error(
+          `seed ${seed}: ${e instanceof Error ? e.stack : e}\n${t.length <= 12 ? show(m, regs) : ''}`,
+        );
       }
     }
   });

@@ -174,7 +174,7 @@ describe('sections', () => {
 });
 
 describe('opcode table', () => {
-  it('has the operators of Wasm 2.0 without SIMD, of tail calls and of function references, each once', () => {
+  it('has the operators of Wasm 2.0, of relaxed SIMD, of tail calls and of function references, each once', () => {
     const all = OPCODES.filter(o => o !== undefined);
     // Core specification 2.0, index of instructions: these ranges of bytes, and 0..17 behind the prefix 0xFC.
     const ranges = [
@@ -188,7 +188,10 @@ describe('opcode table', () => {
     ] as const;
     const bytes = ranges.flatMap(([a, b]) => Array.from({ length: b - a + 1 }, (_, i) => a + i));
     expect(all.filter(o => o.code < 256).map(o => o.code)).toEqual(bytes);
-    expect(all.filter(o => o.code >= 256)).toHaveLength(18);
+    expect(all.filter(o => o.code >= 256 && o.code < 512)).toHaveLength(18);
+    // Fixed-width SIMD has 236 below 0x100, relaxed SIMD 20 behind them.
+    expect(all.filter(o => o.code >= 512 && o.code < 512 + 0x100)).toHaveLength(236);
+    expect(all.filter(o => o.code >= 512 + 0x100)).toHaveLength(20);
     const names = all.map(o => o.name);
     // Only `select` has two codes.
     expect(names.filter((n, i) => names.indexOf(n) !== i)).toEqual(['select']);
@@ -196,6 +199,8 @@ describe('opcode table', () => {
     expect(OPCODES[0xbf]!.name).toBe('f64.reinterpret_i64');
     expect(OPCODES[0xa6]!.name).toBe('f64.copysign');
     expect(OPCODES[0x3e]!.name).toBe('i64.store32');
+    expect(OPCODES[512 + 0xff]!.name).toBe('f64x2.convert_low_i32x4_u');
+    expect(OPCODES[512 + 0xba]!.name).toBe('i32x4.dot_i16x8_s');
   });
 });
 
@@ -210,8 +215,8 @@ describe('text input', () => {
   });
 
   it('leaves it to the decoder to say what is not supported', async () => {
-    const binary = await translateWat('m.wat', bytes('(module (memory i64 1))'));
-    expect(() => decodeModule(binary)).toThrow('memory64');
+    const binary = await translateWat('m.wat', bytes('(module (memory 1 2 shared))'));
+    expect(() => decodeModule(binary)).toThrow('threads');
     // A Buffer is fine as well.
     expect(isWasm(await translateWat('m.wat', Buffer.from('(module)')))).toBe(true);
   });

@@ -16,7 +16,6 @@ import {
   leb,
   oneFunction,
   section,
-  sleb,
   vec,
 } from './support/module-builder.ts';
 import { wat } from './support/wasm.ts';
@@ -264,7 +263,6 @@ describe('absurd functions', () => {
 
 describe('features that are not there', () => {
   it.each([
-    ['simd', [0xfd, 12]],
     ['gc', [0xfb, 0]],
     ['threads', [0xfe, 0]],
     ['exception-handling', [0x1f, 0x40]],
@@ -275,13 +273,9 @@ describe('features that are not there', () => {
   });
 
   it.each([
-    ['memory64', section(5, [1, 4, 1])],
     ['threads', section(5, [1, 3, 1, 1])],
-    ['multi-memory', section(5, [2, 0, 1, 0, 1])],
-    ['extended-const', section(6, [1, I32, 0, 0x41, ...sleb(1), 0x41, 1, 0x6a, 0x0b])],
     ['exception-handling', section(13, [1, 0, 0])],
     ['gc', section(1, [1, 0x5f, 0])],
-    ['simd', section(1, [1, 0x60, 1, 0x7b, 0])],
   ])('%s in a section', (proposal, bytes) => {
     const e = rejection(Uint8Array.from([...HEADER, ...bytes]))!;
     expect(e.kind).toBe('unsupported');

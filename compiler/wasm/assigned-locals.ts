@@ -16,6 +16,7 @@
  * needs anything that is missing.
  */
 import { CompileError } from '../diagnostics.ts';
+import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { Code, Imm, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 
@@ -184,6 +185,9 @@ export class AssignedLocals {
         case Code.MiscPrefix:
           skipImmediate(r, OPCODE_IMM[OpcodePage.Misc + Math.min(r.u32(), 255)]!);
           break;
+        case Code.SimdPrefix:
+          skipImmediate(r, OPCODE_IMM[OpcodePage.Simd + Math.min(r.u32(), VEC_OP_COUNT - 1)]!);
+          break;
         default:
           skipImmediate(r, OPCODE_IMM[code]!);
       }
@@ -294,7 +298,8 @@ function skipImmediate(r: Reader, imm: Imm): void {
       skipType(r);
       break;
     case Imm.MemArg:
-      r.u32();
+      // Bit 6 of the alignment: a memory index follows.
+      if (r.u32() & 0x40) r.u32();
       r.u64();
       break;
     case Imm.I32:
@@ -308,6 +313,17 @@ function skipImmediate(r: Reader, imm: Imm): void {
       break;
     case Imm.F64:
       r.skip(8);
+      break;
+    case Imm.Bytes16:
+      r.skip(16);
+      break;
+    case Imm.MemArgLane:
+      r.u32();
+      r.u64();
+      r.u8();
+      break;
+    case Imm.Lane:
+      r.u8();
       break;
   }
 }

@@ -1,14 +1,15 @@
-/** Constant expressions (core specification 2.0, "Constant Expressions"): decoded and validated. */
+/** Constant expressions (core specification 3.0, "Constant Expressions"): decoded and validated. */
+import { CONST_DEPTH } from '../abi/artifact.ts';
 import { CompileError } from '../diagnostics.ts';
+import { overLimit } from './limits.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
-import { Code, OPCODE_CLASS, OpcodeClass, unsupportedOpcode } from './opcodes.ts';
+import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 import { matches, readHeapType, typeName, unsupported } from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope {
-  /** Imported globals: the only ones that Wasm 2.0 lets a constant expression read. */
-  readonly importedGlobals: number;
+  /** All globals so far: a constant expression may read those before it that never change. */
   readonly globalTypes: readonly GlobalType[];
   readonly types: ArrayLike<unknown>;
   /** Module.canonicalTypes so far. */
@@ -25,82 +26,113 @@ function mismatch(at: number): never {
   throw new CompileError('type mismatch in a constant expression', at, 'invalid');
 }
 
+/** i32.add … i32.mul, i64.add … i64.mul */
+const enum Arithmetic {
+  I32 = 0x6a,
+  I64 = 0x7c,
+}
+const ARITHMETIC = ['add', 'sub', 'mul'] as const;
+
+/** The arithmetic operator of a constant expression that a byte is, or null. */
+function arithmetic(code: number): ConstOp | null {
+  if (code >= Arithmetic.I32 && code < Arithmetic.I32 + 3)
+    return { op: ARITHMETIC[code - Arithmetic.I32]!, type: ValType.I32 };
+  if (code >= Arithmetic.I64 && code < Arithmetic.I64 + 3)
+    return { op: ARITHMETIC[code - Arithmetic.I64]!, type: ValType.I64 };
+  return null;
+}
+
 /** An expression and its `end`. It must have exactly one result, of type `expected`. */
 export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): ConstExpr {
   const start = r.pos;
-  let result: ConstOp | null = null;
+  const ops: ConstOp[] = [];
+  const types: ValType[] = [];
   let shared: ConstExpr | null = null;
-  let type: ValType | 0 = 0;
-  // Constant operators of Wasm 2.0 take no operands: each adds a result.
-  let results = 0;
-  let index = 0;
   for (;;) {
     const at = r.pos;
     const code = r.u8();
     if (code === Code.End) break;
-    results++;
     switch (code) {
       case Code.I32Const:
-        type = ValType.I32;
-        result = { op: 'const', type, bits: bits(r.s32(), 0) };
+        ops.push({ op: 'const', type: ValType.I32, bits: bits(r.s32(), 0) });
+        types.push(ValType.I32);
         break;
       case Code.I64Const:
         r.s64();
-        type = ValType.I64;
-        result = { op: 'const', type, bits: bits(r.lo, r.hi) };
+        ops.push({ op: 'const', type: ValType.I64, bits: bits(r.lo, r.hi) });
+        types.push(ValType.I64);
         break;
       case Code.F32Const:
-        type = ValType.F32;
-        result = { op: 'const', type, bits: bits(r.f32(), 0) };
+        ops.push({ op: 'const', type: ValType.F32, bits: bits(r.f32(), 0) });
+        types.push(ValType.F32);
         break;
       case Code.F64Const:
         r.f64();
-        type = ValType.F64;
-        result = { op: 'const', type, bits: bits(r.lo, r.hi) };
+        ops.push({ op: 'const', type: ValType.F64, bits: bits(r.lo, r.hi) });
+        types.push(ValType.F64);
         break;
+      case Code.SimdPrefix: {
+        if (OpcodePage.Simd + r.u32() !== Code.V128Const) {
+          throw new CompileError('constant expression required', at, 'invalid');
+        }
+        r.f64();
+        const low = bits(r.lo, r.hi);
+        r.f64();
+        ops.push({ op: 'const', type: ValType.V128, bits: low | (bits(r.lo, r.hi) << 64n) });
+        types.push(ValType.V128);
+        break;
+      }
       case Code.GlobalGet: {
-        index = r.u32();
-        if (index >= scope.importedGlobals) throw new CompileError(`unknown global ${index}`, at, 'invalid');
-        const global = scope.globalTypes[index]!;
+        const index = r.u32();
+        const global = scope.globalTypes[index];
+        if (!global) throw new CompileError(`unknown global ${index}`, at, 'invalid');
         if (global.mutable) {
           throw new CompileError('constant expression required: the global is mutable', at, 'invalid');
         }
-        type = global.type;
-        result = { op: 'global.get', index };
+        ops.push({ op: 'global.get', index });
+        types.push(global.type);
         break;
       }
-      case Code.RefNull:
-        type = readHeapType(r, scope.types.length);
-        result = { op: 'ref.null', type };
+      case Code.RefNull: {
+        const type = readHeapType(r, scope.types.length);
+        ops.push({ op: 'ref.null', type });
+        types.push(type);
         break;
-      case Code.RefFunc:
-        index = r.u32();
+      }
+      case Code.RefFunc: {
+        const index = r.u32();
         shared = scope.refFunc(index, at);
-        type = scope.funcRefType(index);
-        result = shared[0]!;
+        ops.push(shared[0]!);
+        types.push(scope.funcRefType(index));
         break;
+      }
       default: {
-        const proposal = isExtended(code) ? 'extended-const' : unsupportedOpcode(code);
-        if (proposal) unsupported(proposal, `constant operator 0x${code.toString(16)}`, at);
-        if (OPCODE_CLASS[code] === OpcodeClass.None && code !== Code.MiscPrefix) {
-          r.fail(`illegal opcode ${code.toString(16)}`, at);
-        }
-        throw new CompileError('constant expression required', at, 'invalid');
+        const op = arithmetic(code);
+        if (!op) notConstant(r, code, at);
+        const { type } = op as { type: ValType };
+        if (types.pop() !== type || types.pop() !== type) mismatch(at);
+        ops.push(op);
+        types.push(type);
       }
     }
+    if (types.length > CONST_DEPTH) overLimit('constant expression too deep', CONST_DEPTH, at);
   }
-  if (!result || results > 1) mismatch(start);
-  if (type === 0 || !matches(type, expected, scope.canonical)) {
+  if (types.length !== 1) mismatch(start);
+  if (!matches(types[0]!, expected, scope.canonical)) {
     throw new CompileError(
-      `type mismatch: constant expression has type ${typeName(type)}, expected ${typeName(expected)}`,
+      `type mismatch: constant expression has type ${typeName(types[0]!)}, expected ${typeName(expected)}`,
       start,
       'invalid',
     );
   }
-  return shared ?? [result];
+  return ops.length === 1 && shared ? shared : ops;
 }
 
-/** i32 and i64 add, sub, mul. */
-function isExtended(code: number): boolean {
-  return (code >= 0x6a && code <= 0x6c) || (code >= 0x7c && code <= 0x7e);
+function notConstant(r: Reader, code: number, at: number): never {
+  const proposal = unsupportedOpcode(code);
+  if (proposal) unsupported(proposal, `constant operator 0x${code.toString(16)}`, at);
+  if (OPCODE_CLASS[code] === OpcodeClass.None && code !== Code.MiscPrefix) {
+    r.fail(`illegal opcode ${code.toString(16)}`, at);
+  }
+  throw new CompileError('constant expression required', at, 'invalid');
 }

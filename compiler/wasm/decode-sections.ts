@@ -32,8 +32,21 @@ import {
 } from './types.ts';
 
 const EMPTY: ConstExpr = [];
-const MEMORY_PAGES = 65536n;
+const WASM_PAGE_LOG2 = 16;
+const MAX_32 = 0xffffffffn;
+const MAX_64 = 0xffffffffffffffffn;
 const END_OPCODE = 0x0b;
+
+const enum LimitsFlag {
+  Max = 1,
+  Shared = 2,
+  Index64 = 4,
+  PageSize = 8,
+}
+
+function indexType(type: { readonly index64: boolean }): ValType {
+  return type.index64 ? ValType.I64 : ValType.I32;
+}
 
 function invalid(message: string, at: number): never {
   throw new CompileError(message, at, 'invalid');
@@ -160,7 +173,7 @@ export class Sections implements ConstScope {
     const { r } = this;
     const at = r.pos;
     const min = r.bigU64();
-    const max = flags & 1 ? r.bigU64() : null;
+    const max = flags & LimitsFlag.Max ? r.bigU64() : null;
     if (max !== null && min > max) invalid('size minimum must not be greater than maximum', at);
     return { min, max };
   }
@@ -170,32 +183,47 @@ export class Sections implements ConstScope {
     const element = readRefType(r, this.types.length);
     const at = r.pos;
     const flags = r.u8();
-    if (flags > 7 || flags & 2) r.fail('malformed limits flags', at);
-    if (flags & 4) unsupported('memory64', 'a table with 64-bit indices', at);
+    if ((flags & ~(LimitsFlag.Max | LimitsFlag.Index64)) !== 0) r.fail('malformed limits flags', at);
     const limits = this.limits(flags);
-    if (limits.min > 0xffffffffn || (limits.max ?? 0n) > 0xffffffffn) {
+    const index64 = (flags & LimitsFlag.Index64) !== 0;
+    if (!index64 && (limits.min > MAX_32 || (limits.max ?? 0n) > MAX_32)) {
       invalid('table size must be at most 4294967295', at);
     }
-    return { element, limits, index64: false };
+    return { element, limits, index64 };
   }
 
   private memoryType(): MemoryType {
     const { r } = this;
     const at = r.pos;
     const flags = r.u8();
-    if (flags > 7) r.fail('malformed limits flags', at);
-    if (flags & 4) unsupported('memory64', 'a memory with 64-bit addresses', at);
-    if (flags & 2) unsupported('threads', 'a shared memory', at);
+    if (flags > 0xf) r.fail('malformed limits flags', at);
+    if (flags & LimitsFlag.Shared) unsupported('threads', 'a shared memory', at);
     const limits = this.limits(flags);
-    if (limits.min > MEMORY_PAGES || (limits.max ?? 0n) > MEMORY_PAGES) {
-      invalid('memory size must be at most 65536 pages (4GiB)', at);
+    const index64 = (flags & LimitsFlag.Index64) !== 0;
+    const pageSizeLog2 = flags & LimitsFlag.PageSize ? this.pageSizeLog2() : WASM_PAGE_LOG2;
+    const most =
+      pageSizeLog2 === 0 ? (index64 ? MAX_64 : MAX_32) : 1n << BigInt((index64 ? 64 : 32) - pageSizeLog2);
+    if (limits.min > most || (limits.max ?? 0n) > most) {
+      invalid(
+        `memory size must be at most ${most} pages${pageSizeLog2 === 0 ? ' of 1 byte' : index64 ? '' : ' (4GiB)'}`,
+        at,
+      );
     }
-    return { limits, index64: false, shared: false, pageSizeLog2: 16 };
+    return { limits, index64, shared: false, pageSizeLog2 };
+  }
+
+  /** Of all page sizes, two are allowed. */
+  private pageSizeLog2(): number {
+    const { r } = this;
+    const at = r.pos;
+    const log2 = r.u32();
+    if (log2 > 64) r.fail('invalid custom page size', at);
+    if (log2 !== 0 && log2 !== WASM_PAGE_LOG2) invalid('invalid custom page size', at);
+    return log2;
   }
 
   private addMemory(memory: MemoryType, at: number): void {
-    this.memories.push(memory);
-    if (this.memories.length > 1) unsupported('multi-memory', 'multiple memories: a second memory', at);
+    if (this.memories.push(memory) > LIMITS.memories) overLimit('too many memories', LIMITS.memories, at);
   }
 
   private globalType(): GlobalType {
@@ -359,7 +387,7 @@ export class Sections implements ConstScope {
     const active = (flags & 1) === 0;
     const table = active && flags & 2 ? r.u32() : 0;
     if (active) this.checkIndex('table', table, this.tables.length, at);
-    const offset = active ? readConstExpr(r, this, ValType.I32) : EMPTY;
+    const offset = active ? readConstExpr(r, this, indexType(this.tables[table]!)) : EMPTY;
     // Functions by their indices are never null.
     let type: ValType = flags & 4 ? ValType.FuncRef : ValType.FuncRef | ValType.NonNull;
     if (flags & 3) {
@@ -400,7 +428,7 @@ export class Sections implements ConstScope {
       const active = flags !== 1;
       const memory = flags === 2 ? r.u32() : 0;
       if (active) this.checkIndex('memory', memory, this.memories.length, at);
-      const offset = active ? readConstExpr(r, this, ValType.I32) : EMPTY;
+      const offset = active ? readConstExpr(r, this, indexType(this.memories[memory]!)) : EMPTY;
       const length = r.u32();
       const start = r.skip(length);
       this.data.push({ mode: active ? 'active' : 'passive', memory, offset, start, end: start + length });

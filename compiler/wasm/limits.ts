@@ -15,6 +15,8 @@ export const LIMITS = {
   elemSegments: 10_000_000,
   elemItems: 10_000_000,
   tables: 100_000,
+  /** Each reserves address space. */
+  memories: 100,
   params: 1_000,
   results: 1_000,
   bodySize: 7_654_321,

@@ -292,7 +292,7 @@ function calleeOfTable(w: Walk): Callee {
     w.fail(`type mismatch: call_indirect through a table of ${typeName(table.element)}`);
   w.checkIndex('type', typeIndex, module.types.length);
   const type = module.types[typeIndex]!;
-  const index = w.pop(ValType.I32);
+  const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
   if (!ssa.live) return { type, typeIndex, code: 0, vmctx: 0 };
   const element = loadElement(w, tableIndex, index);

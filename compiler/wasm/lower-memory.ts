@@ -1,11 +1,12 @@
 /** Memories and globals. */
 import { builtinId } from '../abi/builtins.ts';
-import { GLOBAL_ENTRY_SIZE, MEMORY_ENTRY, VMCTX } from '../abi/vmctx.ts';
+import { GLOBAL_ENTRY_SIZE } from '../abi/vmctx.ts';
 import type { Value } from '../ir/func.ts';
-import { MemKind, memAccess, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { accessSize, MemKind, memAccess, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { checkedAddress, memoryLength } from './bounds.ts';
 import { type GlobalType, ValType } from './module.ts';
 import { OPCODE_ALIGN, OPCODE_KIND, OPCODE_OPERAND, OPCODE_RESULT } from './opcodes.ts';
-import { irType, unsupported } from './types.ts';
+import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
 const MEMORY_GROW = builtinId('memory_grow');
@@ -20,86 +21,94 @@ export function emitBuiltin(w: Walk, id: number, result: Type, args: readonly Va
 }
 
 // ---- loads and stores
-/** The offset of a memory operand. Its alignment is a hint that we have no use for. */
-function memArg(w: Walk, naturalAlign: number): number {
+/** Bit of a memory operand's alignment field: the index of a memory follows. */
+const MEMORY_INDEX = 0x40;
+
+/** Read a memory operand: its memory is returned, its offset kept in the walk. Its alignment is a hint that we have no use for. */
+export function memArg(w: Walk, naturalAlign: number): number {
   const { r } = w;
   const at = r.pos;
-  const align = r.u32();
-  if (align >= 0x80) r.fail('malformed memop flags', at);
-  if (align >= 0x40) unsupported('multi-memory', 'a memory operand with a memory index', at, r.func);
+  const flags = r.u32();
+  if (flags >= 2 * MEMORY_INDEX) r.fail('malformed memop flags', at);
+  const memory = flags & MEMORY_INDEX ? r.u32() : 0;
   r.u64();
-  w.checkMemory(0);
-  if (align > naturalAlign) w.fail('alignment must not be larger than natural');
-  if (r.hi !== 0) w.fail('offset out of range');
-  return r.lo;
+  w.offset = r.lo;
+  w.offsetHigh = r.hi;
+  w.checkMemory(memory);
+  if ((flags & ~MEMORY_INDEX) > naturalAlign) w.fail('alignment must not be larger than natural');
+  if (r.hi !== 0 && !w.module.memories[memory]!.index64) w.fail('offset out of range');
+  return memory;
 }
 
 export function load(w: Walk, code: number): void {
   const { ssa } = w;
-  const offset = memArg(w, OPCODE_ALIGN[code]!);
+  const memory = memArg(w, OPCODE_ALIGN[code]!);
   const type = OPCODE_RESULT[code]! as ValType;
-  const address = w.pop(ValType.I32);
-  const access = memAccess(OPCODE_KIND[code]! as MemKind, 0);
-  w.push(type, ssa.live ? ssa.emit(Op.Load, irType(type), address, 0, 0, offset, access) : 0);
+  let value = w.pop(w.memoryIndexType(memory));
+  if (ssa.live) {
+    const kind = OPCODE_KIND[code]! as MemKind;
+    const address = checkedAddress(w, memory, value, accessSize(kind, irType(type)));
+    value = ssa.emit(Op.Load, irType(type), address, 0, 0, w.offset, memAccess(kind, memory));
+  }
+  w.push(type, value);
 }
 
 export function store(w: Walk, code: number): void {
   const { ssa } = w;
-  const offset = memArg(w, OPCODE_ALIGN[code]!);
-  const value = w.pop(OPCODE_OPERAND[code]! as ValType);
-  const address = w.pop(ValType.I32);
+  const memory = memArg(w, OPCODE_ALIGN[code]!);
+  const type = OPCODE_OPERAND[code]! as ValType;
+  const value = w.pop(type);
+  const index = w.pop(w.memoryIndexType(memory));
   if (!ssa.live) return;
-  ssa.emit(Op.Store, Type.None, address, value, 0, offset, memAccess(OPCODE_KIND[code]! as MemKind, 0));
+  const kind = OPCODE_KIND[code]! as MemKind;
+  const address = checkedAddress(w, memory, index, accessSize(kind, irType(type)));
+  ssa.emit(Op.Store, Type.None, address, value, 0, w.offset, memAccess(kind, memory));
 }
 
 // ---- whole memories
-/** Length in bytes, as i64. */
-function memoryLength(w: Walk, memory: number): Value {
-  const { ssa } = w;
-  const length = rawAccess(Region.MemoryLength, MemKind.Full);
-  if (memory === w.module.importedMemories) {
-    return ssa.emit(Op.VmLoad, Type.I64, 0, 0, 0, -VMCTX.MEMORY_LENGTH, length);
-  }
-  const entry = MEMORY_ENTRY.SIZE * memory - w.layout.memories;
-  const readOnly = rawAccess(Region.ReadOnly, MemKind.Full);
-  const pointer = ssa.emit(Op.VmLoad, Type.I64, 0, 0, 0, entry + MEMORY_ENTRY.LENGTH_PTR, readOnly);
-  return ssa.emit(Op.RawLoad, Type.I64, pointer, 0, 0, 0, length);
+/** A number of pages or elements that is i64 inside, as the type of an index space has it. */
+export function asIndex(w: Walk, value: Value, type: ValType): Value {
+  return type === ValType.I64 ? value : w.ssa.emit(Op.Wrap, Type.I32, value, 0, 0, 0, 0);
+}
+
+/** The type of a length that must fit both of two index spaces. */
+export function narrower(a: ValType, b: ValType): ValType {
+  return a === ValType.I64 ? b : a;
 }
 
 export function memorySize(w: Walk): void {
   const { ssa } = w;
   const memory = w.r.u32();
-  w.checkMemory(memory);
+  const type = w.memoryIndexType(memory);
   let pages = 0;
   if (ssa.live) {
     const length = memoryLength(w, memory);
     const shift = ssa.int(Type.I64, w.module.memories[memory]!.pageSizeLog2);
-    const wide = ssa.emit(Op.ShrU, Type.I64, length, shift, 0, 0, 0);
-    pages = ssa.emit(Op.Wrap, Type.I32, wide, 0, 0, 0, 0);
+    pages = asIndex(w, ssa.emit(Op.ShrU, Type.I64, length, shift, 0, 0, 0), type);
   }
-  w.push(ValType.I32, pages);
+  w.push(type, pages);
 }
 
 export function memoryGrow(w: Walk): void {
   const { ssa } = w;
   const memory = w.r.u32();
-  w.checkMemory(memory);
-  const delta = w.pop(ValType.I32);
+  const type = w.memoryIndexType(memory);
+  const delta = w.pop(type);
   let result = 0;
   if (ssa.live) {
     const old = emitBuiltin(w, MEMORY_GROW, Type.I64, [ssa.int(Type.I32, memory), delta]);
-    result = ssa.emit(Op.Wrap, Type.I32, old, 0, 0, 0, 0);
+    result = asIndex(w, old, type);
   }
-  w.push(ValType.I32, result);
+  w.push(type, result);
 }
 
 export function memoryFill(w: Walk): void {
   const { ssa } = w;
   const memory = w.r.u32();
-  w.checkMemory(memory);
-  const n = w.pop(ValType.I32);
+  const type = w.memoryIndexType(memory);
+  const n = w.pop(type);
   const byte = w.pop(ValType.I32);
-  const dst = w.pop(ValType.I32);
+  const dst = w.pop(type);
   if (ssa.live) emitBuiltin(w, MEMORY_FILL, Type.None, [ssa.int(Type.I32, memory), dst, byte, n]);
 }
 
@@ -107,11 +116,11 @@ export function memoryCopy(w: Walk): void {
   const { ssa } = w;
   const to = w.r.u32();
   const from = w.r.u32();
-  w.checkMemory(to);
-  w.checkMemory(from);
-  const n = w.pop(ValType.I32);
-  const src = w.pop(ValType.I32);
-  const dst = w.pop(ValType.I32);
+  const toType = w.memoryIndexType(to);
+  const fromType = w.memoryIndexType(from);
+  const n = w.pop(narrower(toType, fromType));
+  const src = w.pop(fromType);
+  const dst = w.pop(toType);
   if (!ssa.live) return;
   const memories = ssa.emit(Op.IConst, Type.I64, 0, 0, 0, to, from);
   emitBuiltin(w, MEMORY_COPY, Type.None, [memories, dst, src, n, ssa.int(Type.I32, 0)]);
@@ -127,11 +136,11 @@ export function memoryInit(w: Walk): void {
   const { ssa } = w;
   const segment = w.r.u32();
   const memory = w.r.u32();
-  w.checkMemory(memory);
+  const type = w.memoryIndexType(memory);
   checkDataSegment(w, segment);
   const n = w.pop(ValType.I32);
   const src = w.pop(ValType.I32);
-  const dst = w.pop(ValType.I32);
+  const dst = w.pop(type);
   if (!ssa.live) return;
   emitBuiltin(w, MEMORY_INIT, Type.None, [
     ssa.int(Type.I32, memory),

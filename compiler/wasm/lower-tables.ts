@@ -12,9 +12,9 @@ import { FUNCREF, TABLE_DESC, TABLE_ELEMENT_SIZE, VMCTX } from '../abi/vmctx.ts'
 import type { Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { escapePosition } from './escape.ts';
-import { emitBuiltin } from './lower-memory.ts';
+import { asIndex, emitBuiltin, narrower } from './lower-memory.ts';
 import { type TableType, ValType } from './module.ts';
-import { concreteRef, readHeapType, typeName } from './types.ts';
+import { concreteRef, irType, readHeapType, typeName } from './types.ts';
 import type { Walk } from './walk.ts';
 
 const TABLE_GROW = builtinId('table_grow');
@@ -41,22 +41,29 @@ function loadDesc(w: Walk, index: number, field: number, type: Type, region: Reg
   return ssa.emit(Op.RawLoad, type, desc, 0, 0, field, access);
 }
 
-/** The length as i32: it is below 2^32, so that is the low half of the field. */
+/** The length, in the type of the table's indices. One of 32-bit indices is below 2^32: the low half of the field. */
 function loadLength(w: Walk, index: number): Value {
+  const { ssa } = w;
   const table = w.module.tables[index]!;
-  if (fixedSize(table)) return w.ssa.int(Type.I32, Number(BigInt.asIntN(32, table.limits.min)));
-  return loadDesc(w, index, TABLE_DESC.LENGTH, Type.I32, Region.TableDesc);
+  const type = irType(w.tableIndexType(index));
+  if (fixedSize(table)) {
+    const { min } = table.limits;
+    const high = type === Type.I64 ? Number(BigInt.asIntN(32, min >> 32n)) : 0;
+    return ssa.emit(Op.IConst, type, 0, 0, 0, Number(BigInt.asIntN(32, min)), high);
+  }
+  return loadDesc(w, index, TABLE_DESC.LENGTH, type, Region.TableDesc);
 }
 
-/** Address of an element, behind its bounds check. */
+/** Address of an element, behind its bounds check: the index is below the length, so nothing wraps. */
 function elementAddress(w: Walk, tableIndex: number, index: Value): Value {
   const { ssa } = w;
+  const table = w.module.tables[tableIndex]!;
   const length = loadLength(w, tableIndex);
   const outside = ssa.emit(Op.GeU, Type.I32, index, length, 0, 0, 0);
   ssa.emit(Op.TrapNz, Type.None, outside, 0, 0, TrapCode.TableOutOfBounds, 0);
-  const region = fixedSize(w.module.tables[tableIndex]!) ? Region.ReadOnly : Region.TableDesc;
+  const region = fixedSize(table) ? Region.ReadOnly : Region.TableDesc;
   const base = loadDesc(w, tableIndex, TABLE_DESC.BASE, Type.I64, region);
-  const wide = ssa.emit(Op.ExtendU, Type.I64, index, 0, 0, 0, 0);
+  const wide = table.index64 ? index : ssa.emit(Op.ExtendU, Type.I64, index, 0, 0, 0, 0);
   const offset = ssa.emit(Op.Shl, Type.I64, wide, ssa.int(Type.I64, Math.log2(TABLE_ELEMENT_SIZE)), 0, 0, 0);
   return ssa.emit(Op.Add, Type.I64, base, offset, 0, 0, 0);
 }
@@ -75,7 +82,7 @@ export function loadElement(w: Walk, tableIndex: number, index: Value): Value {
 export function tableGet(w: Walk): void {
   const t = w.r.u32();
   const table = w.table(t);
-  const index = w.pop(ValType.I32);
+  const index = w.pop(w.tableIndexType(t));
   w.push(table.element, w.ssa.live ? loadElement(w, t, index) : 0);
 }
 
@@ -84,38 +91,38 @@ export function tableSet(w: Walk): void {
   const t = w.r.u32();
   const table = w.table(t);
   const value = w.pop(table.element);
-  const index = w.pop(ValType.I32);
+  const index = w.pop(w.tableIndexType(t));
   if (!ssa.live) return;
   ssa.emit(Op.RawStore, Type.None, elementAddress(w, t, index), value, 0, 0, elementAccess(w, t));
 }
 
 export function tableSize(w: Walk): void {
   const t = w.r.u32();
-  w.table(t);
-  w.push(ValType.I32, w.ssa.live ? loadLength(w, t) : 0);
+  w.push(w.tableIndexType(t), w.ssa.live ? loadLength(w, t) : 0);
 }
 
 export function tableGrow(w: Walk): void {
   const { ssa } = w;
   const t = w.r.u32();
   const table = w.table(t);
-  const delta = w.pop(ValType.I32);
+  const type = w.tableIndexType(t);
+  const delta = w.pop(type);
   const init = w.pop(table.element);
   let result = 0;
   if (ssa.live) {
     const old = emitBuiltin(w, TABLE_GROW, Type.I64, [ssa.int(Type.I32, t), init, delta]);
-    result = ssa.emit(Op.Wrap, Type.I32, old, 0, 0, 0, 0);
+    result = asIndex(w, old, type);
   }
-  w.push(ValType.I32, result);
+  w.push(type, result);
 }
 
 export function tableFill(w: Walk): void {
   const { ssa } = w;
   const t = w.r.u32();
   const table = w.table(t);
-  const n = w.pop(ValType.I32);
+  const n = w.pop(w.tableIndexType(t));
   const value = w.pop(table.element);
-  const dst = w.pop(ValType.I32);
+  const dst = w.pop(w.tableIndexType(t));
   if (ssa.live) emitBuiltin(w, TABLE_FILL, Type.None, [ssa.int(Type.I32, t), dst, value, n]);
 }
 
@@ -127,9 +134,11 @@ export function tableCopy(w: Walk): void {
   const b = w.table(from).element;
   if (!w.matches(b, a))
     w.fail(`type mismatch: table.copy from a table of ${typeName(b)} to one of ${typeName(a)}`);
-  const n = w.pop(ValType.I32);
-  const src = w.pop(ValType.I32);
-  const dst = w.pop(ValType.I32);
+  const toType = w.tableIndexType(to);
+  const fromType = w.tableIndexType(from);
+  const n = w.pop(narrower(toType, fromType));
+  const src = w.pop(fromType);
+  const dst = w.pop(toType);
   if (!ssa.live) return;
   emitBuiltin(w, TABLE_COPY, Type.None, [ssa.int(Type.I32, to), ssa.int(Type.I32, from), dst, src, n]);
 }
@@ -146,7 +155,7 @@ export function tableInit(w: Walk): void {
   }
   const n = w.pop(ValType.I32);
   const src = w.pop(ValType.I32);
-  const dst = w.pop(ValType.I32);
+  const dst = w.pop(w.tableIndexType(t));
   if (!ssa.live) return;
   emitBuiltin(w, TABLE_INIT, Type.None, [ssa.int(Type.I32, t), ssa.int(Type.I32, segment), dst, src, n]);
 }

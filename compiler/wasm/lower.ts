@@ -4,20 +4,21 @@
  *   assigned-locals.ts  a first, cheap pass: which locals does each construct assign?
  *   walk.ts             operand stack and control stack
  *   ssa.ts              locals, labels, block parameters
- *   lower-control.ts, lower-memory.ts, lower-tables.ts   what operators become
+ *   lower-control.ts, lower-memory.ts, lower-tables.ts, lower-simd.ts   what operators become
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import { Func } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
+import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as memory from './lower-memory.ts';
+import { simd } from './lower-simd.ts';
 import * as tables from './lower-tables.ts';
 import { type Module, ValType } from './module.ts';
 import {
   Code,
   OPCODE_CLASS,
-  OPCODE_COUNT,
   OPCODE_OP,
   OPCODE_OPERAND,
   OPCODE_RESULT,
@@ -273,6 +274,16 @@ function walkCode(w: Walk): void {
       case Code.MiscPrefix:
         misc(w);
         break;
+      case Code.SimdPrefix: {
+        const number = r.u32();
+        const at = OpcodePage.Simd + Math.min(number, VEC_OP_COUNT - 1);
+        if (OPCODE_CLASS[at] === OpcodeClass.Load) memory.load(w, at);
+        else if (OPCODE_CLASS[at] === OpcodeClass.Store) memory.store(w, at);
+        else if (number >= VEC_OP_COUNT || !simd(w, at)) {
+          r.fail(`illegal opcode fd ${number.toString(16)}`, w.at);
+        }
+        break;
+      }
       default:
         plain(w, code);
     }
@@ -357,7 +368,7 @@ function misc(w: Walk): void {
       tables.tableFill(w);
       break;
     default:
-      if (code < OPCODE_COUNT) plain(w, code);
+      if (code < OpcodePage.Simd) plain(w, code);
       else illegal(w, Code.MiscPrefix);
   }
 }

@@ -91,7 +91,7 @@ export type ConstOp =
   /** extended-const: i32/i64 add, sub, mul (postfix order) */
   | { readonly op: 'add' | 'sub' | 'mul'; readonly type: ValType };
 
-/** Postfix; of length 1 for everything in Wasm 2.0. */
+/** Postfix; of length 1 for everything in Wasm 2.0. Longer ones are made of const (i32, i64), global.get, add, sub, mul. */
 export type ConstExpr = readonly ConstOp[];
 
 export interface Global {

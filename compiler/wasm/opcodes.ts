@@ -8,6 +8,7 @@
  * A proposal's operators that are not there yet are ranges in `UNSUPPORTED`: supporting one means moving it up into the table.
  */
 import { MemKind, Op } from '../ir/ops.ts';
+import { VEC_CLASS, VEC_NAMES, VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { ValType } from './module.ts';
 
 /** Where the operators behind a prefix byte start. */
@@ -15,8 +16,10 @@ export const enum OpcodePage {
   Plain = 0,
   /** Prefix 0xFC: saturating truncation, bulk memory, tables. */
   Misc = 256,
+  /** Prefix 0xFD: vectors. A value operator's number is its VecOp. */
+  Simd = 512,
 }
-export const OPCODE_COUNT = 512;
+export const OPCODE_COUNT = OpcodePage.Simd + VEC_OP_COUNT;
 
 /** Numbers of the operators that the walk handles one by one. */
 export const enum Code {
@@ -72,6 +75,9 @@ export const enum Code {
   TableGrow = 0x10f,
   TableSize = 0x110,
   TableFill = 0x111,
+  // Prefix 0xFD: OpcodePage.Simd + number.
+  V128Const = 0x20c,
+  Shuffle = 0x20d,
 }
 
 /** Shapes of immediates. */
@@ -91,6 +97,11 @@ export const enum Imm {
   I64,
   F32,
   F64,
+  /** 16 bytes: a v128, or the indices of a shuffle. */
+  Bytes16,
+  /** One byte. */
+  Lane,
+  MemArgLane,
 }
 
 /** How the walk treats an operator. */
@@ -106,6 +117,10 @@ export const enum OpcodeClass {
   Eqz,
   Load,
   Store,
+  /** Vectors: operands and result by the IR operator. */
+  Vector,
+  /** Vector loads and stores other than those of all 16 bytes, by their code. */
+  VectorMemory,
 }
 
 export interface Opcode {
@@ -128,6 +143,7 @@ const I32 = ValType.I32;
 const I64 = ValType.I64;
 const F32 = ValType.F32;
 const F64 = ValType.F64;
+const V128 = ValType.V128;
 
 /** Indexed by code; undefined: no such operator. */
 export const OPCODES: readonly (Opcode | undefined)[] = table();
@@ -368,6 +384,33 @@ function table(): (Opcode | undefined)[] {
   saturating.forEach(([name, from, to, op], i) => {
     unary(OpcodePage.Misc + i, name, from, to, op);
   });
+
+  // Vectors.
+  const simd = OpcodePage.Simd;
+  put(simd + 0x00, 'v128.load', OpcodeClass.Load, Imm.MemArg, 0, V128, Op.Load, MemKind.Full, 4);
+  put(simd + 0x0b, 'v128.store', OpcodeClass.Store, Imm.MemArg, V128, 0, Op.Store, MemKind.Full, 4);
+  special(Code.V128Const, 'v128.const', Imm.Bytes16);
+  special(Code.Shuffle, 'i8x16.shuffle', Imm.Bytes16);
+  // First code, log2 of the first access size and its step from one to the next, names.
+  const vectorMemory: [number, number, number, Imm, string][] = [
+    [0x01, 3, 0, Imm.MemArg, 'load8x8_s load8x8_u load16x4_s load16x4_u load32x2_s load32x2_u'],
+    [0x07, 0, 1, Imm.MemArg, 'load8_splat load16_splat load32_splat load64_splat'],
+    [0x54, 0, 1, Imm.MemArgLane, 'load8_lane load16_lane load32_lane load64_lane'],
+    [0x58, 0, 1, Imm.MemArgLane, 'store8_lane store16_lane store32_lane store64_lane'],
+    [0x5c, 2, 1, Imm.MemArg, 'load32_zero load64_zero'],
+  ];
+  for (const [first, align, step, imm, names] of vectorMemory) {
+    names.split(' ').forEach((name, i) => {
+      const code = simd + first + i;
+      const at = align + step * i;
+      put(code, `v128.${name}`, OpcodeClass.VectorMemory, imm, V128, V128, Op.Nop, MemKind.Full, at);
+    });
+  }
+  VEC_CLASS.forEach((op, n) => {
+    if (op === Op.Nop) return;
+    const imm = op === Op.VExtract || op === Op.VReplace ? Imm.Lane : Imm.None;
+    put(simd + n, VEC_NAMES[n]!, OpcodeClass.Vector, imm, V128, V128, op);
+  });
   return t;
 }
 
@@ -391,7 +434,6 @@ const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x1f, 0x1f, 'exception-handling'],
   [0xd3, 0xd3, 'gc'],
   [0xfb, 0xfb, 'gc'],
-  [0xfd, 0xfd, 'simd'],
   [0xfe, 0xfe, 'threads'],
 ];
 /** The proposal that an operator's first byte belongs to, or null: no such operator. */

@@ -173,6 +173,12 @@ export class Reader {
     this.hi = this.f32();
   }
 
+  /** 16 bytes as four little-endian words. */
+  v128(words: Int32Array): void {
+    if (this.end - this.pos < 16) this.fail(this.endMessage, this.pos);
+    for (let i = 0; i < 4; i++) words[i] = this.f32();
+  }
+
   /** Skip `n` bytes; their start. */
   skip(n: number): number {
     const start = this.pos;

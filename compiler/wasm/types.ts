@@ -86,7 +86,6 @@ export function irType(t: ValType): Type {
 
 /** [first, last, proposal] of type codes that exist but are not supported. */
 const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
-  [0x7b, 0x7b, 'simd'],
   [0x74, 0x74, 'exception-handling'],
   [0x71, 0x71, 'gc'],
   [0x6a, 0x6e, 'gc'],
@@ -108,6 +107,8 @@ function valTypeOf(byte: number): ValType | 0 {
       return ValType.F32;
     case 0x7c:
       return ValType.F64;
+    case 0x7b:
+      return ValType.V128;
     case 0x73:
       return ValType.NoFunc;
     case 0x72:

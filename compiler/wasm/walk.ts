@@ -49,6 +49,10 @@ export class Walk {
   /** Offset of the operator that is being read. */
   at = 0;
 
+  /** Of the memory operand that was read last: the low and high half. */
+  offset = 0;
+  offsetHigh = 0;
+
   localTypes = new Int32Array(64);
   localCount = 0;
   paramCount = 0;
@@ -272,6 +276,17 @@ export class Walk {
 
   checkMemory(index: number): void {
     this.checkIndex('memory', index, this.module.memories.length);
+  }
+
+  /** Type of the addresses of a memory. */
+  memoryIndexType(index: number): ValType {
+    this.checkMemory(index);
+    return this.module.memories[index]!.index64 ? ValType.I64 : ValType.I32;
+  }
+
+  /** Type of the indices of a table. */
+  tableIndexType(index: number): ValType {
+    return this.table(index).index64 ? ValType.I64 : ValType.I32;
   }
 }
 

@@ -11,6 +11,7 @@ const FEATURES = {
   tail_call: true,
   memory64: true,
   extended_const: true,
+  multi_memory: true,
   relaxed_simd: true,
 };
 

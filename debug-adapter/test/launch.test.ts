@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LaunchError, checkLaunch, lucetWasiArguments } from '../launch.ts';
+import { checkLaunch, LaunchError, lucetWasiArguments } from '../launch.ts';
 
 describe('launch arguments', () => {
   it('become options before the module and arguments behind it', () => {

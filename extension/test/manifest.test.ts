@@ -1,5 +1,5 @@
 /** The manifest and the code must name the same things. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -32,7 +32,8 @@ describe('manifest', () => {
 
 describe('parseFailure', () => {
   it('takes the message and the offset from the JSON line, whatever else was printed', () => {
-    const stderr = '(node:1) Warning: x\n{"error":{"kind":"invalid","message":"type mismatch","offset":52}}\n';
+    const stderr =
+      '(node:1) Warning: x\n{"error":{"kind":"invalid","message":"type mismatch","offset":52}}\n';
     expect(parseFailure(stderr)).toEqual({ kind: 'invalid', message: 'type mismatch', offset: 52 });
   });
 

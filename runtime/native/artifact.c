@@ -16,6 +16,8 @@ struct checker {
   /** Part being checked. */
   const char *part;
   uint64_t part_offset;
+  /** End of the last expression in ConstCode that was checked: they come in order and share no bytes. */
+  uint64_t const_end;
 };
 
 /** A fault at record `index` of `size` bytes of the current part. */
@@ -52,8 +54,9 @@ static const struct part_info PARTS[] = {
     {"Escaping", sizeof(struct lucet_escaping_record)},
     {"Strings", 0},
     {"Options", 0},
+    {"ConstCode", 0},
 };
-enum { PART_COUNT = sizeof PARTS / sizeof PARTS[0] };
+_Static_assert(sizeof PARTS / sizeof PARTS[0] == LUCET_PART_COUNT, "a part has no description");
 
 static const struct lucet_directory_entry *directory(const struct metadata *m) {
   return (const struct lucet_directory_entry *)(const void *)(m->bytes + sizeof(struct lucet_artifact_header));
@@ -70,10 +73,10 @@ static lucet_status check_directory(struct checker *c) {
   const struct lucet_directory_entry *d = directory(m);
   c->part = "directory";
   c->part_offset = sizeof *h;
-  if (h->parts != PART_COUNT) return bad(c, 0, 0, "wrong number of parts");
-  if (m->size < sizeof *h + PART_COUNT * sizeof *d) return bad(c, 0, 0, "cut off");
-  const void *at[PART_COUNT];
-  for (uint32_t i = 0; i < PART_COUNT; i++) {
+  if (h->parts != LUCET_PART_COUNT) return bad(c, 0, 0, "wrong number of parts");
+  if (m->size < sizeof *h + LUCET_PART_COUNT * sizeof *d) return bad(c, 0, 0, "cut off");
+  const void *at[LUCET_PART_COUNT];
+  for (uint32_t i = 0; i < LUCET_PART_COUNT; i++) {
     const struct lucet_directory_entry *r = &d[i];
     CHECK(r->kind == i + 1, "wrong kind of part");
     CHECK(r->offset % 16 == 0, "unaligned part");
@@ -97,6 +100,7 @@ static lucet_status check_directory(struct checker *c) {
   m->data_bytes = PART(LUCET_PART_DATA_BYTES);
   m->escaping = PART(LUCET_PART_ESCAPING);
   m->strings = PART(LUCET_PART_STRINGS);
+  m->const_code = PART(LUCET_PART_CONST_CODE);
 #undef PART
   m->type_count = d[LUCET_PART_TYPES - 1].count;
   m->type_bytes_size = d[LUCET_PART_TYPE_BYTES - 1].size;
@@ -113,6 +117,7 @@ static lucet_status check_directory(struct checker *c) {
   m->data_bytes_size = d[LUCET_PART_DATA_BYTES - 1].size;
   m->escaping_count = d[LUCET_PART_ESCAPING - 1].count;
   m->strings_size = d[LUCET_PART_STRINGS - 1].size;
+  m->const_code_size = d[LUCET_PART_CONST_CODE - 1].size;
   return LUCET_OK;
 }
 
@@ -277,6 +282,51 @@ static lucet_status check_escaping(struct checker *c) {
   return LUCET_OK;
 }
 
+/**
+ * An expression in ConstCode that yields `type` (i32 or i64) and reads only the first `globals` globals, and no mutable one. Afterwards
+ * lucet_const_eval may run it: it ends inside of the part, and its stack stays within CONST_DEPTH.
+ */
+static bool const_code_ok(struct checker *c, uint32_t at, uint32_t type, uint32_t globals) {
+  const struct metadata *m = c->m;
+  uint8_t stack[LUCET_CONST_DEPTH];
+  uint32_t depth = 0;
+  uint64_t p = at;
+  if (p < c->const_end) return false;
+  for (;;) {
+    if (p >= m->const_code_size) return false;
+    uint32_t op = m->const_code[p++], result = LUCET_I64;
+    switch (op) {
+      case LUCET_CONST_CODE_END: c->const_end = p; return depth == 1 && stack[0] == type;
+      case LUCET_CONST_CODE_I32CONST:
+        result = LUCET_I32;
+        p += 4;
+        break;
+      case LUCET_CONST_CODE_I64CONST: p += 8; break;
+      case LUCET_CONST_CODE_GLOBAL_GET: {
+        if (m->const_code_size - p < 4) return false;
+        uint32_t global;
+        memcpy(&global, m->const_code + p, 4);
+        if (global >= globals || m->globals[global].mutable != 0) return false;
+        result = m->globals[global].type;
+        p += 4;
+        break;
+      }
+      case LUCET_CONST_CODE_I32ADD:
+      case LUCET_CONST_CODE_I32SUB:
+      case LUCET_CONST_CODE_I32MUL: result = LUCET_I32; /* fall through */
+      case LUCET_CONST_CODE_I64ADD:
+      case LUCET_CONST_CODE_I64SUB:
+      case LUCET_CONST_CODE_I64MUL:
+        if (depth < 2 || stack[depth - 1] != result || stack[depth - 2] != result) return false;
+        depth -= 2;
+        break;
+      default: return false;
+    }
+    if (p > m->const_code_size || depth == LUCET_CONST_DEPTH) return false;
+    stack[depth++] = (uint8_t)result;
+  }
+}
+
 /** A reference-valued constant of the given type. `globals`: how many globals it may use. */
 static bool reference_ok(const struct metadata *m, uint32_t kind, uint32_t index, uint32_t type, uint32_t globals) {
   switch (kind) {
@@ -287,10 +337,12 @@ static bool reference_ok(const struct metadata *m, uint32_t kind, uint32_t index
   }
 }
 
-static bool offset_ok(const struct metadata *m, uint32_t kind, uint32_t index, bool index64) {
+static bool offset_ok(struct checker *c, uint32_t kind, uint32_t index, bool index64) {
+  const struct metadata *m = c->m;
   uint32_t type = index64 ? LUCET_I64 : LUCET_I32;
   return kind == LUCET_CONST_KIND_BITS ||
-         (kind == LUCET_CONST_KIND_GLOBAL_GET && index < m->global_count && m->globals[index].type == type);
+         (kind == LUCET_CONST_KIND_GLOBAL_GET && index < m->global_count && m->globals[index].type == type) ||
+         (kind == LUCET_CONST_KIND_CODE && const_code_ok(c, index, type, m->global_count));
 }
 
 static lucet_status check_entities(struct checker *c) {
@@ -317,7 +369,8 @@ static lucet_status check_entities(struct checker *c) {
       CHECK(reference_ok(m, r->init, r->index, r->type, i), "bad initial value");
     else
       CHECK(r->init == LUCET_CONST_KIND_BITS ||
-                (r->init == LUCET_CONST_KIND_GLOBAL_GET && r->index < i && m->globals[r->index].type == r->type),
+                (r->init == LUCET_CONST_KIND_GLOBAL_GET && r->index < i && m->globals[r->index].type == r->type) ||
+                (r->init == LUCET_CONST_KIND_CODE && (r->type == LUCET_I32 || r->type == LUCET_I64) && const_code_ok(c, r->index, r->type, i)),
             "bad initial value");
   }
   return LUCET_OK;
@@ -335,7 +388,7 @@ static lucet_status check_segments(struct checker *c) {
     CHECK(items_end <= m->elem_item_count, "items are missing");
     if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
       CHECK(r->table < m->table_count && m->tables[r->table].element == r->type, "bad table");
-      CHECK(offset_ok(m, r->offset_kind, r->offset_index, m->tables[r->table].flags & 1), "bad offset");
+      CHECK(offset_ok(c, r->offset_kind, r->offset_index, m->tables[r->table].flags & 1), "bad offset");
     }
     for (uint32_t k = r->first; k < r->first + r->count; k++)
       CHECK(reference_ok(m, m->elem_items[k].kind, m->elem_items[k].index, r->type, m->global_count), "bad item");
@@ -349,7 +402,7 @@ static lucet_status check_segments(struct checker *c) {
     CHECK(bytes_end <= m->data_bytes_size, "bytes are missing");
     if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
       CHECK(r->memory < m->memory_count, "bad memory");
-      CHECK(offset_ok(m, r->offset_kind, r->offset_index, m->memories[r->memory].flags & 1), "bad offset");
+      CHECK(offset_ok(c, r->offset_kind, r->offset_index, m->memories[r->memory].flags & 1), "bad offset");
     }
   }
   return LUCET_OK;

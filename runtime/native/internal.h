@@ -94,9 +94,10 @@ struct metadata {
   const uint8_t *pc_map;
   const uint8_t *data_bytes;
   const uint8_t *strings;
+  const uint8_t *const_code;
   uint32_t type_count, function_count, import_count, export_count, memory_count, table_count, global_count, elem_count, elem_item_count,
       data_count, escaping_count;
-  uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size;
+  uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size, const_code_size;
 };
 
 /**

@@ -43,9 +43,9 @@ lucet_status lucet_memory_init(struct memory *m, const struct lucet_memory_recor
   m->page_log2 = type->page_size_log2;
   m->flags = type->flags;
   m->declared_max = type->max;
-  /* A 32-bit memory has at most 2^32 bytes; what a 64-bit one may have at most doesn't fit any region. */
+  /* A 32-bit memory has at most 2^32 bytes, and a size in pages that is an i32; what a 64-bit one may have at most doesn't fit any region. */
   uint64_t most = min_u64(limits->heap_memory_size, limits->heap_address_space_size) >> m->page_log2;
-  if ((m->flags & 1) == 0) most = min_u64(most, (uint64_t)1 << (32 - m->page_log2));
+  if ((m->flags & 1) == 0) most = min_u64(most, min_u64(UINT32_MAX, (uint64_t)1 << (32 - m->page_log2)));
   m->max = min_u64(type->max, most);
   if (type->min > m->max)
     return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "memory %u has %llu pages of %llu bytes at the start, the region allows %llu", index,

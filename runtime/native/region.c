@@ -8,7 +8,8 @@
  * Sandbox argument. Generated code reaches memory in three ways only. (1) Heap accesses, base + u32 index +
  * displacement: the compiler checks whatever may exceed the module's reserved_size, and lucet_instance_new refuses
  * modules whose reserved_size exceeds heap_address_space_size; an access of up to 16 bytes that begins below that ends
- * inside HEAP_GUARD. A heap access is never negative, so the vmctx below the base is out of reach. (2) The stack:
+ * inside HEAP_GUARD. Memories with 64-bit addresses or small pages are compared with their length by the code itself
+ * (compiler/wasm/bounds.ts). A heap access is never negative, so the vmctx below the base is out of reach. (2) The stack:
  * frames above 32 KiB probe every page, so no instruction skips STACK_GUARD. (3) What the runtime gave it pointers to.
  * Everything else in the slot is PROT_NONE, so an access outside of what was opened faults, and the handler turns the
  * fault into a trap.

@@ -38,6 +38,38 @@ uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segm
   return 0;
 }
 
+/** The value of an expression that const_code_ok (artifact.c) has accepted: `stack` can't overflow or underflow. */
+static uint64_t evaluate(const struct lucet_instance *i, uint32_t at) {
+  uint64_t stack[LUCET_CONST_DEPTH];
+  uint32_t depth = 0;
+  for (const uint8_t *p = i->module->meta.const_code + at;;) {
+    uint32_t op = *p++;
+    uint64_t value = 0;
+    if (op == LUCET_CONST_CODE_END) return stack[0];
+    if (op == LUCET_CONST_CODE_I64CONST) {
+      memcpy(&value, p, 8);
+      p += 8;
+    } else if (op == LUCET_CONST_CODE_I32CONST || op == LUCET_CONST_CODE_GLOBAL_GET) {
+      uint32_t operand;
+      memcpy(&operand, p, 4);
+      p += 4;
+      value = operand;
+      if (op == LUCET_CONST_CODE_GLOBAL_GET) memcpy(&value, i->globals[operand], sizeof value);
+    } else {
+      uint64_t b = stack[--depth], a = stack[--depth];
+      switch (op) {
+        case LUCET_CONST_CODE_I32ADD: value = (uint32_t)(a + b); break;
+        case LUCET_CONST_CODE_I32SUB: value = (uint32_t)(a - b); break;
+        case LUCET_CONST_CODE_I32MUL: value = (uint32_t)(a * b); break;
+        case LUCET_CONST_CODE_I64ADD: value = a + b; break;
+        case LUCET_CONST_CODE_I64SUB: value = a - b; break;
+        default: value = a * b;
+      }
+    }
+    stack[depth++] = value;
+  }
+}
+
 void lucet_initialise_globals(struct lucet_instance *i) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t k = d->header->imported_globals; k < d->global_count; k++) {
@@ -47,7 +79,7 @@ void lucet_initialise_globals(struct lucet_instance *i) {
     } else if (r->init == LUCET_CONST_KIND_GLOBAL_GET) {
       memcpy(i->globals[k], i->globals[r->index], 16);
     } else {
-      uint64_t value = reference(i, r->init, r->index);
+      uint64_t value = r->init == LUCET_CONST_KIND_CODE ? evaluate(i, r->index) : reference(i, r->init, r->index);
       memcpy(i->globals[k], &value, sizeof value);
     }
   }
@@ -66,6 +98,7 @@ void lucet_initialise_tables(struct lucet_instance *i) {
 static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
   uint64_t value = bits;
   if (kind == LUCET_CONST_KIND_GLOBAL_GET) memcpy(&value, i->globals[index], sizeof value);
+  if (kind == LUCET_CONST_KIND_CODE) value = evaluate(i, index);
   return index64 ? value : (uint32_t)value;
 }
 

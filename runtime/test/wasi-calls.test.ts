@@ -11,9 +11,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commands } from '@yowasp/clang';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { WASI_BINDINGS, WASI_MODULE } from '../../compiler/wasi-bindings.ts';
+import { clang } from '../../scripts/clang.ts';
 import { type Walk, WasiOnV8 } from './wasi-v8.ts';
 
 let guest: Uint8Array;
@@ -23,9 +23,7 @@ let dir: string;
 beforeAll(async () => {
   wasi = new WasiOnV8();
   const source = readFileSync(join(import.meta.dirname, 'support/wasi-guest.c'), 'utf8');
-  const args = ['--target=wasm32-wasip1', '-O1', '-Wall', '-Werror', 'guest.c', '-o', 'guest.wasm'];
-  const out = await commands.clang(args, { 'guest.c': source }, { fetchProgress: () => {} });
-  guest = out!['guest.wasm'] as Uint8Array;
+  guest = await clang({ 'guest.c': source }, ['-O1', '-Wall', '-Werror']);
 }, 60_000);
 
 afterAll(() => {

@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commands } from '@yowasp/clang';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clang } from '../../scripts/clang.ts';
 import {
   completionScript,
   helpText,
@@ -223,17 +223,8 @@ int main(int argc, char **argv) {
     mkdirSync(path('data'));
     writeFileSync(path('data/text'), 'some text\n');
     writeFileSync(path('program.c'), PROGRAM);
-    const args = [
-      '--target=wasm32-wasip1',
-      '-g',
-      '-O1',
-      '-fdebug-compilation-dir=.',
-      'program.c',
-      '-o',
-      'program.wasm',
-    ];
-    const out = await commands.clang(args, { 'program.c': PROGRAM }, { fetchProgress: () => {} });
-    writeFileSync(path('program.wasm'), out!['program.wasm'] as Uint8Array);
+    const flags = ['-g', '-O1', '-fdebug-compilation-dir=.'];
+    writeFileSync(path('program.wasm'), await clang({ 'program.c': PROGRAM }, flags));
     writeFileSync(
       path('lib.wat'),
       `(module $lib (memory 1)

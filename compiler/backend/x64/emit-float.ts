@@ -7,7 +7,7 @@
 import { TrapCode } from '../../abi/traps.ts';
 import { bug } from '../../diagnostics.ts';
 import { FLOAT_BASE, M_LOC, M_OP, M_OPD, MROW } from '../mach.ts';
-import type { Emitter } from './emit.ts';
+import type { EmitState } from './emit-state.ts';
 import { CC, Ins } from './encode.ts';
 import { TruncSub, X, xIns, xShape, xSize, xSub } from './insts.ts';
 import { XMM_SCRATCH } from './regs.ts';
@@ -21,7 +21,7 @@ const MINUS_TWO_31: readonly [number, number] = [0xcf000000 | 0, 0xc1e00000 | 0]
 
 /** `ins dst, constant` */
 function withConst(
-  e: Emitter,
+  e: EmitState,
   ins: Ins,
   size: number,
   dst: number,
@@ -32,15 +32,15 @@ function withConst(
   e.rm(ins, size, dst);
 }
 
-function operandOf(e: Emitter, row: number): number {
+function operandOf(e: EmitState, row: number): number {
   return e.m.insts[row * MROW + M_OPD]!;
 }
-function wordOf(e: Emitter, row: number): number {
+function wordOf(e: EmitState, row: number): number {
   return e.m.insts[row * MROW + M_OP]!;
 }
 
 /** d = min or max of d and b. */
-export function emitMinMax(e: Emitter, row: number): void {
+export function emitMinMax(e: EmitState, row: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const word = wordOf(e, row);
@@ -56,7 +56,7 @@ export function emitMinMax(e: Emitter, row: number): void {
   asm.bind(back);
 }
 
-function slowMinMax(e: Emitter, row: number, back: number): void {
+function slowMinMax(e: EmitState, row: number, back: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const word = wordOf(e, row);
@@ -73,7 +73,7 @@ function slowMinMax(e: Emitter, row: number, back: number): void {
   asm.jmp(back);
 }
 
-export function emitCvtFromU64(e: Emitter, row: number): void {
+export function emitCvtFromU64(e: EmitState, row: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const d = e.reg(o);
@@ -88,7 +88,7 @@ export function emitCvtFromU64(e: Emitter, row: number): void {
 }
 
 /** Half of the number, with the bit that is lost kept as a sticky one so that it rounds as the whole would, doubled. */
-function slowCvtFromU64(e: Emitter, row: number, back: number): void {
+function slowCvtFromU64(e: EmitState, row: number, back: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const d = e.reg(o);
@@ -106,7 +106,7 @@ function slowCvtFromU64(e: Emitter, row: number, back: number): void {
   asm.jmp(back);
 }
 
-export function emitTrunc(e: Emitter, row: number): void {
+export function emitTrunc(e: EmitState, row: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const word = wordOf(e, row);
@@ -144,7 +144,7 @@ export function emitTrunc(e: Emitter, row: number): void {
 /** Part of a 64-bit unsigned truncation: the number is 2^63 or more. */
 const BIG = 1;
 
-function slowTrunc(e: Emitter, row: number, part: number, back: number): void {
+function slowTrunc(e: EmitState, row: number, part: number, back: number): void {
   const { asm } = e;
   const o = operandOf(e, row);
   const word = wordOf(e, row);
@@ -231,7 +231,7 @@ function slowTrunc(e: Emitter, row: number, part: number, back: number): void {
   asm.jmp(overflow);
 }
 
-export function emitSlowPath(e: Emitter, row: number, part: number, back: number): void {
+export function emitSlowPath(e: EmitState, row: number, part: number, back: number): void {
   switch (xShape(wordOf(e, row))) {
     case X.FMinMax:
       slowMinMax(e, row, back);

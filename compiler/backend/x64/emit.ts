@@ -27,49 +27,20 @@ import {
   SLOT_BASE,
 } from '../mach.ts';
 import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-float.ts';
-import { PcMapWriter } from './emit-pcmap.ts';
-import { Assembler, CC, Ins, NO_REG, RIP } from './encode.ts';
-import { Frame, PROBE_LIMIT, PROBE_STEP } from './frame.ts';
-import {
-  ADDR_BASE_MASK,
-  ADDR_INDEX,
-  ADDR_SCALE_SHIFT,
-  addressOperands,
-  Base,
-  CC_FEQ,
-  type Unit,
-  X,
-  xIns,
-  xShape,
-  xSize,
-  xSub,
-} from './insts.ts';
+import { emitVector } from './emit-simd.ts';
+import { EmitState } from './emit-state.ts';
+import { CC, Ins, NO_REG } from './encode.ts';
+import { PROBE_LIMIT, PROBE_STEP } from './frame.ts';
+import { addressOperands, CC_FEQ, type Unit, X, xIns, xShape, xSize, xSub } from './insts.ts';
 import { BASE_REG, R10, R11, RAX, RDX, RSP, XMM_SCRATCH } from './regs.ts';
 
 const SCRATCH = XMM_SCRATCH - FLOAT_BASE;
+/** Where hot loops begin: a fetch block's size. Worth 1 % of run time on small loops (Zen 4), at 7 bytes for a loop. */
+const LOOP_ALIGN = 16;
 /** Frames of up to this many pages are probed without a loop. */
 const PROBE_UNROLLED = 16;
 
-/** [label, wasm offset, trap code] */
-const STUB = 3;
-/** [row, part, slow label, back label] */
-const SLOW = 4;
-/** [kind, position token (or offset in rodata), target, addend (or label)] */
-const OPEN_RELOC = 4;
-
-export class Emitter {
-  readonly asm = new Assembler();
-  readonly frame = new Frame();
-  readonly pcMap = new PcMapWriter();
-  m!: MachFunc;
-  unit!: Unit;
-
-  private stubs = new Int32Array(STUB * 16);
-  private stubCount = 0;
-  private slow = new Int32Array(SLOW * 16);
-  private slowCount = 0;
-  private relocs = new Int32Array(OPEN_RELOC * 16);
-  private relocCount = 0;
+export class Emitter extends EmitState {
   /** Label of block 0; those of the others follow. */
   private labels = 0;
   /** Where a jump to a block really goes. */
@@ -77,29 +48,18 @@ export class Emitter {
   private walk = new Int32Array(32);
   /** The next block that is emitted. */
   private next = new Int32Array(32);
+  /** Hot blocks that an edge from behind leads to. */
+  private loopHeads = new Uint8Array(32);
   private edit = 0;
   /** Positions behind calls whose callee pops. */
   private popSites: number[] = [];
 
-  // The memory operand in hand.
-  mb = 0;
-  mi = NO_REG;
-  ms = 0;
-  md = 0;
-  private rodataAt = -1;
-
   /** The bytes of a function whose registers have been allocated. `unit` is what lowering returned for it. */
   emit(func: Func, m: MachFunc, unit: Unit): CompiledFunc {
     const { asm, frame, pcMap } = this;
-    this.m = m;
-    this.unit = unit;
-    this.stubCount = 0;
-    this.slowCount = 0;
-    this.relocCount = 0;
+    this.start(m, unit);
     this.edit = 0;
     this.popSites.length = 0;
-    asm.reset();
-    frame.compute(m, unit);
     pcMap.start(this.firstLoc());
     this.labels = asm.newLabel();
     for (let b = 1; b < m.blockCount; b++) asm.newLabel();
@@ -108,6 +68,7 @@ export class Emitter {
     this.prologue();
     for (let b = 0; b < m.blockCount; b++) {
       if (this.thread[b] !== b) continue;
+      if (this.loopHeads[b] !== 0) asm.align(LOOP_ALIGN);
       asm.bind(this.labels + b);
       const end = m.blockStart[b + 1]!;
       for (let row = m.blockStart[b]!; row < end; row++) {
@@ -116,19 +77,8 @@ export class Emitter {
         this.edits(2 * row + 1);
       }
     }
-    for (let i = 0; i < this.slowCount; i++) {
-      const at = i * SLOW;
-      const row = this.slow[at]!;
-      asm.bind(this.slow[at + 2]!);
-      pcMap.note(asm.here(), m.insts[row * MROW + M_LOC]!, 0);
-      emitSlowPath(this, row, this.slow[at + 1]!, this.slow[at + 3]!);
-    }
-    for (let i = 0; i < this.stubCount; i++) {
-      const at = i * STUB;
-      asm.bind(this.stubs[at]!);
-      pcMap.note(asm.here(), this.stubs[at + 1]!, this.stubs[at + 2]!);
-      asm.plain(Ins.HLT);
-    }
+    this.forSlowPaths(emitSlowPath);
+    this.emitStubs();
     const code = asm.finish();
     return {
       index: func.index,
@@ -185,6 +135,15 @@ export class Emitter {
       if (thread[at] === OPEN) thread[at] = at;
       const end = thread[at]!;
       while (depth > 0) thread[walk[--depth]!] = end;
+    }
+    if (this.loopHeads.length < n) this.loopHeads = new Uint8Array(n * 2);
+    this.loopHeads.fill(0, 0, n);
+    for (let b = 0; b < n; b++) {
+      if (m.cold[b]!) continue;
+      for (let k = m.succStart[b]!; k < m.succStart[b + 1]!; k++) {
+        const target = thread[m.edgeTarget[k]!]!;
+        if (target <= b) this.loopHeads[target] = 1;
+      }
     }
     let following = n;
     for (let b = n - 1; b >= 0; b--) {
@@ -336,10 +295,6 @@ export class Emitter {
     }
   }
 
-  slotDisp(alloc: number): number {
-    return this.frame.spill + (alloc - SLOT_BASE) * 8;
-  }
-
   private move(cls: RegClass, from: number, to: number): void {
     const { asm } = this;
     if (from === to) return;
@@ -370,140 +325,15 @@ export class Emitter {
     asm.rr(Ins.MOVAPS, 16, b & 31, SCRATCH);
   }
 
-  // ---- operands
-  /** Encoding of the register of an operand. */
-  reg(operand: number): number {
-    const a = this.m.allocs[operand]!;
-    if (a < 0 || a >= SLOT_BASE) bug(`operand ${operand} has no register`);
-    return a & 31;
-  }
-  private isSlot(operand: number): boolean {
-    return this.m.allocs[operand]! >= SLOT_BASE;
-  }
-  private memSlot(operand: number): void {
-    this.mb = RSP;
-    this.mi = NO_REG;
-    this.ms = 0;
-    this.md = this.slotDisp(this.m.allocs[operand]!);
-    this.rodataAt = -1;
-  }
-  /** The address of a row. */
-  memOf(row: number): void {
-    const { insts } = this.m;
-    const at = row * MROW;
-    const aux = insts[at + M_AUX]!;
-    const disp = insts[at + M_IMM2]!;
-    let operand = insts[at + M_OPD]! + insts[at + M_OPDS]! - addressOperands(aux);
-    this.ms = (aux >> ADDR_SCALE_SHIFT) & 3;
-    this.md = disp;
-    this.rodataAt = -1;
-    switch (aux & ADDR_BASE_MASK) {
-      case Base.Ctx:
-        this.mb = BASE_REG;
-        break;
-      case Base.Reg:
-        this.mb = this.reg(operand++);
-        break;
-      case Base.Slot:
-        this.mb = RSP;
-        this.md = disp + this.frame.slots;
-        break;
-      case Base.Out:
-        this.mb = RSP;
-        break;
-      case Base.In:
-        this.mb = RSP;
-        this.md = disp + this.frame.incoming;
-        break;
-      case Base.Rodata:
-        this.memRodata(disp);
-        return;
-      default:
-        this.mb = NO_REG;
-    }
-    this.mi = (aux & ADDR_INDEX) !== 0 ? this.reg(operand) : NO_REG;
-  }
-  memRodata(offset: number): void {
-    this.mb = RIP;
-    this.mi = NO_REG;
-    this.ms = 0;
-    this.md = 0;
-    this.rodataAt = offset;
-  }
-  /** Call behind each instruction with the memory operand in hand. */
-  memDone(): void {
-    if (this.rodataAt < 0) return;
-    this.reloc(RelocKind.Rodata, this.asm.lastDisp, 0, this.rodataAt - this.asm.lastTail);
-  }
-  /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
-  private source(row: number, o: number): number {
-    if (this.m.insts[row * MROW + M_AUX] !== 0) {
-      this.memOf(row);
-      return -1;
-    }
-    if (this.isSlot(o)) {
-      this.memSlot(o);
-      return -1;
-    }
-    return this.m.allocs[o]!;
-  }
-
-  rm(ins: Ins, size: number, dst: number): void {
-    this.asm.rm(ins, size, dst, this.mb, this.mi, this.ms, this.md);
-    this.memDone();
-  }
-
-  private reloc(kind: RelocKind, place: number, target: number, addend: number): void {
-    const at = this.relocCount++ * OPEN_RELOC;
-    this.relocs = grown(this.relocs, at + OPEN_RELOC);
-    this.relocs[at] = kind;
-    this.relocs[at + 1] = place;
-    this.relocs[at + 2] = target;
-    this.relocs[at + 3] = addend;
-  }
-
-  private finalRelocs(): Int32Array {
-    const { asm } = this;
-    const out = this.relocs.slice(0, this.relocCount * OPEN_RELOC);
-    for (let at = 0; at < out.length; at += OPEN_RELOC) {
-      if (out[at] === RelocKind.JumpTable) out[at + 3] = asm.labelPos(out[at + 3]!);
-      else out[at + 1] = asm.map(out[at + 1]!);
-    }
-    return out;
-  }
-
-  /** Label of a new trap stub. */
-  trapStub(loc: number, code: number): number {
-    const at = this.stubCount++ * STUB;
-    this.stubs = grown(this.stubs, at + STUB);
-    const label = this.asm.newLabel();
-    this.stubs[at] = label;
-    this.stubs[at + 1] = loc;
-    this.stubs[at + 2] = code;
-    return label;
-  }
-
-  /** A slow path of a row, emitted behind the code by emitSlowPath: its label. `back` is where it returns to; `part` tells those of one row apart. */
-  slowPath(row: number, part: number, back: number): number {
-    const at = this.slowCount++ * SLOW;
-    this.slow = grown(this.slow, at + SLOW);
-    const label = this.asm.newLabel();
-    this.slow[at] = row;
-    this.slow[at + 1] = part;
-    this.slow[at + 2] = label;
-    this.slow[at + 3] = back;
-    return label;
-  }
-
   // ---- rows
   private row(row: number, b: number): void {
     const { m, asm, pcMap } = this;
     const at = row * MROW;
     const word = m.insts[at + M_OP]!;
-    const trap = (m.insts[at + M_FLAGS]! >>> 8) & 0xff;
     const shape = xShape(word);
     // A TrapIf traps in its stub, a division at the divide.
-    pcMap.note(asm.here(), m.insts[at + M_LOC]!, shape === X.TrapIf || shape === X.Div ? 0 : trap);
+    if (shape === X.TrapIf || shape === X.Div) pcMap.note(asm.here(), m.insts[at + M_LOC]!, 0);
+    else this.noteTrap(row);
     switch (shape) {
       case X.Jmp:
         this.jumpTo(b, this.succ(b, 0));
@@ -535,9 +365,9 @@ export class Emitter {
     const { asm, unit } = this;
     const { insts } = this.m;
     const o = insts[row * MROW + M_OPD]!;
-    const index = this.reg(o);
+    const target = this.reg(o);
     const start = this.reg(o + 1);
-    const target = this.reg(o + 2);
+    const index = this.reg(o + 2);
     const list = insts[row * MROW + M_IMM]!;
     const n = unit.tables[list]!;
     // Safety: an index below n is the only one to reach the table, and as a 32-bit value with a zero upper half it may be scaled.
@@ -568,15 +398,16 @@ export class Emitter {
     this.jumpTo(b, this.succ(b, unit.tables[list + 1 + n]!));
   }
 
-  /** Break the dependency of an instruction on what its destination held. */
+  /** Break the dependency of an instruction on what its destination held. The instruction itself, which may trap, comes next. */
   private clear(row: number, alloc: number): void {
     const { asm, m } = this;
     if (alloc >= FLOAT_BASE) {
       asm.rr(Ins.XORPS, 16, alloc & 31, alloc & 31);
-      return;
+    } else {
+      if (m.insts[row * MROW + M_AUX] !== 0 && (this.mb === alloc || this.mi === alloc)) return;
+      asm.rr(Ins.XOR, 4, alloc, alloc);
     }
-    if (m.insts[row * MROW + M_AUX] !== 0 && (this.mb === alloc || this.mi === alloc)) return;
-    asm.rr(Ins.XOR, 4, alloc, alloc);
+    this.noteTrap(row);
   }
 
   /** A row that is no branch. `to` >= 0: re-emission with that register as its definition. */
@@ -657,6 +488,14 @@ export class Emitter {
         }
         return;
       }
+      case X.VOnes:
+      case X.AluRI:
+      case X.VexI:
+      case X.VexShift:
+      case X.Vex4:
+      case X.Fma:
+        emitVector(this, row, to);
+        return;
       case X.Lea:
         this.memOf(row);
         this.rm(Ins.LEA, size, to >= 0 ? to : this.reg(o));
@@ -681,10 +520,6 @@ export class Emitter {
       case X.Mi:
         this.memOf(row);
         asm.mi(ins, size, this.mb, this.mi, this.ms, this.md, imm);
-        return;
-      case X.M1:
-        this.memOf(row);
-        asm.m(ins, size, this.mb, this.mi, this.ms, this.md);
         return;
       case X.Setcc: {
         const d = this.reg(o);
@@ -802,8 +637,7 @@ export class Emitter {
   }
 
   private div(row: number, o: number, ins: Ins, size: number, guard: boolean): void {
-    const { asm, m } = this;
-    const at = row * MROW;
+    const { asm } = this;
     const divisor = this.reg(o + 3);
     const end = asm.newLabel();
     if (guard) {
@@ -816,7 +650,7 @@ export class Emitter {
     }
     if (ins === Ins.DIV) asm.rr(Ins.XOR, 4, RDX, RDX);
     else asm.plain(size === 8 ? Ins.CQO : Ins.CDQ);
-    this.pcMap.note(asm.here(), m.insts[at + M_LOC]!, (m.insts[at + M_FLAGS]! >>> 8) & 0xff);
+    this.noteTrap(row);
     asm.r(ins, size, divisor);
     asm.bind(end);
   }

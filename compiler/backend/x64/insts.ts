@@ -11,7 +11,6 @@
  *
  * Registers of an address are the last operands of the row: base (Base.Reg only), then index. Definitions come first.
  */
-import { M_AUX, M_OP, M_OPD, M_OPDS, type MachFunc, MROW } from '../mach.ts';
 import { Rodata } from './emit-rodata.ts';
 import type { Ins } from './encode-table.ts';
 
@@ -49,8 +48,6 @@ export const enum X {
   Mr,
   /** [mem] `ins [mem], IMM` */
   Mi,
-  /** [mem] `ins [mem]` */
-  M1,
   /** [d reuse 1, zero] (and [tmp] if sub is a double condition) d = sub ? 1 : 0 */
   Setcc,
   /** [d reuse 1, a, any] d = sub ? any : a */
@@ -84,7 +81,7 @@ export const enum X {
   Jmp,
   /** Edge 0 if sub, else edge 1. */
   Jcc,
-  /** [index, tmp, tmp] IMM = place in Unit.tables */
+  /** [d, tmp, index] `d` and `tmp` are scratch. IMM = place in Unit.tables */
   Table,
   /** [index] IMM = place in Unit.tables: compared one by one */
   Chain,
@@ -93,10 +90,23 @@ export const enum X {
   Trap,
   /** [args…] (and [code in rax] if sub 1) IMM = function index, IMM2 = bytes of stack arguments: they lie at the start of the outgoing area */
   TailCall,
+  // -- Vectors
+  /** [d] all bits one */
+  VOnes,
+  /** [d reuse 1, a, any|mem] `ins d, src, IMM` */
+  AluRI,
+  /** [d, v, any|mem] VEX `ins d, v, src, IMM` */
+  VexI,
+  /** [d, a] VEX `ins d, a, IMM`: shifts */
+  VexShift,
+  /** [d, v, src, mask] VEX `ins d, v, src, mask`: blends */
+  Vex4,
+  /** [d reuse 1, c, v, any] VEX `ins d, v, src`: multiply and add to c */
+  Fma,
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi m1 setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma'.split(
     ' ',
   );
 
@@ -151,16 +161,6 @@ export function xSize(word: number): number {
 /** Number of register operands of an address. */
 export function addressOperands(aux: number): number {
   return ((aux & ADDR_BASE_MASK) === Base.Reg ? 1 : 0) + ((aux & ADDR_INDEX) !== 0 ? 1 : 0);
-}
-
-/** Place (in operands) of the first address register of a row. */
-export function addressOperand(m: MachFunc, row: number): number {
-  const at = row * MROW;
-  return m.insts[at + M_OPD]! + m.insts[at + M_OPDS]! - addressOperands(m.insts[at + M_AUX]!);
-}
-
-export function rowShape(m: MachFunc, row: number): X {
-  return xShape(m.insts[row * MROW + M_OP]!);
 }
 
 /** What belongs to one function's code besides its rows: filled by selection, read by the emitter. Reused from function to function. */

@@ -38,6 +38,7 @@ import { type MachFunc, MFlag, Opd, RegClass, reuse } from '../mach.ts';
 import type { Rodata } from './emit-rodata.ts';
 import { Ins } from './encode-table.ts';
 import { ADDR_INDEX, ADDR_SCALE_SHIFT, Base, type Unit, X, xop } from './insts.ts';
+import { constant, wordsOf } from './simd-rows.ts';
 
 /** What the CPU may be assumed to have beyond SSE4.1. */
 export interface CpuFlags {
@@ -46,6 +47,9 @@ export interface CpuFlags {
   readonly bmi2: boolean;
   readonly popcnt: boolean;
   readonly avx: boolean;
+  readonly avx2: boolean;
+  readonly fma: boolean;
+  readonly sse42: boolean;
 }
 
 export function intSize(type: Type): number {
@@ -59,6 +63,8 @@ export function classOf(type: Type): RegClass {
 }
 
 const U32 = 2 ** 32;
+/** How far `val` and `ext` look through operators that only rename their operand. */
+export const NAME_HOPS = 8;
 /** How far `bound` looks into operands. */
 const BOUND_DEPTH = 4;
 
@@ -216,10 +222,12 @@ export class Selection {
   /** Register of a value. i32: the upper half is not to be looked at. Constants are made anew for each use, here. */
   val(v: Value): number {
     const r = this.func.rows;
-    for (;;) {
+    // Names for other values are followed a few steps only: a long chain with many users must not be walked by each of them.
+    for (let hops = 0; hops < NAME_HOPS; hops++) {
       switch (r[v * ROW]! & 0xffff) {
         case Op.IConst:
         case Op.FConst:
+        case Op.VConst:
         case Op.SlotAddr:
         case Op.VmAddr:
           return this.materialize(v);
@@ -238,17 +246,23 @@ export class Selection {
           return this.named(v);
       }
     }
+    return this.opOf(v) === Op.Wrap ? this.extended(v) : this.named(v);
   }
 
   /** Register of an i32 value with a zero upper half. */
   ext(v: Value): number {
-    if (this.isConst(v)) return this.materialize(v);
-    if (this.opOf(v) === Op.Wrap) {
-      const a = this.func.rows[v * ROW + F_A]!;
-      if (this.opOf(a) === Op.ExtendU) return this.ext(this.func.rows[a * ROW + F_A]!);
-    } else if (!this.isRaw(v)) {
-      return this.named(v);
+    const r = this.func.rows;
+    for (let hops = 0; hops < NAME_HOPS && this.opOf(v) === Op.Wrap; hops++) {
+      const a = r[v * ROW + F_A]!;
+      if (this.opOf(a) !== Op.ExtendU) break;
+      v = r[a * ROW + F_A]!;
     }
+    if (this.isConst(v)) return this.materialize(v);
+    return this.isRaw(v) ? this.extended(v) : this.named(v);
+  }
+
+  /** The second vreg of a raw value. */
+  private extended(v: Value): number {
     const known = this.vregZ[v]!;
     if (known >= 0) return known;
     const z = this.m.newVreg(RegClass.Int);
@@ -303,6 +317,8 @@ export class Selection {
       case Op.VmAddr:
         this.address(Base.Ctx, -1, -1, 0, lo);
         return this.lea(8);
+      case Op.VConst:
+        return constant(this, wordsOf(this, v));
       default: {
         const d = this.m.newVreg(RegClass.Float);
         const hi = type === Type.F64 ? r[at + F_IMM2]! : 0;
@@ -402,7 +418,6 @@ export class Selection {
     let address = r[v * ROW + F_A]!;
     let offset = r[v * ROW + F_IMM]! >>> 0;
     const memory = memIndex(r[v * ROW + F_IMM2]!);
-    if (this.typeOf(address) !== Type.I32) bug('64-bit memory address in guarded memory');
     let base = Base.Ctx;
     let baseReg = -1;
     if (memory !== this.primaryMemory) {
@@ -413,6 +428,10 @@ export class Selection {
         this.memoryBase[memory] = baseReg;
         this.memoryBaseUsed = true;
       }
+    }
+    if (this.typeOf(address) === Type.I64) {
+      this.wideHeapAddress(base, baseReg, address, offset);
+      return;
     }
     for (let i = 0; i < BOUND_DEPTH && this.opOf(address) === Op.Add; i++) {
       const x = r[address * ROW + F_A]!;
@@ -454,6 +473,31 @@ export class Selection {
       sum = d;
     }
     this.address(base, baseReg, sum, 0, 0);
+  }
+
+  /**
+   * The same for a 64-bit address. Safety: the access stands behind a check of exactly address + offset (wasm/bounds.ts). Addresses
+   * are computed modulo 2^64 by the IR as by the machine, so that taking part of the computation into the addressing mode changes nothing.
+   */
+  private wideHeapAddress(base: Base, baseReg: number, address: Value, offset: number): void {
+    const r = this.func.rows;
+    let disp = offset;
+    let index = address;
+    if (this.opOf(index) === Op.Add) {
+      const c = r[index * ROW + F_B]!;
+      if (this.isImm32(c) && this.imm(c) >= 0 && disp + this.imm(c) < 2 ** 31) {
+        disp += this.imm(c);
+        index = r[index * ROW + F_A]!;
+      }
+    }
+    if (disp >= 2 ** 31) bug('offset of a checked access');
+    if (this.isImm32(index) && this.imm(index) >= 0 && disp + this.imm(index) < 2 ** 31) {
+      this.address(base, baseReg, -1, 0, disp + this.imm(index));
+      return;
+    }
+    const scale = this.scaleOf(index);
+    const reg = scale > 0 ? this.val(r[index * ROW + F_A]!) : this.val(index);
+    this.address(base, baseReg, reg, scale, disp);
   }
 
   /** Address of a raw access: pointer + displacement. */

@@ -4,7 +4,7 @@ import { MemKind, OP_FLAGS, Op, OpFlag, Type } from '../../ir/ops.ts';
 import { Opd, RegClass } from '../mach.ts';
 import { CC, Ins } from './encode-table.ts';
 import { CC_FEQ, CC_FNE, X, xop } from './insts.ts';
-import { intSize, isFloat, type Selection, trapFlags } from './lower-base.ts';
+import { intSize, isFloat, NAME_HOPS, type Selection, trapFlags } from './lower-base.ts';
 
 /** Condition of an integer comparison operator. */
 function intCondition(op: Op): number {
@@ -207,12 +207,12 @@ function selectFloatCompare(s: Selection, v: Value): number {
   return cc;
 }
 
-export function isPositiveZero(s: Selection, v: Value): boolean {
+function isPositiveZero(s: Selection, v: Value): boolean {
   const r = s.func.rows;
   return r[v * ROW + F_IMM]! === 0 && (s.typeOf(v) === Type.F32 || r[v * ROW + F_IMM2]! === 0);
 }
 
-export function selectCompare(s: Selection, v: Value): number {
+function selectCompare(s: Selection, v: Value): number {
   return isFloat(s.typeOf(s.func.rows[v * ROW + F_A]!)) ? selectFloatCompare(s, v) : selectIntCompare(s, v);
 }
 
@@ -226,7 +226,7 @@ export function selectCondition(s: Selection, v: Value): number {
   let negate = 0;
   s.shared = s.uses[v]! > 1;
   // Comparisons of comparisons with zero (i32.eqz) only turn the condition round.
-  for (;;) {
+  for (let hops = 0; hops < NAME_HOPS; hops++) {
     const op = s.opOf(v);
     if ((op !== Op.Eq && op !== Op.Ne) || !s.inBlock(v) || !s.isZero(r[v * ROW + F_B]!)) break;
     const a = r[v * ROW + F_A]!;

@@ -212,13 +212,19 @@ export function selectTrunc(s: Selection, v: Value): void {
   if (unsigned && !to64) s.temp(RegClass.Int);
 }
 
-/** Between register classes; integer to integer is a name for the same vreg. */
+/** Between register classes. Integer to integer is a name for the same vreg, unless a chain of names was too long to be followed. */
 export function selectBitcast(s: Selection, v: Value): void {
   const a = s.func.rows[v * ROW + F_A]!;
   const from = s.typeOf(a);
   const to = s.typeOf(v);
-  if (isFloat(from) === isFloat(to)) return;
   const d = s.result(v);
+  if (isFloat(from) === isFloat(to)) {
+    const x = s.val(a);
+    s.row(xop(X.Rm, Ins.MOV, 8));
+    s.def(d);
+    s.use(x);
+    return;
+  }
   const wide = to === Type.F64 || from === Type.F64;
   if (isFloat(to)) {
     const x = s.val(a);

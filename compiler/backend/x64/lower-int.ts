@@ -1,12 +1,11 @@
 /** Selection of integer arithmetic. */
-import { TrapCode } from '../../abi/traps.ts';
 import { F_A, F_B, F_IMM2, ROW, type Value } from '../../ir/func.ts';
 import { MemKind, Op, Type } from '../../ir/ops.ts';
-import { fixed, Opd, RegClass } from '../mach.ts';
+import { fixed, RegClass } from '../mach.ts';
 import { Ins } from './encode-table.ts';
 import { Base, X, xop } from './insts.ts';
 import { intSize, type Selection, trapFlags } from './lower-base.ts';
-import { RAX, RCX, RDX } from './regs.ts';
+import { RCX } from './regs.ts';
 
 /** `ins d, imm` on a copy of `a`. */
 function aluImm(s: Selection, ins: Ins, size: number, d: number, a: Value, imm: number): void {
@@ -38,15 +37,7 @@ function convert(s: Selection, ins: Ins, size: number, d: number, a: Value, widt
 }
 
 /** Two-operand arithmetic: memory or register second operand; the first one's register becomes the result. */
-export function alu(
-  s: Selection,
-  ins: Ins,
-  size: number,
-  d: number,
-  a: Value,
-  b: Value,
-  commutes: boolean,
-): void {
+function alu(s: Selection, ins: Ins, size: number, d: number, a: Value, b: Value, commutes: boolean): void {
   if (commutes && !s.canFold(b, size)) {
     // The operand that is not needed any more should be the one overwritten.
     if (s.canFold(a, size) || (s.liveAfter(a) && !s.liveAfter(b) && !s.isConst(b))) {
@@ -311,29 +302,6 @@ export function selectShift(s: Selection, v: Value): void {
   s.m.opd(count, fixed(RCX));
 }
 
-/**
- * Division faults in the instruction itself; which trap it is, zero or overflow, is read off the divisor, so that stays in a register. The
- * remainder of -1 must not divide, as the lowest number would overflow.
- */
-export function selectDiv(s: Selection, v: Value): void {
-  const r = s.func.rows;
-  const size = intSize(s.typeOf(v));
-  const op = s.opOf(v);
-  const signed = op === Op.DivS || op === Op.RemS;
-  const remainder = op === Op.RemS || op === Op.RemU;
-  const d = s.result(v);
-  const b = r[v * ROW + F_B]!;
-  const x = s.val(r[v * ROW + F_A]!);
-  const y = s.val(b);
-  const guard = op === Op.RemS && !(s.isConst(b) && !(s.isImm32(b) && s.imm(b) === -1));
-  s.row(xop(X.Div, signed ? Ins.IDIV : Ins.DIV, size), trapFlags(TrapCode.IntegerDivision), guard ? 1 : 0);
-  const other = s.fresh(RegClass.Int);
-  s.m.opd(remainder ? other : d, fixed(RAX, Opd.Def));
-  s.m.opd(remainder ? d : other, fixed(RDX, Opd.Def));
-  s.m.opd(x, fixed(RAX));
-  s.m.opd(y, Opd.Use | Opd.Cross);
-}
-
 export function selectCount(s: Selection, v: Value): void {
   const size = intSize(s.typeOf(v));
   const d = s.result(v);
@@ -428,6 +396,14 @@ function signExtend(s: Selection, ins: Ins, size: number, d: number, a: Value, k
   s.row(xop(X.Rm, ins, size));
   s.def(d);
   s.useAny(x);
+}
+
+/** ExtendU is a name for an extended vreg, unless a chain of names was too long to be followed. */
+export function selectExtendU(s: Selection, v: Value): void {
+  const x = s.ext(s.func.rows[v * ROW + F_A]!);
+  s.row(xop(X.Rm, Ins.MOV, 4));
+  s.def(s.result(v));
+  s.use(x);
 }
 
 /** A Wrap is a row only for those who need the upper half zeroed. */

@@ -15,12 +15,13 @@ import { F_A, ROW } from '../../ir/func.ts';
 import { OP_FLAGS, Op, OpFlag } from '../../ir/ops.ts';
 import { sized } from '../../ir/scratch.ts';
 import type { Module } from '../../wasm/module.ts';
-import { type MachFunc, MFlag, MROW, Opd, RegClass } from '../mach.ts';
+import { type MachFunc, MFlag, MROW, RegClass } from '../mach.ts';
 import { Unit, X, xop } from './insts.ts';
 import { classOf, Selection, trapFlags } from './lower-base.ts';
 import { BlockPlan } from './lower-blocks.ts';
 import { Calls } from './lower-call.ts';
 import { selectCondition, selectSelect, selectSetcc, selectTrapIf } from './lower-cond.ts';
+import { selectDiv } from './lower-div.ts';
 import {
   selectBitcast,
   selectFloatArith,
@@ -33,15 +34,23 @@ import {
 import {
   selectAdd,
   selectCount,
-  selectDiv,
   selectExtend,
+  selectExtendU,
   selectLogic,
   selectMul,
   selectShift,
   selectSub,
   selectWrap,
 } from './lower-int.ts';
+import { selectExtract, selectReplace, selectSplat, selectVectorTest, selectZext } from './lower-lanes.ts';
 import { selectLoad, selectStore } from './lower-mem.ts';
+import { selectShuffle } from './lower-shuffle.ts';
+import {
+  selectVectorBinary,
+  selectVectorShift,
+  selectVectorTernary,
+  selectVectorUnary,
+} from './lower-simd.ts';
 
 /** Switches of at most this many cases are compared one by one. */
 const CHAIN_CASES = 3;
@@ -76,6 +85,9 @@ export class Lowering {
         bmi2: features.has('bmi2'),
         popcnt: features.has('popcnt'),
         avx: features.has('avx'),
+        avx2: features.has('avx2'),
+        fma: features.has('fma'),
+        sse42: features.has('sse4.2'),
       },
       context.layout,
       module.memories.length,
@@ -300,9 +312,9 @@ export class Lowering {
       case Op.Nop:
       case Op.IConst:
       case Op.FConst:
+      case Op.VConst:
       case Op.Param:
       case Op.Result:
-      case Op.ExtendU:
       case Op.VmAddr:
       case Op.SlotAddr:
         return;
@@ -387,6 +399,9 @@ export class Lowering {
       case Op.Wrap:
         selectWrap(s, v);
         return;
+      case Op.ExtendU:
+        selectExtendU(s, v);
+        return;
       case Op.TruncS:
       case Op.TruncU:
       case Op.TruncSatS:
@@ -446,6 +461,36 @@ export class Lowering {
       case Op.Trap:
         s.row(xop(X.Trap), MFlag.Branch | MFlag.Ret | trapFlags(s.imm(v)));
         return;
+      case Op.VUnary:
+        selectVectorUnary(s, v);
+        return;
+      case Op.VBinary:
+        selectVectorBinary(s, v);
+        return;
+      case Op.VTernary:
+        selectVectorTernary(s, v);
+        return;
+      case Op.VShift:
+        selectVectorShift(s, v);
+        return;
+      case Op.VSplat:
+        selectSplat(s, v);
+        return;
+      case Op.VExtract:
+        selectExtract(s, v);
+        return;
+      case Op.VReplace:
+        selectReplace(s, v);
+        return;
+      case Op.VTest:
+        selectVectorTest(s, v);
+        return;
+      case Op.VShuffle:
+        selectShuffle(s, v);
+        return;
+      case Op.VZext:
+        selectZext(s, v);
+        return;
       default:
         bug(`no selection for operator ${op}`);
     }
@@ -480,9 +525,10 @@ export class Lowering {
     }
     const x = s.ext(index);
     s.row(xop(X.Table), MFlag.Branch, at);
-    s.m.opd(x, Opd.Use | Opd.Cross);
+    // The index is read last when the target is written, so those two may share a register.
+    s.def(s.fresh(RegClass.Int));
     s.temp(RegClass.Int);
-    s.temp(RegClass.Int);
+    s.use(x);
   }
 }
 

@@ -170,19 +170,30 @@ export class IrInstance {
   }
 
   private evaluate(e: ConstExpr): bigint {
-    const o = e[0]!;
-    switch (o.op) {
-      case 'const':
-        return o.bits;
-      case 'global.get':
-        return this.globalBits(o.index);
-      case 'ref.null':
-        return 0n;
-      case 'ref.func':
-        return BigInt(FUNCREFS + FUNCREF.SIZE * this.module.escaping.indexOf(o.index));
-      default:
-        throw new NotModelled(o.op);
+    const stack: bigint[] = [];
+    for (const o of e) {
+      switch (o.op) {
+        case 'const':
+          stack.push(o.bits);
+          break;
+        case 'global.get':
+          stack.push(this.globalBits(o.index));
+          break;
+        case 'ref.null':
+          stack.push(0n);
+          break;
+        case 'ref.func':
+          stack.push(BigInt(FUNCREFS + FUNCREF.SIZE * this.module.escaping.indexOf(o.index)));
+          break;
+        default: {
+          const b = stack.pop()!;
+          const a = stack.pop()!;
+          const exact = o.op === 'add' ? a + b : o.op === 'sub' ? a - b : a * b;
+          stack.push(BigInt.asUintN(o.type === ValType.I32 ? 32 : 64, exact));
+        }
+      }
     }
+    return stack[0]!;
   }
 
   private globalBits(index: number): bigint {

@@ -276,6 +276,20 @@ class Generator {
         ],
       });
       block.avail.push(to);
+    } else if (kind < 53) {
+      const cls = this.anyClass();
+      const d = this.m.newVreg(cls);
+      const [a, b] = [this.ofClass(block.avail, cls), this.ofClass(block.avail, cls)];
+      block.insts.push({
+        flags: MFlag.Commutes,
+        clobber: 0,
+        operands: [
+          [d, reuse(1)],
+          [a, Opd.Reg],
+          [b, this.chance(70) ? Opd.Any : Opd.Reg],
+        ],
+      });
+      block.avail.push(d);
     } else this.operation(block);
   }
 
@@ -518,6 +532,11 @@ class Places {
   }
 }
 
+/** The inputs of a row that commutes count in any order. */
+function combine(m: MachFunc, i: number, seen: number, input: number): number {
+  return m.insts[i * MROW + M_FLAGS] & MFlag.Commutes ? (seen + mix(input, i)) | 0 : mix(seen, input);
+}
+
 function rowOperands(m: MachFunc, i: number): [number, number] {
   const first = m.insts[i * MROW + M_OPD];
   return [first, first + m.insts[i * MROW + M_OPDS]];
@@ -537,7 +556,7 @@ export function runVirtual(m: MachFunc, steps: number): number {
       const [first, end] = rowOperands(m, i);
       seen = i;
       for (let o = first; o < end; o++)
-        if (!(m.operands[o * 2 + 1] & Opd.Def)) seen = mix(seen, read(m.operands[o * 2]));
+        if (!(m.operands[o * 2 + 1] & Opd.Def)) seen = combine(m, i, seen, read(m.operands[o * 2]));
       trace = mix(trace, seen);
       const input = resultSeed(m, i, seen);
       for (let o = first; o < end; o++) {
@@ -631,7 +650,8 @@ function execute(m: MachFunc, i: number, at: Places): number {
   for (let o = first; o < end; o++)
     if (!(operands[o * 2 + 1] & Opd.Def) && values[o] === undefined) values[o] = value(o);
   let seen = i;
-  for (let o = first; o < end; o++) if (!(operands[o * 2 + 1] & Opd.Def)) seen = mix(seen, values[o]);
+  for (let o = first; o < end; o++)
+    if (!(operands[o * 2 + 1] & Opd.Def)) seen = combine(m, i, seen, values[o]);
   const clobbers = m.clobberSets[(m.insts[i * MROW + M_FLAGS] >>> 16) & 0xff];
   for (let r = 0; r < SLOT_BASE; r++) {
     if ((clobbers[r >= FLOAT_BASE ? 1 : 0] >>> (r & 31)) & 1 && !isEarlyResult(m, first, end, r))

@@ -18,6 +18,8 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
+const OFFSETS = [0, 0, 0, 0, 0, 4, 4, 8, 12, 1, 3, 6];
+
 /** vmctx fields of the functions made here. */
 export const FIELDS = { globals: -160, pointers: -224, memoryLength: -8, log: -256, logSize: 2048 } as const;
 /** Bytes of vmctx they need. */
@@ -97,7 +99,7 @@ export class RandomIr {
   constructor(seed: number, size: number) {
     this.rnd = randomNumbers(seed);
     this.logged = seed % 4 === 0 ? 0 : 0.4;
-    this.memoryShare = seed % 3 === 0 ? 0.7 : 0;
+    this.memoryShare = seed % 2 === 1 ? 0.7 : 0;
     this.budget = size;
     this.f = new Func(seed, `random ${seed}`);
   }
@@ -430,18 +432,18 @@ export class RandomIr {
     return 1 + this.below(type === Type.I32 ? 4 : 6);
   }
   private accessType(): Type {
-    return this.chance(0.5) ? Type.I32 : this.pick(TYPES);
+    return this.chance(this.memoryShare > 0 ? 0.8 : 0.5) ? Type.I32 : this.pick(TYPES);
   }
   private load(): void {
     const type = this.accessType();
     const access = memAccess(this.kind(type), this.chance(0.9) ? 0 : 1);
-    this.emit(Op.Load, type, this.address(), 0, 0, this.pick([0, 0, 0, 4, 8, 12, 1, 3, 6]), access);
+    this.emit(Op.Load, type, this.address(), 0, 0, this.pick(OFFSETS), access);
   }
   private store(): void {
     const type = this.accessType();
     const access = memAccess(this.kind(type), this.chance(0.9) ? 0 : 1);
     const address = this.address();
-    const offset = this.pick([0, 0, 0, 4, 8, 12, 1, 3, 6]);
+    const offset = this.pick(OFFSETS);
     // Sometimes what was there before, or read back at once.
     const r = this.rnd();
     const before = r < 0.15 ? this.emit(Op.Load, type, address, 0, 0, offset, access) : this.value(type);

@@ -8,13 +8,16 @@ import { MachFunc } from '../../backend/mach.ts';
 import { allocate } from '../../backend/regalloc.ts';
 import { Emitter } from '../../backend/x64/emit.ts';
 import { Lowering } from '../../backend/x64/lower.ts';
+import { printMach } from '../../backend/x64/print.ts';
 import { X64_REGS } from '../../backend/x64/regs.ts';
 import { Cfg } from '../../ir/cfg.ts';
 import { parseFuncs } from '../../ir/text-parse.ts';
 import { verify } from '../../ir/verify.ts';
 import { type FuncType, type MemoryType, type Module, ValType } from '../../wasm/module.ts';
 
-const { I32, I64, F64 } = ValType;
+const I32 = ValType.I32;
+const I64 = ValType.I64;
+const F64 = ValType.F64;
 
 /** Function types by index: function n has type n. Function 0 is imported. */
 export const TYPES: readonly FuncType[] = [
@@ -66,11 +69,7 @@ export interface Options {
   readonly module?: Module;
 }
 
-/** Compile the function of an IR text, with the verifier and the allocation checker. */
-export function compileIr(
-  text: string,
-  { features = [], module = backendModule() }: Options = {},
-): CompiledFunc {
+function select(text: string, { features = [], module = backendModule() }: Options) {
   const func = parseFuncs(text)[0]!;
   verify(func);
   const cfg = new Cfg();
@@ -78,13 +77,27 @@ export function compileIr(
   const m = new MachFunc();
   const layout = layoutVmctx({ memories: module.memories.length, tables: 0, globals: 0, funcImports: 1 });
   const unit = new Lowering({ module, layout, features: new Set(features) }).lower(func, cfg, m);
+  return { func, m, unit };
+}
+
+/** Compile the function of an IR text, with the verifier and the allocation checker. */
+export function compileIr(text: string, options: Options = {}): CompiledFunc {
+  const { func, m, unit } = select(text, options);
   allocate(m, X64_REGS);
   checkAllocation(m, X64_REGS);
   return new Emitter().emit(func, m, unit);
 }
 
-/** Instructions as text, without addresses; targets of branches as hexadecimal offsets. */
-export function disassemble(code: Uint8Array): string[] {
+/** The machine rows of a function before and after register allocation, printed. */
+export function listings(text: string): { before: string; after: string } {
+  const { m } = select(text, {});
+  const before = printMach(m);
+  allocate(m, X64_REGS);
+  return { before, after: printMach(m) };
+}
+
+/** Instructions as text, and where they are; targets of branches are hexadecimal offsets. */
+export function instructions(code: Uint8Array): { pc: number; text: string }[] {
   const formatter = new Formatter(FormatterSyntax.Intel);
   formatter.hexPrefix = '0x';
   formatter.hexSuffix = '';
@@ -94,15 +107,19 @@ export function disassemble(code: Uint8Array): string[] {
   formatter.showBranchSize = false;
   formatter.ripRelativeAddresses = true;
   const decoder = new Decoder(64, code, DecoderOptions.None);
-  const out: string[] = [];
+  const out: { pc: number; text: string }[] = [];
   while (decoder.canDecode) {
     const i = decoder.decode();
-    out.push(formatter.format(i));
+    out.push({ pc: Number(i.ip), text: formatter.format(i) });
     i.free();
   }
   decoder.free();
   formatter.free();
   return out;
+}
+
+export function disassemble(code: Uint8Array): string[] {
+  return instructions(code).map(i => i.text);
 }
 
 /** A function with body `body` and parameters `params`, compiled and disassembled. The blocks' text follows `b0`'s head. */

@@ -59,7 +59,7 @@ static void write_metadata(struct writer *w) {
   uint32_t n = guest_function_count, functions = n - IMPORTED - 4;
   string(&s, "");
   w->directory = (void *)(w->bytes + sizeof *h);
-  w->at = (uint32_t)(sizeof *h + 16 * sizeof *w->directory);
+  w->at = (uint32_t)(sizeof *h + LUCET_PART_COUNT * sizeof *w->directory);
 
   struct lucet_type_record types[] = {
       {0, 2, 1, 0, n - 4, NONE}, {3, 1, 1, 1, n - 3, NONE}, {5, 0, 0, 2, n - 2, NONE}, {5, 1, 1, 3, n - 1, NONE},
@@ -123,12 +123,13 @@ static void write_metadata(struct writer *w) {
   uint32_t module_name = string(&s, "handmade");
   part(w, LUCET_PART_STRINGS, s.bytes, s.at, 0);
   part(w, LUCET_PART_OPTIONS, "{}", 2, 0);
+  part(w, LUCET_PART_CONST_CODE, NULL, 0, 0);
 
   *h = (struct lucet_artifact_header){
       .magic = LUCET_ARTIFACT_MAGIC_U64,
       .version = LUCET_ARTIFACT_VERSION,
       .size = w->at,
-      .parts = 16,
+      .parts = LUCET_PART_COUNT,
       .text_size = f[n - 1].code + f[n - 1].length,
       .text_offset = TEXT_ADDRESS,
       .text_address = TEXT_ADDRESS,

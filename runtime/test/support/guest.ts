@@ -1,6 +1,6 @@
 /** Guests for tests, from WebAssembly text, compiled by this project's compiler. */
 import { afterAll, describe } from 'vitest';
-import { compile } from '../../../compiler/index.ts';
+import { type CompileOptions, compile } from '../../../compiler/index.ts';
 import { wat } from '../../../compiler/test/support/wasm.ts';
 import { hasLibrary, type Imports, Instance, type InstanceOptions, Module, Region } from '../../index.ts';
 
@@ -26,13 +26,19 @@ export class Guests {
     });
   }
 
-  async module(text: string): Promise<Module> {
-    const module = Module.fromBytes(compile(await wat(text), { verify: true }));
+  /** @param source text, or a binary module */
+  async module(source: string | Uint8Array, options: Partial<CompileOptions> = {}): Promise<Module> {
+    const bytes = typeof source === 'string' ? await wat(source) : source;
+    const module = Module.fromBytes(compile(bytes, { verify: true, ...options }));
     this.#modules.push(module);
     return module;
   }
 
-  async instance(text: string, imports: Imports = {}, options: InstanceOptions = {}): Promise<Instance> {
-    return Instance.create(this.region, await this.module(text), imports, options);
+  async instance(
+    source: string | Uint8Array,
+    imports: Imports = {},
+    options: InstanceOptions = {},
+  ): Promise<Instance> {
+    return Instance.create(this.region, await this.module(source), imports, options);
   }
 }
