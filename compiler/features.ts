@@ -74,6 +74,14 @@ export const FEATURES = [
     operators: [[0x12, 0x13]],
   },
   {
+    name: 'function-references',
+    doc: 'typed references to functions, call_ref, br_on_null, tables with initialisers',
+    operators: [
+      [0x14, 0x15],
+      [0xd4, 0xd6],
+    ],
+  },
+  {
     name: 'extended-const',
     doc: "arithmetic in constant expressions, and reading the module's own globals there",
     operators: [],

@@ -16,7 +16,7 @@ import {
   ValType,
 } from './wasm/module.ts';
 
-const VAL_TYPES: Readonly<Record<ValType, string>> = {
+const VAL_TYPES: Readonly<Record<number, string>> = {
   [ValType.I32]: 'i32',
   [ValType.I64]: 'i64',
   [ValType.F32]: 'f32',

@@ -109,7 +109,10 @@ export class Table extends Entity {
   /** @throws RangeError; TypeError when a table of functions is given something else */
   set(index: number, value: unknown): void {
     this.#check(index);
-    native().lucet_instance_table_set(this.home.address, this.index, index, this.#word(value));
+    const word = this.#word(value);
+    if (native().lucet_instance_table_set(this.home.address, this.index, index, word) !== Status.Ok) {
+      throw new TypeError('the table takes references of another type');
+    }
   }
 
   /** Adds elements; the length before, or -1 when there can't be so many. */
@@ -177,6 +180,7 @@ export class Global extends Entity {
 
   #store(): void {
     const status = native().lucet_instance_global_set(this.home.address, this.index, shared().out);
+    if (status === Status.Argument) throw new TypeError('the global takes references of another type');
     if (status !== Status.Ok) throw new StateError('the global is immutable');
   }
 }

@@ -195,7 +195,7 @@ function skipImmediates(r: Reader, code: number): void {
   switch (OPCODE_IMM[code]) {
     case Imm.BlockType:
     case Imm.Index:
-    case Imm.RefType:
+    case Imm.HeapType:
     case Imm.I32:
     case Imm.I64:
       lebs(1);

@@ -120,6 +120,11 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         V128: ValType.V128,
         FuncRef: ValType.FuncRef,
         ExternRef: ValType.ExternRef,
+        NoFunc: ValType.NoFunc,
+        NoExtern: ValType.NoExtern,
+        Bottom: ValType.Bottom,
+        Concrete: ValType.Concrete,
+        NonNull: ValType.NonNull,
       },
     },
   ];

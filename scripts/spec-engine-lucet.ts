@@ -35,6 +35,7 @@ const FEATURES: readonly string[] = [
   'memory64',
   'tail-call',
   'wide-arithmetic',
+  'function-references',
 ];
 /** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
 const LENIENT: readonly string[] = ['gc'];

@@ -110,11 +110,16 @@ export const enum Part {
 export const TYPE_RECORD: RecordType = {
   name: 'type_record',
   fields: [
-    ['bytes', 'u32', 'offset in TypeBytes: ValType of each parameter, then of each result'],
+    ['bytes', 'u32', 'offset in TypeBytes: erased ValType of each parameter, then of each result'],
     ['params', 'u16'],
     ['results', 'u16'],
     ['canonical', 'u32', 'index of the first equal type'],
     ['entry_thunk', 'u32', 'function record of the entry thunk, or 0xffffffff'],
+    [
+      'codes',
+      'u32',
+      'offset in TypeBytes, directly behind the bytes: the exact ValTypes as u32 each; 0xffffffff: the erased ones are exact',
+    ],
   ],
 };
 
@@ -181,8 +186,12 @@ export const TABLE_RECORD: RecordType = {
   fields: [
     ['min', 'u64'],
     ['max', 'u64', 'all ones: none'],
-    ['element', 'u32', 'ValType'],
+    ['element', 'u32', 'erased ValType'],
     ['flags', 'u32', 'bit 0 index64'],
+    ['code', 'u32', 'exact ValType'],
+    ['init', 'u32', 'ConstKind of what the elements start with: RefNull, RefFunc or GlobalGet'],
+    ['index', 'u32', 'function or global of `init`'],
+    ['reserved', 'u32'],
   ],
 };
 
@@ -225,10 +234,12 @@ export const GLOBAL_RECORD: RecordType = {
   name: 'global_record',
   fields: [
     ['value', 'bytes16', 'bits, little-endian'],
-    ['type', 'u32', 'ValType'],
+    ['type', 'u32', 'erased ValType'],
     ['mutable', 'u32'],
     ['init', 'u32', 'ConstKind'],
     ['index', 'u32'],
+    ['code', 'u32', 'exact ValType'],
+    ['reserved', 'u32'],
   ],
 };
 

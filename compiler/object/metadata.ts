@@ -35,6 +35,7 @@ import {
   type TableType,
   ValType,
 } from '../wasm/module.ts';
+import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
 import { sha256 } from './hashes.ts';
 
@@ -171,6 +172,7 @@ function constant(expr: ConstExpr, code: ByteWriter): Const {
   }
 }
 
+const NULL: Const = { kind: ConstKind.RefNull, bits: 0n, index: 0 };
 const ZERO: Const = { kind: ConstKind.Bits, bits: 0n, index: 0 };
 
 function memoryFlags(m: MemoryType): number {
@@ -264,8 +266,11 @@ class Builder {
       this.w.view.setUint16(r + f.results!, t.results.length, true);
       this.u32(r + f.canonical!, canonicalTypes[i]!);
       this.u32(r + f.entry_thunk!, this.l.entryThunk(canonicalTypes[i]!));
-      for (const v of t.params) bytes.u8(v);
-      for (const v of t.results) bytes.u8(v);
+      const all = [...t.params, ...t.results];
+      for (const v of all) bytes.u8(erased(v));
+      const exact = all.every(v => erased(v) === v);
+      this.u32(r + f.codes!, exact ? NO_INDEX : bytes.length);
+      if (!exact) for (const v of all) bytes.u32(v);
     });
     this.whole(Part.TypeBytes, bytes.done());
   }
@@ -318,11 +323,11 @@ class Builder {
           this.u32(r + f.type!, i.desc.typeIndex);
           break;
         case ExternKind.Global:
-          this.u32(r + f.type!, i.desc.global.type | (i.desc.global.mutable ? 0x100 : 0));
+          this.u32(r + f.type!, erased(i.desc.global.type) | (i.desc.global.mutable ? 0x100 : 0));
           break;
         case ExternKind.Table: {
           const t = i.desc.table;
-          this.u32(r + f.type!, t.element | (tableFlags(t) << 8));
+          this.u32(r + f.type!, erased(t.element) | (tableFlags(t) << 8));
           this.limits(r, f, t.limits);
           break;
         }
@@ -369,12 +374,17 @@ class Builder {
   }
 
   private tables(): void {
-    const { tables } = this.m;
+    const { tables, tableInits, importedTables } = this.m;
     const at = this.part(Part.Tables, tables.length, TABLE.size);
     tables.forEach((t, i) => {
       const r = at + i * TABLE.size;
       this.limits(r, TABLE.offsets, t.limits);
-      this.u32(r + TABLE.offsets.element!, t.element);
+      this.u32(r + TABLE.offsets.element!, erased(t.element));
+      this.u32(r + TABLE.offsets.code!, t.element);
+      const init = tableInits[i - importedTables];
+      const start = init ? constant(init, this.constCode) : NULL;
+      this.u32(r + TABLE.offsets.init!, start.kind);
+      this.u32(r + TABLE.offsets.index!, start.index);
       this.u32(r + TABLE.offsets.flags!, tableFlags(t));
     });
   }
@@ -388,7 +398,8 @@ class Builder {
       const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init, this.constCode);
       this.u64(r + f.value!, BigInt.asUintN(64, init.bits));
       this.u64(r + f.value! + 8, BigInt.asUintN(64, init.bits >> 64n));
-      this.u32(r + f.type!, g.type);
+      this.u32(r + f.type!, erased(g.type));
+      this.u32(r + f.code!, g.type);
       this.u32(r + f.mutable!, g.mutable ? 1 : 0);
       this.u32(r + f.init!, init.kind);
       this.u32(r + f.index!, init.index);
@@ -413,7 +424,7 @@ class Builder {
       this.u32(r + f.table!, e.table);
       this.u32(r + f.offset_kind!, offset.kind);
       this.u32(r + f.offset_index!, offset.index);
-      this.u32(r + f.type!, e.type);
+      this.u32(r + f.type!, erased(e.type));
       this.u32(r + f.first!, first);
       this.u32(r + f.count!, e.items.length);
       first += e.items.length;

@@ -53,6 +53,7 @@ const USES: Readonly<Record<Feature, readonly string[]>> = {
     '(func (block (result v128) (unreachable)) (drop))',
   ],
   'relaxed-simd': [],
+  'function-references': [],
   'tail-call': ['(func $f (return_call $f))'],
   'custom-page-sizes': [],
   'wide-arithmetic': [],
@@ -61,6 +62,11 @@ const USES: Readonly<Record<Feature, readonly string[]>> = {
 const NEWER_USES: Partial<Record<Feature, readonly string[]>> = {
   'custom-page-sizes': ['(memory 1 (pagesize 1))'],
   memory64: ['(table i64 1 funcref)'],
+  'function-references': [
+    '(type $t (func)) (func (param (ref null $t)))',
+    '(func (param (ref func)))',
+    '(type $t (func)) (func (param funcref) (drop (ref.as_non_null (local.get 0))))',
+  ],
   'relaxed-simd': ['(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))'],
   'wide-arithmetic': [
     '(func (param i64) (drop (i64.add (local.get 0) (i64.const 1))) (i64.mul_wide_u (local.get 0) (local.get 0)) (drop) (drop))',

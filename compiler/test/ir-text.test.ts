@@ -46,11 +46,15 @@ b0(v1: i32, v2: i64, v3: f32, v4: f64, v5: v128, v6: ref):
   call_host i4 v27
   br_if v30, b1(v28, v31), b2 unlikely
 b1(v35: i32, v36: f64):
-  br_table v35, [b1(v33, v36), b2, b2, b3]
+  br_table v35, [b1(v33, v36), b2, b2, b3, b4, b5]
 b2:
   jump b1(v7, v12)
 b3:
   return v35, v36
+b4:
+  tail_call f9(v3, v24)
+b5:
+  tail_call_indirect v24(v1) type=3
 }
 `;
 

@@ -84,6 +84,7 @@ describe('verify', () => {
       'v7 = call f1() v8 = result.i32 v7, 0 v9 = clz.i32 v1 v10 = result.i32 v7, 1 return',
       /follow its call/,
     ],
+    ['a tail call through an i32', 'tail_call_indirect v1() type=0', /operand 0 has type i32/],
     ['an edge to the entry', 'jump b0(v1, v2, v3, v4, v5, v6)', /goes to the entry/],
     ['a jump to nowhere', 'jump b7', /b7, which is empty/],
     ['arguments that a block does not take', 'jump b1(v1) b1: return', /edge 0 has 1 arguments, b1 has 0/],
@@ -91,6 +92,16 @@ describe('verify', () => {
     ['a builtin with too many arguments', 'call_builtin data_drop(v1, v1) return', /2 arguments/],
   ])('rejects %s', (_, text, message, results = '') => {
     expect(complaint(parseFunc(body(text, results)))).toMatch(message);
+  });
+
+  it('a tail call must fit its callee, and the callee its caller', () => {
+    const ctx = { func: () => ({ params: [Type.I32], results: [Type.I64] }) };
+    const check = (text: string, results: string) => () => verify(parseFunc(body(text, results)), ctx);
+    expect(check('tail_call f1(v1)', ' -> i64')).not.toThrow();
+    expect(check('tail_call f1(v2)', ' -> i64')).toThrow(/argument 0 has type i64/);
+    expect(check('tail_call f1()', ' -> i64')).toThrow(/0 arguments, expected 1/);
+    expect(check('tail_call f1(v1)', ' -> i32')).toThrow(/other results/);
+    expect(check('tail_call f1(v1)', '')).toThrow(/other results/);
   });
 
   it('rejects a use that its definition does not dominate', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Decoder, DecoderOptions, Mnemonic } from 'iced-x86';
 import koffi from 'koffi';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compile } from '../index.ts';
 import { readArtifact } from '../object/artifact-reader.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { type Sample, sample, sampleOf } from './support/object-sample.ts';
@@ -14,6 +15,7 @@ import { wat } from './support/wasm.ts';
 const dir = mkdtempSync(join(tmpdir(), 'lucet-object-'));
 const file = join(dir, 'sample.so');
 const tiny = join(dir, 'empty.so');
+const tails = join(dir, 'tails.so');
 let s: Sample;
 let bytes: Uint8Array<ArrayBuffer>;
 
@@ -21,6 +23,13 @@ beforeAll(async () => {
   s = await sample();
   bytes = s.link();
   writeFileSync(file, bytes);
+  const seven = '(param i64 i64 i64 i64 i64 i64 i64)';
+  const args = Array.from({ length: 7 }, () => '(local.get 0)').join(' ');
+  const text = `(module
+    (func $nine (param i64 i64 i64 i64 i64 i64 i64 i64 i64) (result i64) (i64.add (local.get 7) (local.get 8)))
+    (func $grows ${seven} (result i64) (return_call $nine ${args} (local.get 6) (local.get 6)))
+    (func (export "calls") (param i64) (result i64) (i64.add (call $grows ${args}) (local.get 0))))`;
+  writeFileSync(tails, compile(await wat(text), { optLevel: 2, debugInfo: false }));
   writeFileSync(tiny, sampleOf(decodeModule(await wat('(module)'))).link());
 });
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -72,6 +81,37 @@ describe('other tools', () => {
       '000000000000303b rsp+4128 c-16 c-24 c-32 c-8',
     ]);
     expect(text.match(/FDE/g)!.length).toBe(s.funcs.filter(f => f).length);
+  });
+
+  withTool('readelf', 'frame rows follow the return address, and stack arguments that are popped', () => {
+    const text = run('readelf', '--debug-dump=frames-interp', tails);
+    const code = run('objdump', '-d', '--no-show-raw-insn', tails);
+    const functions = text
+      .split('FDE')
+      .slice(1)
+      .map(f =>
+        [...f.matchAll(/^0+(\w+) rsp\+(\d+) .*c-(\d+) *$/gm)].map(m => [
+          Number.parseInt(m[1]!, 16),
+          Number(m[2]),
+          Number(m[3]),
+        ]),
+      );
+    const start = functions[0]![0]![0]!;
+    // 16 + 16 bytes of stack arguments above the return address from the start on.
+    expect(functions[0]).toEqual([[start, 40, 40]]);
+    // 16 of its own; 16 more when it has moved its return address, which it does by a subtraction and a store.
+    expect(functions[1]!.map(r => r.slice(1)).slice(0, 3)).toEqual([
+      [24, 24],
+      [40, 24],
+      [40, 40],
+    ]);
+    // From the call's last byte to behind the next instruction the stack pointer is 16 higher.
+    const [, next, after] = /call .*\n +(\w+):\s+sub .*\n +(\w+):/.exec(code)!;
+    const body = functions[2]!.at(-1)!;
+    expect(functions[2]!.slice(-2)).toEqual([
+      [Number.parseInt(next!, 16) - 1, body[1]! - 16, 8],
+      [Number.parseInt(after!, 16), body[1]!, 8],
+    ]);
   });
 
   withTool('objdump', 'disassembly names functions, thunks and callees', () => {

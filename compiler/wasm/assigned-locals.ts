@@ -169,7 +169,9 @@ export class AssignedLocals {
           depth--;
           break;
         case Code.Br:
-        case Code.BrIf: {
+        case Code.BrIf:
+        case Code.BrOnNull:
+        case Code.BrOnNonNull: {
           const label = r.u32();
           if (label < depth) this.targeted[this.open[depth - label]!] = 1;
           break;
@@ -261,14 +263,23 @@ export class AssignedLocals {
   }
 }
 
+/** A value type, heap type or block type. */
+function skipType(r: Reader): void {
+  const byte = r.peek();
+  if (byte === 0x63 || byte === 0x64) {
+    r.pos++;
+    r.s33();
+  } else if (byte >= 0x40 && byte < 0x80) r.pos++;
+  else r.s33();
+}
+
 /** Read past an immediate without looking at it. */
 function skipImmediate(r: Reader, imm: Imm): void {
   switch (imm) {
     case Imm.None:
       break;
     case Imm.BlockType:
-      if (r.peek() >= 0x40 && r.peek() < 0x80) r.pos++;
-      else r.s33();
+      skipType(r);
       break;
     case Imm.Index:
       r.u32();
@@ -281,10 +292,10 @@ function skipImmediate(r: Reader, imm: Imm): void {
       for (let n = r.u32() + 1; n > 0; n--) r.u32();
       break;
     case Imm.Types:
-      r.skip(r.u32());
+      for (let n = r.u32(); n > 0; n--) skipType(r);
       break;
-    case Imm.RefType:
-      r.u8();
+    case Imm.HeapType:
+      skipType(r);
       break;
     case Imm.MemArg:
       // Bit 6 of the alignment: a memory index follows.

@@ -6,13 +6,18 @@ import { overLimit } from './limits.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { readRefType, VALTYPE_NAMES } from './types.ts';
+import { matches, readHeapType, typeName } from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope {
   /** All globals so far: a constant expression may read those before it that never change. */
   readonly globalTypes: readonly GlobalType[];
   readonly importedGlobals: number;
+  readonly types: ArrayLike<unknown>;
+  /** Module.canonicalTypes so far. */
+  readonly canonical: ArrayLike<number>;
+  /** Type of a reference to a function. */
+  funcRefType(index: number): ValType;
   /** Throws when there is no such function; notes that its address is taken. Returns the shared expression `ref.func index`. */
   refFunc(index: number, offset: number): ConstExpr;
 }
@@ -94,16 +99,18 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         break;
       }
       case Code.RefNull: {
-        const type = readRefType(r);
+        const type = readHeapType(r, scope.types.length);
         ops.push({ op: 'ref.null', type });
         types.push(type);
         break;
       }
-      case Code.RefFunc:
-        shared = scope.refFunc(r.u32(), at);
+      case Code.RefFunc: {
+        const index = r.u32();
+        shared = scope.refFunc(index, at);
         ops.push(shared[0]!);
-        types.push(ValType.FuncRef);
+        types.push(scope.funcRefType(index));
         break;
+      }
       default: {
         const op = arithmetic(code);
         if (!op) notConstant(r, code, at);
@@ -117,9 +124,9 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
     if (types.length > CONST_DEPTH) overLimit('constant expression too deep', CONST_DEPTH, at);
   }
   if (types.length !== 1) mismatch(start);
-  if (types[0] !== expected) {
+  if (!matches(types[0]!, expected, scope.canonical)) {
     throw new CompileError(
-      `type mismatch: constant expression has type ${VALTYPE_NAMES[types[0]!]}, expected ${VALTYPE_NAMES[expected]}`,
+      `type mismatch: constant expression has type ${typeName(types[0]!)}, expected ${typeName(expected)}`,
       start,
       'invalid',
     );

@@ -20,7 +20,16 @@ import {
   ValType,
 } from './module.ts';
 import type { Reader } from './reader.ts';
-import { readRefType, readValType, VALTYPE_NAMES } from './types.ts';
+import {
+  baseOf,
+  concreteRef,
+  isDefaultable,
+  matches,
+  readRefType,
+  readValType,
+  typeIndexOf,
+  typeName,
+} from './types.ts';
 
 const EMPTY: ConstExpr = [];
 const WASM_PAGE_LOG2 = 16;
@@ -51,6 +60,7 @@ export class Sections implements ConstScope {
   importedFunctions = 0;
   readonly tables: TableType[] = [];
   importedTables = 0;
+  readonly tableInits: (ConstExpr | null)[] = [];
   readonly memories: MemoryType[] = [];
   importedMemories = 0;
   readonly globalTypes: GlobalType[] = [];
@@ -114,20 +124,42 @@ export class Sections implements ConstScope {
         }
         r.fail(form & 0x80 ? 'integer representation too long' : 'malformed type form', at);
       }
-      const params = this.valTypes('parameters', LIMITS.params);
-      const results = this.valTypes('results', LIMITS.results);
+      // A type may name itself.
+      const typeCount = this.types.length + 1;
+      const params = this.valTypes('parameters', LIMITS.params, typeCount);
+      const results = this.valTypes('results', LIMITS.results, typeCount);
       if (results.length > 1) needFeature(r, 'multi-value', 'a function with several results', at);
-      const text = String.fromCharCode(...params, 0, ...results);
       const index = this.types.push({ params, results }) - 1;
+      const text = this.typeText(params, results);
       const first = this.canonicalByText.get(text);
       if (first === undefined) this.canonicalByText.set(text, index);
       this.canonical.push(first ?? index);
     }
   }
 
-  private valTypes(what: string, limit: number): ValType[] {
+  /**
+   * Equal for equal types: types that are named stand there as the first one equal to them, a type itself as a mark. Without recursion groups a type can name no
+   * later one, so this is the equivalence of the specification ("Type Equivalence", with each definition a group of its own).
+   */
+  private typeText(params: readonly ValType[], results: readonly ValType[]): string {
+    const self = this.types.length - 1;
+    const code = (t: ValType): ValType => {
+      if (baseOf(t) !== ValType.Concrete) return t;
+      const index = typeIndexOf(t);
+      return (t & ValType.NonNull) | concreteRef(index === self ? LIMITS.types : this.canonical[index]!);
+    };
+    const named = (t: ValType) => baseOf(t) === ValType.Concrete;
+    if (!params.some(named) && !results.some(named)) return String.fromCharCode(...params, 0, ...results);
+    return `${params.map(code).join()}:${results.map(code).join()}`;
+  }
+
+  funcRefType(index: number): ValType {
+    return concreteRef(this.functions[index]!) | ValType.NonNull;
+  }
+
+  private valTypes(what: string, limit: number, typeCount: number): ValType[] {
     const types: ValType[] = [];
-    for (let n = this.count(what, limit); n > 0; n--) types.push(readValType(this.r));
+    for (let n = this.count(what, limit); n > 0; n--) types.push(readValType(this.r, typeCount));
     return types;
   }
 
@@ -149,7 +181,7 @@ export class Sections implements ConstScope {
 
   private tableType(): TableType {
     const { r } = this;
-    const element = readRefType(r);
+    const element = readRefType(r, this.types.length);
     const at = r.pos;
     const flags = r.u8();
     if ((flags & ~(LimitsFlag.Max | LimitsFlag.Index64)) !== 0) r.fail('malformed limits flags', at);
@@ -208,7 +240,7 @@ export class Sections implements ConstScope {
 
   private globalType(): GlobalType {
     const { r } = this;
-    const type = readValType(r);
+    const type = readValType(r, this.types.length);
     const at = r.pos;
     const mutable = r.u8();
     if (mutable > 1) r.fail('malformed mutability', at);
@@ -276,9 +308,19 @@ export class Sections implements ConstScope {
   tableSection(): void {
     const { r } = this;
     for (let n = this.count('tables', LIMITS.tables, this.tables.length); n > 0; n--) {
-      if (r.peek() === 0x40) unsupported('function-references', 'a table with an initialiser', r.pos);
       const at = r.pos;
-      this.addTable(this.tableType(), at);
+      const initialised = r.peek() === 0x40;
+      if (initialised) {
+        needFeature(r, 'function-references', 'a table with an initialiser', at);
+        r.pos++;
+        if (r.u8() !== 0) r.fail('malformed table', at);
+      }
+      const table = this.tableType();
+      if (!initialised && !isDefaultable(table.element)) {
+        invalid(`type mismatch: a table of ${typeName(table.element)} needs an initialiser`, at);
+      }
+      this.tableInits.push(initialised ? readConstExpr(r, this, table.element) : null);
+      this.addTable(table, at);
     }
   }
 
@@ -360,15 +402,16 @@ export class Sections implements ConstScope {
     const table = active && flags & 2 ? r.u32() : 0;
     if (active) this.checkIndex('table', table, this.tables.length, at);
     const offset = active ? readConstExpr(r, this, indexType(this.tables[table]!)) : EMPTY;
-    let type = ValType.FuncRef;
+    // Functions by their indices are never null.
+    let type: ValType = flags & 4 ? ValType.FuncRef : ValType.FuncRef | ValType.NonNull;
     if (flags & 3) {
       const typeAt = r.pos;
-      if (flags & 4) type = readRefType(r);
+      if (flags & 4) type = readRefType(r, this.types.length);
       else if (r.u8() !== 0) r.fail('malformed element kind', typeAt);
     }
-    if (active && this.tables[table]!.element !== type) {
-      const element = VALTYPE_NAMES[this.tables[table]!.element];
-      invalid(`type mismatch: a segment of ${VALTYPE_NAMES[type]} for a table of ${element}`, at);
+    if (active && !matches(type, this.tables[table]!.element, this.canonical)) {
+      const element = typeName(this.tables[table]!.element);
+      invalid(`type mismatch: a segment of ${typeName(type)} for a table of ${element}`, at);
     }
     const count = this.count('elements', LIMITS.elemItems, this.elemItems);
     this.elemItems += count;

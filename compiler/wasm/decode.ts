@@ -145,6 +145,7 @@ function assemble(
     importedFunctions: s.importedFunctions,
     tables: s.tables,
     importedTables: s.importedTables,
+    tableInits: s.tableInits,
     memories: s.memories,
     importedMemories: s.importedMemories,
     globalTypes: s.globalTypes,

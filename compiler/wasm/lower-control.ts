@@ -8,7 +8,7 @@ import { LIMITS, overLimit } from './limits.ts';
 import { loadElement } from './lower-tables.ts';
 import { type FuncType, ValType } from './module.ts';
 import { EDGE_B, EDGE_C, NO_LABEL } from './ssa.ts';
-import { irType, isRef, readBlockType, readValType, VALTYPE_NAMES } from './types.ts';
+import { concreteRef, irType, isRef, readBlockType, readValType, typeName } from './types.ts';
 import { Fr, FrameKind, UNKNOWN, type Walk } from './walk.ts';
 
 export function beginBody(w: Walk, type: FuncType): void {
@@ -60,6 +60,7 @@ export function orElse(w: Walk): void {
   const type = w.frameTypes[w.depth - 1]!;
   const label = w.frames[i + Fr.Label]!;
   endSequence(w, type);
+  w.forgetLocals();
   if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
   w.frames[i + Fr.Kind] = FrameKind.Else;
   w.unreachable = false;
@@ -87,7 +88,7 @@ export function end(w: Walk): boolean {
   const label = w.frames[i + Fr.Label]!;
   if (kind === FrameKind.If) {
     // Without `else` the parameters are the results.
-    if (!sameTypes(type.params, type.results))
+    if (!allMatch(w, type.params, type.results))
       w.fail('type mismatch: an if without else must have the results of its parameters');
     if (w.frames[i + Fr.Live]) ssa.addEdge(label, w.frames[i + Fr.Term]!, EDGE_C, w.frames[i + Fr.Row]!);
   }
@@ -100,8 +101,8 @@ export function end(w: Walk): boolean {
   return false;
 }
 
-function sameTypes(a: readonly ValType[], b: readonly ValType[]): boolean {
-  return a === b || (a.length === b.length && a.every((t, i) => t === b[i]));
+function allMatch(w: Walk, sub: readonly ValType[], sup: readonly ValType[]): boolean {
+  return sub === sup || (sub.length === sup.length && sub.every((t, i) => w.matches(t, sup[i]!)));
 }
 
 // ---- branches
@@ -147,20 +148,51 @@ export function br(w: Walk): void {
 }
 
 export function brIf(w: Walk): void {
-  const { ssa } = w;
   const frame = w.frameOf(w.r.u32());
   const types = w.labelTypes(frame);
   const cond = w.pop(ValType.I32);
   w.popAll(types);
-  if (ssa.live) {
-    const { func } = ssa;
-    const taken = frame === 0 ? func.newEdge(returnBlock(w, types, w.sp)) : 0;
-    const next = func.newBlock();
-    const term = ssa.terminate(Op.BrIf, cond, taken, func.newEdge(next), 0);
-    if (frame !== 0) ssa.branch(liveLabel(w, frame), term, EDGE_B, w.vals, w.sp);
-    ssa.enter(next);
-  }
+  if (w.ssa.live) branchIf(w, cond, frame, types);
   w.pushAgain(types);
+}
+
+/** A conditional branch to a frame with the values at `vals[sp…]`; enters what comes behind it. */
+function branchIf(w: Walk, cond: Value, frame: number, types: readonly ValType[]): void {
+  const { ssa } = w;
+  const { func } = ssa;
+  const taken = frame === 0 ? func.newEdge(returnBlock(w, types, w.sp)) : 0;
+  const next = func.newBlock();
+  const term = ssa.terminate(Op.BrIf, cond, taken, func.newEdge(next), 0);
+  if (frame !== 0) ssa.branch(liveLabel(w, frame), term, EDGE_B, w.vals, w.sp);
+  ssa.enter(next);
+}
+
+function compareWithNull(w: Walk, op: Op.Eq | Op.Ne, value: Value): Value {
+  const { ssa } = w;
+  return ssa.emit(op, Type.I32, value, ssa.emit(Op.IConst, Type.Ref, 0, 0, 0, 0, 0), 0, 0, 0);
+}
+
+export function brOnNull(w: Walk): void {
+  const frame = w.frameOf(w.r.u32());
+  const types = w.labelTypes(frame);
+  const value = w.popRef();
+  const type = w.popped as ValType;
+  w.popAll(types);
+  if (w.ssa.live) branchIf(w, compareWithNull(w, Op.Eq, value), frame, types);
+  w.pushAgain(types);
+  w.push(type | ValType.NonNull, value);
+}
+
+export function brOnNonNull(w: Walk): void {
+  const frame = w.frameOf(w.r.u32());
+  const types = w.labelTypes(frame);
+  const value = w.popRef();
+  const type = w.popped as ValType;
+  if (types.length === 0) w.fail('type mismatch: br_on_non_null to a label without values');
+  w.push(type | ValType.NonNull, value);
+  w.popAll(types);
+  if (w.ssa.live) branchIf(w, compareWithNull(w, Op.Ne, value), frame, types);
+  w.pushAgain(types.slice(0, -1));
 }
 
 export function brTable(w: Walk): void {
@@ -256,8 +288,8 @@ function calleeOfTable(w: Walk): Callee {
   const typeIndex = w.r.u32();
   const tableIndex = w.r.u32();
   const table = w.table(tableIndex);
-  if (table.element !== ValType.FuncRef)
-    w.fail(`type mismatch: call_indirect through a table of ${VALTYPE_NAMES[table.element]}`);
+  if (!w.matches(table.element, ValType.FuncRef))
+    w.fail(`type mismatch: call_indirect through a table of ${typeName(table.element)}`);
   w.checkIndex('type', typeIndex, module.types.length);
   const type = module.types[typeIndex]!;
   const index = w.pop(w.tableIndexType(tableIndex));
@@ -282,9 +314,29 @@ export function callIndirect(w: Walk): void {
   emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
 }
 
+/** Through a reference: its type says what it is, so only null is to be found out, by the load of the code, which faults. */
+function calleeOfRef(w: Walk): Callee {
+  const { ssa, module } = w;
+  const typeIndex = w.r.u32();
+  w.checkIndex('type', typeIndex, module.types.length);
+  const type = module.types[typeIndex]!;
+  const ref = w.pop(concreteRef(typeIndex));
+  w.popAll(type.params);
+  if (!ssa.live) return { type, typeIndex, code: 0, vmctx: 0 };
+  const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.NullReference);
+  const code = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.CODE, record);
+  const vmctx = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.VMCTX, record);
+  return { type, typeIndex, code, vmctx };
+}
+
+export function callRef(w: Walk): void {
+  const { type, typeIndex, code, vmctx } = calleeOfRef(w);
+  emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
+}
+
 // ---- tail calls
 function checkTailCall(w: Walk, callee: FuncType): void {
-  if (!sameTypes(callee.results, w.labelTypes(0))) {
+  if (!allMatch(w, callee.results, w.labelTypes(0))) {
     w.fail('type mismatch: the callee of a tail call must have the results of its caller');
   }
 }
@@ -320,6 +372,13 @@ export function returnCallIndirect(w: Walk): void {
   w.setUnreachable();
 }
 
+export function returnCallRef(w: Walk): void {
+  const callee = calleeOfRef(w);
+  checkTailCall(w, callee.type);
+  emitTailCall(w, callee);
+  w.setUnreachable();
+}
+
 /** A real tail call if the callee turns out to be of this instance. The arguments stand at `vals[sp…]`. */
 function emitTailCall(w: Walk, { type, typeIndex, code, vmctx }: Callee): void {
   const { ssa } = w;
@@ -346,7 +405,7 @@ export function select(w: Walk): void {
   const typeA = w.popped;
   if (isRef(typeA) || isRef(typeB)) w.fail('type mismatch: select without a type must have numeric operands');
   if (typeA !== typeB && typeA !== UNKNOWN && typeB !== UNKNOWN) {
-    w.fail(`type mismatch: select of ${VALTYPE_NAMES[typeA]} and ${VALTYPE_NAMES[typeB]}`);
+    w.fail(`type mismatch: select of ${typeName(typeA)} and ${typeName(typeB)}`);
   }
   pushSelect(w, typeA || typeB, cond, a, b);
 }
@@ -354,7 +413,7 @@ export function select(w: Walk): void {
 export function selectTyped(w: Walk): void {
   const count = w.r.u32();
   if (count !== 1) w.fail('invalid result arity: select must have one type');
-  const type = readValType(w.r);
+  const type = readValType(w.r, w.module.types.length);
   const cond = w.pop(ValType.I32);
   const b = w.pop(type);
   const a = w.pop(type);

@@ -14,8 +14,8 @@ import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { escapePosition } from './escape.ts';
 import { asIndex, emitBuiltin, narrower } from './lower-memory.ts';
 import { type TableType, ValType } from './module.ts';
-import { irType, isRef, readRefType, VALTYPE_NAMES } from './types.ts';
-import { UNKNOWN, type Walk } from './walk.ts';
+import { concreteRef, irType, readHeapType, typeName } from './types.ts';
+import type { Walk } from './walk.ts';
 
 const TABLE_GROW = builtinId('table_grow');
 const TABLE_FILL = builtinId('table_fill');
@@ -132,8 +132,8 @@ export function tableCopy(w: Walk): void {
   const from = w.r.u32();
   const a = w.table(to).element;
   const b = w.table(from).element;
-  if (a !== b)
-    w.fail(`type mismatch: table.copy from a table of ${VALTYPE_NAMES[b]} to one of ${VALTYPE_NAMES[a]}`);
+  if (!w.matches(b, a))
+    w.fail(`type mismatch: table.copy from a table of ${typeName(b)} to one of ${typeName(a)}`);
   const toType = w.tableIndexType(to);
   const fromType = w.tableIndexType(from);
   const n = w.pop(narrower(toType, fromType));
@@ -150,10 +150,8 @@ export function tableInit(w: Walk): void {
   const table = w.table(t);
   w.checkIndex('elem segment', segment, w.module.elems.length);
   const type = w.module.elems[segment]!.type;
-  if (type !== table.element) {
-    w.fail(
-      `type mismatch: table.init of a table of ${VALTYPE_NAMES[table.element]} from ${VALTYPE_NAMES[type]}`,
-    );
+  if (!w.matches(type, table.element)) {
+    w.fail(`type mismatch: table.init of a table of ${typeName(table.element)} from ${typeName(type)}`);
   }
   const n = w.pop(ValType.I32);
   const src = w.pop(ValType.I32);
@@ -170,7 +168,7 @@ export function elemDrop(w: Walk): void {
 
 // ---- references
 export function refNull(w: Walk): void {
-  const type = readRefType(w.r);
+  const type = readHeapType(w.r, w.module.types.length);
   w.push(type, w.ssa.live ? nullRef(w) : 0);
 }
 
@@ -180,11 +178,19 @@ function nullRef(w: Walk): Value {
 
 export function refIsNull(w: Walk): void {
   const { ssa } = w;
-  const value = w.popAny();
-  if (w.popped !== UNKNOWN && !isRef(w.popped)) {
-    w.fail(`type mismatch: ref.is_null of ${VALTYPE_NAMES[w.popped]}`);
-  }
+  const value = w.popRef();
   w.push(ValType.I32, ssa.live ? ssa.emit(Op.Eq, Type.I32, value, nullRef(w), 0, 0, 0) : 0);
+}
+
+export function refAsNonNull(w: Walk): void {
+  const { ssa } = w;
+  const value = w.popRef();
+  const type = w.popped as ValType;
+  if (ssa.live) {
+    const isNull = ssa.emit(Op.Eq, Type.I32, value, nullRef(w), 0, 0, 0);
+    ssa.emit(Op.TrapNz, Type.None, isNull, 0, 0, TrapCode.NullReference, 0);
+  }
+  w.push(type | ValType.NonNull, value);
 }
 
 /** The address of the function's record. */
@@ -203,5 +209,5 @@ export function refFunc(w: Walk): void {
     const address = ssa.emit(Op.Add, Type.I64, records, ssa.int(Type.I64, FUNCREF.SIZE * position), 0, 0, 0);
     value = ssa.emit(Op.Bitcast, Type.Ref, address, 0, 0, 0, 0);
   }
-  w.push(ValType.FuncRef, value);
+  w.push(concreteRef(module.functions[f]!) | ValType.NonNull, value);
 }

@@ -107,14 +107,14 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
   const { r } = w;
   const at = r.pos;
   let count = params.length;
-  if (w.localTypes.length < count) w.localTypes = new Uint8Array(LIMITS.locals);
+  if (w.localTypes.length < count) w.localTypes = new Int32Array(LIMITS.locals);
   for (let i = 0; i < count; i++) w.localTypes[i] = params[i]!;
   for (let runs = r.u32(); runs > 0; runs--) {
     const n = r.u32();
-    const type = readValType(r);
+    const type = readValType(r, w.module.types.length);
     if (count + n <= LIMITS.locals) {
       if (w.localTypes.length < count + n) {
-        const types = new Uint8Array(LIMITS.locals);
+        const types = new Int32Array(LIMITS.locals);
         types.set(w.localTypes);
         w.localTypes = types;
       }
@@ -125,6 +125,8 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
   }
   if (count > LIMITS.locals) overLimit('too many locals', LIMITS.locals, at, r.func);
   w.localCount = count;
+  w.paramCount = params.length;
+  w.beginLocals();
 }
 
 /** All operators up to the `end` of the body. */
@@ -140,12 +142,14 @@ function walkCode(w: Walk): void {
     switch (code) {
       case Code.LocalGet: {
         const x = localIndex(w);
+        w.checkLocal(x);
         w.push(w.localTypes[x]! as ValType, ssa.live ? ssa.getLocal(x) : 0);
         break;
       }
       case Code.LocalSet: {
         const x = localIndex(w);
         const value = w.pop(w.localTypes[x]! as ValType);
+        w.noteLocalSet(x);
         if (ssa.live) ssa.setLocal(x, value);
         break;
       }
@@ -153,6 +157,7 @@ function walkCode(w: Walk): void {
         const x = localIndex(w);
         const type = w.localTypes[x]! as ValType;
         const value = w.pop(type);
+        w.noteLocalSet(x);
         if (ssa.live) ssa.setLocal(x, value);
         w.push(type, value);
         break;
@@ -218,6 +223,21 @@ function walkCode(w: Walk): void {
         break;
       case Code.ReturnCallIndirect:
         control.returnCallIndirect(w);
+        break;
+      case Code.CallRef:
+        control.callRef(w);
+        break;
+      case Code.ReturnCallRef:
+        control.returnCallRef(w);
+        break;
+      case Code.BrOnNull:
+        control.brOnNull(w);
+        break;
+      case Code.BrOnNonNull:
+        control.brOnNonNull(w);
+        break;
+      case Code.RefAsNonNull:
+        tables.refAsNonNull(w);
         break;
       case Code.Drop:
         w.popAny();

@@ -5,7 +5,11 @@
 
 import type { FeatureSet } from '../features.ts';
 
-/** Value types, numbered for packing. Binary codes are in the reader. */
+/**
+ * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit 8: the reference is not null;
+ * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases 10–29 are
+ * for further heap types. Binary codes are in types.ts.
+ */
 export const enum ValType {
   I32 = 1,
   I64 = 2,
@@ -14,7 +18,17 @@ export const enum ValType {
   V128 = 5,
   FuncRef = 6,
   ExternRef = 7,
+  /** Subtype of all function types: only null. */
+  NoFunc = 8,
+  NoExtern = 9,
+  /** Of unreachable code: a subtype of every heap type. */
+  Bottom = 30,
+  /** A type of the module. */
+  Concrete = 31,
+  NonNull = 256,
 }
+export const BASE_MASK = 0xff;
+export const TYPE_INDEX_SHIFT = 9;
 
 export interface FuncType {
   readonly params: readonly ValType[];
@@ -137,6 +151,8 @@ export interface Module {
   readonly importedFunctions: number;
   readonly tables: readonly TableType[];
   readonly importedTables: number;
+  /** What the elements of each defined table start with; null: null. */
+  readonly tableInits: readonly (ConstExpr | null)[];
   readonly memories: readonly MemoryType[];
   readonly importedMemories: number;
   /** Types of all globals, imported ones first; initialisers of the defined ones. */

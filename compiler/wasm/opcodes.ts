@@ -38,6 +38,8 @@ export const enum Code {
   CallIndirect = 0x11,
   ReturnCall = 0x12,
   ReturnCallIndirect = 0x13,
+  CallRef = 0x14,
+  ReturnCallRef = 0x15,
   Drop = 0x1a,
   Select = 0x1b,
   SelectT = 0x1c,
@@ -57,6 +59,9 @@ export const enum Code {
   RefNull = 0xd0,
   RefIsNull = 0xd1,
   RefFunc = 0xd2,
+  RefAsNonNull = 0xd4,
+  BrOnNull = 0xd5,
+  BrOnNonNull = 0xd6,
   MiscPrefix = 0xfc,
   SimdPrefix = 0xfd,
   // Prefix 0xFC: OpcodePage.Misc + number.
@@ -90,7 +95,7 @@ export const enum Imm {
   LabelTable,
   /** A vector of value types. */
   Types,
-  RefType,
+  HeapType,
   MemArg,
   I32,
   I64,
@@ -180,6 +185,8 @@ function table(): (Opcode | undefined)[] {
   special(Code.CallIndirect, 'call_indirect', Imm.IndexPair);
   special(Code.ReturnCall, 'return_call', Imm.Index);
   special(Code.ReturnCallIndirect, 'return_call_indirect', Imm.IndexPair);
+  special(Code.CallRef, 'call_ref', Imm.Index);
+  special(Code.ReturnCallRef, 'return_call_ref', Imm.Index);
   special(Code.Drop, 'drop', Imm.None);
   special(Code.Select, 'select', Imm.None);
   special(Code.SelectT, 'select', Imm.Types);
@@ -196,9 +203,12 @@ function table(): (Opcode | undefined)[] {
   special(Code.I64Const, 'i64.const', Imm.I64);
   special(Code.F32Const, 'f32.const', Imm.F32);
   special(Code.F64Const, 'f64.const', Imm.F64);
-  special(Code.RefNull, 'ref.null', Imm.RefType);
+  special(Code.RefNull, 'ref.null', Imm.HeapType);
   special(Code.RefIsNull, 'ref.is_null', Imm.None);
   special(Code.RefFunc, 'ref.func', Imm.Index);
+  special(Code.RefAsNonNull, 'ref.as_non_null', Imm.None);
+  special(Code.BrOnNull, 'br_on_null', Imm.Index);
+  special(Code.BrOnNonNull, 'br_on_non_null', Imm.Index);
   special(Code.MemoryInit, 'memory.init', Imm.IndexPair);
   special(Code.DataDrop, 'data.drop', Imm.Index);
   special(Code.MemoryCopy, 'memory.copy', Imm.IndexPair);
@@ -430,9 +440,7 @@ const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x06, 0x0a, 'exception-handling'],
   [0x18, 0x19, 'exception-handling'],
   [0x1f, 0x1f, 'exception-handling'],
-  [0x14, 0x15, 'function-references'],
   [0xd3, 0xd3, 'gc'],
-  [0xd4, 0xd6, 'function-references'],
   [0xfb, 0xfb, 'gc'],
   [0xfe, 0xfe, 'threads'],
 ];

@@ -88,7 +88,7 @@ export class Ssa {
   /** Whether the code that is read can be reached: nothing is built otherwise. */
   live = false;
 
-  private localTypes: Uint8Array = new Uint8Array(0);
+  private localTypes: Int32Array = new Int32Array(0);
   private current = new Int32Array(64);
   /** Locals lie in stack slot 0, at these offsets. */
   private inMemory = false;
@@ -122,7 +122,7 @@ export class Ssa {
    */
   begin(
     func: Func,
-    localTypes: Uint8Array,
+    localTypes: Int32Array,
     localCount: number,
     paramCount: number,
     lists: Int32Array,
@@ -153,7 +153,8 @@ export class Ssa {
       func.pool[params + 1 + i] = v;
       this.current[i] = v;
     }
-    for (let i = paramCount; i < localCount; i++) this.current[i] = -localTypes[i]!;
+    for (let i = paramCount; i < localCount; i++)
+      this.current[i] = -Math.min(localTypes[i]!, ValType.FuncRef);
     if (inMemory) this.spillLocals(localCount);
   }
 

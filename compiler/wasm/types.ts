@@ -2,14 +2,83 @@
 import { CompileError } from '../diagnostics.ts';
 import { needFeature, unsupported } from '../features.ts';
 import { Type } from '../ir/ops.ts';
-import { type FuncType, ValType } from './module.ts';
+import { BASE_MASK, type FuncType, TYPE_INDEX_SHIFT, ValType } from './module.ts';
 import type { Reader } from './reader.ts';
 
-/** Indexed by ValType; 0 is the unknown type of unreachable code. */
-export const VALTYPE_NAMES = ['unknown', 'i32', 'i64', 'f32', 'f64', 'v128', 'funcref', 'externref'] as const;
+const NAMES = [
+  'unknown',
+  'i32',
+  'i64',
+  'f32',
+  'f64',
+  'v128',
+  'func',
+  'extern',
+  'nofunc',
+  'noextern',
+] as const;
+
+/** As the text format has it. */
+export function typeName(t: ValType | 0): string {
+  if (!isRef(t)) return NAMES[t as number]!;
+  if (t === ValType.FuncRef || t === ValType.ExternRef) return `${NAMES[t as number]}ref`;
+  const base = baseOf(t);
+  const heap =
+    base === ValType.Concrete
+      ? typeIndexOf(t as ValType)
+      : base === ValType.Bottom
+        ? 'bottom'
+        : NAMES[base as number];
+  return `(ref ${t & ValType.NonNull ? '' : 'null '}${heap})`;
+}
 
 export function isRef(t: ValType | 0): boolean {
   return t >= ValType.FuncRef;
+}
+export function baseOf(t: ValType | 0): ValType {
+  return t & BASE_MASK;
+}
+/** Of a Concrete type. */
+export function typeIndexOf(t: ValType): number {
+  return t >> TYPE_INDEX_SHIFT;
+}
+/** `(ref null index)` */
+export function concreteRef(index: number): ValType {
+  return ValType.Concrete | (index << TYPE_INDEX_SHIFT);
+}
+/** Has values of the type a default? */
+export function isDefaultable(t: ValType): boolean {
+  return (t & ValType.NonNull) === 0;
+}
+
+/** How values of the type are handled: number types, `funcref` or `externref`. */
+export function erased(t: ValType): ValType {
+  if (!isRef(t)) return t;
+  const base = baseOf(t);
+  return base === ValType.ExternRef || base === ValType.NoExtern ? ValType.ExternRef : ValType.FuncRef;
+}
+
+/**
+ * Subtyping (core specification 3.0, "Matching").
+ * @param canonical Module.canonicalTypes
+ */
+export function matches(sub: ValType, sup: ValType, canonical: ArrayLike<number>): boolean {
+  if (sub === sup) return true;
+  if (!isRef(sub) || !isRef(sup) || ((sup & ValType.NonNull) !== 0 && (sub & ValType.NonNull) === 0))
+    return false;
+  const a = baseOf(sub);
+  const b = baseOf(sup);
+  if (a === ValType.Bottom) return true;
+  switch (b) {
+    case ValType.FuncRef:
+      return a === b || a === ValType.NoFunc || a === ValType.Concrete;
+    case ValType.ExternRef:
+      return a === b || a === ValType.NoExtern;
+    case ValType.Concrete:
+      return a === ValType.NoFunc || (a === b && canonical[typeIndexOf(sub)] === canonical[typeIndexOf(sup)]);
+    default:
+      return a === b;
+  }
 }
 
 export function irType(t: ValType): Type {
@@ -19,11 +88,10 @@ export function irType(t: ValType): Type {
 /** [first, last, proposal] of type codes that exist but are not supported. */
 const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x74, 0x74, 'exception-handling'],
-  [0x71, 0x73, 'gc'],
+  [0x71, 0x71, 'gc'],
   [0x6a, 0x6e, 'gc'],
   [0x69, 0x69, 'exception-handling'],
   [0x68, 0x68, 'stack-switching'],
-  [0x63, 0x64, 'function-references'],
 ];
 
 function valTypeOf(byte: number): ValType | 0 {
@@ -38,6 +106,10 @@ function valTypeOf(byte: number): ValType | 0 {
       return ValType.F64;
     case 0x7b:
       return ValType.V128;
+    case 0x73:
+      return ValType.NoFunc;
+    case 0x72:
+      return ValType.NoExtern;
     case 0x70:
       return ValType.FuncRef;
     case 0x6f:
@@ -46,6 +118,9 @@ function valTypeOf(byte: number): ValType | 0 {
       return 0;
   }
 }
+
+const REF_NULL = 0x63;
+const REF = 0x64;
 
 function bad(r: Reader, byte: number, at: number, message: string): never {
   for (const [first, last, proposal] of UNSUPPORTED) {
@@ -56,29 +131,58 @@ function bad(r: Reader, byte: number, at: number, message: string): never {
 
 /** Refuse a value type of an extension that is off. */
 function allow(r: Reader, t: ValType, at: number): void {
-  if (isRef(t)) needFeature(r, 'reference-types', VALTYPE_NAMES[t], at);
-  else if (t === ValType.V128) needFeature(r, 'simd', VALTYPE_NAMES[t], at);
+  if (t === ValType.V128) needFeature(r, 'simd', typeName(t), at);
+  else if (t === ValType.FuncRef || t === ValType.ExternRef)
+    needFeature(r, 'reference-types', typeName(t), at);
+  else if (isRef(t)) needFeature(r, 'function-references', typeName(t), at);
 }
 
-export function readValType(r: Reader): ValType {
+/** A heap type, as the nullable reference type to it. */
+export function readHeapType(r: Reader, typeCount: number): ValType {
+  const at = r.pos;
+  const byte = r.peek();
+  if (byte >= 0x40 && byte < 0x80) {
+    r.pos++;
+    const t = valTypeOf(byte);
+    if (!isRef(t)) bad(r, byte, at, 'malformed heap type');
+    allow(r, t as ValType, at);
+    return t as ValType;
+  }
+  needFeature(r, 'function-references', 'a reference to a type of the module', at);
+  const index = r.s33();
+  if (index < 0) r.fail('malformed heap type', at);
+  if (index >= typeCount) throw new CompileError(`unknown type ${index}`, at, 'invalid', r.func);
+  return concreteRef(index);
+}
+
+/** @param typeCount number of types that may be named */
+export function readValType(r: Reader, typeCount: number): ValType {
   const at = r.pos;
   const byte = r.u8();
+  if (byte === REF_NULL || byte === REF) {
+    needFeature(r, 'function-references', 'a typed reference', at);
+    return readHeapType(r, typeCount) | (byte === REF ? ValType.NonNull : 0);
+  }
   const t = valTypeOf(byte) || bad(r, byte, at, 'malformed value type');
   allow(r, t, at);
   return t;
 }
 
-export function readRefType(r: Reader): ValType {
+export function readRefType(r: Reader, typeCount: number): ValType {
   const at = r.pos;
-  const byte = r.u8();
+  const byte = r.peek();
+  if (byte === REF || byte === REF_NULL) return readValType(r, typeCount);
+  r.pos++;
   const t = valTypeOf(byte);
-  if (t === ValType.ExternRef) needFeature(r, 'reference-types', 'externref', at);
-  return isRef(t) ? (t as ValType) : bad(r, byte, at, 'malformed reference type');
+  if (!isRef(t)) bad(r, byte, at, 'malformed reference type');
+  // A table of functions is older than the proposal.
+  if (t !== ValType.FuncRef) allow(r, t as ValType, at);
+  return t as ValType;
 }
 
 const NO_TYPES: readonly ValType[] = [];
 /** Block types without parameters: no result (index 0), or one result of the value type. */
-const SIMPLE: readonly FuncType[] = VALTYPE_NAMES.map((_, i) => ({
+const SIMPLE: readonly FuncType[] = NAMES.map((_, i) => ({
   params: NO_TYPES,
   results: i === 0 ? NO_TYPES : [i as ValType],
 }));
@@ -97,6 +201,7 @@ export function readBlockType(r: Reader, types: readonly FuncType[]): FuncType {
     allow(r, t, at);
     return SIMPLE[t]!;
   }
+  if (byte === REF || byte === REF_NULL) return { params: NO_TYPES, results: [readValType(r, types.length)] };
   // A negative number is a type that does not exist, or not here.
   if ((byte & 0xc0) === 0x40) bad(r, byte, at, 'malformed block type');
   needFeature(r, 'multi-value', 'a block type with parameters or several results', at);

@@ -12,7 +12,7 @@ import { AssignedLocals } from './assigned-locals.ts';
 import { ExternKind, type FuncType, type Module, type TableType, ValType } from './module.ts';
 import { Reader } from './reader.ts';
 import { NO_LABEL, Ssa } from './ssa.ts';
-import { VALTYPE_NAMES } from './types.ts';
+import { isDefaultable, isRef, matches, typeName } from './types.ts';
 
 export const enum FrameKind {
   Func = 0,
@@ -35,6 +35,8 @@ export const enum Fr {
   /** `if`: the branch, and the row with what holds where it branches. */
   Term,
   Row,
+  /** Number of `initialised` locals at its start. */
+  Initialised,
   SIZE,
 }
 
@@ -52,12 +54,17 @@ export class Walk {
   offset = 0;
   offsetHigh = 0;
 
-  localTypes = new Uint8Array(64);
+  localTypes = new Int32Array(64);
   localCount = 0;
+  paramCount = 0;
+
+  /** Locals without a default that have been set: a flag for each local, and their list. */
+  private localSet = new Uint8Array(64);
+  private initialised: number[] = [];
 
   // Operand stack: values (of the IR) and types (ValType or UNKNOWN).
   vals = new Int32Array(256);
-  types = new Uint8Array(256);
+  types = new Int32Array(256);
   sp = 0;
   /** Of the innermost frame. */
   height = 0;
@@ -109,7 +116,7 @@ export class Walk {
     const vals = new Int32Array(this.vals.length * 2);
     vals.set(this.vals);
     this.vals = vals;
-    const types = new Uint8Array(this.types.length * 2);
+    const types = new Int32Array(this.types.length * 2);
     types.set(this.types);
     this.types = types;
   }
@@ -119,7 +126,7 @@ export class Walk {
     if (this.sp === this.height) return this.underflow(type);
     const sp = --this.sp;
     const found = this.types[sp]!;
-    if (found !== type && found !== UNKNOWN) this.mismatch(type, found);
+    if (found !== type && found !== UNKNOWN && !this.matches(found, type)) this.mismatch(type, found);
     return this.vals[sp]!;
   }
 
@@ -135,7 +142,7 @@ export class Walk {
 
   private underflow(type: ValType | 0): number {
     if (this.unreachable) return 0;
-    const what = type === UNKNOWN ? 'a value' : VALTYPE_NAMES[type];
+    const what = type === UNKNOWN ? 'a value' : typeName(type);
     return this.fail(`type mismatch: expected ${what}, but nothing on the stack`);
   }
 
@@ -155,12 +162,25 @@ export class Walk {
         return;
       }
       const found = this.types[at]!;
-      if (found !== type && found !== UNKNOWN) this.mismatch(type, found);
+      if (found !== type && found !== UNKNOWN && !this.matches(found, type)) this.mismatch(type, found);
     }
   }
 
+  matches(sub: ValType, sup: ValType): boolean {
+    return matches(sub, sup, this.module.canonicalTypes);
+  }
+
+  /** Pop a reference of any type: `popped` has it; in unreachable code it may be Bottom. */
+  popRef(): number {
+    const value = this.popAny();
+    if (this.popped === UNKNOWN) this.popped = ValType.Bottom;
+    else if (!isRef(this.popped))
+      this.fail(`type mismatch: expected a reference, found ${typeName(this.popped)}`);
+    return value;
+  }
+
   private mismatch(expected: ValType, found: number): never {
-    return this.fail(`type mismatch: expected ${VALTYPE_NAMES[expected]}, found ${VALTYPE_NAMES[found]}`);
+    return this.fail(`type mismatch: expected ${typeName(expected)}, found ${typeName(found)}`);
   }
 
   /** Push again what popAll popped. */
@@ -188,6 +208,7 @@ export class Walk {
     this.frames[i + Fr.Kind] = kind;
     this.frames[i + Fr.Height] = this.sp;
     this.frames[i + Fr.Label] = label;
+    this.frames[i + Fr.Initialised] = this.initialised.length;
     this.frames[i + Fr.Live] = this.ssa.live ? 1 : 0;
     this.frameTypes[this.depth - 1] = type;
     this.height = this.sp;
@@ -195,10 +216,36 @@ export class Walk {
   }
 
   popFrame(): void {
+    this.forgetLocals();
     const i = (--this.depth - 1) * Fr.SIZE;
     if (this.depth === 0) return;
     this.height = this.frames[i + Fr.Height]!;
     this.unreachable = this.frames[i + Fr.Unreachable] !== 0;
+  }
+
+  /** What was set since the innermost frame began counts as unset again. */
+  forgetLocals(): void {
+    const n = this.frames[this.top() + Fr.Initialised]!;
+    while (this.initialised.length > n) this.localSet[this.initialised.pop()!] = 0;
+  }
+
+  // ---- locals without a default
+  beginLocals(): void {
+    this.initialised.length = 0;
+    if (this.localSet.length < this.localCount) this.localSet = new Uint8Array(this.localCount * 2);
+    this.localSet.fill(0, 0, this.localCount);
+  }
+
+  checkLocal(x: number): void {
+    if (x >= this.paramCount && !isDefaultable(this.localTypes[x]!) && this.localSet[x] === 0) {
+      this.fail(`uninitialized local ${x}`);
+    }
+  }
+
+  noteLocalSet(x: number): void {
+    if (isDefaultable(this.localTypes[x]!) || this.localSet[x] !== 0) return;
+    this.localSet[x] = 1;
+    this.initialised.push(x);
   }
 
   /** Position in `frames` of the innermost frame. */
@@ -253,6 +300,7 @@ function isDeclared(module: Module, f: number): boolean {
   return (
     module.exports.some(e => e.kind === ExternKind.Func && e.index === f) ||
     module.globals.some(g => g.init.some(o => o.op === 'ref.func' && o.index === f)) ||
+    module.tableInits.some(init => init?.some(o => o.op === 'ref.func' && o.index === f)) ||
     module.elems.some(s => s.items.some(e => e.some(o => o.op === 'ref.func' && o.index === f)))
   );
 }

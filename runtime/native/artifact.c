@@ -130,6 +130,11 @@ static bool string_ok(const struct metadata *m, uint32_t offset) {
 
 static bool valtype_ok(uint32_t t) { return t >= LUCET_I32 && t <= LUCET_EXTERNREF; }
 static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF; }
+/** An exact type with the given erasure, that names one of the first `types` types at most. */
+static bool code_ok(uint32_t code, uint32_t erasure, uint32_t types) {
+  if (lucet_valtype_erased(code) != erasure) return false;
+  return valtype_index(code) < (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE ? types : 1);
+}
 
 /** Largest number of pages that a memory of that kind can be declared with. */
 static bool memory_ok(uint64_t min, uint64_t max, uint32_t flags, uint32_t page_log2) {
@@ -184,6 +189,15 @@ static lucet_status check_types(struct checker *c) {
     end = (uint64_t)r->bytes + n;
     CHECK(end <= m->type_bytes_size, "bad type bytes");
     for (uint32_t k = 0; k < n; k++) CHECK(valtype_ok(m->type_bytes[r->bytes + k]), "bad value type");
+    if (r->codes != NONE) {
+      CHECK(r->codes == end && end + 4 * (uint64_t)n <= m->type_bytes_size, "bad exact types");
+      for (uint32_t k = 0; k < n; k++) {
+        uint32_t code;
+        memcpy(&code, m->type_bytes + end + 4 * (uint64_t)k, 4);
+        CHECK(code_ok(code, m->type_bytes[r->bytes + k], i + 1), "bad exact type");
+      }
+      end += 4 * (uint64_t)n;
+    }
     CHECK(r->canonical <= i, "bad canonical type");
     const struct lucet_type_record *t = &m->types[r->canonical];
     CHECK(t->params == r->params && t->results == r->results && memcmp(m->type_bytes + t->bytes, m->type_bytes + r->bytes, n) == 0,
@@ -342,11 +356,14 @@ static lucet_status check_entities(struct checker *c) {
   for (uint32_t i = 0; i < m->table_count; i++) {
     const struct lucet_table_record *r = &m->tables[i];
     CHECK(reftype_ok(r->element) && r->flags <= 1 && r->min <= r->max, "bad type");
+    CHECK(code_ok(r->code, r->element, m->type_count), "bad exact type");
+    CHECK(reference_ok(m, r->init, r->index, r->element, m->header->imported_globals), "bad initial value");
   }
   enter_part(c, LUCET_PART_GLOBALS);
   for (uint32_t i = 0; i < m->global_count; i++) {
     const struct lucet_global_record *r = &m->globals[i];
     CHECK(valtype_ok(r->type) && r->mutable <= 1, "bad type");
+    CHECK(code_ok(r->code, r->type, m->type_count), "bad exact type");
     if (i < m->header->imported_globals) continue;
     if (reftype_ok(r->type))
       CHECK(reference_ok(m, r->init, r->index, r->type, i), "bad initial value");

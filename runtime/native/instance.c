@@ -108,6 +108,7 @@ static lucet_status make_entities(struct lucet_instance *i, lucet_error *error) 
     struct table *t = &i->own_tables[k - h->imported_tables];
     void *desc = i->base - h->vmctx_tables + (size_t)k * LUCET_TABLE_DESC_SIZE;
     i->tables[k] = t;
+    t->owner = i->module;
     lucet_status status = lucet_table_init(t, &d->tables[k], limits, desc, k, error);
     if (status != LUCET_OK) return status;
   }
@@ -120,7 +121,10 @@ static lucet_status prepare(struct lucet_instance *i, const lucet_import *import
   fill_funcrefs(i);
   lucet_status status = make_entities(i, error);
   if (status == LUCET_OK) status = lucet_link(i, imports, count, error);
-  if (status == LUCET_OK) lucet_initialise_globals(i);
+  if (status == LUCET_OK) {
+    lucet_initialise_globals(i);
+    lucet_initialise_tables(i);
+  }
   return status;
 }
 
@@ -230,6 +234,7 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   if (global >= i->module->meta.global_count) return LUCET_ERROR_ARGUMENT;
   const struct lucet_global_record *r = &i->module->meta.globals[global];
   if (r->mutable == 0) return LUCET_ERROR_STATE;
+  if (!lucet_valtype_holds(i->module, r->code, value[0])) return LUCET_ERROR_ARGUMENT;
   if (r->type == LUCET_FUNCREF) lucet_group_adopt(i, value[0]);
   memcpy(i->globals[global], value, 16);
   return LUCET_OK;
@@ -247,6 +252,7 @@ lucet_status lucet_instance_table_get(const lucet_instance *i, uint32_t table, u
 
 lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_t index, uint64_t value) {
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
+  if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
   i->tables[table]->desc->elements[index] = value;
   return LUCET_OK;
@@ -254,6 +260,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
 
 int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t delta, uint64_t value) {
   if (table >= i->module->meta.table_count) return -1;
+  if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return -1;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
   return (int64_t)lucet_table_grow(i->tables[table], delta, value);
 }

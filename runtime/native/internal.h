@@ -58,6 +58,21 @@ size_t lucet_xsave_size(void);
 uint32_t lucet_signature_intern(const uint8_t *types, uint32_t params, uint32_t results);
 void lucet_signature_release(uint32_t id);
 
+/* ---- reftype.c: exact value types (ValType in compiler/wasm/module.ts) */
+
+static inline uint32_t valtype_base(uint32_t code) { return code & 0xff; }
+static inline bool valtype_nonnull(uint32_t code) { return (code & LUCET_VAL_TYPE_NON_NULL) != 0; }
+/** Of a concrete type: a type of the module. */
+static inline uint32_t valtype_index(uint32_t code) { return code >> 9; }
+/** number types, LUCET_FUNCREF or LUCET_EXTERNREF; 0: no such type */
+uint32_t lucet_valtype_erased(uint32_t code);
+/** Is `sub`, of module a, a subtype of `sup`, of module b? */
+bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_module *b, uint32_t sup);
+/** Is a reference that comes from the host of the type? Only typed functions and null can be wrong. */
+bool lucet_valtype_holds(const lucet_module *m, uint32_t code, uint64_t word);
+/** The same for all parameters, or results, of a type. */
+bool lucet_valtypes_hold(const lucet_module *m, uint32_t type, bool results, const uint64_t *words);
+
 /* ---- artifact.c: the metadata, after it has been checked */
 
 struct metadata {
@@ -112,7 +127,7 @@ struct lucet_module {
   uint8_t *type_refs;
 };
 
-enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2 };
+enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2, TYPE_EXACT_PARAM = 4, TYPE_EXACT_RESULT = 8 };
 
 /** The function (or thunk) whose code holds the byte `offset` of .text, or NONE. */
 uint32_t lucet_module_function_at(const lucet_module *m, uint32_t offset);
@@ -220,10 +235,15 @@ struct table {
   uint64_t declared_max;
   uint32_t element;
   uint32_t flags;
+  /** Exact type of the elements, in terms of the owner. */
+  uint32_t code;
+  const lucet_module *owner;
 };
 
 lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *type, const struct lucet_limits *limits,
                               struct table_desc *desc, uint32_t index, lucet_error *error);
+/** Give the elements their first values; globals have theirs. */
+void lucet_initialise_tables(struct lucet_instance *i);
 void lucet_table_destroy(struct table *t);
 /** Old length, or -1. */
 uint64_t lucet_table_grow(struct table *t, uint64_t delta, uint64_t value);

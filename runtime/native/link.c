@@ -19,6 +19,9 @@ struct provided {
   struct table *table;
   uint8_t *global;
   uint32_t global_type;
+  /** Exact, in terms of `global_owner`. */
+  uint32_t global_code;
+  const lucet_module *global_owner;
   bool global_mutable;
   uint8_t parsed[64];
 };
@@ -152,7 +155,8 @@ static lucet_status resolve(struct lucet_instance *i, uint32_t number, const luc
     case LUCET_IMPORT_FUNCREF: provide_function(p, given->funcref); return LUCET_OK;
     case LUCET_IMPORT_VALUE:
       p->kind = LUCET_EXTERN_GLOBAL;
-      p->global_type = given->index;
+      p->global_type = p->global_code = given->index;
+      p->global_owner = i->module;
       if (d->imports[number].kind == LUCET_EXTERN_GLOBAL) {
         p->global = (uint8_t *)i->imported_values[d->imports[number].index];
         memcpy(p->global, given->value, 16);
@@ -172,6 +176,8 @@ static lucet_status resolve(struct lucet_instance *i, uint32_t number, const luc
     default:
       p->global = given->instance->globals[e->index];
       p->global_type = from->globals[e->index].type;
+      p->global_code = from->globals[e->index].code;
+      p->global_owner = given->instance->module;
       p->global_mutable = from->globals[e->index].mutable != 0;
   }
   return LUCET_OK;
@@ -187,7 +193,8 @@ static lucet_status bind_function(struct lucet_instance *i, uint32_t number, con
   uint32_t index = d->imports[number].index;
   const struct lucet_type_record *t = &d->types[d->functions[index].type];
   const uint8_t *types = d->type_bytes + t->bytes;
-  if (p->types != NULL && (p->params != t->params || p->results != t->results || memcmp(p->types, types, (size_t)p->params + p->results) != 0))
+  bool wrong_id = p->funcref != NULL && p->funcref->sig_id != i->module->sig_ids[d->functions[index].type];
+  if (wrong_id || (p->types != NULL && (p->params != t->params || p->results != t->results || memcmp(p->types, types, (size_t)p->params + p->results) != 0)))
     return mismatch(d, number, function_text(p->types, p->params, p->results), function_text(types, t->params, t->results), error);
   uint8_t *entry = i->base - d->header->vmctx_imports + (size_t)index * LUCET_IMPORT_ENTRY_SIZE;
   const uint8_t *code;
@@ -227,7 +234,8 @@ static lucet_status bind_table(struct lucet_instance *i, uint32_t number, const 
   uint32_t index = d->imports[number].index;
   const struct lucet_table_record *r = &d->tables[index];
   const struct table *t = p->table;
-  if (t->element != r->element || t->flags != r->flags || !limits_match(t->desc->length, t->declared_max, r->min, r->max))
+  bool same = lucet_valtype_matches(t->owner, t->code, i->module, r->code) && lucet_valtype_matches(i->module, r->code, t->owner, t->code);
+  if (!same || t->flags != r->flags || !limits_match(t->desc->length, t->declared_max, r->min, r->max))
     return mismatch(d, number, table_text(t->element, t->desc->length, t->declared_max, t->flags),
                     table_text(r->element, r->min, r->max, r->flags), error);
   i->tables[index] = p->table;
@@ -257,7 +265,10 @@ static lucet_status bind_global(struct lucet_instance *i, uint32_t number, const
   const struct metadata *d = &i->module->meta;
   uint32_t index = d->imports[number].index;
   const struct lucet_global_record *r = &d->globals[index];
-  if (p->global_type != r->type || p->global_mutable != (r->mutable != 0))
+  bool fits = lucet_valtype_matches(p->global_owner, p->global_code, i->module, r->code);
+  /* What may be written by both must be of one type. */
+  if (fits && r->mutable != 0) fits = lucet_valtype_matches(i->module, r->code, p->global_owner, p->global_code);
+  if (!fits || p->global_mutable != (r->mutable != 0))
     return mismatch(d, number, global_text(p->global_type, p->global_mutable), global_text(r->type, r->mutable != 0), error);
   i->globals[index] = p->global;
   memcpy(i->base - d->header->vmctx_globals + (size_t)index * LUCET_GLOBAL_ENTRY_SIZE, &p->global, 8);

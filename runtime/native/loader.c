@@ -175,6 +175,30 @@ static lucet_status map_image(struct lucet_module *m, struct source f, lucet_err
   return LUCET_OK;
 }
 
+/**
+ * The id of a type that names types. They stand in the key by their own ids, the type itself by a mark: equal keys are equal types. The first byte is
+ * no value type, so the key is that of no other kind of type. Whoever has the id holds those of the types it names too.
+ */
+static uint32_t intern_exact(const struct lucet_module *m, uint32_t type) {
+  const struct lucet_type_record *t = &m->meta.types[type];
+  uint32_t n = (uint32_t)t->params + t->results, size = 8 + 8 * n;
+  uint8_t *key = malloc(size);
+  if (key == NULL) return 0;
+  uint32_t head[2] = {UINT32_MAX, t->params};
+  memcpy(key, head, sizeof head);
+  for (uint32_t k = 0; k < n; k++) {
+    uint32_t code, entry[2];
+    memcpy(&code, m->meta.type_bytes + t->codes + 4 * (size_t)k, 4);
+    entry[0] = code & 0x1ff;
+    entry[1] = 0;
+    if (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE) entry[1] = valtype_index(code) == type ? UINT32_MAX : m->sig_ids[valtype_index(code)];
+    memcpy(key + 8 + 8 * (size_t)k, entry, sizeof entry);
+  }
+  uint32_t id = lucet_signature_intern(key, size, 0);
+  free(key);
+  return id;
+}
+
 /** What running the module needs to know of its functions and types, derived from the metadata. */
 static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
   const struct metadata *d = &m->meta;
@@ -196,7 +220,11 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
       if (types[k] == LUCET_FUNCREF) m->type_refs[i] |= result ? TYPE_FUNCREF_RESULT : TYPE_FUNCREF_PARAM;
     }
     m->type_words[i] = words[0] > words[1] ? words[0] : words[1];
-    m->sig_ids[i] = lucet_signature_intern(types, t->params, t->results);
+    if (t->codes != NONE) {
+      if (t->params != 0) m->type_refs[i] |= TYPE_EXACT_PARAM;
+      if (t->results != 0) m->type_refs[i] |= TYPE_EXACT_RESULT;
+    }
+    m->sig_ids[i] = t->codes == NONE ? lucet_signature_intern(types, t->params, t->results) : intern_exact(m, i);
     if (m->sig_ids[i] == 0) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   }
   return LUCET_OK;

@@ -90,6 +90,7 @@ uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *a
   if (b->function == NULL) return LUCET_LEFT_HOSTCALL;
   b->function((lucet_vmctx *)(void *)base, args, b->data);
   pop_to(a);
+  if (!lucet_valtypes_hold(i->module, i->module->meta.functions[import].type, true, args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   adopt_results(i, import, args);
   return LUCET_LEFT_RETURNED;
 }
@@ -170,6 +171,8 @@ static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f
   if (callee->group != i->group) lucet_group_unite(i, callee);
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
+  if (!lucet_valtypes_hold(callee->module, type, false, args))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
   if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0)
     adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args);
   struct lucet_activation *a = push(i);
@@ -221,7 +224,15 @@ lucet_status lucet_instance_resume(lucet_instance *i, lucet_event *event, lucet_
   if (a == NULL) return LUCET_ERROR_STATE;
   lucet_status status = may_run(i, error);
   if (status != LUCET_OK) return status;
-  adopt_results(instance_of(a->host_base), a->host_import, a->host_args);
+  struct lucet_instance *caller = instance_of(a->host_base);
+  if (!lucet_valtypes_hold(caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) {
+    memset(event, 0, sizeof *event);
+    event->kind = LUCET_EVENT_TRAPPED;
+    event->code = lucet_trap_describe(a, LUCET_TRAP_CAST_FAILURE, false);
+    pop(i);
+    return lucet_ok(error);
+  }
+  adopt_results(caller, a->host_import, a->host_args);
   proceed(a, lucet_reenter, event);
   return lucet_ok(error);
 }

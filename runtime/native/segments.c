@@ -85,6 +85,16 @@ void lucet_initialise_globals(struct lucet_instance *i) {
   }
 }
 
+void lucet_initialise_tables(struct lucet_instance *i) {
+  const struct metadata *d = &i->module->meta;
+  for (uint32_t k = d->header->imported_tables; k < d->table_count; k++) {
+    uint64_t value = reference(i, d->tables[k].init, d->tables[k].index);
+    const struct table_desc *t = i->tables[k]->desc;
+    if (value != 0)
+      for (uint64_t n = 0; n < t->length; n++) t->elements[n] = value;
+  }
+}
+
 static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
   uint64_t value = bits;
   if (kind == LUCET_CONST_KIND_GLOBAL_GET) memcpy(&value, i->globals[index], sizeof value);

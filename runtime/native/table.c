@@ -12,6 +12,7 @@ lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *
                               struct table_desc *desc, uint32_t index, lucet_error *error) {
   t->desc = desc;
   t->element = type->element;
+  t->code = type->code;
   t->flags = type->flags;
   t->declared_max = type->max;
   desc->max = min_u64(type->max, limits->table_elements);

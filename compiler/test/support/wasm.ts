@@ -34,6 +34,8 @@ const NEWER =
   Features.ExtendedConst |
   Features.MultiMemory |
   Features.Memory64 |
+  // Without it typed references are written as plain ones.
+  Features.GC |
   Features.CustomPageSizes |
   Features.WideArithmetic;
 

@@ -47,6 +47,7 @@ export function backendModule(memories = 1, imported = 0): Module {
     importedFunctions: 1,
     tables: [],
     importedTables: 0,
+    tableInits: [],
     memories: Array(memories).fill(memory),
     importedMemories: imported,
     globalTypes: [],

@@ -62,7 +62,7 @@ static void write_metadata(struct writer *w) {
   w->at = (uint32_t)(sizeof *h + LUCET_PART_COUNT * sizeof *w->directory);
 
   struct lucet_type_record types[] = {
-      {0, 2, 1, 0, n - 4}, {3, 1, 1, 1, n - 3}, {5, 0, 0, 2, n - 2}, {5, 1, 1, 3, n - 1},
+      {0, 2, 1, 0, n - 4, NONE}, {3, 1, 1, 1, n - 3, NONE}, {5, 0, 0, 2, n - 2, NONE}, {5, 1, 1, 3, n - 1, NONE},
   };
   RECORDS(w, LUCET_PART_TYPES, types, 4);
   part(w, LUCET_PART_TYPE_BYTES, TYPE_BYTES, sizeof TYPE_BYTES, 0);
@@ -108,9 +108,9 @@ static void write_metadata(struct writer *w) {
 
   struct lucet_memory_record memories[MEMORIES] = {{1, 3, 0, 16}, {1, NO_MAX, 0, 16}};
   RECORDS(w, LUCET_PART_MEMORIES, memories, MEMORIES);
-  struct lucet_table_record tables[] = {{4, 10, LUCET_FUNCREF, 0}};
+  struct lucet_table_record tables[] = {{.min = 4, .max = 10, .element = LUCET_FUNCREF, .code = LUCET_FUNCREF, .init = LUCET_CONST_KIND_REF_NULL}};
   RECORDS(w, LUCET_PART_TABLES, tables, 1);
-  struct lucet_global_record globals[] = {{.value = {0x2a}, .type = LUCET_I64, .mutable = 1}};
+  struct lucet_global_record globals[] = {{.value = {0x2a}, .type = LUCET_I64, .code = LUCET_I64, .mutable = 1}};
   RECORDS(w, LUCET_PART_GLOBALS, globals, 1);
   struct lucet_elem_record elems[] = {{.offset = 1, .type = LUCET_FUNCREF, .count = 2}, {.mode = 1, .type = LUCET_FUNCREF, .first = 2}};
   RECORDS(w, LUCET_PART_ELEMS, elems, 2);
