@@ -46,12 +46,12 @@ const EXAMPLES: readonly Example[] = [
       writeFileSync(join(work, 'poem.txt'), 'one two three\nfour five\n');
       return [
         {
-          options: ['--dir', `${work}::/work`],
-          args: ['/work/poem.txt', '/work/report.txt'],
+          options: ['--dir', `${work}::/data`],
+          args: ['/data/poem.txt', '/data/report.txt'],
           exit: 0,
-          stdout: 'wrote /work/report.txt: 2 lines, 5 words, 24 bytes\n',
+          stdout: 'wrote /data/report.txt: 2 lines, 5 words, 24 bytes\n',
         },
-        { args: ['/work/poem.txt', '/work/report.txt'], exit: 1, stdout: '', stderr: [/poem\.txt/] },
+        { args: ['/data/poem.txt', '/data/report.txt'], exit: 1, stdout: '', stderr: [/poem\.txt/] },
       ];
     },
   },
