@@ -101,6 +101,8 @@ const VALUES = 24;
 /** Bytes of the table of values of a type. They lie at the start of memory, one behind the other. */
 const VALUES_SIZE = VALUES * 8;
 const PATTERNS = 14;
+/** Of which those without a name set locals. */
+const STATEMENT_FORMS = 20;
 /** Functions at the front: they call nothing, have no loops, and are in the table. */
 const LEAVES = 4;
 const TABLE_SIZE = 8;
@@ -134,6 +136,12 @@ class DenseModule {
   #labels: (readonly NumberType[] | null)[] = [];
   #leaf = false;
   #traps = false;
+  /** Each function has a taste of its own: few operators, constants and addresses, so that they meet often ("swarm testing", Groce 2012). */
+  #operators: Record<NumberType, readonly Operator[]> = OPERATORS;
+  #constants: Record<NumberType, readonly (readonly number[])[]> = { i32: [], i64: [], f32: [], f64: [] };
+  #offsets: readonly number[] = [];
+  /** A form of statement that there is more of. */
+  #favourite = 0;
 
   constructor(random: Random) {
     this.#random = random;
@@ -193,8 +201,26 @@ class DenseModule {
 
   // ------------------------------------------------------------------------------------------------------------- functions
 
+  #chooseTaste(): void {
+    const r = this.#random;
+    const each = <T>(make: (type: NumberType) => T): Record<NumberType, T> => ({
+      i32: make('i32'),
+      i64: make('i64'),
+      f32: make('f32'),
+      f64: make('f64'),
+    });
+    const some = <T>(n: number, make: () => T): T[] => Array.from({ length: n }, make);
+    const few = r.below(2) === 0;
+    this.#operators = few ? each(t => some(2 + r.below(5), () => r.pick(OPERATORS[t]))) : OPERATORS;
+    this.#constants = each(() => []);
+    this.#constants = each(t => some(r.below(4), () => this.#constantBytes(t)));
+    this.#offsets = r.below(2) === 0 ? some(3, () => r.below(16)) : [];
+    this.#favourite = r.below(STATEMENT_FORMS);
+  }
+
   #function(index: number): number[] {
     const r = this.#random;
+    this.#chooseTaste();
     const { params, results } = this.#functions[index]!;
     this.#leaf = index < LEAVES;
     this.#traps = r.below(4) === 0;
@@ -228,6 +254,7 @@ class DenseModule {
   /** For all pairs of a row and a column of the tables of values, an expression of some of them; its results are stored side by side. */
   #pattern(index: number): number[] {
     const r = this.#random;
+    this.#chooseTaste();
     this.#out = [];
     this.#traps = false;
     this.#labels = [];
@@ -296,7 +323,7 @@ class DenseModule {
     const r = this.#random;
     this.#budget--;
     const nested = this.#labels.length < 6 && this.#budget > 0;
-    const form = r.below(20);
+    const form = r.below(3) === 0 ? this.#favourite : r.below(STATEMENT_FORMS);
     if (form < 3) this.#store();
     else if (form === 3) this.#setGlobal();
     else if (form === 4) this.#call();
@@ -347,6 +374,12 @@ class DenseModule {
   /** Inside the memory, as a rule. */
   #address(): void {
     const r = this.#random;
+    if (this.#offsets.length > 0 && r.below(2) === 0) {
+      // The same few places again and again.
+      if (r.below(2) === 0) this.#out.push(Code.I32Const, ...sleb(r.pick(this.#offsets)));
+      else this.#out.push(Code.LocalGet, ...uleb(this.#locals.indexOf('i32')), Code.I32Const, 0x0f, 0x71);
+      return;
+    }
     if (r.below(6) === 0) {
       this.#out.push(Code.I32Const, ...sleb(r.below(0xffff)));
       return;
@@ -360,6 +393,10 @@ class DenseModule {
   #memArg(align: number): void {
     const r = this.#random;
     const form = r.below(this.#traps ? 40 : 39);
+    if (this.#offsets.length > 0 && form < 30) {
+      this.#out.push(...uleb(r.below(align + 1)), ...uleb(r.pick(this.#offsets)));
+      return;
+    }
     const offset = form < 20 ? 0 : form < 36 ? r.below(200) : form < 39 ? r.below(0xfff0) : r.u32();
     this.#out.push(...uleb(r.below(align + 1)), ...uleb(offset));
   }
@@ -606,7 +643,7 @@ class DenseModule {
 
   #operator(type: NumberType, depth: number): void {
     const r = this.#random;
-    const op = r.pick(OPERATORS[type]);
+    const op = r.pick(this.#operators[type]);
     if (op.partial && !this.#traps && op.operands.length === 1) {
       this.#leafValue(type);
       return;
@@ -684,7 +721,9 @@ class DenseModule {
     return r.pick(FLOATS);
   }
 
-  #constantBytes(type: NumberType): number[] {
+  #constantBytes(type: NumberType): readonly number[] {
+    const known = this.#constants[type];
+    if (known.length > 0 && this.#random.below(2) === 0) return this.#random.pick(known);
     if (type === 'i32') return [Code.I32Const, ...sleb(this.#integer('i32'))];
     if (type === 'i64') return [Code.I64Const, ...sleb(this.#integer('i64'))];
     const view = new DataView(new ArrayBuffer(8));

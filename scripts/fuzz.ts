@@ -181,7 +181,7 @@ function judge(outcome: Outcome, totals: Totals): readonly string[] {
     totals.failed++;
     return [`the process ${outcome.died} while ${at}`];
   }
-  if (outcome.skipped !== null) {
+  if (outcome.skipped !== null && outcome.findings.length === 0) {
     totals.skip(outcome.skipped.split('\n').slice(0, 3).join(' '));
     return [];
   }
