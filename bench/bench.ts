@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CompileError, wasmCodeBytes } from '../compiler/index.ts';
 import { decodeModule } from '../compiler/wasm/decode.ts';
+import type { Module } from '../compiler/wasm/module.ts';
 import type { Compiled, Engine } from './engine.ts';
 import { lucetEngine } from './engine-lucet.ts';
 import { v8Engine } from './engine-v8.ts';
@@ -30,11 +31,11 @@ const USAGE = `Usage: npm run bench -- [--json] [--runs N] [--opt-level N] [--ch
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 
 /** Can it be run, or is it there to be compiled only? */
-const runnable = (w: Workload): boolean => w.expected?.note === undefined;
+const runnable = (module: Module): boolean => module.exports.some(e => e.name === '_start');
 
 async function measure(workload: Workload, engines: readonly Engine[], runs: number): Promise<Row[]> {
   const bytes = readFileSync(workload.path);
-  const codeBytes = wasmCodeBytes(decodeModule(bytes));
+  const decoded = decodeModule(bytes);
   const compiles = engines.map(() => [] as number[]);
   const times = engines.map(() => [] as number[]);
   const modules: Compiled[] = [];
@@ -44,7 +45,7 @@ async function measure(workload: Workload, engines: readonly Engine[], runs: num
       compiles[i]!.push(modules[i]!.compileMs);
     }
   }
-  for (let r = 0; r < runs && runnable(workload); r++) {
+  for (let r = 0; r < runs && runnable(decoded); r++) {
     for (const [i, module] of modules.entries()) {
       const { runMs, output } = await module.run(workload);
       const wrong = workload.expected && mismatch(output, workload.expected);
@@ -57,7 +58,7 @@ async function measure(workload: Workload, engines: readonly Engine[], runs: num
     engine: engine.name,
     run_ms: times[i]!.length > 0 ? median(times[i]!) : null,
     compile_cpu_ms: median(compiles[i]!),
-    wasm_code_bytes: codeBytes,
+    wasm_code_bytes: wasmCodeBytes(decoded),
     text_bytes: modules[i]!.textBytes,
   }));
 }
@@ -69,9 +70,10 @@ async function check(workloads: readonly Workload[], engine: Engine): Promise<nu
   for (const workload of workloads) {
     let wrong: string | null;
     try {
-      const module = await engine.compile(readFileSync(workload.path));
+      const bytes = readFileSync(workload.path);
+      const module = await engine.compile(bytes);
       wrong =
-        runnable(workload) && workload.expected
+        runnable(decodeModule(bytes)) && workload.expected
           ? mismatch((await module.run(workload)).output, workload.expected)
           : null;
     } catch (e) {

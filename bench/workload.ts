@@ -13,8 +13,6 @@ export interface Expected {
   readonly stderr_bytes?: number;
   readonly stderr_sha256?: string;
   readonly inputs?: Readonly<Record<string, unknown>>;
-  /** Why it can't be run. */
-  readonly note?: string;
 }
 
 export interface Workload {
