@@ -23,7 +23,9 @@ import { TRAP_MESSAGES } from './spec-engine-v8.ts';
 export type Failure =
   | { readonly kind: 'trap'; readonly codes: readonly string[] }
   /** Where that happens is an engine's own affair. */
-  | { readonly kind: 'exhaustion' };
+  | { readonly kind: 'exhaustion' }
+  /** A vector would have had to cross to the host, and can't. */
+  | { readonly kind: 'vector' };
 
 export type HostFunctions = (info: ImportInfo) => (...args: unknown[]) => unknown;
 /** A value for an imported global. */
@@ -70,6 +72,7 @@ export const v8: FuzzEngine = {
       const known = TRAP_MESSAGES.find(([pattern]) => pattern.test(e.message));
       return known === undefined ? null : { kind: 'trap', codes: known[1] };
     }
+    if (e instanceof TypeError && e.message.includes('type incompatibility')) return { kind: 'vector' };
     return e instanceof RangeError && e.message.includes('call stack') ? { kind: 'exhaustion' } : null;
   },
   compile: bytes => {

@@ -20,6 +20,9 @@ const FEATURES = [
   '--enable-multivalue',
 ];
 
+/** Of every second module of Binaryen's. */
+const MORE_FEATURES = ['--enable-simd', '--enable-tail-call', '--enable-extended-const'];
+
 /** What half of Binaryen's modules go through: code as compilers write it. */
 const PASSES: readonly (readonly string[])[] = [
   ['-O1'],
@@ -63,6 +66,7 @@ export class Generator {
     // Binaryen's instrumentation makes every float go through a call: half of the modules have ours, which leaves arithmetic alone.
     const denan = random.below(2) === 0;
     const args = ['-ttf', input, '-o', output, '--quiet', ...FEATURES];
+    if (random.below(2) === 0) args.push(...MORE_FEATURES);
     if (denan) args.push('--denan');
     if (index % 3 === 2) args.push(...random.pick(PASSES));
     const complaint = await this.#wasmOpt.run(args);

@@ -79,22 +79,22 @@ export function observable(bytes: Uint8Array): Uint8Array {
     ]),
   );
 
-  const capped = ({ min, max }: Limits): number[] => {
+  const capped = ({ min, max }: Limits, index64: boolean): number[] => {
     const cap = min + MAX_GROWTH;
-    return limits({ min, max: max !== null && max < cap ? max : cap });
+    return limits({ min, max: max !== null && max < cap ? max : cap, index64 });
   };
   const replace = (id: number, entries: number[][]): void => {
     if (entries.length > 0) contents.set(id, Uint8Array.from(vector(entries)));
   };
   replace(
     SECTION_ID.memory,
-    module.memories.slice(module.importedMemories).map(m => capped(m.limits)),
+    module.memories.slice(module.importedMemories).map(m => capped(m.limits, m.index64)),
   );
   replace(
     SECTION_ID.table,
     module.tables
       .slice(module.importedTables)
-      .map(t => [TYPE_CODE[valueTypeOf(t.element)], ...capped(t.limits)]),
+      .map(t => [TYPE_CODE[valueTypeOf(t.element)], ...capped(t.limits, t.index64)]),
   );
   return withSections(bytes, contents);
 }
@@ -115,7 +115,7 @@ export function withImports(bytes: Uint8Array): Uint8Array {
     added.push(Buffer.concat([Uint8Array.from([...name('fuzz'), ...name(text), kind]), type]));
     contents.set(id, Uint8Array.of(0));
   };
-  if (module.memories.length === 1 && module.importedMemories === 0) {
+  if (module.memories.length === 1 && module.importedMemories === 0 && !module.memories[0]!.index64) {
     move(SECTION_ID.memory, KIND.memory, 'memory');
   }
   if (module.tables.length === 1 && module.importedTables === 0) move(SECTION_ID.table, KIND.table, 'table');
@@ -129,7 +129,7 @@ export function withImports(bytes: Uint8Array): Uint8Array {
   return withSections(bytes, contents);
 }
 
-/** Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation, copysign. */
+/** Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation, copysign, lanes. */
 const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
   [0x38, 'f32'],
   [0x39, 'f64'],
@@ -137,16 +137,42 @@ const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
   [0xbd, 'f64'],
   [0x98, 'f32'],
   [0xa6, 'f64'],
+  [OpcodePage.Simd + 0x13, 'f32'],
+  [OpcodePage.Simd + 0x14, 'f64'],
+  [OpcodePage.Simd + 0x20, 'f32'],
+  [OpcodePage.Simd + 0x22, 'f64'],
 ]);
 
+/** Vector operators that make NaNs: any use of the result shows their bits. First and last of ranges. */
+const MAKES_NANS: readonly (readonly [number, number, 'f32x4' | 'f64x2'])[] = [
+  [0x5e, 0x5e, 'f32x4'],
+  [0x5f, 0x5f, 'f64x2'],
+  [0x67, 0x6a, 'f32x4'],
+  [0x74, 0x75, 'f64x2'],
+  [0x7a, 0x7a, 'f64x2'],
+  [0x94, 0x94, 'f64x2'],
+  [0xe3, 0xe9, 'f32x4'],
+  [0xef, 0xf5, 'f64x2'],
+];
+
+const NAN_F32 = [0, 0, 0xc0, 0x7f];
+const NAN_F64 = [0, 0, 0, 0, 0, 0, 0xf8, 0x7f];
+const simd = (n: number): number[] => [Code.SimdPrefix, ...uleb(n)];
+/** How a NaN is replaced: the canonical one, the comparison that tells, and the choice between value and NaN. */
 const CANONICAL_NAN = {
-  f32: { nan: [Code.F32Const, 0, 0, 0xc0, 0x7f], equal: 0x5b },
-  f64: { nan: [Code.F64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], equal: 0x61 },
-};
+  f32: { nan: [Code.F32Const, ...NAN_F32], equal: [0x5b], select: [Code.Select] },
+  f64: { nan: [Code.F64Const, ...NAN_F64], equal: [0x61], select: [Code.Select] },
+  f32x4: {
+    nan: [...simd(0x0c), ...NAN_F32, ...NAN_F32, ...NAN_F32, ...NAN_F32],
+    equal: simd(0x41),
+    select: simd(0x52),
+  },
+  f64x2: { nan: [...simd(0x0c), ...NAN_F64, ...NAN_F64], equal: simd(0x47), select: simd(0x52) },
+} as const;
 
 /**
- * NaNs become the canonical one where their bits could be seen, since the specification leaves them open ("NaN propagation"). Arithmetic
- * in between stays as it is.
+ * NaNs become the canonical one where their bits could be seen, since the specification leaves them open ("NaN propagation"). Scalar
+ * arithmetic in between stays as it is.
  */
 export function withCanonicalNans(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
@@ -168,24 +194,36 @@ function canonicalBody(bytes: Uint8Array, start: number, end: number, params: nu
     locals += r.u32();
     r.u8();
   }
-  const out = [...uleb(groups + 2), ...bytes.subarray(groupsStart, r.pos)];
-  out.push(1, TYPE_CODE.f32, 1, TYPE_CODE.f64);
-  const scratch = { f32: uleb(locals), f64: uleb(locals + 1) };
+  const groupsEnd = r.pos;
+  const code: number[] = [];
+  let vectors = false;
+  const canonicalise = (type: keyof typeof CANONICAL_NAN): void => {
+    const { nan, equal, select } = CANONICAL_NAN[type];
+    vectors ||= type.includes('x');
+    const local = uleb(locals + (type === 'f32' ? 0 : type === 'f64' ? 1 : 2));
+    code.push(Code.LocalTee, ...local, ...nan, Code.LocalGet, ...local, Code.LocalGet, ...local);
+    code.push(...equal, ...select);
+  };
   while (r.pos < end) {
     const at = r.pos;
-    let code = r.u8();
-    if (code === Code.MiscPrefix) code = OpcodePage.Misc + r.u32();
-    skipImmediates(r, code);
-    const type = SHOWS_BITS.get(code);
-    if (type !== undefined) {
-      const { nan, equal } = CANONICAL_NAN[type];
-      const local = scratch[type];
-      out.push(Code.LocalTee, ...local, ...nan, Code.LocalGet, ...local, Code.LocalGet, ...local);
-      out.push(equal, Code.Select);
-    }
-    for (let i = at; i < r.pos; i++) out.push(bytes[i]!);
+    let op = r.u8();
+    if (op === Code.MiscPrefix) op = OpcodePage.Misc + r.u32();
+    else if (op === Code.SimdPrefix) op = OpcodePage.Simd + r.u32();
+    skipImmediates(r, op);
+    const shown = SHOWS_BITS.get(op);
+    if (shown !== undefined) canonicalise(shown);
+    for (let i = at; i < r.pos; i++) code.push(bytes[i]!);
+    const n = op - OpcodePage.Simd;
+    const made = MAKES_NANS.find(([first, last]) => n >= first && n <= last);
+    if (made !== undefined) canonicalise(made[2]);
   }
-  return out;
+  const scratch = [1, TYPE_CODE.f32, 1, TYPE_CODE.f64, ...(vectors ? [1, TYPE_CODE.v128] : [])];
+  return [
+    ...uleb(groups + scratch.length / 2),
+    ...bytes.subarray(groupsStart, groupsEnd),
+    ...scratch,
+    ...code,
+  ];
 }
 
 function skipImmediates(r: Reader, code: number): void {
@@ -215,6 +253,16 @@ function skipImmediates(r: Reader, code: number): void {
       return;
     case Imm.F64:
       r.pos += 8;
+      return;
+    case Imm.Bytes16:
+      r.pos += 16;
+      return;
+    case Imm.Lane:
+      r.pos += 1;
+      return;
+    case Imm.MemArgLane:
+      lebs(2);
+      r.pos += 1;
       return;
   }
 }

@@ -41,6 +41,13 @@ interface Options {
   readonly replay: string | null;
 }
 
+/** What the modules need that Node does not have on by itself. */
+const V8_FLAGS = [
+  '--experimental-wasm-extended-const',
+  '--experimental-wasm-return-call',
+  '--experimental-wasm-memory64',
+];
+
 /** A worker is replaced after so many modules: what Binaryen leaves behind is not collected soon enough. */
 const MODULES_PER_WORKER = 1000;
 
@@ -109,6 +116,7 @@ class Worker {
   run(task: FuzzTask): Promise<Outcome> {
     if (++this.#modules % MODULES_PER_WORKER === 0) this.close();
     const child = (this.#child ??= fork(fileURLToPath(import.meta.url), ['--worker'], {
+      execArgv: [...process.execArgv, ...V8_FLAGS],
       // 3 is the channel for messages.
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
     }));

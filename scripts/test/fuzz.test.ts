@@ -1,0 +1,98 @@
+/** The fuzzer itself: what it makes, and that it notices. */
+import { describe, expect, it } from 'vitest';
+import { wat } from '../../compiler/test/support/wasm.ts';
+import { decodeModule } from '../../compiler/wasm/decode.ts';
+import { denseModule } from '../fuzz-dense.ts';
+import { type FuzzEngine, v8 } from '../fuzz-engine.ts';
+import { Random } from '../fuzz-random.ts';
+import { observable, withCanonicalNans, withImports } from '../fuzz-rewrite.ts';
+import { compareRecords, type FuzzRecord, runModule, shapeOf } from '../fuzz-run.ts';
+
+/** Node needs a flag for 64-bit memories; the fuzzer gives it to its processes. */
+function isMemory64(bytes: Uint8Array): boolean {
+  return decodeModule(bytes).memories[0]!.index64;
+}
+
+function record(bytes: Uint8Array, engine: FuzzEngine = v8): FuzzRecord {
+  return runModule(engine, bytes, shapeOf(bytes), () => {});
+}
+
+/** V8 on a module with one change. */
+function changed(bytes: Uint8Array, from: readonly number[], to: readonly number[]): Uint8Array {
+  const at = Buffer.from(bytes).indexOf(Buffer.from(from));
+  expect(at).toBeGreaterThan(0);
+  const copy = Uint8Array.from(bytes);
+  copy.set(to, at);
+  return copy;
+}
+
+describe('dense modules', () => {
+  it('are valid, and the same for the same seed', () => {
+    for (let i = 0; i < 15; i++) {
+      const bytes = denseModule(new Random(1, i));
+      expect(Buffer.compare(bytes, denseModule(new Random(1, i)))).toBe(0);
+      if (!isMemory64(bytes)) expect(WebAssembly.validate(bytes)).toBe(true);
+    }
+  });
+
+  it('stay valid when they are made observable', () => {
+    for (let i = 0; i < 10; i++) {
+      const bytes = denseModule(new Random(2, i));
+      if (isMemory64(bytes)) continue;
+      const rewritten = withImports(observable(withCanonicalNans(bytes)));
+      expect(WebAssembly.validate(rewritten)).toBe(true);
+      const names = WebAssembly.Module.exports(new WebAssembly.Module(rewritten)).map(e => e.name);
+      expect(names).toEqual(expect.arrayContaining(['fuzz:memory0', 'fuzz:table0', 'fuzz:global0']));
+    }
+  });
+});
+
+describe('canonical NaNs', () => {
+  it('replace those whose bits are seen, and no others', async () => {
+    const source = await wat(`(module (memory (export "m") 1)
+      (func (export "f")
+        (f32.store (i32.const 0) (f32.const -nan:0x200001))
+        (i32.store (i32.const 4) (i32.reinterpret_f32 (f32.const nan:0x200001)))
+        (f64.store (i32.const 8) (f64.copysign (f64.const 1) (f64.const -nan)))
+        (f64.store (i32.const 16) (f64.const -0))
+        (v128.store (i32.const 32) (f32x4.add (v128.const i32x4 0x7fa00001 0xffc00000 0x3f800000 0)
+                                              (v128.const f32x4 1 1 1 -0)))))`);
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(withCanonicalNans(source)));
+    (instance.exports.f as () => void)();
+    const words = [...new Uint32Array((instance.exports.m as WebAssembly.Memory).buffer, 0, 12)];
+    const one = [0, 0x3ff0_0000];
+    expect(words.slice(0, 6)).toEqual([0x7fc0_0000, 0x7fc0_0000, ...one, 0, 0x8000_0000]);
+    expect(words.slice(8)).toEqual([0x7fc0_0000, 0x7fc0_0000, 0x4000_0000, 0]);
+  });
+});
+
+describe('comparison', () => {
+  const SOURCE = `(module
+    (import "host" "log" (func $log (param i64)))
+    (memory 1) (table 3 funcref) (elem (i32.const 1) $f) (global $g (mut f64) (f64.const 1.5))
+    (func $f (export "f") (result i32) (i32.const 77))
+    (func (export "g") (call $log (i64.const 78)) (global.set $g (f64.const 2)))
+    (func (export "h") (i32.store (i32.const 500) (i32.const 79)))
+    (func (export "t") (drop (i32.div_u (i32.const 80) (i32.const 0)))))`;
+
+  it('finds nothing where nothing differs', async () => {
+    const bytes = observable(await wat(SOURCE));
+    const first = record(bytes);
+    expect(first.calls).toBe(12);
+    expect(first.entries.some(e => e.codes?.includes('IntegerDivByZero'))).toBe(true);
+    expect(compareRecords(first, record(bytes))).toBeNull();
+  });
+
+  it.each([
+    ['a result', [0x41, 77 | 0x80, 0], [0x41, 76 | 0x80, 0]],
+    ['an argument of an import', [0x42, 78 | 0x80, 0], [0x42, 79 | 0x80, 0]],
+    ['memory', [0x41, 79 | 0x80, 0, 0x36], [0x41, 80 | 0x80, 0, 0x36]],
+    ['the kind of a trap', [0x41, 0, 0x6e, 0x1a], [0x00, 0x01, 0x01, 0x01]],
+    ['a table', [9, 7, 1, 0, 0x41, 1], [9, 7, 1, 0, 0x41, 2]],
+    ['a global', [0x40, 0x24, 0], [0x41, 0x24, 0]],
+  ])('finds %s', async (_, from, to) => {
+    const bytes = observable(await wat(SOURCE));
+    const difference = compareRecords(record(bytes), record(changed(bytes, from, to)));
+    expect(difference).not.toBeNull();
+  });
+});
