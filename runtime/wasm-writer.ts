@@ -101,7 +101,9 @@ export function moduleBytes(
     if (entries === undefined || entries.length === 0) continue;
     // The start section is a bare index, not a vector.
     const contents = id === SECTION_ID.start ? entries.flat() : vector(entries);
-    out.push(id, ...uleb(contents.length), ...contents);
+    out.push(id, ...uleb(contents.length));
+    // Too many for one call.
+    for (const byte of contents) out.push(byte);
   }
   return Uint8Array.from(out);
 }

@@ -81,6 +81,8 @@ class DenseModule extends Expressions {
   #leaf = false;
   /** Functions often have the same results, as a tail call needs it. */
   #commonResults: readonly NumberType[] = [];
+  /** A global that the function looks at, and writes, more than at others. */
+  #watched = 0;
 
   make(patterns: boolean): Uint8Array {
     const r = this.random;
@@ -155,6 +157,7 @@ class DenseModule extends Expressions {
     const { params, results } = this.#functions[index]!;
     this.#leaf = index < LEAVES;
     this.#results = results;
+    this.#watched = r.below(GLOBALS.indexOf('v128'));
     this.traps = r.below(4) === 0;
     this.out = [];
     const huge = !this.#leaf && r.below(HUGE_ODDS) === 0;
@@ -264,9 +267,17 @@ class DenseModule extends Expressions {
   }
 
   #setGlobal(): void {
-    const type = this.random.pick(this.numbers);
-    this.expression(type, 4);
-    this.out.push(Code.GlobalSet, this.random.pick(GLOBALS.flatMap((t, i) => (t === type ? [i] : []))));
+    const r = this.random;
+    const used = GLOBALS.flatMap((t, i) => (this.numbers.includes(t) ? [i] : []));
+    const g = r.below(2) === 0 ? this.#watched : r.pick(used);
+    this.expression(GLOBALS[g]!, 4);
+    this.out.push(Code.GlobalSet, g);
+  }
+
+  #watch(): void {
+    if (this.random.below(2) === 0) return;
+    const local = this.writable(GLOBALS[this.#watched]!);
+    this.out.push(Code.GlobalGet, this.#watched, Code.LocalSet, ...uleb(local));
   }
 
   #setLocal(): void {
@@ -343,10 +354,13 @@ class DenseModule extends Expressions {
     const [constant, add, less] = wide ? [Code.I64Const, 0x7c, 0x54] : [Code.I32Const, 0x6a, 0x49];
     const start = r.below(4) === 0 ? -r.below(5) : 0;
     this.out.push(constant, ...sleb(start), Code.LocalSet, ...uleb(counter));
+    this.#watch();
     this.out.push(Code.Loop, 0x40);
     this.labels.push(false);
     this.#useFuel();
+    this.#watch();
     this.#statements(5);
+    if (r.below(3) === 0) this.#setGlobal();
     this.out.push(Code.LocalGet, ...uleb(counter), constant, ...sleb(1 + r.below(3)), add);
     this.out.push(Code.LocalTee, ...uleb(counter), constant, ...sleb(1 + r.below(12)), less);
     this.out.push(Code.BrIf, 0, Code.End);

@@ -22,8 +22,9 @@ export interface Signature {
   readonly results: readonly NumberType[];
 }
 
-/** Forms of statements that a function may be fond of. */
+/** Forms of statements: the first are those that a function may be fond of. */
 export const STATEMENT_FORMS = 20;
+const FAVOURITE_FORMS = 12;
 
 /** Masks that keep an address inside the memory. */
 const ADDRESS_MASKS = [0x0f, 0xff, 0xfc, 0xfff8, 0xffff, 0x7ff0];
@@ -46,8 +47,8 @@ export const FULL_STORE: Record<NumberType, readonly number[]> = {
 /** Those of every module; one more, behind them, is not for expressions. */
 export const GLOBALS: readonly NumberType[] = ['i32', 'i64', 'f32', 'f64', 'i32', 'i64', 'v128'];
 
-const I32 = { and: 0x71, or: 0x72, shl: 0x74, shrS: 0x75, shrU: 0x76, add: 0x6a, sub: 0x6b };
-const I64 = { and: 0x83, or: 0x84, shl: 0x86, shrS: 0x87, shrU: 0x88, add: 0x7c, sub: 0x7d };
+const I32 = { compare: 0x46, and: 0x71, or: 0x72, shl: 0x74, shrS: 0x75, shrU: 0x76, add: 0x6a, sub: 0x6b };
+const I64 = { compare: 0x51, and: 0x83, or: 0x84, shl: 0x86, shrS: 0x87, shrU: 0x88, add: 0x7c, sub: 0x7d };
 export const EXTEND_U = 0xad;
 export const WRAP = 0xa7;
 
@@ -75,6 +76,7 @@ export class Expressions {
   #operators: Record<NumberType, readonly Operator[]> = SCALAR_OPERATORS;
   #constants: Record<NumberType, readonly (readonly number[])[]> = byType(() => []);
   #offsets: readonly number[] = [];
+  #fewPlaces = false;
 
   constructor(random: Random, vectors: boolean, memory64: boolean) {
     this.random = random;
@@ -92,7 +94,8 @@ export class Expressions {
     this.#constants = byType(() => []);
     this.#constants = byType(type => some(r.below(4), () => specialConstant(r, type)));
     this.#offsets = r.below(2) === 0 ? some(3, () => r.below(16)) : [];
-    this.favourite = r.below(STATEMENT_FORMS);
+    this.favourite = r.below(FAVOURITE_FORMS);
+    this.#fewPlaces = this.#offsets.length > 0 && r.below(2) === 0;
   }
 
   protected op(code: number): void {
@@ -228,7 +231,7 @@ export class Expressions {
     const [code, o] = type === 'i32' ? ([Code.I32Const, I32] as const) : ([Code.I64Const, I64] as const);
     const local = this.writable(type);
     this.budget--;
-    switch (r.below(4)) {
+    switch (r.below(5)) {
       case 0: {
         // Part of a number, with its sign or without.
         const n = r.below(3) === 0 ? r.below(64) : 8 * (1 + r.below(type === 'i32' ? 3 : 7));
@@ -250,6 +253,22 @@ export class Expressions {
         this.expression(type, depth - 1);
         this.out.push(r.pick([o.add, o.sub]), Code.LocalGet, ...uleb(local), r.pick([o.add, o.sub]));
         return;
+      case 3: {
+        // Something near the bound of a number of few bits.
+        const bits = type === 'i32' ? 32 : 64;
+        const width = 1 + r.below(bits - 1);
+        const push = (value: bigint, operator: number): void => {
+          this.out.push(code, ...sleb(BigInt.asIntN(bits, value)), operator);
+        };
+        const bound = 1n << BigInt(width);
+        this.expression(type, depth - 1);
+        push(bound - 1n, o.and);
+        if (r.below(2) === 0) push(BigInt(width - r.below(3)), r.pick([o.shrU, o.shrS, o.shl]));
+        else push((bound >> BigInt(r.below(2))) - BigInt(r.below(2)), o.compare + r.below(10));
+        // A comparison gives an i32.
+        if (type === 'i64' && this.out.at(-1)! < I32.add) this.out.push(EXTEND_U);
+        return;
+      }
       default: {
         // A part out of the middle.
         const mask = (1n << BigInt(1 + r.below(16))) - 1n;
@@ -283,9 +302,9 @@ export class Expressions {
   /** Inside the memory, as a rule. */
   protected address(): void {
     const r = this.random;
-    if (this.#offsets.length > 0 && r.below(2) === 0) {
+    if (this.#fewPlaces || (this.#offsets.length > 0 && r.below(2) === 0)) {
       // The same few places again and again.
-      if (r.below(2) === 0) this.out.push(Code.I32Const, ...sleb(r.pick(this.#offsets)));
+      if (r.below(2) === 0) this.out.push(Code.I32Const, ...sleb(this.#offsets[0]!));
       else this.out.push(Code.LocalGet, ...uleb(this.locals.indexOf('i32')), Code.I32Const, 0x0f, I32.and);
     } else if (r.below(6) === 0) {
       this.out.push(Code.I32Const, ...sleb(r.below(0xffff)));
@@ -306,14 +325,24 @@ export class Expressions {
     const r = this.random;
     const form = r.below(this.traps ? 40 : 39);
     let offset: number;
-    if (this.#offsets.length > 0 && form < 30) offset = r.pick(this.#offsets);
+    if (this.#fewPlaces || (this.#offsets.length > 0 && form < 30)) offset = r.pick(this.#offsets);
     else offset = form < 20 ? 0 : form < 36 ? r.below(200) : form < 39 ? r.below(0xfff0) : r.u32();
     this.out.push(...uleb(r.below(align + 1)), ...uleb(offset));
   }
 
   protected bulk(): void {
     const r = this.random;
+    // What lies there before and after.
+    const before = this.out.length;
     this.address();
+    const address = this.out.slice(before);
+    this.out.length = before;
+    const look = (): void => {
+      this.out.push(...address, ...FULL_LOAD.i64, 0, ...uleb(r.below(4)));
+      this.out.push(Code.LocalSet, ...uleb(this.writable('i64')));
+    };
+    look();
+    this.out.push(...address);
     if (r.below(2) === 0) {
       this.expression('i32', 2);
       this.#length();
@@ -325,6 +354,7 @@ export class Expressions {
       this.op(Code.MemoryCopy);
       this.out.push(0, 0);
     }
+    look();
   }
 
   #length(): void {
