@@ -60,8 +60,14 @@ function unique(bytes: Uint8Array, serial: number): Uint8Array<ArrayBuffer> {
 export function v8Engine(): Engine {
   let serial = 0;
   // Set before the first module is compiled: everything by the optimising tier, eagerly.
-  for (const flag of ['--no-liftoff', '--no-wasm-tier-up', '--no-wasm-lazy-compilation'])
-    setFlagsFromString(flag);
+  // Node 20's V8 can lose live objects when it marks concurrently while wasm runs (bench/chase dies of it): marking is left to the main thread.
+  const flags = [
+    '--no-liftoff',
+    '--no-wasm-tier-up',
+    '--no-wasm-lazy-compilation',
+    '--no-concurrent-marking',
+  ];
+  for (const flag of flags) setFlagsFromString(flag);
   return {
     name: 'v8',
     async compile(bytes) {
