@@ -29,7 +29,7 @@ import { lowerFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
 import { irType } from './wasm/types.ts';
 
-/** Counts of what happened, by name: one for each optimisation, and for the allocator. */
+/** How often each optimisation fired, by name. */
 export type Counters = Record<string, number>;
 
 export function moduleLayout(module: Module): VmctxLayout {
@@ -86,7 +86,7 @@ export class FunctionCompiler {
     func.reset(index, module.names.functions.get(index) ?? '');
     if (index >= module.importedFunctions && index < module.functions.length) {
       lowerFunction(module, index, this.layout, func);
-    } else if (!buildThunk(module, index, this.layout, func)) {
+    } else if (!buildThunk(module, index, func)) {
       return null;
     }
     if (options.verify) verify(func, this.signatures);

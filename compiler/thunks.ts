@@ -13,7 +13,6 @@
  * The argument array has 8 bytes for each value, 16 for a v128, in order and without padding; results overwrite it from the start, in the
  * same layout. The upper half of an i32's or f32's place is undefined.
  */
-import type { VmctxLayout } from './abi/vmctx.ts';
 import { bug } from './diagnostics.ts';
 import { F_BLOCK, type Func, ROW, type Value } from './ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from './ir/ops.ts';
@@ -56,7 +55,7 @@ function thunkType(module: Module, index: number): number {
  * @param func is reset and filled
  * @returns false if the index has no code: an imported function that does not escape
  */
-export function buildThunk(module: Module, index: number, _layout: VmctxLayout, func: Func): boolean {
+export function buildThunk(module: Module, index: number, func: Func): boolean {
   const k = index - module.functions.length;
   const type = module.types[thunkType(module, index)]!;
   if (k < 0) {

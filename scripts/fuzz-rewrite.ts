@@ -143,7 +143,7 @@ const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
   [OpcodePage.Simd + 0x22, 'f64'],
 ]);
 
-/** Vector operators that make NaNs: any use of the result shows their bits. First and last of ranges. */
+/** Vector operators that make NaNs; whoever uses the result sees their bits. First and last of ranges. */
 const MAKES_NANS: readonly (readonly [number, number, 'f32x4' | 'f64x2'])[] = [
   [0x5e, 0x5e, 'f32x4'],
   [0x5f, 0x5f, 'f64x2'],

@@ -6,8 +6,8 @@
  * business; what registers it needs is said here in one way for all machines.
  *
  * Registers. A *physical register* is 0..63: integer class 0..31, float/vector class 32..63. A *virtual register* (vreg) is 0..vregCount-1.
- * Blocks are numbered in layout order: instructions of block b are rows blockStart[b] .. blockStart[b+1]-1; the last one of them (plus, for
- * a conditional branch, none before it) is the only branch. Critical edges have been split, so each edge's moves have a place: at the end of
+ * Blocks are numbered in layout order: instructions of block b are rows blockStart[b] .. blockStart[b+1]-1; the last one of them
+ * is the only branch. Critical edges have been split, so each edge's moves have a place: at the end of
  * the predecessor if it has one successor (before its last instruction), else at the start of the successor.
  *
  * SSA: each vreg has one definition: an operand with Def, or a block parameter. Block 0 has no parameters: function arguments are defined

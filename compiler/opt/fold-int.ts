@@ -8,7 +8,7 @@
  * All rules are exact modulo 2^32 or 2^64; none may drop or add a trap.
  */
 import type { Value } from '../ir/func.ts';
-import { Op, type Type } from '../ir/ops.ts';
+import { Op } from '../ir/ops.ts';
 import { evalBinary, result } from './const-eval.ts';
 import { signedWidth, typeWidth, unsignedWidth } from './known-bits.ts';
 import type { Rewriter } from './rewriter.ts';
@@ -371,9 +371,4 @@ export function foldWrap(w: Rewriter, v: Value): Value {
     return rewritten(w, Fired.Extension);
   }
   return v;
-}
-
-/** The type that an integer operator works on: that of operand A. */
-export function operandType(w: Rewriter, v: Value): Type {
-  return w.f.type(w.f.a(v));
 }

@@ -47,17 +47,9 @@ export function emitVector(e: Emitter, row: number, to: number): void {
     case X.Vex4:
       asm.vrri(ins, size, d, e.reg(o + 1), e.reg(o + 2), e.reg(o + 3) << 4);
       return;
-    case X.Fma: {
-      const v = e.reg(o + 2);
-      const src = e.source(row, o + 3);
-      if (src >= 0) {
-        asm.vrr(ins, size, d, v, src & 31);
-      } else {
-        asm.vrm(ins, size, d, v, e.mb, e.mi, e.ms, e.md);
-        e.memDone();
-      }
+    case X.Fma:
+      e.vex(ins, size, d, e.reg(o + 2), row, o + 3);
       return;
-    }
     default:
       bug(`row ${row} has shape ${xShape(word)}`);
   }

@@ -133,6 +133,17 @@ export class EmitState {
     this.memDone();
   }
 
+  /** Three operands, VEX; the last is `source`'s. */
+  vex(ins: Ins, size: number, d: number, v: number, row: number, operand: number): void {
+    const src = this.source(row, operand);
+    if (src >= 0) {
+      this.asm.vrr(ins, size, d, v, src & 31);
+      return;
+    }
+    this.asm.vrm(ins, size, d, v, this.mb, this.mi, this.ms, this.md);
+    this.memDone();
+  }
+
   reloc(kind: RelocKind, place: number, target: number, addend: number): void {
     const at = this.relocCount++ * OPEN_RELOC;
     this.relocs = grown(this.relocs, at + OPEN_RELOC);

@@ -476,18 +476,9 @@ export class Emitter extends EmitState {
       case X.ShiftCl:
         asm.r(ins, size, this.reg(o));
         return;
-      case X.Vex: {
-        const d = this.reg(o);
-        const v = this.reg(o + 1);
-        const src = this.source(row, o + 2);
-        if (src >= 0) {
-          asm.vrr(ins, size, d, v, src & 31);
-        } else {
-          asm.vrm(ins, size, d, v, this.mb, this.mi, this.ms, this.md);
-          this.memDone();
-        }
+      case X.Vex:
+        this.vex(ins, size, this.reg(o), this.reg(o + 1), row, o + 2);
         return;
-      }
       case X.VOnes:
       case X.AluRI:
       case X.VexI:

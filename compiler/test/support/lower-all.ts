@@ -35,7 +35,7 @@ export function lowerModule(module: Module, localsInMemory = false): Map<number,
     const func = new Func();
     if (i >= module.importedFunctions && i < module.functions.length)
       lowerFunction(module, i, layout, func, localsInMemory);
-    else if (!buildThunk(module, i, layout, func)) continue;
+    else if (!buildThunk(module, i, func)) continue;
     verify(func, context);
     funcs.set(i, func);
   }
