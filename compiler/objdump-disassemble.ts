@@ -6,6 +6,19 @@ import type { Artifact } from './object/artifact-reader.ts';
 /** The disassembler; given from outside, as it is large and only needed for this. */
 type Iced = typeof import('iced-x86');
 
+export interface NativeInstruction {
+  /** As readelf and gdb show it. */
+  readonly address: number;
+  /** From the function's first byte. */
+  readonly pc: number;
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  /** Byte offset in the wasm module of what it was made from; -1: not known. */
+  readonly wasmOffset: number;
+  /** Where a call goes, what a constant is, the trap it raises; empty: nothing to say. */
+  readonly note: string;
+}
+
 function target(a: Artifact, address: number): string {
   const pc = address - a.textAddress;
   const func = a.functionAt(pc);
@@ -18,20 +31,21 @@ function target(a: Artifact, address: number): string {
 }
 
 /**
- * One function's text: a line for each instruction, behind a line with its wasm offset wherever that changes. Addresses are those that
- * readelf and gdb show.
+ * One function's instructions, at most `limit`.
  * @throws ArtifactError when the pc map is damaged
  */
-export function disassembleFunction(a: Artifact, iced: Iced, index: number): string {
+export function* instructions(
+  a: Artifact,
+  iced: Iced,
+  index: number,
+  limit = Number.POSITIVE_INFINITY,
+): Generator<NativeInstruction> {
   const { Decoder, DecoderOptions, Formatter, FormatterSyntax, FlowControl } = iced;
   const f = a.func(index);
-  if (f.length === 0) return '';
+  if (f.length === 0) return;
   const map = a.pcMap(index);
   const code = a.text.subarray(f.start, f.start + f.length);
   const base = a.textAddress + f.start;
-  const lines = [
-    `${base.toString(16).padStart(8, '0')} <${a.describe(index)}>: function ${index}, frame ${f.frameSize}`,
-  ];
   const decoder = new Decoder(64, code, DecoderOptions.None);
   decoder.ip = BigInt(base);
   const formatter = new Formatter(FormatterSyntax.Intel);
@@ -42,33 +56,57 @@ export function disassembleFunction(a: Artifact, iced: Iced, index: number): str
   formatter.ripRelativeAddresses = true;
   formatter.branchLeadingZeros = false;
   let next = 0;
-  let shown = -1;
-  while (decoder.canDecode) {
-    const i = decoder.decode();
-    const pc = Number(i.ip) - base;
-    let trap = '';
-    for (; next < map.length && map[next]!.pc <= pc; next++) {
-      const e = map[next]!;
-      if (e.trap !== 0 && e.pc === pc) trap = `trap ${TRAPS[e.trap]!.name}`;
-      if (e.wasmOffset !== shown) {
-        shown = e.wasmOffset;
-        lines.push(`          ; wasm 0x${shown.toString(16)}`);
+  let wasmOffset = -1;
+  try {
+    for (let n = 0; decoder.canDecode && n < limit; n++) {
+      const i = decoder.decode();
+      const pc = Number(i.ip) - base;
+      let trap = '';
+      for (; next < map.length && map[next]!.pc <= pc; next++) {
+        const e = map[next]!;
+        if (e.trap !== 0 && e.pc === pc) trap = `trap ${TRAPS[e.trap]!.name}`;
+        wasmOffset = e.wasmOffset;
       }
+      const notes: string[] = [];
+      if (i.flowControl === FlowControl.Call) notes.push(target(a, Number(i.nearBranchTarget)));
+      if (i.isIpRelMemoryOperand) notes.push(target(a, Number(i.ipRelMemoryAddress)));
+      if (trap) notes.push(trap);
+      yield {
+        address: base + pc,
+        pc,
+        bytes: code.subarray(pc, pc + i.length),
+        text: formatter.format(i),
+        wasmOffset,
+        note: notes.filter(n => n !== '').join(', '),
+      };
+      i.free();
     }
-    const notes: string[] = [];
-    const flow = i.flowControl;
-    if (flow === FlowControl.Call) notes.push(target(a, Number(i.nearBranchTarget)));
-    if (i.isIpRelMemoryOperand) notes.push(target(a, Number(i.ipRelMemoryAddress)));
-    if (trap) notes.push(trap);
-    const bytes = Array.from(code.subarray(pc, pc + i.length), b => b.toString(16).padStart(2, '0')).join(
-      ' ',
-    );
-    const note = notes.filter(n => n !== '').join(', ');
-    const text = `  ${(base + pc).toString(16).padStart(8, '0')}  ${bytes.padEnd(30)} ${formatter.format(i)}`;
-    lines.push(note ? `${text}  ; ${note}` : text);
-    i.free();
+  } finally {
+    formatter.free();
+    decoder.free();
   }
-  formatter.free();
-  decoder.free();
+}
+
+/**
+ * One function's text: a line for each instruction, behind a line with its wasm offset wherever that changes.
+ * @throws ArtifactError when the pc map is damaged
+ */
+export function disassembleFunction(a: Artifact, iced: Iced, index: number): string {
+  const f = a.func(index);
+  if (f.length === 0) return '';
+  const address = (n: number) => n.toString(16).padStart(8, '0');
+  const lines = [
+    `${address(a.textAddress + f.start)} <${a.describe(index)}>: function ${index}, frame ${f.frameSize}`,
+  ];
+  let shown = -1;
+  for (const i of instructions(a, iced, index)) {
+    if (i.wasmOffset !== shown) {
+      shown = i.wasmOffset;
+      lines.push(`          ; wasm 0x${shown.toString(16)}`);
+    }
+    const bytes = Array.from(i.bytes, b => b.toString(16).padStart(2, '0')).join(' ');
+    const text = `  ${address(i.address)}  ${bytes.padEnd(30)} ${i.text}`;
+    lines.push(i.note ? `${text}  ; ${i.note}` : text);
+  }
   return `${lines.map(clean).join('\n')}\n`;
 }

@@ -274,7 +274,7 @@ function skipType(r: Reader): void {
 }
 
 /** Read past an immediate without looking at it. */
-function skipImmediate(r: Reader, imm: Imm): void {
+export function skipImmediate(r: Reader, imm: Imm): void {
   switch (imm) {
     case Imm.None:
       break;

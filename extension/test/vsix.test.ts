@@ -1,0 +1,57 @@
+/** `npm run package`: what is in the VSIX, and that it runs from a folder that knows nothing of the project. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const vsix = join(root, 'lucet-linux-x64.vsix');
+const folder = mkdtempSync(join(tmpdir(), 'lucet-vsix-'));
+const extension = join(folder, 'extension');
+
+beforeAll(() => {
+  execFileSync(process.execPath, [join(root, 'scripts', 'package.mjs')], { stdio: 'pipe' });
+  execFileSync('python3', ['-m', 'zipfile', '-e', vsix, folder]);
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const run = (tool: string, ...args: string[]) =>
+  // Without NODE_PATH and far from the project's node_modules: what is loaded is what was packed.
+  spawnSync(process.execPath, [join(extension, 'bin', `${tool}.js`), ...args], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH ?? '', HOME: folder },
+  });
+
+describe('lucet-linux-x64.vsix', () => {
+  it('holds what the extension needs and nothing else', () => {
+    const files = readdirSync(extension, { recursive: true, encoding: 'utf8' }).filter(f =>
+      statSync(join(extension, f)).isFile(),
+    );
+    const shared = files.filter(f => /^dist\/chunk-\w+\.js$/.test(f));
+    expect(shared.length).toBeGreaterThan(0);
+    expect(files.filter(f => !shared.includes(f)).sort()).toMatchSnapshot();
+    expect(statSync(vsix).size).toBeLessThan(4e6);
+  });
+
+  it('has a manifest without what is for developers, for this platform', () => {
+    const manifest = JSON.parse(readFileSync(join(extension, 'package.json'), 'utf8'));
+    expect(Object.keys(manifest)).not.toEqual(
+      expect.arrayContaining(['scripts', 'devDependencies', 'dependencies', 'private']),
+    );
+    expect(readFileSync(join(folder, 'extension.vsixmanifest'), 'utf8')).toContain(
+      'TargetPlatform="linux-x64"',
+    );
+  });
+
+  it('compiles, runs and disassembles', () => {
+    const wat = join(folder, 'answer.wat');
+    writeFileSync(wat, '(module (func (export "answer") (result i32) i32.const 6 i32.const 7 i32.mul))');
+    const so = join(folder, 'answer.so');
+    expect(run('lucetc-wasi', wat, '-o', so)).toMatchObject({ status: 0, stderr: '' });
+    expect(run('lucet-wasi', '--invoke', 'answer', so)).toMatchObject({ status: 0, stdout: '42\n' });
+    expect(run('lucet-objdump', '-d', so).stdout).toMatch(/mov eax, 0x2a|imul/);
+  });
+});

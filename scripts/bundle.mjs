@@ -1,0 +1,79 @@
+// The JavaScript bundles: command-line tools (ES modules that share chunks), the extension's processes (CommonJS), and the scripts of its
+// webviews.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+/** Packages that carry native code or WebAssembly: loaded from node_modules when first needed. The first three go into the VSIX. */
+export const RUNTIME_PACKAGES = ['koffi', 'wabt', 'iced-x86'];
+const EXTERNAL = [...RUNTIME_PACKAGES, 'binaryen', '@yowasp/clang', 'playwright-core', 'mocha', 'vscode'];
+
+/** What users get. Name in dist -> entry; the CLI entries call main() of the module beside them. */
+export const TOOLS = {
+  lucetc: 'compiler/lucetc-main.ts',
+  'lucetc-wasi': 'compiler/lucetc-wasi-main.ts',
+  'compiler-worker': 'compiler/worker.ts',
+  'lucet-objdump': 'compiler/objdump-main.ts',
+  'lucet-wasi': 'runtime/lucet-wasi-main.ts',
+};
+
+/** What is only of use in the project's folder. */
+export const DEVELOPMENT_TOOLS = {
+  spec: 'scripts/spec-main.ts',
+  'wasi-suite': 'scripts/wasi-suite.ts',
+  fuzz: 'scripts/fuzz.ts',
+  hostile: 'scripts/hostile.ts',
+  bench: 'bench/bench.ts',
+  demo: 'scripts/demo.ts',
+  'gen-abi': 'scripts/gen-abi.ts',
+};
+
+/** The extension and the debug adapter. */
+const EDITOR = {
+  extension: 'extension/extension.ts',
+  'debug-adapter': 'debug-adapter/main.ts',
+};
+
+/** @param {{dist: string, tools: Record<string, string>, minify: boolean, sourcemap: boolean}} options */
+export async function bundle({ dist, tools, minify, sourcemap }) {
+  const common = {
+    absWorkingDir: root,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    sourcemap,
+    minify,
+    keepNames: minify,
+    external: EXTERNAL,
+    define: { LUCET_VERSION: JSON.stringify(version) },
+    legalComments: 'none',
+    logLevel: 'warning',
+  };
+  mkdirSync(dist, { recursive: true });
+  writeFileSync(join(dist, 'package.json'), '{"type":"module"}\n');
+  await Promise.all([
+    build({
+      ...common,
+      format: 'esm',
+      splitting: true,
+      entryPoints: tools,
+      outdir: dist,
+      chunkNames: 'chunk-[hash]',
+      banner: {
+        js: "import { createRequire as lucetRequire } from 'node:module'; const require = lucetRequire(import.meta.url);",
+      },
+    }),
+    build({
+      ...common,
+      format: 'cjs',
+      entryPoints: EDITOR,
+      outdir: dist,
+      outExtension: { '.js': '.cjs' },
+      define: { ...common.define, 'import.meta.url': '__filename' },
+    }),
+  ]);
+}
