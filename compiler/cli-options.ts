@@ -29,6 +29,11 @@ export const OPTIONS = {
     value: 'LEVEL',
     doc: '0|1|2|none|speed|speed_and_size (default: 2)',
   },
+  memory: {
+    type: 'string',
+    value: 'guarded|dense',
+    doc: 'rely on reserved address space, or check every access: for regions of many instances (default: guarded)',
+  },
   'enable-feature': {
     type: 'string',
     multiple: true,
@@ -77,7 +82,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   'guard-size': 'guards of another size',
   'count-instructions': 'instruction counting',
   veriwasm: 'verification of the machine code',
-  memory: 'dense memory regions',
   'signature-keygen': 'signatures',
   'signature-create': 'signatures',
   'signature-verify': 'signatures',

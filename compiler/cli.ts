@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ARTIFACT_VERSION } from './abi/artifact.ts';
+import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
 import { CompileError } from './diagnostics.ts';
 import { type FeatureSet, featuresText, switchFeatures } from './features.ts';
@@ -93,6 +93,12 @@ function workerCount(text: string | undefined): number {
   return n;
 }
 
+function memoryMode(name: string): MemoryMode {
+  const mode = MEMORY_MODES.find(m => m === name);
+  if (mode === undefined) throw usage(`--memory ${name}: expected one of ${MEMORY_MODES.join(', ')}`);
+  return mode;
+}
+
 function wasmFeatures(flags: Flags): FeatureSet {
   const names = (given: readonly string[] = []) => given.flatMap(s => s.split(',')).filter(s => s !== '');
   return switchFeatures(names(flags['enable-feature']), names(flags['disable-feature']));
@@ -109,7 +115,7 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
     optLevel: level,
     features: resolveFeatures(flags['target-cpu'] ?? 'native', switches, nativeFeatures()),
     wasmFeatures: wasmFeatures(flags),
-    memory: 'guarded',
+    memory: memoryMode(flags.memory ?? 'guarded'),
     reservedSize: 8 * 2 ** 30,
     debugInfo: !flags['strip-debug'],
     workers: workerCount(flags.workers),

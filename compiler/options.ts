@@ -1,5 +1,5 @@
 /** What can be asked of the compiler. The CLI's names are in cli.ts. */
-import type { CpuFeature } from './abi/artifact.ts';
+import type { CpuFeature, MemoryMode } from './abi/artifact.ts';
 import { DEFAULT_FEATURES, type FeatureSet } from './features.ts';
 
 export interface CompileOptions {
@@ -9,7 +9,8 @@ export interface CompileOptions {
   readonly features: ReadonlySet<CpuFeature>;
   /** Extensions of WebAssembly that modules may use (features.ts). */
   readonly wasmFeatures: FeatureSet;
-  readonly memory: 'guarded';
+  /** What code relies on to stay in bounds (abi/artifact.ts). */
+  readonly memory: MemoryMode;
   /** Bytes of address space a memory's slot reserves (guarded): accesses below it need no check. */
   readonly reservedSize: number;
   readonly debugInfo: boolean;
@@ -20,6 +21,9 @@ export interface CompileOptions {
   /** Run the IR verifier and the allocation checker (always on in tests). */
   readonly verify: boolean;
 }
+
+/** What lowering a body to intermediate code depends on. */
+export type LowerOptions = Pick<CompileOptions, 'memory'>;
 
 /** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
 export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {

@@ -77,7 +77,7 @@ export class FunctionCompiler {
     this.layout = moduleLayout(module);
     this.signatures = verifyContext(module);
     this.lowering = new Lowering({ module, layout: this.layout, features: options.features });
-    this.emitter = new Emitter();
+    this.emitter = new Emitter({ checksStack: options.memory === 'dense' });
   }
 
   /** The optimised SSA of a function or thunk; null where an index has no code. Valid until the next call. */
@@ -85,7 +85,7 @@ export class FunctionCompiler {
     const { module, options, func } = this;
     func.reset(index, module.names.functions.get(index) ?? '');
     if (index >= module.importedFunctions && index < module.functions.length) {
-      lowerFunction(module, index, this.layout, func);
+      lowerFunction(module, index, this.layout, func, options);
     } else if (!buildThunk(module, index, func)) {
       return null;
     }

@@ -1,7 +1,7 @@
 /** What the fuzzer needs of an engine, and the two that it compares. */
 
-import type { CpuFeature } from '../compiler/abi/artifact.ts';
 import { type CompileOptions, compile } from '../compiler/index.ts';
+import { nativeFeatures } from '../compiler/native-cpu.ts';
 import {
   createGlobal,
   createMemory,
@@ -133,14 +133,26 @@ const CAPACITY = 4;
 /** Bytes of a module that the allocation checker is run on: it follows each location through each block. */
 const VERIFIED_SIZE = 64 * 1024;
 
+/** For what is compiled: for any processor or for this one's, guarded or dense code. */
+export const VARIANTS = {
+  baseline: { native: false, memory: 'guarded' },
+  native: { native: true, memory: 'guarded' },
+  'baseline dense': { native: false, memory: 'dense' },
+  'native dense': { native: true, memory: 'dense' },
+} as const;
+export type Variant = keyof typeof VARIANTS;
+export const VARIANT_NAMES = Object.keys(VARIANTS) as Variant[];
+
 export class LucetEngine implements FuzzEngine {
   readonly name: string;
   readonly #options: Partial<CompileOptions>;
   static #region: Region | null = null;
 
-  constructor(optLevel: CompileOptions['optLevel'], features: ReadonlySet<CpuFeature> | null) {
-    this.name = `Lucet -O${optLevel}${features === null ? '' : ' native'}`;
-    this.#options = { optLevel, ...(features === null ? {} : { features }) };
+  constructor(optLevel: CompileOptions['optLevel'], variant: Variant) {
+    const { native, memory } = VARIANTS[variant];
+    const features = native ? nativeFeatures() : null;
+    this.name = `Lucet -O${optLevel} ${variant}`;
+    this.#options = { optLevel, memory, ...(features === null ? {} : { features }) };
   }
 
   functionIndex(value: unknown): number | null {

@@ -5,9 +5,8 @@
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CompileError, compile } from '../compiler/index.ts';
-import { nativeFeatures } from '../compiler/native-cpu.ts';
 import { InternalFault } from '../runtime/index.ts';
-import { type FuzzEngine, LucetEngine, v8 } from './fuzz-engine.ts';
+import { type FuzzEngine, LucetEngine, VARIANT_NAMES, type Variant, v8 } from './fuzz-engine.ts';
 import { Generator } from './fuzz-generate.ts';
 import { compareRecords, type FuzzRecord, runModule, shapeOf } from './fuzz-run.ts';
 
@@ -18,8 +17,7 @@ export interface FuzzTask {
   /** To be made first; null: the file is there. */
   readonly make: { readonly seed: number; readonly index: number } | null;
   readonly optLevels: readonly (0 | 1 | 2)[];
-  /** Use what this machine's processor has, in one run at least; or what every processor has. */
-  readonly features: readonly ('native' | 'baseline')[];
+  readonly variants: readonly Variant[];
 }
 
 export interface FuzzReport {
@@ -38,10 +36,9 @@ export const STEPS: readonly string[] = [
   'making the module',
   'compiling with V8',
   'running with V8',
-  ...['-O0', '-O0 native', '-O1', '-O1 native', '-O2', '-O2 native'].flatMap(how => [
-    `compiling with ${how}`,
-    `running with ${how}`,
-  ]),
+  ...[0, 1, 2].flatMap(level =>
+    VARIANT_NAMES.flatMap(name => [`compiling with -O${level} ${name}`, `running with -O${level} ${name}`]),
+  ),
 ];
 const MAKING = 1;
 const V8_STEP = 2;
@@ -92,10 +89,9 @@ async function perform(task: FuzzTask): Promise<FuzzReport> {
   const findings: string[] = [];
   let complete = expected.ended === null;
   for (const optLevel of task.optLevels) {
-    for (const features of task.features) {
-      const native = features === 'native';
-      const engine: FuzzEngine = new LucetEngine(optLevel, native ? nativeFeatures() : null);
-      const first = FIRST_OWN_STEP + 4 * optLevel + 2 * Number(native);
+    for (const variant of task.variants) {
+      const engine: FuzzEngine = new LucetEngine(optLevel, variant);
+      const first = FIRST_OWN_STEP + 2 * (VARIANT_NAMES.length * optLevel + VARIANT_NAMES.indexOf(variant));
       try {
         const actual = runModule(engine, bytes, shape, running => step(first + Number(running)));
         complete &&= actual.ended === null;

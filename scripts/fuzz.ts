@@ -6,6 +6,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { VARIANT_NAMES } from './fuzz-engine.ts';
 import {
   FIRST_OWN_STEP,
   type FuzzReport,
@@ -210,7 +211,7 @@ async function replay(file: string, options: Options): Promise<number> {
     path: resolve(file),
     make: null,
     optLevels: options.optLevels,
-    features: ['baseline', 'native'],
+    variants: VARIANT_NAMES,
   });
   worker.close();
   for (const finding of judge(outcome, totals)) console.log(finding);
@@ -236,7 +237,7 @@ async function run(options: Options): Promise<number> {
         path,
         make: { seed, index },
         optLevels: options.optLevels,
-        features: [index % 2 === 0 ? 'baseline' : 'native'],
+        variants: [VARIANT_NAMES[index % VARIANT_NAMES.length]!],
       });
       const findings = judge(outcome, totals);
       if (findings.length > 0) {

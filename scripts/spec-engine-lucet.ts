@@ -44,8 +44,12 @@ const LENIENT: readonly string[] = ['gc'];
 const CAPACITY = 4096;
 
 /** @param cpu as for --target-cpu */
-export function lucetEngine(optLevel: CompileOptions['optLevel'], cpu: string): Engine<Module, Instance> {
-  const options = { optLevel, features: resolveFeatures(cpu, [], nativeFeatures()) };
+export function lucetEngine(
+  optLevel: CompileOptions['optLevel'],
+  cpu: string,
+  memory: CompileOptions['memory'],
+): Engine<Module, Instance> {
+  const options = { optLevel, memory, features: resolveFeatures(cpu, [], nativeFeatures()) };
   let region: Region | null = null;
   return {
     name: 'lucet',

@@ -5,6 +5,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { MEMORY_MODES, type MemoryMode } from '../compiler/abi/artifact.ts';
 import { lucetEngine } from './spec-engine-lucet.ts';
 import { v8Engine } from './spec-engine-v8.ts';
 import type { Failure } from './spec-run.ts';
@@ -17,6 +18,7 @@ Run test scripts of the official WebAssembly suite, in their JSON form.
   --engine lucet|v8   the engine to test (lucet)
   --opt-level 0|1|2   how lucet compiles (2)
   --target-cpu CPU    what machine lucet compiles for, as for lucetc (x86-64-v2)
+  --memory guarded|dense   how accesses are kept in bounds (guarded)
   --jobs N            processes (2)
   --timeout SECONDS   for one command (60)
   --table             print counts by directory
@@ -28,6 +30,7 @@ interface Options {
   readonly engine: 'lucet' | 'v8';
   readonly optLevel: 0 | 1 | 2;
   readonly targetCpu: string;
+  readonly memory: MemoryMode;
   readonly jobs: number;
   readonly timeout: number;
   readonly failures: number;
@@ -52,7 +55,7 @@ class UsageError extends Error {}
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === '--worker') {
     if (argv[1] === 'v8') runWorker(v8Engine);
-    else runWorker(lucetEngine(Number(argv[2]) as 0 | 1 | 2, argv[3]!));
+    else runWorker(lucetEngine(Number(argv[2]) as 0 | 1 | 2, argv[3]!, argv[4] as MemoryMode));
     return 0;
   }
   try {
@@ -82,12 +85,15 @@ function parseCommandLine(argv: readonly string[]): { options: Options; paths: s
   };
   const engine = values.engine;
   if (engine !== 'lucet' && engine !== 'v8') throw new UsageError(`there is no engine ${engine}`);
+  const memory = MEMORY_MODES.find(m => m === values.memory);
+  if (memory === undefined) throw new UsageError(`there is no memory mode ${values.memory}`);
   if (positionals.length === 0) throw new UsageError('no file or directory given');
   return {
     options: {
       engine,
       optLevel: number('opt-level', 0, 2) as 0 | 1 | 2,
       targetCpu: values['target-cpu'],
+      memory,
       jobs: number('jobs', 1, 64),
       timeout: number('timeout', 1, 3600),
       failures: number('failures', 0, 1_000_000),
@@ -106,6 +112,7 @@ function parse(argv: readonly string[]) {
       engine: { type: 'string', default: 'lucet' },
       'opt-level': { type: 'string', default: '2' },
       'target-cpu': { type: 'string', default: 'x86-64-v2' },
+      memory: { type: 'string', default: 'guarded' },
       jobs: { type: 'string', default: '2' },
       timeout: { type: 'string', default: '60' },
       failures: { type: 'string', default: '20' },
@@ -225,8 +232,8 @@ class Worker {
   }
 
   #fork(): ChildProcess {
-    const { engine, optLevel, targetCpu } = this.#options;
-    const args = ['--worker', engine, String(optLevel), targetCpu];
+    const { engine, optLevel, targetCpu, memory } = this.#options;
+    const args = ['--worker', engine, String(optLevel), targetCpu, memory];
     const flags = engine === 'v8' ? v8Engine.nodeFlags : [];
     return fork(process.argv[1] ?? fileURLToPath(import.meta.url), args, {
       execArgv: [...process.execArgv, ...flags],

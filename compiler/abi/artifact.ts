@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 2;
+export const ARTIFACT_VERSION = 3;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -20,6 +20,13 @@ export const SECTION = {
   /** The module's own custom debug sections, as `.lucet.wasm.<name>`: in the file, not loaded. */
   wasmPrefix: '.lucet.wasm.',
 } as const;
+
+/**
+ * What code relies on. Guarded: reserved_size bytes of address space behind the base of each memory, and a guard area below the stack. Dense:
+ * neither; it compares every address with the memory's length, and the stack pointer with the stack's limit. Dense code runs in any region.
+ */
+export const MEMORY_MODES = ['guarded', 'dense'] as const;
+export type MemoryMode = (typeof MEMORY_MODES)[number];
 
 type FieldType = 'u8' | 'u16' | 'u32' | 'u64' | 'i32' | 'bytes16';
 export interface RecordType {
@@ -47,12 +54,12 @@ export const ARTIFACT_HEADER: RecordType = {
     ],
     ['rodata_address', 'u32', 'ELF virtual address of .rodata'],
     ['machine', 'u32', 'ELF e_machine (62 = x86-64)'],
-    ['memory_mode', 'u32', '0 guarded, 1 dense'],
+    ['memory_mode', 'u32', 'MEMORY_MODES'],
     ['cpu_features', 'u64', 'bits of CPU_FEATURES that the code needs'],
     [
       'reserved_size',
       'u64',
-      'bytes of address space that unchecked accesses may reach from the base of a memory (guarded mode)',
+      'bytes of address space that unchecked accesses may reach from the base of a memory; 0 in dense code',
     ],
     ['vmctx_memories', 'u32', 'VmctxLayout'],
     ['vmctx_tables', 'u32'],

@@ -32,12 +32,21 @@ export const VMCTX = {
   SIG_IDS: 40,
   /** `lucet_funcref *`: one record for each *escaping* function, in escape order (see artifact.ts). */
   FUNCREFS: 48,
-  /** Lowest address that the stack may reach (dense regions). */
+  /**
+   * Where dense code finds the lowest address that the stack pointer may have: the offset, from the thread pointer, of a thread-local u64. It
+   * belongs to the thread and not to the vmctx, since a function of one instance may run on the stack of another, which called it.
+   */
   STACK_LIMIT: 56,
   /** Instructions counted so far, and the bound at which to yield (`--count-instructions`). */
   INSTRUCTION_COUNT: 64,
   INSTRUCTION_BOUND: 72,
 } as const;
+
+/**
+ * Bytes of stack that the runtime keeps below the limit which dense code compares with. They hold what code writes before it compares, or
+ * without comparing (backend/x64/frame.ts): a return address, the pushes of a prologue, small frames of functions that call nothing.
+ */
+export const STACK_RED_AREA = 512;
 
 /** Bytes of the header; 72..128 are reserved (zero). */
 export const VMCTX_HEADER_SIZE = 128;

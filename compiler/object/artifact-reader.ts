@@ -21,7 +21,9 @@ import {
   FUNCTION_RECORD,
   GLOBAL_RECORD,
   IMPORT_RECORD,
+  MEMORY_MODES,
   MEMORY_RECORD,
+  type MemoryMode,
   Part,
   type PcMapEntry,
   type RecordType,
@@ -104,7 +106,7 @@ export class Artifact {
   readonly version: number;
   /** ELF e_machine. */
   readonly machine: number;
-  readonly memoryMode: 'guarded' | 'dense';
+  readonly memoryMode: MemoryMode;
   readonly cpuFeatures: readonly CpuFeature[];
   /** Bytes of address space that unchecked accesses may reach. */
   readonly reservedSize: bigint;
@@ -176,8 +178,7 @@ export class Artifact {
     if (this.machine !== machine)
       this.fail('the metadata is for another machine than the file', HEADER.offsets.machine!);
     const mode = h('memory_mode');
-    if (mode > 1) this.fail('unknown memory mode', HEADER.offsets.memory_mode!);
-    this.memoryMode = mode === 0 ? 'guarded' : 'dense';
+    this.memoryMode = MEMORY_MODES[mode] ?? this.fail('unknown memory mode', HEADER.offsets.memory_mode!);
     const features = h64('cpu_features');
     if (features >> BigInt(CPU_FEATURES.length) !== 0n)
       this.fail('unknown CPU feature', HEADER.offsets.cpu_features!);

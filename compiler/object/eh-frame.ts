@@ -9,6 +9,7 @@
  * `add rsp` and `ret`, or the jump of a tail call, the frame address is off. Nor is r15 where a call into another module has changed it.
  */
 import type { CompiledFunc } from '../backend/code.ts';
+import { shiftCheckLength } from '../backend/x64/frame.ts';
 import { ByteWriter } from './bytes.ts';
 
 /** DWARF register numbers of the x86-64 ABI, by encoding. */
@@ -87,7 +88,7 @@ function rows(w: ByteWriter, f: CompiledFunc): void {
     returnAt(cfa);
   }
   if (shift > 0) {
-    pc = MOVE_RETURN_LENGTH + subLength(shift);
+    pc = shiftCheckLength(f.code) + MOVE_RETURN_LENGTH + subLength(shift);
     cfa += shift;
     advance(w, pc);
     setCfa(cfa);

@@ -15,6 +15,7 @@ import {
   FUNCTION_RECORD,
   GLOBAL_RECORD,
   IMPORT_RECORD,
+  MEMORY_MODES,
   MEMORY_RECORD,
   PART_COUNT,
   Part,
@@ -481,9 +482,9 @@ class Builder {
     this.u32(f.size!, w.length);
     this.u32(f.parts!, PART_COUNT);
     this.u32(f.machine!, machine);
-    this.u32(f.memory_mode!, 0);
+    this.u32(f.memory_mode!, MEMORY_MODES.indexOf(options.memory));
     this.u64(f.cpu_features!, featureBits(options.features));
-    this.u64(f.reserved_size!, BigInt(options.reservedSize));
+    this.u64(f.reserved_size!, options.memory === 'dense' ? 0n : BigInt(options.reservedSize));
     this.u32(f.vmctx_memories!, layout.memories);
     this.u32(f.vmctx_tables!, layout.tables);
     this.u32(f.vmctx_globals!, layout.globals);

@@ -1,6 +1,7 @@
 /** The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad input. */
 import { describe, expect, it } from 'vitest';
-import { CompileError, compile, defaultOptions } from '../index.ts';
+import type { MemoryMode } from '../abi/artifact.ts';
+import { CompileError, compile, defaultOptions, emitIr } from '../index.ts';
 import { compileParallel } from '../parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { wat } from './support/wasm.ts';
@@ -54,6 +55,23 @@ describe('compile', () => {
 
   it('checks its own work when asked to', async () => {
     expect(compile(await wat(manyFunctions(3)), { verify: true }).length).toBeGreaterThan(0);
+  });
+
+  it('dense code checks every address once, and constants that are always inside not at all', async () => {
+    const bytes = await wat(`(module (memory 1)
+      (func (param i32) (result i32) (i32.add (i32.load (local.get 0)) (i32.load (local.get 0))))
+      (func (param i32) (i32.store (local.get 0) (i32.load (local.get 0))))
+      (func (param i32) (result i32) (i32.add (i32.load (local.get 0)) (i32.load offset=1 (local.get 0))))
+      (func (result i32) (i32.load offset=4 (i32.const 65528)))
+      (func (result i32) (i32.load offset=5 (i32.const 65528))))`);
+    const checks = (optLevel: 0 | 2, memory: MemoryMode) =>
+      emitIr(decodeModule(bytes), defaultOptions({ optLevel, memory }))
+        .split('func ')
+        .slice(1, 6)
+        .map(text => text.split('trap_nz').length - 1);
+    expect(checks(2, 'dense')).toEqual([1, 1, 2, 0, 1]);
+    expect(checks(0, 'dense')).toEqual([2, 2, 2, 0, 1]);
+    expect(checks(0, 'guarded')).toEqual([0, 0, 0, 0, 0]);
   });
 
   it('says what is wrong and where', () => {

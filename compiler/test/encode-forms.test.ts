@@ -352,6 +352,11 @@ describe('integer instructions', () => {
     const decoder = new Decoder(64, lock.finish(), DecoderOptions.None);
     const i = decoder.decode();
     expect(i.hasLockPrefix && text(i)).toBe('cmpxchg m8[r15 rcx*1 0],rdx');
+    const segment = new Assembler();
+    segment.threadPointer();
+    segment.rm(Ins.CMP, 8, 4, 11, -1, 0, 0);
+    const compare = new Decoder(64, segment.finish(), DecoderOptions.None).decode();
+    expect(compare.segmentPrefix === Register.FS && text(compare)).toBe('cmp rsp,m8[r11 - 0]');
   });
 });
 

@@ -1,9 +1,8 @@
 /** Defects found by `npm run fuzz`, as small as they get. Each module must do the same here as in V8. */
 import { describe, expect, it } from 'vitest';
 import { hasLibrary } from '../../runtime/index.ts';
-import { LucetEngine, v8 } from '../../scripts/fuzz-engine.ts';
+import { LucetEngine, VARIANT_NAMES, v8 } from '../../scripts/fuzz-engine.ts';
 import { compareRecords, runModule, shapeOf } from '../../scripts/fuzz-run.ts';
-import { nativeFeatures } from '../native-cpu.ts';
 import { wat } from './support/wasm.ts';
 
 /** Calls every export several times with arguments made from the module's bytes. */
@@ -13,8 +12,8 @@ async function expectSame(source: string): Promise<void> {
   const expected = runModule(v8, bytes, shape, () => {});
   expect(expected.calls).toBeGreaterThan(0);
   for (const optLevel of [0, 1, 2] as const) {
-    for (const features of [null, nativeFeatures()]) {
-      const engine = new LucetEngine(optLevel, features);
+    for (const variant of VARIANT_NAMES) {
+      const engine = new LucetEngine(optLevel, variant);
       const actual = runModule(engine, bytes, shape, () => {});
       expect(`${engine.name}: ${compareRecords(expected, actual)}`).toBe(`${engine.name}: null`);
     }

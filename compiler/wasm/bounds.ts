@@ -11,7 +11,8 @@
  *   fails. The access behind it is an ordinary Load or Store. Traps keep their order, so no pass moves an access above its check; a
  *   length that was read before a memory grew is too small, never too large, because memories don't shrink.
  *
- * The second way makes no use of reservations or guards: it holds for memories of any layout.
+ * The second way makes no use of reservations or guards: it holds for memories of any layout. Dense code uses nothing else. An access at a constant
+ * address below the least length that the memory can have needs no check: memories don't shrink, and linking checks an imported one's length.
  */
 import { TrapCode } from '../abi/traps.ts';
 import { MEMORY_ENTRY, VMCTX } from '../abi/vmctx.ts';
@@ -27,8 +28,8 @@ const LONGEST_HIGH = 1 << 16;
 /** Larger offsets don't fit the displacement of an address. */
 const MAX_DISPLACEMENT = 0x7fffffff;
 
-export function needsCheck(memory: MemoryType): boolean {
-  return memory.index64 || memory.pageSizeLog2 < HOST_PAGE_LOG2;
+function needsCheck(w: Walk, memory: MemoryType): boolean {
+  return w.options.memory === 'dense' || memory.index64 || memory.pageSizeLog2 < HOST_PAGE_LOG2;
 }
 
 /** Length in bytes, as i64. */
@@ -49,6 +50,13 @@ function int64(w: Walk, n: number): Value {
   return w.ssa.emit(Op.IConst, Type.I64, 0, 0, 0, n | 0, Math.floor(n / 2 ** 32));
 }
 
+/** The address if it is a constant below 2^32, else -1. */
+function constantAddress(w: Walk, address: Value): number {
+  const { func } = w.ssa;
+  if (func.op(address) !== Op.IConst) return -1;
+  return func.type(address) === Type.I64 && func.imm2(address) !== 0 ? -1 : func.imm(address) >>> 0;
+}
+
 function trapIf(w: Walk, condition: Value): void {
   w.ssa.emit(Op.TrapNz, Type.None, condition, 0, 0, TrapCode.HeapOutOfBounds, 0);
 }
@@ -64,7 +72,7 @@ function trapIfGreater(w: Walk, a: Value, b: Value): void {
 export function checkedAddress(w: Walk, memory: number, address: Value, size: number): Value {
   const { ssa } = w;
   const type = w.module.memories[memory]!;
-  if (!needsCheck(type)) return address;
+  if (!needsCheck(w, type)) return address;
   if (w.offsetHigh >>> 0 >= LONGEST_HIGH) {
     // Out of bounds whatever the address is.
     trapIf(w, ssa.int(Type.I32, 1));
@@ -73,6 +81,10 @@ export function checkedAddress(w: Walk, memory: number, address: Value, size: nu
   }
   const offset = (w.offsetHigh >>> 0) * 2 ** 32 + (w.offset >>> 0);
   const extent = offset + size;
+  const leastLength = Number(type.limits.min) * 2 ** type.pageSizeLog2;
+  // The Load adds a constant that fits its displacement to an address that is below 2^32: nothing wraps.
+  const constant = constantAddress(w, address);
+  if (constant >= 0 && constant + extent <= leastLength && offset <= MAX_DISPLACEMENT) return address;
   const length = memoryLength(w, memory);
   if (!type.index64) {
     // address < 2^32 and extent <= 2^32 + 15: the sum does not wrap.
@@ -80,7 +92,6 @@ export function checkedAddress(w: Walk, memory: number, address: Value, size: nu
     trapIfGreater(w, ssa.emit(Op.Add, Type.I64, wide, int64(w, extent), 0, 0, 0), length);
     return address;
   }
-  const leastLength = Number(type.limits.min) * 2 ** type.pageSizeLog2;
   if (extent <= leastLength) {
     // length >= leastLength >= extent always (linking checks it for an imported memory): the difference does not wrap.
     trapIfGreater(w, address, ssa.emit(Op.Sub, Type.I64, length, int64(w, extent), 0, 0, 0));

@@ -11,6 +11,7 @@ import { unsupported } from '../features.ts';
 import { Func } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
+import { defaultOptions, type LowerOptions } from '../options.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as memory from './lower-memory.ts';
@@ -33,15 +34,17 @@ import { RESTART_IN_MEMORY } from './ssa.ts';
 import { irType, readValType } from './types.ts';
 import { FrameKind, Walk } from './walk.ts';
 
+const DEFAULTS: LowerOptions = defaultOptions();
 const MAX_LOCALS = 0xffffffff;
 
 /** Scratch state, kept from function to function of a module. */
 const walks = new WeakMap<Module, Walk>();
 
-function walkFor(module: Module, layout: VmctxLayout): Walk {
+function walkFor(module: Module, layout: VmctxLayout, options: LowerOptions): Walk {
   let w = walks.get(module);
-  if (!w) walks.set(module, (w = new Walk(module, layout)));
+  if (!w) walks.set(module, (w = new Walk(module, layout, options)));
   w.layout = layout;
+  w.options = options;
   return w;
 }
 
@@ -56,9 +59,10 @@ export function lowerFunction(
   funcIndex: number,
   layout: VmctxLayout,
   func: Func,
+  options: LowerOptions = DEFAULTS,
   localsInMemory = false,
 ): void {
-  const w = walkFor(module, layout);
+  const w = walkFor(module, layout, options);
   const { name } = func;
   try {
     func.reset(funcIndex, name);
@@ -75,7 +79,7 @@ const nothing = new Func();
 
 /** Decode and validate the body of a defined function: the same walk, without building. */
 export function validateFunction(module: Module, funcIndex: number): void {
-  lowerBody(walkFor(module, NO_LAYOUT), funcIndex, nothing, false, false);
+  lowerBody(walkFor(module, NO_LAYOUT, DEFAULTS), funcIndex, nothing, false, false);
 }
 
 function lowerBody(w: Walk, funcIndex: number, func: Func, localsInMemory: boolean, build: boolean): void {

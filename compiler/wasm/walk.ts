@@ -8,6 +8,7 @@
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import { CompileError } from '../diagnostics.ts';
 import { forbiddenOperators } from '../features.ts';
+import type { LowerOptions } from '../options.ts';
 import { AssignedLocals } from './assigned-locals.ts';
 import { ExternKind, type FuncType, type Module, type TableType, ValType } from './module.ts';
 import { Reader } from './reader.ts';
@@ -87,6 +88,7 @@ export class Walk {
   constructor(
     readonly module: Module,
     public layout: VmctxLayout,
+    public options: LowerOptions,
   ) {
     this.r = new Reader(module.bytes, 0, 0);
     this.r.features = module.features;

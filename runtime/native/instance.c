@@ -62,7 +62,7 @@ static void fill_vmctx(struct lucet_instance *i) {
   VMCTX_FIELD(base, LUCET_VMCTX_HOSTCALL_STUB, const uint8_t *) = lucet_hostcall_stub;
   VMCTX_FIELD(base, LUCET_VMCTX_SIG_IDS, const uint32_t *) = i->module->sig_ids;
   VMCTX_FIELD(base, LUCET_VMCTX_FUNCREFS, struct lucet_funcref *) = i->funcrefs;
-  VMCTX_FIELD(base, LUCET_VMCTX_STACK_LIMIT, const uint8_t *) = i->slot->stack_low;
+  VMCTX_FIELD(base, LUCET_VMCTX_STACK_LIMIT, uint64_t) = lucet_stack_limit_offset();
   for (uint32_t k = d->header->imported_globals; k < d->global_count; k++)
     i->globals[k] = base - d->header->vmctx_globals + (size_t)k * LUCET_GLOBAL_ENTRY_SIZE;
 }

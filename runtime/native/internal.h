@@ -390,6 +390,10 @@ struct lucet_activation {
 };
 
 extern _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/** Lowest address that the stack pointer may have while this thread runs guest code: what dense code compares with. */
+extern _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/** Where it is, from any thread's thread pointer. */
+uint64_t lucet_stack_limit_offset(void);
 
 void lucet_activations_free(struct lucet_instance *i);
 /** Leave the guest from a builtin or a host function. */

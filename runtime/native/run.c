@@ -19,9 +19,11 @@ _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && of
 /** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
 #define MOST_NESTED 256
 /** A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code. */
-#define LEAST_ROOM 256
+#define LEAST_ROOM LUCET_STACK_RED_AREA
 
 _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+_Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /** A new innermost activation of `i`. NULL: out of memory. */
 static struct lucet_activation *push(struct lucet_instance *i) {
@@ -145,7 +147,10 @@ static void proceed(struct lucet_activation *a, uint64_t (*run)(struct lucet_act
   i->trap_valid = false;
   lucet_group_enter(i);
   lucet_current = a;
+  uint64_t outer_limit = lucet_stack_limit;
+  lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
   uint64_t left = run(a);
+  lucet_stack_limit = outer_limit;
   lucet_current = parent;
   finish(a, left, event);
   lucet_group_leave(i);

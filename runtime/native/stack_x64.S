@@ -196,4 +196,12 @@ FUNCTION lucet_hostcall_stub
         .cfi_endproc
         .size   lucet_hostcall_stub, .-lucet_hostcall_stub
 
+/* uint64_t lucet_stack_limit_offset(void): where, from the thread pointer, each thread has its lucet_stack_limit. */
+FUNCTION lucet_stack_limit_offset
+        .cfi_startproc
+        movq    lucet_stack_limit@gottpoff(%rip), %rax
+        retq
+        .cfi_endproc
+        .size   lucet_stack_limit_offset, .-lucet_stack_limit_offset
+
         .section .note.GNU-stack, "", @progbits

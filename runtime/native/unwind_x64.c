@@ -66,10 +66,16 @@ static bool bytes_at(const uint8_t *p, const uint8_t *end, const char *bytes, si
 #define LOAD_RETURN "\x4c\x8b\x1c\x24"
 #define STORE_RETURN "\x4c\x89\x1c\x24"
 
+/** `lea r10, [rsp - n]`: the first of five instructions (frame.ts). */
+#define COMPARE_SHIFT "\x4c\x8d\x94\x24"
+#define COMPARE_SHIFT_LENGTH 19u
+
 /** The shape when `at` is in the prologue; false behind it. */
 static bool in_prologue(const uint8_t *start, const uint8_t *end, const uint8_t *at, uint32_t frame_size, struct frame_shape *s) {
   uint32_t pushed = 0, amount = 0;
   const uint8_t *p = start;
+  /* Dense code compares with the stack's limit before it moves a return address far: until then nothing has happened. */
+  if (bytes_at(p, end, COMPARE_SHIFT, 4) && (size_t)(end - p) > COMPARE_SHIFT_LENGTH) p += COMPARE_SHIFT_LENGTH;
   if (bytes_at(p, end, LOAD_RETURN, 4)) {
     const uint8_t *sub = p + 4, *store = sub + adjust_length(sub, end, 0xec, &amount);
     if (at <= store) {

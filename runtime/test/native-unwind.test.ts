@@ -126,9 +126,14 @@ describeNative('backtraces of compiled code', () => {
   }, 120_000);
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-  it.each([0, 2] as const)('the return address is found at each instruction, -O%i', async optLevel => {
-    const path = join(dir, `stepped${optLevel}.so`);
-    writeFileSync(path, compile(await wat(STEPPED), { optLevel }));
+  it.each([
+    [0, 'guarded'],
+    [2, 'guarded'],
+    [0, 'dense'],
+    [2, 'dense'],
+  ] as const)('the return address is found at each instruction, -O%i, %s', async (optLevel, memory) => {
+    const path = join(dir, `stepped${optLevel}${memory}.so`);
+    writeFileSync(path, compile(await wat(STEPPED), { optLevel, memory }));
     for (const arg of ['0', '1']) {
       const { stdout } = await run(join(out, 'unwind_step'), [path, 'all', arg]);
       const [bodies, edges] = stdout.split(' ').map(Number);

@@ -19,6 +19,11 @@ const SLOW = 4;
 /** [kind, position token (or offset in rodata), target, addend (or label)] */
 const OPEN_RELOC = 4;
 
+export interface EmitOptions {
+  /** Compare the stack pointer with the stack's limit: dense code. */
+  readonly checksStack: boolean;
+}
+
 export class EmitState {
   readonly asm = new Assembler();
   readonly frame = new Frame();
@@ -39,6 +44,8 @@ export class EmitState {
   ms = 0;
   md = 0;
   private rodataAt = -1;
+
+  constructor(protected readonly options: EmitOptions = { checksStack: false }) {}
 
   start(m: MachFunc, unit: Unit): void {
     this.m = m;

@@ -5,6 +5,8 @@
  * nothing but a jump. Slow paths and trap stubs come behind the last block. Every allocator edit leaves the flags alone (mov, xchg,
  * xorps, loads), so edits may stand between a compare and its consumer.
  */
+import { TrapCode } from '../../abi/traps.ts';
+import { VMCTX } from '../../abi/vmctx.ts';
 import { bug } from '../../diagnostics.ts';
 import type { Func } from '../../ir/func.ts';
 import { grown } from '../../ir/scratch.ts';
@@ -30,7 +32,7 @@ import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-floa
 import { emitVector } from './emit-simd.ts';
 import { EmitState } from './emit-state.ts';
 import { CC, Ins, NO_REG } from './encode.ts';
-import { PROBE_LIMIT, PROBE_STEP } from './frame.ts';
+import { PROBE_LIMIT, PROBE_STEP, UNCHECKED_SHIFT } from './frame.ts';
 import { addressOperands, CC_FEQ, type Unit, X, xIns, xShape, xSize, xSub } from './insts.ts';
 import { BASE_REG, R10, R11, RAX, RDX, RSP, XMM_SCRATCH } from './regs.ts';
 
@@ -200,15 +202,41 @@ export class Emitter extends EmitState {
   // ---- frame
   private prologue(): void {
     const { asm, frame } = this;
+    const checks = this.options.checksStack && frame.needsCheck(this.unit.calls);
+    if (checks && frame.shift > UNCHECKED_SHIFT) this.checkShift();
     if (frame.shift > 0) {
       asm.rm(Ins.MOV, 8, R11, RSP, NO_REG, 0, 0);
       asm.ri(Ins.SUB, 8, RSP, frame.shift);
       asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, 0, R11);
     }
     for (const r of frame.saved) asm.r(Ins.PUSH, 8, r);
-    if (frame.sub > PROBE_LIMIT) this.probe(frame.sub);
+    if (frame.sub > PROBE_LIMIT && !checks) this.probe(frame.sub);
     if (frame.sub > 0) asm.ri(Ins.SUB, 8, RSP, frame.sub);
+    if (checks) {
+      this.compareLimit(RSP);
+      asm.jcc(CC.B, this.trapStub(this.pcMap.wasmStart, TrapCode.StackOverflow));
+    }
     if (this.unit.savesBase) asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, frame.savedBase, BASE_REG);
+  }
+
+  /** Flags of `reg - limit`. r11 carries nothing at a function's start. */
+  private compareLimit(reg: number): void {
+    const { asm } = this;
+    asm.rm(Ins.MOV, 8, R11, BASE_REG, NO_REG, 0, -VMCTX.STACK_LIMIT);
+    asm.threadPointer();
+    asm.rm(Ins.CMP, 8, reg, R11, NO_REG, 0, 0);
+  }
+
+  /** Before a return address is moved down far: the trap stands in line, so that the unwinder tells by its place that nothing has been moved yet. */
+  private checkShift(): void {
+    const { asm, frame, pcMap } = this;
+    asm.rm(Ins.LEA, 8, R10, RSP, NO_REG, 0, -frame.shift);
+    this.compareLimit(R10);
+    const fits = asm.newLabel();
+    asm.jcc(CC.AE, fits);
+    pcMap.note(asm.here(), pcMap.wasmStart, TrapCode.StackOverflow);
+    asm.plain(Ins.HLT);
+    asm.bind(fits);
   }
 
   /**

@@ -406,6 +406,12 @@ export class Assembler {
     this.u8(0xf0);
   }
 
+  /** The memory operand of the next instruction counts from the thread pointer: FS, as the x86-64 ABI has it. */
+  threadPointer(): void {
+    this.room(ROOM);
+    this.u8(0x64);
+  }
+
   // ---- Conditions
 
   cmov(cc: CC, size: number, dst: number, src: number): void {

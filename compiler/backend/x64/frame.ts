@@ -27,6 +27,8 @@
  *
  * There is no red zone: nothing below rsp is ever live, as signals that suspend a guest may arrive at any instruction.
  */
+import { STACK_RED_AREA } from '../../abi/vmctx.ts';
+import { bug } from '../../diagnostics.ts';
 import type { Type } from '../../ir/ops.ts';
 import { Type as T } from '../../ir/ops.ts';
 import type { MachFunc } from '../mach.ts';
@@ -72,6 +74,28 @@ export function align16(n: number): number {
 export const PROBE_LIMIT = 32768;
 export const PROBE_STEP = 4096;
 
+/**
+ * Dense code has no guard area below its stack: a prologue compares rsp, once the frame is taken, with the stack's limit (VMCTX.STACK_LIMIT). Nothing
+ * was written to the frame by then but what fits STACK_RED_AREA. By induction rsp >= limit wherever a function calls, so that
+ * rsp >= limit - 8 at a function's start, and below that lie at most
+ *
+ * - the six pushes of a prologue, and a return address that was moved down by up to UNCHECKED_SHIFT; a greater shift is compared by itself, before; or
+ * - the frame of a function that calls nothing and is not above UNCHECKED_FRAME. A tail call goes from there, too, but leaves
+ *   rsp where it was at the start, as such a function does not move its return address down.
+ */
+const UNCHECKED_FRAME = 256;
+export const UNCHECKED_SHIFT = 128;
+const RETURN_ADDRESS = 8;
+if (RETURN_ADDRESS + Math.max(UNCHECKED_FRAME, UNCHECKED_SHIFT + 8 * CALLEE_SAVED.length) > STACK_RED_AREA) {
+  bug('the red area is too small');
+}
+
+/** Length of the comparison that stands before a great shift: `lea r10, [rsp - shift]; mov r11, [r15 - limit]; cmp r10, fs:[r11]; jae +1; hlt`. */
+const SHIFT_CHECK = [0x4c, 0x8d, 0x94, 0x24] as const;
+export function shiftCheckLength(code: Uint8Array): number {
+  return SHIFT_CHECK.every((byte, i) => code[i] === byte) ? 19 : 0;
+}
+
 /** Offsets are from rsp in the body. */
 export class Frame {
   spill = 0;
@@ -102,6 +126,11 @@ export class Frame {
     this.sub = this.size - pushes;
     this.shift = unit.shift;
     this.popped = unit.argBytes + unit.shift;
+  }
+
+  /** Whether dense code must compare. */
+  needsCheck(calls: boolean): boolean {
+    return calls || this.shift > 0 || this.size > UNCHECKED_FRAME;
   }
 
   /** Offset of the incoming stack arguments. */

@@ -1,7 +1,9 @@
 /** Decode a module and lower everything in it, with the verifier behind each function. */
+
 import { layoutVmctx, type VmctxLayout } from '../../abi/vmctx.ts';
 import { Func } from '../../ir/func.ts';
 import { type VerifyContext, verify } from '../../ir/verify.ts';
+import { defaultOptions } from '../../options.ts';
 import { buildThunk, thunkCount } from '../../thunks.ts';
 import { decodeModule } from '../../wasm/decode.ts';
 import { lowerFunction } from '../../wasm/lower.ts';
@@ -34,7 +36,7 @@ export function lowerModule(module: Module, localsInMemory = false): Map<number,
   for (let i = 0; i < module.functions.length + thunkCount(module); i++) {
     const func = new Func();
     if (i >= module.importedFunctions && i < module.functions.length)
-      lowerFunction(module, i, layout, func, localsInMemory);
+      lowerFunction(module, i, layout, func, defaultOptions(), localsInMemory);
     else if (!buildThunk(module, i, func)) continue;
     verify(func, context);
     funcs.set(i, func);
