@@ -85,7 +85,7 @@ export class FunctionCompiler {
     const { module, options, func } = this;
     func.reset(index, module.names.functions.get(index) ?? '');
     if (index >= module.importedFunctions && index < module.functions.length) {
-      lowerFunction(module, index, this.layout, func, options);
+      lowerFunction(module, index, this.layout, func, options, this.counters);
     } else if (!buildThunk(module, index, func)) {
       return null;
     }

@@ -3,8 +3,8 @@
  *
  * Indices:
  *
- *   0 .. importedFunctions-1            *wrapper* of an escaping imported function (others have no code): has the import's type in the
- *                                       wasm convention and calls through the import entry. Its address is what a funcref record holds.
+ *   0 .. importedFunctions-1            *wrapper* of an imported function that escapes or is in a table image (others have no code): has the import's type in the
+ *                                       wasm convention and calls through the import entry. Its address is what a funcref record or an image holds.
  *   functions.length + i                *host thunk* of function import i: arguments to an array, the hostcall stub, results from the array.
  *                                       The runtime puts it into the import's entry when the import is bound to a host function.
  *   functions.length + imports + k      *entry thunk* of the k-th canonical type that an escaping function has, by ascending type index:
@@ -16,7 +16,7 @@
 import { bug } from './diagnostics.ts';
 import { F_BLOCK, type Func, ROW, type Value } from './ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from './ir/ops.ts';
-import { escapePosition } from './wasm/escape.ts';
+import { hasAddress } from './wasm/escape.ts';
 import { type FuncType, type Module, ValType } from './wasm/module.ts';
 import { irType } from './wasm/types.ts';
 
@@ -53,14 +53,14 @@ function thunkType(module: Module, index: number): number {
 /**
  * Build the thunk with the given index.
  * @param func is reset and filled
- * @returns false if the index has no code: an imported function that does not escape
+ * @returns false if the index has no code: an imported function that is only called directly
  */
 export function buildThunk(module: Module, index: number, func: Func): boolean {
   const k = index - module.functions.length;
   const type = module.types[thunkType(module, index)]!;
   if (k < 0) {
     if (index >= module.importedFunctions) bug(`function ${index} is not a thunk`);
-    if (escapePosition(module, index) < 0) return false;
+    if (!hasAddress(module, index)) return false;
     func.reset(index, `wrapper of import ${index}`);
     buildWrapper(func, type, index);
   } else if (k < module.importedFunctions) {

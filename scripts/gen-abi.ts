@@ -20,6 +20,7 @@ import {
   recordLayout,
   SECTION,
   SegmentMode,
+  TableFlag,
 } from '../compiler/abi/artifact.ts';
 import { BUILTINS } from '../compiler/abi/builtins.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
@@ -102,6 +103,7 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         Declarative: SegmentMode.Declarative,
       },
     },
+    { name: 'TableFlag', members: { Index64: TableFlag.Index64, Image: TableFlag.Image } },
     {
       name: 'ExternKind',
       members: {

@@ -194,13 +194,22 @@ export const TABLE_RECORD: RecordType = {
     ['min', 'u64'],
     ['max', 'u64', 'all ones: none'],
     ['element', 'u32', 'erased ValType'],
-    ['flags', 'u32', 'bit 0 index64'],
+    ['flags', 'u32', 'TableFlag'],
     ['code', 'u32', 'exact ValType'],
     ['init', 'u32', 'ConstKind of what the elements start with: RefNull, RefFunc or GlobalGet'],
     ['index', 'u32', 'function or global of `init`'],
     ['reserved', 'u32'],
   ],
 };
+
+export const enum TableFlag {
+  Index64 = 1,
+  /**
+   * Its contents are in .rodata, for the code alone (wasm/table-images.ts): it holds no references, is not exported, and has at least as many
+   * elements as its segments, which are at constant offsets, write.
+   */
+  Image = 2,
+}
 
 /** How a constant expression is stored. */
 export const enum ConstKind {

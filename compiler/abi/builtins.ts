@@ -30,6 +30,11 @@ export const BUILTINS: readonly Builtin[] = [
   { name: 'table_copy', args: 5, doc: '(dst table, src table, dst, src, n): traps TableOutOfBounds' },
   { name: 'table_init', args: 5, doc: '(table, segment, dst, src, n): traps TableOutOfBounds' },
   { name: 'elem_drop', args: 1, doc: '(segment)' },
+  {
+    name: 'make_funcref',
+    args: 1,
+    doc: '(position in escape order) -> address of the funcref record, filled',
+  },
 ];
 
 const ids = new Map(BUILTINS.map((b, i) => [b.name, i]));

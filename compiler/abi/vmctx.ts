@@ -30,7 +30,10 @@ export const VMCTX = {
   HOSTCALL_STUB: 32,
   /** `const uint32_t *`: process-wide signature id of each of the module's types. */
   SIG_IDS: 40,
-  /** `lucet_funcref *`: one record for each *escaping* function, in escape order (see artifact.ts). */
+  /**
+   * `lucet_funcref *`: one record for each *escaping* function, in escape order (see artifact.ts). Records are filled when first needed: one
+   * whose SIG_ID is 0 is still empty, and the builtin make_funcref fills it.
+   */
   FUNCREFS: 48,
   /**
    * Where dense code finds the lowest address that the stack pointer may have: the offset, from the thread pointer, of a thread-local u64. It
@@ -78,7 +81,7 @@ export const FUNCREF = {
   CODE: 0,
   /** The base (vmctx) that must be in the pinned register when CODE runs. */
   VMCTX: 8,
-  /** Process-wide signature id (u32). Equal ids <=> equal types. */
+  /** Process-wide signature id (u32). Equal ids <=> equal types; never 0. */
   SIG_ID: 16,
   /** Function index in its module (u32). */
   FUNC_INDEX: 20,

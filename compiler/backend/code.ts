@@ -7,6 +7,8 @@ export const enum RelocKind {
   Rodata = 1,
   /** 4 bytes in *rodata*: (address of this function's code + addend) - address of the rodata block's jump table start (`target`, offset in rodata). */
   JumpTable = 2,
+  /** 4 bytes in code: address of the module's table images + addend - (place + 4). `target` unused. */
+  Image = 3,
 }
 /** [kind, offset of the 4 bytes, target, addend] */
 export const RELOC = 4;

@@ -130,6 +130,8 @@ export const enum Op {
   VmAddr,
   // -- Stack slots (IMM = slot index; sizes in Func.slots)
   SlotAddr,
+  /** Address of a table's image (wasm/table-images.ts) as i64: IMM = bytes from the start of the module's images. */
+  ImageAddr,
   // -- Checks
   /** Trap with code IMM if A (i32) is zero / is not zero. */
   TrapZ,
@@ -377,6 +379,7 @@ function table(): OpInfo[] {
   def(Op.VmStore, 'vm_store', 1, OpFlag.Write);
   def(Op.VmAddr, 'vm_addr', 0, P);
   def(Op.SlotAddr, 'slot_addr', 0, P);
+  def(Op.ImageAddr, 'image_addr', 0, P);
   def(Op.TrapZ, 'trap_z', 1, T);
   def(Op.TrapNz, 'trap_nz', 1, T);
   def(Op.Call, 'call', 0, CALL);

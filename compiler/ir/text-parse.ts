@@ -334,6 +334,8 @@ class Parser {
         this.expect('[');
         this.expect('vm');
         return this.set(v, op, type, 0, 0, 0, this.displacement(), 0);
+      case Op.ImageAddr:
+        return this.set(v, op, type, 0, 0, 0, this.int(), 0);
       case Op.SlotAddr:
         return this.set(v, op, type, 0, 0, 0, this.prefixed('slot'), 0);
       case Op.TrapZ:

@@ -203,6 +203,8 @@ class Printer {
         return `${head} [vm${signed(imm)}]`;
       case Op.SlotAddr:
         return `${head} slot${imm}`;
+      case Op.ImageAddr:
+        return `${head} ${imm}`;
       case Op.TrapZ:
       case Op.TrapNz:
         return `${head} ${this.value(a)}, ${TRAPS[imm]?.name ?? imm}`;

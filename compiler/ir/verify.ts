@@ -88,7 +88,7 @@ rule([Op.RawLoad], ANY, I64 | REF);
 rule([Op.RawStore], VOID, I64 | REF, ANY);
 rule([Op.VmLoad], ANY);
 rule([Op.VmStore], VOID, ANY);
-rule([Op.VmAddr, Op.SlotAddr], I64);
+rule([Op.VmAddr, Op.SlotAddr, Op.ImageAddr], I64);
 rule([Op.TrapZ, Op.TrapNz], VOID, I32);
 rule([Op.CallIndirect], VOID | ANY, I64);
 rule([Op.TailCallIndirect], VOID, I64);

@@ -14,6 +14,7 @@ import { bug } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
 import { entryThunkTypes } from '../thunks.ts';
 import type { Module } from '../wasm/module.ts';
+import { IMAGE_ENTRY, imageBytes, NULL_TYPE } from '../wasm/table-images.ts';
 import { alignUp, ByteWriter } from './bytes.ts';
 import { buildEhFrame } from './eh-frame.ts';
 import {
@@ -40,11 +41,13 @@ const MODULE_SYMBOL = 'lucet_module';
 interface CodeLayout {
   readonly code: Float64Array;
   readonly rodata: Float64Array;
+  /** The table images in .rodata, behind all constants. */
+  readonly images: number;
   readonly textSize: number;
   readonly rodataSize: number;
 }
 
-function layOut(funcs: readonly (CompiledFunc | null)[]): CodeLayout {
+function layOut(funcs: readonly (CompiledFunc | null)[], imageBytes: number): CodeLayout {
   const code = new Float64Array(funcs.length);
   const rodata = new Float64Array(funcs.length);
   let text = 0;
@@ -59,7 +62,32 @@ function layOut(funcs: readonly (CompiledFunc | null)[]): CodeLayout {
     text += f.code.length;
     constants += f.rodata.length;
   });
-  return { code, rodata, textSize: alignUp(text, CODE_ALIGN), rodataSize: constants };
+  const images = alignUp(constants, CODE_ALIGN);
+  return { code, rodata, images, textSize: alignUp(text, CODE_ALIGN), rodataSize: images + imageBytes };
+}
+
+/** Table images: wasm/table-images.ts says what they look like. */
+function writeImages(
+  out: Uint8Array<ArrayBuffer>,
+  module: Module,
+  layout: CodeLayout,
+  text: number,
+  images: number,
+): void {
+  const view = new DataView(out.buffer);
+  for (const image of module.tableImages) {
+    if (!image) continue;
+    const start = images + image.offset;
+    image.functions.forEach((f, i) => {
+      const at = start + i * IMAGE_ENTRY.SIZE;
+      view.setInt32(
+        at + IMAGE_ENTRY.TYPE,
+        f < 0 ? NULL_TYPE : module.canonicalTypes[module.functions[f]!]!,
+        true,
+      );
+      view.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : text + layout.code[f]! - start, true);
+    });
+  }
 }
 
 function relocate(
@@ -88,6 +116,9 @@ function relocate(
         }
         case RelocKind.Rodata:
           view.setInt32(code + at, constants + addend - (code + at + 4), true);
+          break;
+        case RelocKind.Image:
+          view.setInt32(code + at, rodata + layout.images + addend - (code + at + 4), true);
           break;
         case RelocKind.JumpTable:
           view.setInt32(constants + at, code + addend - (constants + target), true);
@@ -205,7 +236,7 @@ export function link(
   layout: VmctxLayout,
   options: CompileOptions,
 ): Uint8Array<ArrayBuffer> {
-  const places = layOut(funcs);
+  const places = layOut(funcs, imageBytes(module.tableImages));
   const functions = module.functions.length;
   const entryTypes = entryThunkTypes(module);
   const firstEntry = functions + module.importedFunctions;
@@ -371,6 +402,7 @@ export function link(
   eh.place(text.offset, place('.eh_frame').offset, place('.eh_frame_hdr').offset);
   const out = writeElf(placed, EM_X86_64);
   relocate(out, funcs, places, text.offset, rodata.offset);
+  writeImages(out, module, places, text.offset, rodata.offset + places.images);
   new DataView(out.buffer).setUint32(place(SECTION.module).offset + metadata.checksumAt, xxHash32(out), true);
   return out;
 }

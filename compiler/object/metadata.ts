@@ -22,6 +22,7 @@ import {
   recordLayout,
   SegmentMode,
   TABLE_RECORD,
+  TableFlag,
   TYPE_RECORD,
 } from '../abi/artifact.ts';
 import type { VmctxLayout } from '../abi/vmctx.ts';
@@ -180,8 +181,8 @@ function memoryFlags(m: MemoryType): number {
   return (m.index64 ? 1 : 0) | (m.shared ? 2 : 0);
 }
 
-function tableFlags(t: TableType): number {
-  return t.index64 ? 1 : 0;
+function tableFlags(t: TableType, image = false): number {
+  return (t.index64 ? TableFlag.Index64 : 0) | (image ? TableFlag.Image : 0);
 }
 
 class Builder {
@@ -386,7 +387,7 @@ class Builder {
       const start = init ? constant(init, this.constCode) : NULL;
       this.u32(r + TABLE.offsets.init!, start.kind);
       this.u32(r + TABLE.offsets.index!, start.index);
-      this.u32(r + TABLE.offsets.flags!, tableFlags(t));
+      this.u32(r + TABLE.offsets.flags!, tableFlags(t, this.m.tableImages[i] != null));
     });
   }
 

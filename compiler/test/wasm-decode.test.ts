@@ -110,7 +110,9 @@ describe('sections', () => {
     expect(m.canonicalTypes).toEqual(Int32Array.of(0, 1, 0));
     expect(m.functions).toEqual(Int32Array.of(2, 1, 0, 2, 1));
     expect(m.importedFunctions).toBe(1);
-    expect(m.escaping).toEqual(Int32Array.of(0, 1, 3, 4));
+    // $listed is in the table's image only.
+    expect(m.escaping).toEqual(Int32Array.of(0, 1, 3));
+    expect(m.tableImages[0]!.functions).toEqual(Int32Array.of(-1, 4));
     expect(m.start).toBe(1);
     expect(m.memories[0]!.limits).toEqual({ min: 1n, max: 3n });
     expect(m.globals.map(g => g.init[0])).toEqual([

@@ -117,7 +117,7 @@ describe('tables', () => {
   it('call_indirect: bounds, element, signature, call', async () => {
     const text = await ir(
       0,
-      '(table 2 4 funcref) (type $t (func (param i32))) (func (param i32) (call_indirect (type $t) (local.get 0) (local.get 0)))',
+      '(table (export "t") 2 4 funcref) (type $t (func (param i32))) (func (param i32) (call_indirect (type $t) (local.get 0) (local.get 0)))',
     );
     expect(text).toBe(`b0(v1: i32):
 v2 = vm_load.i32 [vm-152] table_desc slot=1
@@ -140,6 +140,30 @@ call_indirect v14(v1) type=0 vmctx=v15
 return`);
   });
 
+  it('call_indirect through a table that never changes', async () => {
+    const text = await ir(
+      0,
+      '(type $t (func (param i32))) (func $f (param i32) (call_indirect (type $t) (local.get 0) (local.get 0))) (func) (table funcref (elem $f 1))',
+    );
+    expect(text).toBe(`b0(v1: i32):
+v2 = iconst.i32 2
+v3 = ge_u.i32 v1, v2
+trap_nz v3, TableOutOfBounds
+v4 = extend_u.i64 v1
+v5 = image_addr.i64 0
+v6 = iconst.i64 3
+v7 = shl.i64 v4, v6
+v8 = add.i64 v5, v7
+v9 = raw_load.i32 [v8] read_only
+v10 = iconst.i32 0
+v11 = ne.i32 v9, v10
+trap_nz v11, BadSignature
+v12 = raw_load.i64.s32 [v8+4] read_only
+v13 = add.i64 v12, v5
+call_indirect v13(v1) type=0
+return`);
+  });
+
   it('the length of a table that cannot grow is a constant', async () => {
     const text = await ir(0, '(table 5 5 funcref) (func (result i32) (table.size 0))');
     expect(text).toBe('b0:\nv1 = iconst.i32 5\nreturn v1');
@@ -150,7 +174,7 @@ describe('thunks', () => {
   const MODULE = `
     (import "h" "a" (func $a (param i32 f64) (result i64)))
     (import "h" "b" (func $b (param f32)))
-    (table 1 funcref) (elem (i32.const 0) $a)
+    (table (export "t") 1 funcref) (elem (i32.const 0) $a)
     (func (export "e") (param f32) (result i32 i32) (i32.const 1) (i32.const 2))`;
 
   it('are counted and typed', async () => {

@@ -20,6 +20,7 @@ import {
   ValType,
 } from './module.ts';
 import type { Reader } from './reader.ts';
+import type { TableImage } from './table-images.ts';
 import {
   baseOf,
   concreteRef,
@@ -85,10 +86,27 @@ export class Sections implements ConstScope {
 
   constructor(private readonly r: Reader) {}
 
-  /** Functions reachable other than by a direct call: exported, start, named by `ref.func` or an element segment. Ascending. */
-  escaping(): Int32Array {
-    const all = new Set(this.refFuncs.keys());
+  /**
+   * Module.escaping
+   * @param images Module.tableImages
+   * @param refFunc whether some body has a `ref.func`: it may name every function that anything outside of bodies names
+   */
+  escaping(images: readonly (TableImage | null)[], refFunc: boolean): Int32Array {
+    const all = new Set<number>();
     if (this.start !== null) all.add(this.start);
+    if (refFunc) {
+      for (const f of this.refFuncs.keys()) all.add(f);
+    } else {
+      const add = (e: ConstExpr): void => {
+        if (e[0]?.op === 'ref.func') all.add(e[0].index);
+      };
+      for (const e of this.exports) if (e.kind === ExternKind.Func) all.add(e.index);
+      for (const g of this.globals) add(g.init);
+      this.tableInits.forEach((e, i) => {
+        if (e && !images[i + this.importedTables]) add(e);
+      });
+      for (const s of this.elems) if (s.mode !== 'active' || !images[s.table]) s.items.forEach(add);
+    }
     return Int32Array.from(all).sort();
   }
 

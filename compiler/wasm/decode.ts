@@ -8,6 +8,7 @@ import { LIMITS, overLimit } from './limits.ts';
 import type { CustomSection, Module, NameSection } from './module.ts';
 import { readNames } from './names.ts';
 import { Reader } from './reader.ts';
+import { tableImages } from './table-images.ts';
 
 const enum SectionId {
   Custom = 0,
@@ -135,6 +136,7 @@ function assemble(
   customSections: CustomSection[],
 ): Module {
   let names: NameSection | null = null;
+  const { images, refFunc } = tableImages({ ...s, bytes });
   return {
     bytes,
     features,
@@ -163,6 +165,7 @@ function assemble(
       names ??= readNames(bytes, customSections);
       return names;
     },
-    escaping: s.escaping(),
+    tableImages: images,
+    escaping: s.escaping(images, refFunc),
   };
 }

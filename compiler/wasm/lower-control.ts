@@ -5,6 +5,7 @@ import { bug } from '../diagnostics.ts';
 import { F_C, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { LIMITS, overLimit } from './limits.ts';
+import { constantCallee, imageCode } from './lower-image.ts';
 import { loadElement } from './lower-tables.ts';
 import { type FuncType, ValType } from './module.ts';
 import { EDGE_B, EDGE_C, NO_LABEL } from './ssa.ts';
@@ -268,7 +269,7 @@ export function call(w: Walk): void {
   w.checkIndex('function', index, w.module.functions.length);
   const type = w.funcType(index);
   w.popAll(type.params);
-  emitCall(w, type, index < w.module.importedFunctions ? Op.CallImport : Op.Call, 0, 0, index);
+  emitCall(w, type, directCall(w, index), 0, 0, index);
 }
 
 /** What an indirect call needs of its callee's record: meaningless unless live. */
@@ -276,8 +277,19 @@ interface Callee {
   readonly type: FuncType;
   readonly typeIndex: number;
   readonly code: Value;
+  /** 0: it is this instance's. */
   readonly vmctx: Value;
+  /** The one function that it can be, or -1. */
+  readonly only: number;
 }
+
+const known = (type: FuncType, typeIndex: number, only: number): Callee => ({
+  type,
+  typeIndex,
+  code: 0,
+  vmctx: 0,
+  only,
+});
 
 /**
  * Through a table: bounds check, element, signature check. A null element is found by the load of its signature, which faults. The loads
@@ -294,7 +306,15 @@ function calleeOfTable(w: Walk): Callee {
   const type = module.types[typeIndex]!;
   const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
-  if (!ssa.live) return { type, typeIndex, code: 0, vmctx: 0 };
+  if (!ssa.live) return known(type, typeIndex, -1);
+  const image = module.tableImages[tableIndex];
+  if (image) {
+    const wanted = module.canonicalTypes[typeIndex]!;
+    const only = constantCallee(w, image, index, wanted);
+    w.count(only >= 0 ? 'call-constant' : 'call-image');
+    if (only >= 0) return known(type, typeIndex, only);
+    return { ...known(type, typeIndex, -1), code: imageCode(w, tableIndex, image, index, wanted) };
+  }
   const element = loadElement(w, tableIndex, index);
   const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.IndirectCallToNull);
   const plain = rawAccess(Region.ReadOnly, MemKind.Full);
@@ -306,12 +326,17 @@ function calleeOfTable(w: Walk): Callee {
   ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
   const code = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.CODE, record);
   const vmctx = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.VMCTX, record);
-  return { type, typeIndex, code, vmctx };
+  return { type, typeIndex, code, vmctx, only: -1 };
+}
+
+function directCall(w: Walk, index: number): Op {
+  return index < w.module.importedFunctions ? Op.CallImport : Op.Call;
 }
 
 export function callIndirect(w: Walk): void {
-  const { type, typeIndex, code, vmctx } = calleeOfTable(w);
-  emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
+  const { type, typeIndex, code, vmctx, only } = calleeOfTable(w);
+  if (only >= 0) emitCall(w, type, directCall(w, only), 0, 0, only);
+  else emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
 }
 
 /** Through a reference: its type says what it is, so only null is to be found out, by the load of the code, which faults. */
@@ -322,11 +347,11 @@ function calleeOfRef(w: Walk): Callee {
   const type = module.types[typeIndex]!;
   const ref = w.pop(concreteRef(typeIndex));
   w.popAll(type.params);
-  if (!ssa.live) return { type, typeIndex, code: 0, vmctx: 0 };
+  if (!ssa.live) return known(type, typeIndex, -1);
   const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.NullReference);
   const code = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.CODE, record);
   const vmctx = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.VMCTX, record);
-  return { type, typeIndex, code, vmctx };
+  return { type, typeIndex, code, vmctx, only: -1 };
 }
 
 export function callRef(w: Walk): void {
@@ -358,11 +383,13 @@ export function returnCall(w: Walk): void {
   const type = w.funcType(index);
   checkTailCall(w, type);
   w.popAll(type.params);
-  if (ssa.live) {
-    if (index < module.importedFunctions) callAndReturn(w, type, Op.CallImport, 0, 0, index);
-    else ssa.terminate(Op.TailCall, 0, valueList(w, type.params.length, w.sp), 0, index);
-  }
+  if (ssa.live) tailCall(w, type, index);
   w.setUnreachable();
+}
+
+function tailCall(w: Walk, type: FuncType, index: number): void {
+  if (index < w.module.importedFunctions) callAndReturn(w, type, Op.CallImport, 0, 0, index);
+  else w.ssa.terminate(Op.TailCall, 0, valueList(w, type.params.length, w.sp), 0, index);
 }
 
 export function returnCallIndirect(w: Walk): void {
@@ -380,10 +407,18 @@ export function returnCallRef(w: Walk): void {
 }
 
 /** A real tail call if the callee turns out to be of this instance. The arguments stand at `vals[sp…]`. */
-function emitTailCall(w: Walk, { type, typeIndex, code, vmctx }: Callee): void {
+function emitTailCall(w: Walk, { type, typeIndex, code, vmctx, only }: Callee): void {
   const { ssa } = w;
   if (!ssa.live) return;
   const { func } = ssa;
+  if (only >= 0) {
+    tailCall(w, type, only);
+    return;
+  }
+  if (vmctx === 0) {
+    ssa.terminate(Op.TailCallIndirect, code, valueList(w, type.params.length, w.sp), 0, typeIndex);
+    return;
+  }
   const own = ssa.emit(Op.VmAddr, Type.I64, 0, 0, 0, 0, 0);
   const same = ssa.emit(Op.Eq, Type.I32, vmctx, own, 0, 0, 0);
   const here = func.newBlock();

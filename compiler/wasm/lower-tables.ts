@@ -22,6 +22,7 @@ const TABLE_FILL = builtinId('table_fill');
 const TABLE_COPY = builtinId('table_copy');
 const TABLE_INIT = builtinId('table_init');
 const ELEM_DROP = builtinId('elem_drop');
+const MAKE_FUNCREF = builtinId('make_funcref');
 
 function fixedSize(table: TableType): boolean {
   return table.limits.min === table.limits.max;
@@ -167,6 +168,20 @@ export function elemDrop(w: Walk): void {
 }
 
 // ---- references
+/** Emit what is rarely needed, where `cond` is nonzero: in a block of its own. */
+function onColdPath(w: Walk, cond: Value, emit: () => void): void {
+  const { ssa } = w;
+  const { func } = ssa;
+  const cold = func.newBlock();
+  const next = func.newBlock();
+  const UNLIKELY = 2;
+  ssa.terminate(Op.BrIf, cond, func.newEdge(cold), func.newEdge(next), UNLIKELY);
+  ssa.enter(cold);
+  emit();
+  ssa.terminate(Op.Jump, 0, func.newEdge(next), 0, 0);
+  ssa.enter(next);
+}
+
 export function refNull(w: Walk): void {
   const type = readHeapType(w.r, w.module.types.length);
   w.push(type, w.ssa.live ? nullRef(w) : 0);
@@ -193,7 +208,7 @@ export function refAsNonNull(w: Walk): void {
   w.push(type | ValType.NonNull, value);
 }
 
-/** The address of the function's record. */
+/** The address of the function's record, which is made now if it has not been before. */
 export function refFunc(w: Walk): void {
   const { ssa, module } = w;
   const f = w.r.u32();
@@ -204,10 +219,31 @@ export function refFunc(w: Walk): void {
   }
   let value = 0;
   if (ssa.live) {
-    const access = rawAccess(Region.ReadOnly, MemKind.Full);
-    const records = ssa.emit(Op.VmLoad, Type.I64, 0, 0, 0, -VMCTX.FUNCREFS, access);
+    const records = ssa.emit(
+      Op.VmLoad,
+      Type.I64,
+      0,
+      0,
+      0,
+      -VMCTX.FUNCREFS,
+      rawAccess(Region.ReadOnly, MemKind.Full),
+    );
     const address = ssa.emit(Op.Add, Type.I64, records, ssa.int(Type.I64, FUNCREF.SIZE * position), 0, 0, 0);
     value = ssa.emit(Op.Bitcast, Type.Ref, address, 0, 0, 0, 0);
+    // Not read-only: the builtin writes it.
+    const id = ssa.emit(
+      Op.RawLoad,
+      Type.I32,
+      address,
+      0,
+      0,
+      FUNCREF.SIG_ID,
+      rawAccess(Region.TableDesc, MemKind.Full),
+    );
+    const empty = ssa.emit(Op.Eq, Type.I32, id, ssa.int(Type.I32, 0), 0, 0, 0);
+    onColdPath(w, empty, () => {
+      emitBuiltin(w, MAKE_FUNCREF, Type.I64, [ssa.int(Type.I32, position)]);
+    });
   }
   w.push(concreteRef(module.functions[f]!) | ValType.NonNull, value);
 }

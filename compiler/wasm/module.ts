@@ -4,6 +4,7 @@
  */
 
 import type { FeatureSet } from '../features.ts';
+import type { TableImage } from './table-images.ts';
 
 /**
  * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit 8: the reference is not null;
@@ -171,9 +172,12 @@ export interface Module {
   readonly codeStart: number;
   readonly customSections: readonly CustomSection[];
   readonly names: NameSection;
+  /** For each table: its image, if it never changes (table-images.ts). */
+  readonly tableImages: readonly (TableImage | null)[];
   /**
-   * Functions that can be reached other than by a direct call: exported, the start function, in an element segment, in a global's
-   * initialiser, or named by `ref.func`. Ascending. Each gets a funcref record ("escape order" = position in this list).
+   * Functions that references may be made of: exported, the start function, in an element segment, in a global's initialiser, or named by
+   * `ref.func`; but not those that are in table images and nowhere else. Ascending. Each gets a funcref record ("escape order" = position
+   * in this list).
    */
   readonly escaping: Int32Array;
 }

@@ -3,10 +3,10 @@
  * body as it is, valid or not; a body that can't be decoded ends with a comment that says where.
  */
 import { CompileError } from '../diagnostics.ts';
-import { skipImmediate } from './assigned-locals.ts';
 import type { FuncType, Module, ValType } from './module.ts';
 import { Code, Imm, OPCODES, type Opcode, OpcodePage } from './opcodes.ts';
 import { Reader } from './reader.ts';
+import { skipImmediate } from './skip.ts';
 import { readHeapType, readValType, typeName } from './types.ts';
 
 export interface WatLine {

@@ -63,6 +63,8 @@ export class Walk {
   private localSet = new Uint8Array(64);
   private initialised: number[] = [];
 
+  counters: Record<string, number> = {};
+
   // Operand stack: values (of the IR) and types (ValType or UNKNOWN).
   vals = new Int32Array(256);
   types = new Int32Array(256);
@@ -95,6 +97,11 @@ export class Walk {
     this.forbidden = forbiddenOperators(module.features);
     this.r.endMessage = 'unexpected end of section or function';
     this.startDeclared = module.start !== null && isDeclared(module, module.start);
+  }
+
+  /** Of the transformations that are made while lowering. */
+  count(name: string): void {
+    this.counters[name] = (this.counters[name] ?? 0) + 1;
   }
 
   fail(message: string): never {

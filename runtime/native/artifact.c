@@ -251,6 +251,13 @@ static lucet_status check_imports(struct checker *c) {
   return LUCET_OK;
 }
 
+static bool is_image(const struct metadata *m, uint32_t table) { return (m->tables[table].flags & LUCET_TABLE_FLAG_IMAGE) != 0; }
+
+/** An element of a table's image: no reference is ever made of it. */
+static bool image_item_ok(const struct metadata *m, uint32_t kind, uint32_t index) {
+  return kind == LUCET_CONST_KIND_REF_NULL || (kind == LUCET_CONST_KIND_REF_FUNC && index < m->header->functions);
+}
+
 static lucet_status check_exports(struct checker *c) {
   const struct metadata *m = c->m;
   enter_part(c, LUCET_PART_EXPORTS);
@@ -259,7 +266,7 @@ static lucet_status check_exports(struct checker *c) {
     CHECK(string_ok(m, r->name), "bad name");
     switch (r->kind) {
       case LUCET_EXTERN_FUNC: CHECK(lucet_metadata_escape(m, r->index) != NONE, "bad function"); break;
-      case LUCET_EXTERN_TABLE: CHECK(r->index < m->table_count, "bad table"); break;
+      case LUCET_EXTERN_TABLE: CHECK(r->index < m->table_count && !is_image(m, r->index), "bad table"); break;
       case LUCET_EXTERN_MEMORY: CHECK(r->index < m->memory_count, "bad memory"); break;
       case LUCET_EXTERN_GLOBAL: CHECK(r->index < m->global_count, "bad global"); break;
       default: CHECK(false, "bad kind");
@@ -355,9 +362,12 @@ static lucet_status check_entities(struct checker *c) {
   enter_part(c, LUCET_PART_TABLES);
   for (uint32_t i = 0; i < m->table_count; i++) {
     const struct lucet_table_record *r = &m->tables[i];
-    CHECK(reftype_ok(r->element) && r->flags <= 1 && r->min <= r->max, "bad type");
+    CHECK(reftype_ok(r->element) && r->flags <= (LUCET_TABLE_FLAG_INDEX64 | LUCET_TABLE_FLAG_IMAGE) && r->min <= r->max, "bad type");
     CHECK(code_ok(r->code, r->element, m->type_count), "bad exact type");
-    CHECK(reference_ok(m, r->init, r->index, r->element, m->header->imported_globals), "bad initial value");
+    if (is_image(m, i))
+      CHECK(i >= m->header->imported_tables && r->element == LUCET_FUNCREF && image_item_ok(m, r->init, r->index), "bad image");
+    else
+      CHECK(reference_ok(m, r->init, r->index, r->element, m->header->imported_globals), "bad initial value");
   }
   enter_part(c, LUCET_PART_GLOBALS);
   for (uint32_t i = 0; i < m->global_count; i++) {
@@ -388,7 +398,14 @@ static lucet_status check_segments(struct checker *c) {
     CHECK(items_end <= m->elem_item_count, "items are missing");
     if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
       CHECK(r->table < m->table_count && m->tables[r->table].element == r->type, "bad table");
-      CHECK(offset_ok(c, r->offset_kind, r->offset_index, m->tables[r->table].flags & 1), "bad offset");
+      CHECK(offset_ok(c, r->offset_kind, r->offset_index, m->tables[r->table].flags & LUCET_TABLE_FLAG_INDEX64), "bad offset");
+      if (is_image(m, r->table)) {
+        uint64_t length = m->tables[r->table].min;
+        CHECK(r->offset_kind == LUCET_CONST_KIND_BITS && r->offset <= length && r->count <= length - r->offset, "not inside of the image");
+        for (uint32_t k = r->first; k < r->first + r->count; k++)
+          CHECK(image_item_ok(m, m->elem_items[k].kind, m->elem_items[k].index), "bad item");
+        continue;
+      }
     }
     for (uint32_t k = r->first; k < r->first + r->count; k++)
       CHECK(reference_ok(m, m->elem_items[k].kind, m->elem_items[k].index, r->type, m->global_count), "bad item");

@@ -76,6 +76,11 @@ uint64_t lucet_builtin_elem_drop(uint8_t *base, uint64_t segment) {
   return 0;
 }
 
+uint64_t lucet_builtin_make_funcref(uint8_t *base, uint64_t position) {
+  struct lucet_instance *i = instance_of(base);
+  return funcref_word(lucet_instance_funcref(i, i->module->meta.escaping[position].function));
+}
+
 /* A function that takes fewer arguments ignores what is in the remaining argument registers. */
 typedef uint64_t (*builtin)(uint8_t *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 #pragma GCC diagnostic ignored "-Wcast-function-type"

@@ -67,22 +67,6 @@ static void fill_vmctx(struct lucet_instance *i) {
     i->globals[k] = base - d->header->vmctx_globals + (size_t)k * LUCET_GLOBAL_ENTRY_SIZE;
 }
 
-static void fill_funcrefs(struct lucet_instance *i) {
-  const struct metadata *d = &i->module->meta;
-  for (uint32_t k = 0; k < d->escaping_count; k++) {
-    uint32_t function = d->escaping[k].function, type = d->functions[function].type;
-    uint32_t entry = d->types[type].entry_thunk;
-    if (entry == NONE) entry = d->types[d->types[type].canonical].entry_thunk;
-    i->funcrefs[k] = (struct lucet_funcref){
-        .code = i->module->text + d->functions[function].code,
-        .vmctx = i->base,
-        .sig_id = i->module->sig_ids[type],
-        .func_index = function,
-        .entry = i->module->text + d->functions[entry].code,
-    };
-  }
-}
-
 static lucet_status make_entities(struct lucet_instance *i, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   const struct lucet_artifact_header *h = d->header;
@@ -118,7 +102,6 @@ static lucet_status make_entities(struct lucet_instance *i, lucet_error *error) 
 /** Everything up to the first effect that others can see. */
 static lucet_status prepare(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error) {
   fill_vmctx(i);
-  fill_funcrefs(i);
   lucet_status status = make_entities(i, error);
   if (status == LUCET_OK) status = lucet_link(i, imports, count, error);
   if (status == LUCET_OK) {
@@ -191,13 +174,31 @@ lucet_module *lucet_instance_module(const lucet_instance *i) { return i->module;
 void *lucet_instance_data(const lucet_instance *i) { return i->data; }
 void lucet_instance_set_data(lucet_instance *i, void *data) { i->data = data; }
 
+/** Filled when first asked for, so that making an instance costs nothing for functions that nobody refers to. */
+static struct lucet_funcref *record(struct lucet_instance *i, uint32_t position) {
+  struct lucet_funcref *f = &i->funcrefs[position];
+  if (f->sig_id != 0) return f;
+  const struct metadata *d = &i->module->meta;
+  uint32_t function = d->escaping[position].function, type = d->functions[function].type;
+  uint32_t entry = d->types[type].entry_thunk;
+  if (entry == NONE) entry = d->types[d->types[type].canonical].entry_thunk;
+  *f = (struct lucet_funcref){
+      .code = i->module->text + d->functions[function].code,
+      .vmctx = i->base,
+      .sig_id = i->module->sig_ids[type],
+      .func_index = function,
+      .entry = i->module->text + d->functions[entry].code,
+  };
+  return f;
+}
+
 struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function) {
-  return &i->funcrefs[lucet_metadata_escape(&i->module->meta, function)];
+  return record(i, lucet_metadata_escape(&i->module->meta, function));
 }
 
 lucet_funcref *lucet_instance_function(lucet_instance *i, uint32_t function) {
   uint32_t escape = lucet_metadata_escape(&i->module->meta, function);
-  return escape != NONE ? &i->funcrefs[escape] : NULL;
+  return escape != NONE ? record(i, escape) : NULL;
 }
 
 lucet_instance *lucet_funcref_instance(const lucet_funcref *f) { return instance_of(f->vmctx); }

@@ -88,6 +88,7 @@ void lucet_initialise_globals(struct lucet_instance *i) {
 void lucet_initialise_tables(struct lucet_instance *i) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++) {
+    if ((d->tables[k].flags & LUCET_TABLE_FLAG_IMAGE) != 0) continue;
     uint64_t value = reference(i, d->tables[k].init, d->tables[k].index);
     const struct table_desc *t = i->tables[k]->desc;
     if (value != 0)
@@ -108,8 +109,8 @@ uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_
   for (uint32_t k = 0; k < d->elem_count; k++) {
     const struct lucet_elem_record *r = &d->elems[k];
     if (r->mode == LUCET_SEGMENT_MODE_PASSIVE) continue;
-    if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
-      uint64_t at = offset_of(i, r->offset_kind, r->offset_index, r->offset, d->tables[r->table].flags & 1);
+    if (r->mode == LUCET_SEGMENT_MODE_ACTIVE && (d->tables[r->table].flags & LUCET_TABLE_FLAG_IMAGE) == 0) {
+      uint64_t at = offset_of(i, r->offset_kind, r->offset_index, r->offset, d->tables[r->table].flags & LUCET_TABLE_FLAG_INDEX64);
       *segment = k;
       uint32_t trap = lucet_elem_init(i, r->table, k, at, 0, r->count);
       if (trap != 0) return trap;

@@ -15,6 +15,8 @@ lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *
   t->code = type->code;
   t->flags = type->flags;
   t->declared_max = type->max;
+  /* Its elements are in the code's read-only data, and nothing but code looks at them: operations on it find an empty table. */
+  if ((type->flags & LUCET_TABLE_FLAG_IMAGE) != 0) return LUCET_OK;
   desc->max = min_u64(type->max, limits->table_elements);
   if (type->min > desc->max)
     return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "table %u has %llu elements at the start, the region allows %llu", index,

@@ -43,7 +43,8 @@ export class EmitState {
   mi = NO_REG;
   ms = 0;
   md = 0;
-  private rodataAt = -1;
+  private ripAt = -1;
+  private ripKind = RelocKind.Rodata;
 
   constructor(protected readonly options: EmitOptions = { checksStack: false }) {}
 
@@ -72,7 +73,7 @@ export class EmitState {
     this.mi = NO_REG;
     this.ms = 0;
     this.md = this.slotDisp(this.m.allocs[operand]!);
-    this.rodataAt = -1;
+    this.ripAt = -1;
   }
   /** The address of a row. */
   memOf(row: number): void {
@@ -83,7 +84,7 @@ export class EmitState {
     let operand = insts[at + M_OPD]! + insts[at + M_OPDS]! - addressOperands(aux);
     this.ms = (aux >> ADDR_SCALE_SHIFT) & 3;
     this.md = disp;
-    this.rodataAt = -1;
+    this.ripAt = -1;
     switch (aux & ADDR_BASE_MASK) {
       case Base.Ctx:
         this.mb = BASE_REG;
@@ -105,22 +106,29 @@ export class EmitState {
       case Base.Rodata:
         this.memRodata(disp);
         return;
+      case Base.Image:
+        this.memRip(RelocKind.Image, disp);
+        return;
       default:
         this.mb = NO_REG;
     }
     this.mi = (aux & ADDR_INDEX) !== 0 ? this.reg(operand) : NO_REG;
   }
   memRodata(offset: number): void {
+    this.memRip(RelocKind.Rodata, offset);
+  }
+  private memRip(kind: RelocKind, offset: number): void {
+    this.ripKind = kind;
     this.mb = RIP;
     this.mi = NO_REG;
     this.ms = 0;
     this.md = 0;
-    this.rodataAt = offset;
+    this.ripAt = offset;
   }
   /** Call behind each instruction with the memory operand in hand. */
   memDone(): void {
-    if (this.rodataAt < 0) return;
-    this.reloc(RelocKind.Rodata, this.asm.lastDisp, 0, this.rodataAt - this.asm.lastTail);
+    if (this.ripAt < 0) return;
+    this.reloc(this.ripKind, this.asm.lastDisp, 0, this.ripAt - this.asm.lastTail);
   }
   /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
   source(row: number, o: number): number {

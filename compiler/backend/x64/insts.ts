@@ -138,6 +138,8 @@ export const enum Base {
   In = 5,
   /** The function's rodata (RIP-relative). */
   Rodata = 6,
+  /** The module's table images (RIP-relative). */
+  Image = 7,
 }
 export const ADDR_BASE_MASK = 15;
 export const ADDR_INDEX = 16;

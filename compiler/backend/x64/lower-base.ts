@@ -229,6 +229,7 @@ export class Selection {
         case Op.FConst:
         case Op.VConst:
         case Op.SlotAddr:
+        case Op.ImageAddr:
         case Op.VmAddr:
           return this.materialize(v);
         case Op.Wrap:
@@ -316,6 +317,9 @@ export class Selection {
         return this.lea(8);
       case Op.VmAddr:
         this.address(Base.Ctx, -1, -1, 0, lo);
+        return this.lea(8);
+      case Op.ImageAddr:
+        this.address(Base.Image, -1, -1, 0, lo);
         return this.lea(8);
       case Op.VConst:
         return constant(this, wordsOf(this, v));

@@ -325,6 +325,7 @@ export class Lowering {
       case Op.Result:
       case Op.VmAddr:
       case Op.SlotAddr:
+      case Op.ImageAddr:
         return;
       case Op.Add:
         selectAdd(s, v);

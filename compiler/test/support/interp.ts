@@ -27,6 +27,8 @@ export class IrTrap extends Error {
 export class OutOfFuel extends Error {}
 
 export const BASE = 0x1000_0000;
+/** Where the images of tables lie. */
+export const IMAGES = 0x5400_0000;
 const STACK = 0x4000_0000;
 const PAGE = 65536;
 
@@ -397,6 +399,9 @@ class Frame {
         return;
       case Op.VmAddr:
         values[v] = BigInt(BASE + f.imm(v));
+        return;
+      case Op.ImageAddr:
+        values[v] = BigInt(IMAGES + f.imm(v));
         return;
       case Op.SlotAddr:
         values[v] = this.slots[f.imm(v)]!;

@@ -9,7 +9,8 @@ import { FUNCREF, MEMORY_ENTRY, TABLE_DESC, VMCTX } from '../../abi/vmctx.ts';
 import type { Func } from '../../ir/func.ts';
 import { Op } from '../../ir/ops.ts';
 import { type ConstExpr, ExternKind, type Module, ValType } from '../../wasm/module.ts';
-import { BASE, f32Bits, f64Bits, IrTrap, Machine, type Val } from './interp.ts';
+import { IMAGE_ENTRY, imageBytes, NULL_TYPE } from '../../wasm/table-images.ts';
+import { BASE, f32Bits, f64Bits, IMAGES, IrTrap, Machine, type Val } from './interp.ts';
 import { layoutOf, lowerModule } from './lower-all.ts';
 
 const FUNCREFS = 0x5000_0000;
@@ -141,6 +142,18 @@ export class IrInstance {
       const entry = layout.memories - MEMORY_ENTRY.SIZE * i;
       this.set64(entry - MEMORY_ENTRY.LENGTH_PTR, BigInt(BASE - VMCTX.MEMORY_LENGTH));
     });
+    const images = this.map(IMAGES, imageBytes(module.tableImages) + 8);
+    for (const image of module.tableImages) {
+      image?.functions.forEach((f, i) => {
+        const at = image.offset + i * IMAGE_ENTRY.SIZE;
+        images.setInt32(
+          at + IMAGE_ENTRY.TYPE,
+          f < 0 ? NULL_TYPE : module.canonicalTypes[module.functions[f]!]!,
+          true,
+        );
+        images.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : CODE + 16 * f - (IMAGES + image.offset), true);
+      });
+    }
     const imported = this.map(IMPORTED, 64 * (module.importedTables + module.importedGlobals) + 8);
     module.tables.forEach((t, i) => {
       const mine = i >= module.importedTables;

@@ -36,7 +36,7 @@ export function lowerModule(module: Module, localsInMemory = false): Map<number,
   for (let i = 0; i < module.functions.length + thunkCount(module); i++) {
     const func = new Func();
     if (i >= module.importedFunctions && i < module.functions.length)
-      lowerFunction(module, i, layout, func, defaultOptions(), localsInMemory);
+      lowerFunction(module, i, layout, func, defaultOptions(), {}, localsInMemory);
     else if (!buildThunk(module, i, func)) continue;
     verify(func, context);
     funcs.set(i, func);

@@ -7,6 +7,7 @@ import { link } from '../../object/artifact-writer.ts';
 import { ByteWriter } from '../../object/bytes.ts';
 import { type CompileOptions, defaultOptions } from '../../options.ts';
 import { decodeModule } from '../../wasm/decode.ts';
+import { hasAddress } from '../../wasm/escape.ts';
 import type { Module } from '../../wasm/module.ts';
 import { wat } from './wasm.ts';
 
@@ -180,7 +181,7 @@ export function sampleOf(module: Module, given: Partial<CompileOptions> = {}): S
       ? module.functions.length - 1
       : module.functions.length;
   const funcs = Array.from({ length: count }, (_, i) => {
-    if (i < module.importedFunctions && !escaping.has(i)) return null;
+    if (i < module.importedFunctions && !hasAddress(module, i)) return null;
     const s = sampleFunction(i, callee, saved[i % saved.length]!, i % 3 === 2);
     places.set(i, s.places);
     return s.func;

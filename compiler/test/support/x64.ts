@@ -62,6 +62,7 @@ export function backendModule(memories = 1, imported = 0): Module {
     codeStart: 0,
     customSections: [],
     names: { module: null, functions: new Map(), globals: new Map(), locals: new Map() },
+    tableImages: [],
     escaping: new Int32Array(0),
   };
 }

@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import { compileModule, defaultOptions } from '../index.ts';
+import { decodeModule } from '../wasm/decode.ts';
+import { wat } from './support/wasm.ts';
+
+const FUNCS = `(type $v (func)) (type $i (func (param i32)))
+  (func $a (type $v)) (func $b (type $v)) (func $c (type $i))`;
+
+async function image(text: string) {
+  return decodeModule(await wat(`(module ${FUNCS} ${text})`)).tableImages[0];
+}
+
+describe('tables with an image', () => {
+  it('later segments win; nulls and types are noted', async () => {
+    const i = (await image(
+      '(table 4 funcref) (elem (i32.const 1) $a $c) (elem (table 0) (i32.const 2) funcref (ref.null func) (ref.func $b))',
+    ))!;
+    expect([...i.functions]).toEqual([-1, 0, -1, 1]);
+    expect([i.type, i.nulls]).toEqual([0, true]);
+  });
+
+  it('types that differ', async () => {
+    const i = (await image('(table 2 funcref) (elem (i32.const 0) $a $c)'))!;
+    expect([i.type, i.nulls]).toEqual([-1, false]);
+  });
+
+  it('an initial value', async () => {
+    const bytes = await wat(
+      `(module ${FUNCS} (table 3 (ref null func) (ref.func $c)) (elem (i32.const 1) $a))`,
+    ).catch(() => null);
+    if (!bytes) return; // the text parser may lack the form
+    expect([...decodeModule(bytes).tableImages[0]!.functions]).toEqual([2, 0, 2]);
+  });
+
+  it('table.size does not matter', async () => {
+    expect(await image('(table 2 funcref) (func (result i32) table.size 0)')).toBeTruthy();
+  });
+
+  it('each at its own place', async () => {
+    const m = decodeModule(
+      await wat(`(module ${FUNCS} (table 2 funcref) (table (export "t") 1 funcref) (table 3 funcref))`),
+    );
+    expect(m.tableImages.map(t => t?.offset ?? null)).toEqual([0, null, 16]);
+  });
+});
+
+describe('tables without one', () => {
+  const NONE = {
+    imported: '(import "m" "t" (table 2 funcref))',
+    exported: '(table (export "t") 2 funcref)',
+    'of externref': '(table 2 externref)',
+    'table.get': '(table 2 funcref) (func (drop (table.get 0 (i32.const 0))))',
+    'table.set': '(table 2 funcref) (func (table.set 0 (i32.const 0) (ref.null func)))',
+    'table.grow': '(table 2 funcref) (func (drop (table.grow 0 (ref.null func) (i32.const 1))))',
+    'table.fill': '(table 2 funcref) (func (table.fill 0 (i32.const 0) (ref.null func) (i32.const 1)))',
+    'table.init':
+      '(table 2 funcref) (elem $e func $a) (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)))',
+    'table.copy to it':
+      '(table 2 funcref) (table $u 2 funcref) (func (table.copy 0 $u (i32.const 0) (i32.const 0) (i32.const 1)))',
+    'table.copy from it':
+      '(table 2 funcref) (table $u 2 funcref) (func (table.copy $u 0 (i32.const 0) (i32.const 0) (i32.const 1)))',
+    'a segment out of bounds': '(table 2 funcref) (elem (i32.const 1) $a $b)',
+    'an offset that the host gives':
+      '(import "m" "g" (global i32)) (table 2 funcref) (elem (global.get 0) $a)',
+    'a huge and empty one': '(table 1000000 funcref) (elem (i32.const 1) $a)',
+  };
+  for (const [name, text] of Object.entries(NONE)) {
+    it(name, async () => {
+      const imports = text.match(/\(import[^)]*\([^)]*\)\)/)?.[0] ?? '';
+      const m = decodeModule(await wat(`(module ${imports} ${FUNCS} ${text.replace(imports, '')})`));
+      expect(m.tableImages[0]).toBe(null);
+    });
+  }
+
+  it('a body that can not be decoded', async () => {
+    const bytes = (
+      await wat(`(module ${FUNCS} (table 2 funcref) (func i32.const 0 drop table.size 0 drop nop nop))`)
+    ).slice();
+    const at = bytes.lastIndexOf(0xfc);
+    bytes[at] = 0x26; // table.set with a table index that does not end
+    bytes.fill(0xff, at + 1, at + 6);
+    expect(decodeModule(bytes).tableImages[0]).toBe(null);
+  });
+});
+
+describe('references', () => {
+  it('functions that are in an image only have no record', async () => {
+    const m = decodeModule(
+      await wat(`(module ${FUNCS} (table 2 funcref) (elem (i32.const 0) $a) (export "b" (func $b)))`),
+    );
+    expect([...m.escaping]).toEqual([1]);
+  });
+
+  it('but any may be named where a body has ref.func', async () => {
+    const m = decodeModule(
+      await wat(`(module ${FUNCS} (table 2 funcref) (elem (i32.const 0) $a) (func (drop (ref.func $a))))`),
+    );
+    expect(m.tableImages[0]).toBeTruthy();
+    expect([...m.escaping]).toEqual([0]);
+  });
+});
+
+describe('counters', () => {
+  const counters = async (text: string) =>
+    compileModule(decodeModule(await wat(`(module ${FUNCS} ${text})`)), defaultOptions()).counters;
+  const CALL = '(table 2 funcref) (elem (i32.const 0) $a) (func (export "f") (param i32)';
+
+  it('a constant index makes a direct call', async () => {
+    const c = await counters(`${CALL} (call_indirect (type $v) (i32.const 0)))`);
+    expect([c['call-constant'], c['call-image']]).toEqual([1, undefined]);
+  });
+  it('unless the call traps', async () => {
+    const c = await counters(
+      `${CALL} (call_indirect (type $v) (i32.const 1)) (call_indirect (type $v) (i32.const 2)) (call_indirect (type $i) (i32.const 0) (i32.const 0)))`,
+    );
+    expect([c['call-constant'], c['call-image']]).toEqual([undefined, 3]);
+  });
+  it('no image, no change', async () => {
+    const c = await counters(`(table (export "t") 2 funcref) (func (call_indirect (type $v) (i32.const 0)))`);
+    expect([c['call-constant'], c['call-image']]).toEqual([undefined, undefined]);
+  });
+});

@@ -1,0 +1,68 @@
+/** Reading past immediates of operators, in bodies that need not be valid. */
+import { Imm } from './opcodes.ts';
+import type { Reader } from './reader.ts';
+
+/** A value type, heap type or block type. */
+function skipType(r: Reader): void {
+  const byte = r.peek();
+  if (byte === 0x63 || byte === 0x64) {
+    r.pos++;
+    r.s33();
+  } else if (byte >= 0x40 && byte < 0x80) r.pos++;
+  else r.s33();
+}
+
+/** Read past an immediate without looking at it. */
+export function skipImmediate(r: Reader, imm: Imm): void {
+  switch (imm) {
+    case Imm.None:
+      break;
+    case Imm.BlockType:
+      skipType(r);
+      break;
+    case Imm.Index:
+      r.u32();
+      break;
+    case Imm.IndexPair:
+      r.u32();
+      r.u32();
+      break;
+    case Imm.LabelTable:
+      for (let n = r.u32() + 1; n > 0; n--) r.u32();
+      break;
+    case Imm.Types:
+      for (let n = r.u32(); n > 0; n--) skipType(r);
+      break;
+    case Imm.HeapType:
+      skipType(r);
+      break;
+    case Imm.MemArg:
+      // Bit 6 of the alignment: a memory index follows.
+      if (r.u32() & 0x40) r.u32();
+      r.u64();
+      break;
+    case Imm.I32:
+      r.s32();
+      break;
+    case Imm.I64:
+      r.s64();
+      break;
+    case Imm.F32:
+      r.skip(4);
+      break;
+    case Imm.F64:
+      r.skip(8);
+      break;
+    case Imm.Bytes16:
+      r.skip(16);
+      break;
+    case Imm.MemArgLane:
+      r.u32();
+      r.u64();
+      r.u8();
+      break;
+    case Imm.Lane:
+      r.u8();
+      break;
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * Tables that never change: their contents are known when compiling, and become a read-only image in the artifact.
+ *
+ * A table has an image if it is the module's own, holds functions, is not exported, no body reads or writes its elements by anything but
+ * `call_indirect` (so nobody can tell that there are no references in it), and its contents follow from constants: segments at constant
+ * offsets within its initial length, of functions and nulls. Such a table costs an instance nothing, and its functions need no reference
+ * records.
+ *
+ * An image is an array of entries of 8 bytes: the callee's type (canonical index in this module; NULL_TYPE: no function) and its code's
+ * address relative to the *start of the image*. All images of a module lie one behind the other; `offset` counts from the first.
+ */
+import { CompileError } from '../diagnostics.ts';
+import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
+import {
+  type ConstExpr,
+  type ElemSegment,
+  ExternKind,
+  type FuncBody,
+  type TableType,
+  ValType,
+} from './module.ts';
+import { Code, OPCODE_IMM, OpcodePage } from './opcodes.ts';
+import { Reader } from './reader.ts';
+import { skipImmediate } from './skip.ts';
+import { erased } from './types.ts';
+
+export const IMAGE_ENTRY = { SIZE: 8, TYPE: 0, CODE: 4 } as const;
+/** `TYPE` of an entry without function. Its `CODE` is 0, which no other entry's is: code is not in an image. */
+export const NULL_TYPE = -1;
+
+/** Longer tables have an image only if it is not mostly nulls. */
+const SPARSE_LENGTH = 1 << 16;
+const SPARSE_FACTOR = 4;
+
+export interface TableImage {
+  /** Bytes from the start of the module's images. */
+  readonly offset: number;
+  /** Function index of each element, or -1: null. */
+  readonly functions: Int32Array;
+  /** Canonical type that all its functions have; -1: they differ, or there are none. */
+  readonly type: number;
+  readonly nulls: boolean;
+}
+
+/** What is looked at of a module. */
+export interface TableScope {
+  readonly bytes: Uint8Array;
+  readonly functions: ArrayLike<number>;
+  readonly canonical: ArrayLike<number>;
+  readonly tables: readonly TableType[];
+  readonly importedTables: number;
+  readonly tableInits: readonly (ConstExpr | null)[];
+  readonly exports: readonly { readonly kind: ExternKind; readonly index: number }[];
+  readonly elems: readonly ElemSegment[];
+  readonly bodies: readonly FuncBody[];
+}
+
+/** What the bodies do with tables and references. */
+interface TableUses {
+  /** Tables whose elements are read or written other than by indirect calls. */
+  readonly tables: Set<number>;
+  /** Some body has a `ref.func`. */
+  refFunc: boolean;
+  /** A body can't be decoded: nothing is known. */
+  unknown: boolean;
+}
+
+const TABLE_PREFIXED: ReadonlySet<number> = new Set([
+  Code.TableInit,
+  Code.TableCopy,
+  Code.TableGrow,
+  Code.TableFill,
+]);
+
+/** Bytes that operators on tables and `ref.func` begin with: without them a body has none. */
+function isCandidate(bytes: Uint8Array, body: FuncBody): boolean {
+  for (let i = body.start; i < body.end; i++) {
+    switch (bytes[i]) {
+      case Code.TableGet:
+      case Code.TableSet:
+      case Code.RefFunc:
+        return true;
+      case Code.MiscPrefix:
+        if (TABLE_PREFIXED.has(OpcodePage.Misc + bytes[i + 1]!)) return true;
+        // Its number may be written in more bytes than it needs.
+        if (bytes[i + 1]! >= 0x80) return true;
+        break;
+    }
+  }
+  return false;
+}
+
+function scanBody(r: Reader, uses: TableUses): void {
+  for (let runs = r.u32(); runs > 0; runs--) {
+    r.u32();
+    skipImmediate(r, OPCODE_IMM[Code.RefNull]!);
+  }
+  while (r.pos < r.end) {
+    const code = r.u8();
+    switch (code) {
+      case Code.TableGet:
+      case Code.TableSet:
+        uses.tables.add(r.u32());
+        break;
+      case Code.RefFunc:
+        r.u32();
+        uses.refFunc = true;
+        break;
+      case Code.MiscPrefix: {
+        const number = OpcodePage.Misc + Math.min(r.u32(), 255);
+        switch (number) {
+          case Code.TableGrow:
+          case Code.TableFill:
+            uses.tables.add(r.u32());
+            break;
+          case Code.TableInit:
+            r.u32();
+            uses.tables.add(r.u32());
+            break;
+          case Code.TableCopy:
+            uses.tables.add(r.u32());
+            uses.tables.add(r.u32());
+            break;
+          default:
+            skipImmediate(r, OPCODE_IMM[number]!);
+        }
+        break;
+      }
+      case Code.SimdPrefix:
+        skipImmediate(r, OPCODE_IMM[OpcodePage.Simd + Math.min(r.u32(), VEC_OP_COUNT - 1)]!);
+        break;
+      default:
+        skipImmediate(r, OPCODE_IMM[code]!);
+    }
+  }
+}
+
+function tableUses(m: TableScope): TableUses {
+  const uses: TableUses = { tables: new Set(), refFunc: false, unknown: false };
+  const r = new Reader(m.bytes, 0, 0);
+  for (const body of m.bodies) {
+    if (!isCandidate(m.bytes, body)) continue;
+    r.pos = body.start;
+    r.end = body.end;
+    try {
+      scanBody(r, uses);
+    } catch (e) {
+      if (!(e instanceof CompileError)) throw e;
+      // Lowering will report it.
+      uses.unknown = true;
+      return uses;
+    }
+  }
+  return uses;
+}
+
+/** The function that a constant names, -1 for null; undefined: it depends on the instance. */
+function constantFunction(e: ConstExpr): number | undefined {
+  const op = e[0]!;
+  if (op.op === 'ref.func') return op.index;
+  return op.op === 'ref.null' ? -1 : undefined;
+}
+
+/** The elements of a table after instantiation; null: they aren't known. */
+function contents(m: TableScope, index: number): Int32Array | null {
+  const { limits } = m.tables[index]!;
+  const segments = m.elems.filter(e => e.mode === 'active' && e.table === index);
+  const items = segments.reduce((n, s) => n + s.items.length, 0);
+  if (limits.min > BigInt(Math.max(SPARSE_LENGTH, items * SPARSE_FACTOR))) return null;
+  const functions = new Int32Array(Number(limits.min)).fill(-1);
+  const init = m.tableInits[index - m.importedTables];
+  if (init) {
+    const all = constantFunction(init);
+    if (all === undefined) return null;
+    functions.fill(all);
+  }
+  for (const s of segments) {
+    const offset = s.offset[0]!;
+    if (s.offset.length !== 1 || offset.op !== 'const') return null;
+    const at = BigInt.asUintN(m.tables[index]!.index64 ? 64 : 32, offset.bits);
+    // Out of bounds: instantiation traps, after what comes before has been written.
+    if (at + BigInt(s.items.length) > limits.min) return null;
+    for (let i = 0; i < s.items.length; i++) {
+      const f = constantFunction(s.items[i]!);
+      if (f === undefined) return null;
+      functions[Number(at) + i] = f;
+    }
+  }
+  return functions;
+}
+
+function describe(m: TableScope, functions: Int32Array, offset: number): TableImage {
+  let type = -1;
+  let nulls = false;
+  let differ = false;
+  for (const f of functions) {
+    if (f < 0) {
+      nulls = true;
+      continue;
+    }
+    const t = m.canonical[m.functions[f]!]!;
+    differ ||= type >= 0 && type !== t;
+    type = t;
+  }
+  return { offset, functions, type: differ ? -1 : type, nulls };
+}
+
+/** Each table's image, or null; and whether some body has a `ref.func`. */
+export function tableImages(m: TableScope): { images: (TableImage | null)[]; refFunc: boolean } {
+  const images: (TableImage | null)[] = m.tables.map(() => null);
+  if (m.tables.length === m.importedTables) return { images, refFunc: true };
+  const uses = tableUses(m);
+  if (uses.unknown) return { images, refFunc: true };
+  const exported = new Set(m.exports.filter(e => e.kind === ExternKind.Table).map(e => e.index));
+  let offset = 0;
+  for (let i = m.importedTables; i < m.tables.length; i++) {
+    if (exported.has(i) || uses.tables.has(i) || erased(m.tables[i]!.element) !== ValType.FuncRef) continue;
+    const functions = contents(m, i);
+    if (!functions) continue;
+    images[i] = describe(m, functions, offset);
+    offset += functions.length * IMAGE_ENTRY.SIZE;
+  }
+  return { images, refFunc: uses.refFunc };
+}
+
+/** Is it in an image? */
+export function imageFunctions(images: readonly (TableImage | null)[]): Set<number> {
+  const all = new Set<number>();
+  for (const image of images) {
+    if (!image) continue;
+    for (const f of image.functions) if (f >= 0) all.add(f);
+  }
+  return all;
+}
+
+/** Size of all images. */
+export function imageBytes(images: readonly (TableImage | null)[]): number {
+  return images.reduce((n, image) => n + (image ? image.functions.length * IMAGE_ENTRY.SIZE : 0), 0);
+}
