@@ -29,8 +29,11 @@ export type { ExternType, FuncType, GlobalType, MemoryType, TableType, ValueType
 export {
   isWasiFunction,
   WasiContext,
+  type WasiContextOptions,
   WasiError,
   type WasiOptions,
   type WasiPreopen,
   type WasiStdio,
+  type WasiStream,
+  WasiTemplate,
 } from './wasi.ts';

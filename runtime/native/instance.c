@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "wasi.h"
 
 _Static_assert(sizeof(struct lucet_funcref) == LUCET_FUNCREF_SIZE && offsetof(struct lucet_funcref, code) == LUCET_FUNCREF_CODE &&
                    offsetof(struct lucet_funcref, vmctx) == LUCET_FUNCREF_VMCTX && offsetof(struct lucet_funcref, sig_id) == LUCET_FUNCREF_SIG_ID &&
@@ -171,6 +172,8 @@ void lucet_instance_free(struct lucet_instance *i) {
 }
 
 lucet_module *lucet_instance_module(const lucet_instance *i) { return i->module; }
+void lucet_instance_set_wasi(lucet_instance *i, struct lucet_wasi_ctx *ctx) { i->wasi = ctx; }
+struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return lucet_vmctx_instance(vm)->wasi; }
 void *lucet_instance_data(const lucet_instance *i) { return i->data; }
 void lucet_instance_set_data(lucet_instance *i, void *data) { i->data = data; }
 

@@ -299,6 +299,8 @@ struct lucet_instance {
   bool start_pending;
   bool poisoned;
   void *data;
+  /** What WASI functions without a context of their own use; NULL: none. */
+  struct lucet_wasi_ctx *wasi;
   /** Of the last trap; NULL: there was none yet. */
   struct trap_record *trap;
   bool trap_valid;
@@ -316,6 +318,9 @@ static inline const struct lucet_funcref *funcref_of(uint64_t word) { return (co
 lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error);
 /** The function reference of a function that escapes. */
 struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function);
+
+/** For the WASI functions: `wasi` of the calling instance. */
+struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 
 /* ---- segments.c: shared by instantiation and the builtins. They return a trap code or 0. */
 

@@ -1,10 +1,11 @@
-/** WASI contexts, the table of functions, and the calls that need no descriptor. */
+/** The table of WASI functions, and the calls that need no descriptor. */
 #define _GNU_SOURCE
 #include "wasi.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -29,115 +30,12 @@ wasi_errno wasi_errno_of(int error) {
   }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ Contexts */
-
-lucet_wasi_ctx *lucet_wasi_ctx_new(void) {
-  lucet_wasi_ctx *ctx = calloc(1, sizeof *ctx);
-  if (ctx == NULL) return NULL;
-  for (uint32_t fd = 0; fd < 3; fd++) {
-    if (lucet_wasi_ctx_set_stdio(ctx, fd, LUCET_WASI_STDIO_NULL, -1) != 0) {
-      lucet_wasi_ctx_free(ctx);
-      return NULL;
-    }
-  }
-  return ctx;
-}
-
-void lucet_wasi_ctx_free(lucet_wasi_ctx *ctx) {
-  if (ctx == NULL) return;
-  for (uint32_t i = 0; i < ctx->fd_count; i++) wasi_fd_drop(&ctx->fds[i]);
-  free(ctx->fds);
-  free(ctx->args.bytes);
-  free(ctx->env.bytes);
-  free(ctx);
-}
-
-static int set_strings(wasi_strings *to, const char *strings, size_t length, uint32_t count) {
-  // The guest is told these numbers as 32 bits, and will hold all of it in a memory of 32-bit addresses.
-  if (length > INT32_MAX || count > length) return E2BIG;
-  uint32_t zeros = 0;
-  for (size_t i = 0; i < length; i++) zeros += strings[i] == 0;
-  if (zeros != count || (length > 0 && strings[length - 1] != 0)) return EINVAL;
-  char *bytes = NULL;
-  if (length > 0) {
-    bytes = malloc(length);
-    if (bytes == NULL) return ENOMEM;
-    memcpy(bytes, strings, length);
-  }
-  free(to->bytes);
-  *to = (wasi_strings){.bytes = bytes, .length = (uint32_t)length, .count = count};
-  return 0;
-}
-
-int lucet_wasi_ctx_set_args(lucet_wasi_ctx *ctx, const char *strings, size_t length, uint32_t count) {
-  return set_strings(&ctx->args, strings, length, count);
-}
-
-int lucet_wasi_ctx_set_env(lucet_wasi_ctx *ctx, const char *strings, size_t length, uint32_t count) {
-  return set_strings(&ctx->env, strings, length, count);
-}
-
-int lucet_wasi_ctx_set_stdio(lucet_wasi_ctx *ctx, uint32_t guest_fd, uint32_t kind, int host_fd) {
-  if (guest_fd > 2) return EINVAL;
-  wasi_fd fd = {.host = -1};
-  if (kind == LUCET_WASI_STDIO_NULL) {
-    fd.kind = WASI_FD_NULL;
-  } else if (kind == LUCET_WASI_STDIO_FD) {
-    if (host_fd < 0) return EBADF;
-    fd.kind = WASI_FD_HOST;
-    fd.host = host_fd;
-  } else if (kind != LUCET_WASI_STDIO_CLOSED) {
-    return EINVAL;
-  }
-  if (guest_fd >= ctx->fd_count) {
-    uint32_t number;
-    // Entries from 0 to 2 are filled in order by lucet_wasi_ctx_new.
-    return wasi_fd_add(ctx, &fd, guest_fd, &number);
-  }
-  wasi_fd_drop(&ctx->fds[guest_fd]);
-  ctx->fds[guest_fd] = fd;
-  return 0;
-}
-
-static int add_preopen(lucet_wasi_ctx *ctx, int host_fd, bool owned, const char *guest_path, uint32_t flags) {
-  wasi_fd fd = {
-      .kind = WASI_FD_HOST,
-      .filetype = WASI_FILETYPE_DIRECTORY,
-      .owned = owned,
-      .readonly = (flags & LUCET_WASI_READONLY) != 0,
-      .described = true,
-      .host = host_fd,
-      .rights_base = WASI_DIRECTORY_RIGHTS,
-      .rights_inheriting = WASI_DIRECTORY_RIGHTS | WASI_FILE_RIGHTS,
-  };
-  // The rights that it passes on stay: wasi-libc asks for no more than these, and opening for writing would quietly open for reading.
-  if (fd.readonly) fd.rights_base &= ~WASI_MODIFYING_RIGHTS;
-  fd.preopen = strdup(guest_path);
-  if (fd.preopen == NULL) return ENOMEM;
-  uint32_t number;
-  int error = wasi_fd_add(ctx, &fd, 3, &number);
-  if (error != 0) free(fd.preopen);
-  return error;
-}
-
-int lucet_wasi_ctx_preopen(lucet_wasi_ctx *ctx, const char *host_path, const char *guest_path, uint32_t flags) {
-  if ((flags & ~(uint32_t)LUCET_WASI_READONLY) != 0) return EINVAL;
-  int fd = open(host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno;
-  int error = add_preopen(ctx, fd, true, guest_path, flags);
-  if (error != 0) close(fd);
-  return error;
-}
-
-int lucet_wasi_ctx_preopen_fd(lucet_wasi_ctx *ctx, int host_fd, const char *guest_path, uint32_t flags) {
-  if ((flags & ~(uint32_t)LUCET_WASI_READONLY) != 0) return EINVAL;
-  return add_preopen(ctx, host_fd, false, guest_path, flags);
-}
-
 /* --------------------------------------------------------------------------------------------------- Table of functions */
 
 static wasi_errno enter(wasi_errno (*implementation)(const wasi_call *), lucet_vmctx *vm, const uint64_t *args, void *data) {
-  const wasi_call call = {.vm = vm, .ctx = data, .args = args};
+  const wasi_call call = {.vm = vm, .ctx = data != NULL ? data : lucet_vmctx_wasi(vm), .args = args};
+  // Nobody said what the guest is granted: that is the embedder's mistake, and nothing can be right for the guest.
+  if (call.ctx == NULL) lucet_vmctx_terminate(vm, LUCET_REASON_PROVIDED, 0);
   return implementation(&call);
 }
 
@@ -191,7 +89,7 @@ static wasi_errno strings_get(const wasi_call *c, const wasi_strings *s) {
   uint32_t buffer = wasi_arg(c, 1);
   uint8_t *p = wasi_memory(c, pointers, (uint64_t)s->count * 4);
   char *b = wasi_memory(c, buffer, s->length);
-  if (p == NULL || b == NULL) return WASI_EFAULT;
+  if (GUARD(STRINGS_BOUND) && (p == NULL || b == NULL)) return WASI_EFAULT;
   if (s->length > 0) memcpy(b, s->bytes, s->length);
   uint32_t at = 0;
   for (uint32_t i = 0; i < s->count; i++) {
@@ -202,19 +100,42 @@ static wasi_errno strings_get(const wasi_call *c, const wasi_strings *s) {
   return WASI_OK;
 }
 
-wasi_errno wasi_do_args_get(const wasi_call *c) { return strings_get(c, &c->ctx->args); }
-wasi_errno wasi_do_args_sizes_get(const wasi_call *c) { return strings_sizes_get(c, &c->ctx->args); }
-wasi_errno wasi_do_environ_get(const wasi_call *c) { return strings_get(c, &c->ctx->env); }
-wasi_errno wasi_do_environ_sizes_get(const wasi_call *c) { return strings_sizes_get(c, &c->ctx->env); }
+wasi_errno wasi_do_args_get(const wasi_call *c) { return strings_get(c, c->ctx->args); }
+wasi_errno wasi_do_args_sizes_get(const wasi_call *c) { return strings_sizes_get(c, c->ctx->args); }
+wasi_errno wasi_do_environ_get(const wasi_call *c) { return strings_get(c, c->ctx->env); }
+wasi_errno wasi_do_environ_sizes_get(const wasi_call *c) { return strings_sizes_get(c, c->ctx->env); }
 
 /* -------------------------------------------------------------------------------------------------------------- Process */
 
 wasi_errno wasi_do_proc_exit(const wasi_call *c) { lucet_vmctx_terminate(c->vm, LUCET_REASON_EXIT, wasi_arg(c, 0)); }
 
-/** A guest has no signals. */
+/** WASI's numbers of signals, and the host's. */
+static const uint8_t signals[] = {
+    0,       SIGHUP,  SIGINT,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT, SIGBUS,  SIGFPE, SIGKILL,   SIGUSR1, SIGSEGV,  SIGUSR2, SIGPIPE, SIGALRM, SIGTERM,
+    SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG,  SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGPOLL, SIGPWR,  SIGSYS,
+};
+
+/**
+ * A guest has no handlers, so a signal does what it does to a process that has none: it ends the guest, with the status that a shell
+ * would see, or nothing. A guest can't be stopped and continued. The host's process never gets any.
+ */
 wasi_errno wasi_do_proc_raise(const wasi_call *c) {
-  (void)c;
-  return WASI_ENOTSUP;
+  uint32_t number = wasi_arg(c, 0) & 0xff;
+  if (number >= sizeof signals) return WASI_EINVAL;
+  int signal = signals[number];
+  if (!GUARD(RAISE)) return raise(signal) == 0 ? WASI_OK : WASI_EINVAL;
+  switch (signal) {
+    case 0:
+    case SIGCHLD:
+    case SIGCONT:
+    case SIGURG:
+    case SIGWINCH: return WASI_OK;
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return WASI_ENOTSUP;
+    default: lucet_vmctx_terminate(c->vm, LUCET_REASON_EXIT, 128 + (uint64_t)signal);
+  }
 }
 
 wasi_errno wasi_do_sched_yield(const wasi_call *c) {
@@ -238,17 +159,3 @@ wasi_errno wasi_do_random_get(const wasi_call *c) {
   }
   return WASI_OK;
 }
-
-/* --------------------------------------------------------------------------------- Sockets: none can be opened or granted */
-
-static wasi_errno no_socket(const wasi_call *c) {
-  const wasi_fd *fd = wasi_fd_get(c, wasi_arg(c, 0));
-  if (fd == NULL) return WASI_EBADF;
-  bool socket = fd->filetype == WASI_FILETYPE_SOCKET_STREAM || fd->filetype == WASI_FILETYPE_SOCKET_DGRAM;
-  return socket ? WASI_ENOTSUP : WASI_ENOTSOCK;
-}
-
-wasi_errno wasi_do_sock_accept(const wasi_call *c) { return no_socket(c); }
-wasi_errno wasi_do_sock_recv(const wasi_call *c) { return no_socket(c); }
-wasi_errno wasi_do_sock_send(const wasi_call *c) { return no_socket(c); }
-wasi_errno wasi_do_sock_shutdown(const wasi_call *c) { return no_socket(c); }

@@ -69,6 +69,8 @@ enum { WASI_FSTFLAG_ATIM = 1, WASI_FSTFLAG_ATIM_NOW = 2, WASI_FSTFLAG_MTIM = 4, 
 enum { WASI_CLOCK_REALTIME = 0, WASI_CLOCK_MONOTONIC = 1, WASI_CLOCK_PROCESS_CPUTIME = 2, WASI_CLOCK_THREAD_CPUTIME = 3 };
 enum { WASI_EVENT_CLOCK = 0, WASI_EVENT_FD_READ = 1, WASI_EVENT_FD_WRITE = 2 };
 enum { WASI_SUBCLOCK_ABSTIME = 1 };
+enum { WASI_RIFLAG_PEEK = 1, WASI_RIFLAG_WAITALL = 2 };
+enum { WASI_ROFLAG_DATA_TRUNCATED = 1 };
 enum { WASI_EVENT_FD_HANGUP = 1 };
 
 /* Layouts, as the guest sees them: little-endian, and at any address. They are copied, never pointed to. */

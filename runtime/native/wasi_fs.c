@@ -15,12 +15,12 @@
 static wasi_errno load_path(const wasi_call *c, uint32_t at, uint32_t length, wasi_path *path) {
   const char *from = wasi_memory(c, at, length);
   if (from == NULL) return WASI_EFAULT;
-  if (length >= sizeof path->text) return WASI_ENAMETOOLONG;
+  if (GUARD(PATH_LENGTH) && length >= sizeof path->text) return WASI_ENAMETOOLONG;
   memcpy(path->text, from, length);
   path->text[length] = 0;
   path->length = length;
   // A zero would end the name early for the host.
-  if (memchr(path->text, 0, length) != NULL) return WASI_EINVAL;
+  if (GUARD(PATH_NUL) && memchr(path->text, 0, length) != NULL) return WASI_EINVAL;
   return WASI_OK;
 }
 
@@ -33,18 +33,26 @@ typedef struct target {
 
 enum { NO_FOLLOW = 0, FOLLOW = 1, MODIFIES = 2 };
 
-/** Descriptor, rights, path: all checks that come before an operation. `how`: FOLLOW (the last link), MODIFIES. */
-static wasi_errno open_target(const wasi_call *c, uint32_t fd, uint64_t right, uint32_t path_at, uint32_t path_length, int how, target *t) {
+/** Descriptor, rights, path: all checks that come before a place is looked for. `how`: FOLLOW (the last link), MODIFIES. */
+static wasi_errno check_target(const wasi_call *c, uint32_t fd, uint64_t right, uint32_t path_at, uint32_t path_length, int how, target *t) {
   wasi_errno error = WASI_OK;
   t->fd = wasi_fd_with(c, fd, right, &error);
   if (t->fd == NULL) return error;
   if (t->fd->filetype != WASI_FILETYPE_DIRECTORY) return WASI_ENOTDIR;
-  if ((how & MODIFIES) != 0 && t->fd->readonly) return WASI_EROFS;
-  error = load_path(c, path_at, path_length, &t->path);
-  if (error != WASI_OK) return error;
-  int host = (how & FOLLOW) != 0 ? wasi_path_find_followed(t->fd->host, &t->path, &t->place)
-                                 : wasi_path_find(t->fd->host, &t->path, &t->place);
-  return wasi_errno_of(host);
+  if (GUARD(READONLY_MODIFY) && (how & MODIFIES) != 0 && t->fd->readonly) return WASI_EROFS;
+  return load_path(c, path_at, path_length, &t->path);
+}
+
+/** 0 or an errno of the host. */
+static int find_target(int how, target *t) {
+  return (how & FOLLOW) != 0 ? wasi_path_find_followed(t->fd->host, &t->path, &t->place)
+                             : wasi_path_find(t->fd->host, &t->path, &t->place);
+}
+
+/** Both. */
+static wasi_errno open_target(const wasi_call *c, uint32_t fd, uint64_t right, uint32_t path_at, uint32_t path_length, int how, target *t) {
+  wasi_errno error = check_target(c, fd, right, path_at, path_length, how, t);
+  return error != WASI_OK ? error : wasi_errno_of(find_target(how, t));
 }
 
 /** Follow the last link: when asked to, and always before a trailing slash, which says that a directory is meant. */
@@ -87,7 +95,7 @@ static wasi_errno path_filestat_get(const wasi_call *c, bool unstable) {
   wasi_errno error = open_target(c, wasi_arg(c, 0), WASI_RIGHT_PATH_FILESTAT_GET, at, length, how, &t);
   if (error != WASI_OK) return error;
   struct stat st;
-  int result = fstatat(t.place.dir, t.place.name, &st, AT_SYMLINK_NOFOLLOW);
+  int result = fstatat(t.place.dir, t.place.name, &st, GUARD(STAT_NOFOLLOW) ? AT_SYMLINK_NOFOLLOW : 0);
   if (result == 0 && t.place.must_be_dir && !S_ISDIR(st.st_mode)) result = fail(ENOTDIR);
   error = finish(&t, result);
   return error == WASI_OK ? wasi_store_filestat(c, wasi_arg(c, 4), &st, unstable) : error;
@@ -106,7 +114,7 @@ wasi_errno wasi_do_path_filestat_set_times(const wasi_call *c) {
   wasi_errno error = open_target(c, wasi_arg(c, 0), WASI_RIGHT_PATH_FILESTAT_SET_TIMES, at, length, how, &t);
   if (error != WASI_OK) return error;
   int result = t.place.must_be_dir ? check_directory(&t.place) : 0;
-  if (result == 0) result = utimensat(t.place.dir, t.place.name, times, AT_SYMLINK_NOFOLLOW);
+  if (result == 0) result = utimensat(t.place.dir, t.place.name, times, GUARD(TIMES_NOFOLLOW) ? AT_SYMLINK_NOFOLLOW : 0);
   return finish(&t, result);
 }
 
@@ -135,7 +143,7 @@ wasi_errno wasi_do_path_symlink(const wasi_call *c) {
   wasi_errno error = load_path(c, wasi_arg(c, 0), wasi_arg(c, 1), &contents);
   if (error != WASI_OK) return error;
   // The guest could not follow it, but the host's programs would.
-  if (contents.text[0] == '/') return WASI_EPERM;
+  if (GUARD(SYMLINK_ABSOLUTE) && contents.text[0] == '/') return WASI_EPERM;
   target t;
   error = open_target(c, wasi_arg(c, 2), WASI_RIGHT_PATH_SYMLINK, wasi_arg(c, 3), wasi_arg(c, 4), MODIFIES, &t);
   if (error != WASI_OK) return error;
@@ -208,14 +216,16 @@ typedef struct opening {
 } opening;
 
 static int host_flags(const opening *o) {
-  int flags = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+  // Non-blocking: a pipe without another end must not hang the host, nor must a transfer (wasi_io.c). Files don't know the flag.
+  int flags = O_CLOEXEC | O_NOCTTY;
+  if (GUARD(OPEN_NOFOLLOW)) flags |= O_NOFOLLOW;
+  if (GUARD(OPEN_NONBLOCK)) flags |= O_NONBLOCK;
   flags |= !o->write ? O_RDONLY : o->read ? O_RDWR : O_WRONLY;
   if ((o->oflags & WASI_OFLAG_DIRECTORY) != 0) flags |= O_DIRECTORY;
   if ((o->oflags & WASI_OFLAG_CREAT) != 0) flags |= O_CREAT;
   if ((o->oflags & WASI_OFLAG_EXCL) != 0) flags |= O_EXCL;
   if ((o->oflags & WASI_OFLAG_TRUNC) != 0) flags |= O_TRUNC;
   if ((o->fdflags & WASI_FDFLAG_APPEND) != 0) flags |= O_APPEND;
-  if ((o->fdflags & WASI_FDFLAG_NONBLOCK) != 0) flags |= O_NONBLOCK;
   if ((o->fdflags & WASI_FDFLAG_DSYNC) != 0) flags |= O_DSYNC;
   if ((o->fdflags & (WASI_FDFLAG_RSYNC | WASI_FDFLAG_SYNC)) != 0) flags |= O_SYNC;
   return flags;
@@ -228,7 +238,7 @@ static int open_place(const wasi_place *p, const opening *o) {
     if ((flags & O_CREAT) != 0) return fail(EISDIR);
     flags |= O_DIRECTORY;
   }
-  if (o->readonly && (flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != 0) {
+  if (GUARD(READONLY_OPEN) && o->readonly && (flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != 0) {
     struct stat st;
     if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) != 0) return fail(errno == ENOENT && (flags & O_CREAT) != 0 ? EROFS : errno);
     if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return fail(EEXIST);
@@ -244,6 +254,25 @@ static int open_place(const wasi_place *p, const opening *o) {
     // A directory that may be passed but not listed.
     fd = openat(p->dir, p->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   }
+  return fd;
+}
+
+/**
+ * Opens what the path leads to: -1 with errno. Mostly by one call of the kernel's (wasi_path_open). What that refuses is looked at again
+ * step by step, for the error that both ways of walking agree upon; as is everything where more than opening is to be decided.
+ */
+static int open_path(target *t, const opening *o, int how) {
+  bool plain = t->path.length > 0 && t->path.text[t->path.length - 1] != '/' && !o->readonly;
+  if (plain) {
+    int fd = wasi_path_open(t->fd->host, &t->path, host_flags(o) & ((how & FOLLOW) != 0 ? ~O_NOFOLLOW : ~0));
+    if (fd >= 0 || errno == ENOENT || errno == EEXIST) return fd;
+  }
+  int error = find_target(how, t);
+  if (error != 0) return fail(error);
+  int fd = open_place(&t->place, o);
+  int failed = errno;
+  wasi_place_done(&t->place);
+  errno = failed;
   return fd;
 }
 
@@ -281,7 +310,7 @@ wasi_errno wasi_do_path_open(const wasi_call *c) {
   bool exclusive = (o.oflags & WASI_OFLAG_CREAT) != 0 && (o.oflags & WASI_OFLAG_EXCL) != 0;
   int how = exclusive ? NO_FOLLOW : follow_if(c, lookup, at, length);
   target t;
-  wasi_errno error = open_target(c, wasi_arg(c, 0), right, at, length, how, &t);
+  wasi_errno error = check_target(c, wasi_arg(c, 0), right, at, length, how, &t);
   if (error != WASI_OK) return error;
 
   uint64_t asked = wasi_arg64(c, 5);
@@ -294,19 +323,20 @@ wasi_errno wasi_do_path_open(const wasi_call *c) {
   wasi_fd fd = {
       .kind = WASI_FD_HOST,
       .owned = true,
-      .readonly = o.readonly,
+      .readonly = GUARD(READONLY_INHERIT) && o.readonly,
       .described = true,
       .fdflags = (uint16_t)o.fdflags,
-      .rights_base = asked & t.fd->rights_inheriting & ~(o.readonly ? WASI_MODIFYING_RIGHTS : 0),
+      .rights_base = asked & (GUARD(RIGHTS_INHERIT) ? t.fd->rights_inheriting : UINT64_MAX) & ~(o.readonly && GUARD(READONLY_RIGHTS) ? WASI_MODIFYING_RIGHTS : 0),
       .rights_inheriting = wasi_arg64(c, 6) & t.fd->rights_inheriting,
   };
-  fd.host = open_place(&t.place, &o);
+  fd.host = open_path(&t, &o, how);
   struct stat st;
   int result = fd.host < 0 ? -1 : fstat(fd.host, &st);
   if (result == 0 && S_ISDIR(st.st_mode)) result = inherit_root(t.fd, &fd);
-  error = finish(&t, result);
+  error = result == 0 ? WASI_OK : wasi_errno_of(errno);
   if (error == WASI_OK) {
     fd.filetype = wasi_filetype_of(st.st_mode);
+    if (fd.filetype != WASI_FILETYPE_REGULAR_FILE && fd.filetype != WASI_FILETYPE_BLOCK_DEVICE) fd.blocks = WASI_BLOCKS_NOT;
     if (fd.filetype == WASI_FILETYPE_DIRECTORY) {
       fd.rights_base &= WASI_DIRECTORY_RIGHTS;
     } else {

@@ -2,17 +2,49 @@
 #ifndef LUCET_WASI_INTERNAL_H
 #define LUCET_WASI_INTERNAL_H
 
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/uio.h>
+
+struct stat;
+struct timespec;
 
 #include "wasi.h"
 #include "wasi_abi.h"
+#include "wasi_guards.h"
 #include "wasi_path.h"
 
-/** Most descriptors of one guest; the host's own limit usually comes first. */
+/** Most descriptors of one guest, unless the template says otherwise; the host's own limit usually comes first. */
 #define WASI_MAX_FDS 65536
+/** Descriptors that a context has room for without another allocation. */
+#define WASI_FEW_FDS 8
 
-enum { WASI_FD_FREE = 0, WASI_FD_HOST = 1, WASI_FD_NULL = 2 };
+enum {
+  WASI_FD_FREE = 0,
+  /** A descriptor of the host's. */
+  WASI_FD_HOST = 1,
+  /** Reads end, writes are discarded. */
+  WASI_FD_NULL = 2,
+  /** Memory of the context's: `stream` is the number of the standard stream. */
+  WASI_FD_BUFFER = 3,
+  /** Functions of the embedder's; the same. */
+  WASI_FD_STREAM = 4,
+};
+
+/** How a transfer on a host descriptor is kept from blocking where it must not (wasi_io.c). */
+enum {
+  /** It never does: files. */
+  WASI_BLOCKS_NEVER = 0,
+  /** Ours, and non-blocking: a transfer that would block says so. */
+  WASI_BLOCKS_NOT = 1,
+  /** Borrowed: its flags are the host's, so each transfer asks not to block (RWF_NOWAIT). */
+  WASI_BLOCKS_ASK = 2,
+  /** Borrowed, and it does not know that flag: it is polled first. */
+  WASI_BLOCKS_POLL = 3,
+};
 
 /** One descriptor of a guest. */
 typedef struct wasi_fd {
@@ -24,15 +56,20 @@ typedef struct wasi_fd {
   bool readonly;
   /** Filetype and rights are known. A standard stream is looked at when the guest first uses it, so that granting it costs no system call. */
   bool described;
+  /** WASI_BLOCKS_* */
+  uint8_t blocks;
+  uint8_t stream;
   uint16_t fdflags;
   int host;
   uint64_t rights_base;
   uint64_t rights_inheriting;
-  /** Guest name of a preopen; NULL for everything else. */
-  char *preopen;
+  /** Guest name of a preopen, which is the template's; NULL for everything else. */
+  const char *preopen;
   /** A directory's preopen, once one was opened beneath it: for the guest, nothing is above that one. */
   uint64_t root_dev;
   uint64_t root_ino;
+  /** Directory that is ours: where the next entry would be read. */
+  uint64_t dir_at;
 } wasi_fd;
 
 typedef struct wasi_strings {
@@ -41,11 +78,57 @@ typedef struct wasi_strings {
   uint32_t count;
 } wasi_strings;
 
-struct lucet_wasi_ctx {
+/** A standard stream. */
+typedef struct wasi_stdio {
+  /** WASI_FD_*; FREE: closed. */
+  uint8_t kind;
+  int host;
+  lucet_wasi_stream stream;
+} wasi_stdio;
+
+/** A standard stream in memory; kept when a context is reset. */
+typedef struct wasi_buffer {
+  uint8_t *bytes;
+  size_t length;
+  size_t capacity;
+  /** Input: how much has been read. */
+  size_t at;
+} wasi_buffer;
+
+/** A directory or a socket that a template grants. */
+typedef struct wasi_grant {
+  wasi_fd fd;
+  /** To be closed with the template. */
+  bool owned;
+} wasi_grant;
+
+struct lucet_wasi_template {
+  atomic_uint references;
+  /** A context was made: nothing changes any more, so contexts on all threads read without a lock. */
+  atomic_bool fixed;
   wasi_strings args;
   wasi_strings env;
+  wasi_stdio stdio[3];
+  wasi_grant *grants;
+  uint32_t grant_count;
+  lucet_wasi_limits limits;
+};
+
+struct lucet_wasi_ctx {
+  lucet_wasi_template *template;
+  /** The template's, or this context's own. */
+  const wasi_strings *args;
+  const wasi_strings *env;
+  /** NULL: not built yet. */
   wasi_fd *fds;
   uint32_t fd_count;
+  uint32_t open;
+  uint64_t written;
+  wasi_stdio stdio[3];
+  wasi_buffer buffers[3];
+  wasi_strings own_args;
+  wasi_strings own_env;
+  wasi_fd few[WASI_FEW_FDS];
 };
 
 /* What a directory or a file can at most be used for. */
@@ -53,6 +136,8 @@ struct lucet_wasi_ctx {
   (WASI_RIGHT_FD_DATASYNC | WASI_RIGHT_FD_READ | WASI_RIGHT_FD_SEEK | WASI_RIGHT_FD_FDSTAT_SET_FLAGS | WASI_RIGHT_FD_SYNC |           \
    WASI_RIGHT_FD_TELL | WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_ADVISE | WASI_RIGHT_FD_ALLOCATE | WASI_RIGHT_FD_FILESTAT_GET |            \
    WASI_RIGHT_FD_FILESTAT_SET_SIZE | WASI_RIGHT_FD_FILESTAT_SET_TIMES | WASI_RIGHT_POLL_FD_READWRITE)
+#define WASI_SOCKET_RIGHTS                                                                                                            \
+  (WASI_STREAM_RIGHTS | WASI_RIGHT_SOCK_SHUTDOWN | WASI_RIGHT_SOCK_ACCEPT)
 /** Without seek and tell: wasi-libc's isatty takes a character device that lacks them for a terminal. */
 #define WASI_STREAM_RIGHTS                                                                                                            \
   (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_FDSTAT_SET_FLAGS | WASI_RIGHT_FD_FILESTAT_GET | WASI_RIGHT_POLL_FD_READWRITE)
@@ -80,6 +165,9 @@ typedef struct wasi_call {
 static inline uint32_t wasi_arg(const wasi_call *c, int n) { return (uint32_t)c->args[n]; }
 static inline uint64_t wasi_arg64(const wasi_call *c, int n) { return c->args[n]; }
 
+/** instance.c */
+struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
+
 /* Guest memory. Every access of this folder's WASI code goes through these; lucet_vmctx_memory checks bounds without overflow. */
 
 /** `length` bytes at guest address `at`, or NULL. */
@@ -106,35 +194,61 @@ static inline bool wasi_store64(const wasi_call *c, uint32_t at, uint64_t value)
 /** WASI's number for an errno of the host. */
 wasi_errno wasi_errno_of(int error);
 
+/* ---- wasi_context.c */
+
+int wasi_strings_set(wasi_strings *to, const char *strings, size_t length, uint32_t count);
+
+/* ---- wasi_fd.c */
+
+/** Fills the table with what the template grants. False: out of memory. */
+bool wasi_fds_build(lucet_wasi_ctx *ctx);
+/** Closes all that is open; the table is not built afterwards. */
+void wasi_fds_drop(lucet_wasi_ctx *ctx);
 /** Fills in filetype, flags and rights of a standard stream. False: the host's descriptor is not open. */
 bool wasi_fd_describe(wasi_fd *fd, uint32_t number);
 
 /** The guest's descriptor, or NULL. Valid until the table changes. */
 static inline wasi_fd *wasi_fd_get(const wasi_call *c, uint32_t number) {
-  if (number >= c->ctx->fd_count) return NULL;
-  wasi_fd *fd = &c->ctx->fds[number];
-  if (fd->kind == WASI_FD_FREE || (!fd->described && !wasi_fd_describe(fd, number))) return NULL;
+  lucet_wasi_ctx *ctx = c->ctx;
+  if (ctx->fds == NULL && !wasi_fds_build(ctx)) return NULL;
+  if (GUARD(FD_BOUND) && number >= ctx->fd_count) return NULL;
+  wasi_fd *fd = &ctx->fds[number];
+  if (GUARD(FD_FREE) && fd->kind == WASI_FD_FREE) return NULL;
+  if (!fd->described && !wasi_fd_describe(fd, number)) return NULL;
   return fd;
 }
 
 /** Puts a descriptor into the lowest free entry from `from`. Returns 0 or an errno; the caller keeps what he passed if it fails. */
 int wasi_fd_add(lucet_wasi_ctx *ctx, const wasi_fd *fd, uint32_t from, uint32_t *number);
-/** Closes what is owned and frees the entry. Returns an errno of close. */
-int wasi_fd_drop(wasi_fd *fd);
+/** Closes what is ours and frees the entry. Returns 0 or an errno. */
+int wasi_fd_drop(lucet_wasi_ctx *ctx, wasi_fd *fd);
 uint8_t wasi_filetype_of(uint32_t mode);
-
-struct stat;
-/** Is the directory that `fd` is, and `st` describes, the one that was granted? */
+/** Is the directory, whose state is `st`, where the guest's tree begins? */
 bool wasi_fd_is_root(const wasi_fd *fd, const struct stat *st);
-/** Writes a filestat to guest memory. `unstable`: in the layout of wasi_unstable. */
 wasi_errno wasi_store_filestat(const wasi_call *c, uint32_t at, const struct stat *st, bool unstable);
-
-struct timespec;
-/** Times for utimensat from a WASI call's arguments. False: the flags contradict each other. */
+/** False: the flags contradict each other. */
 bool wasi_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec out[2]);
-
-/** The guest's descriptor with a right; otherwise `*error` says why not. */
+/** The descriptor with a right; otherwise `*error` says why not. */
 wasi_fd *wasi_fd_with(const wasi_call *c, uint32_t number, uint64_t right, wasi_errno *error);
+
+/* ---- wasi_io.c */
+
+/** Room for the host's form of a guest's vectors. */
+enum { WASI_MAX_VECTORS = 1024 };
+
+/**
+ * The guest's vectors as the host's, pointing into guest memory. Only the first WASI_MAX_VECTORS are looked at: a call may transfer less
+ * than was asked for. Returns their number, or -1: out of bounds.
+ */
+int wasi_gather(const wasi_call *c, uint32_t at, uint32_t count, struct iovec vec[WASI_MAX_VECTORS], uint64_t *total);
+/** How much of `total` bytes the guest may still write: cuts the vectors. False: nothing, and there was something. */
+bool wasi_allow_writing(const lucet_wasi_ctx *ctx, struct iovec *vec, int *count, uint64_t *total);
+/** Until the descriptor is ready. 0 or an errno. Every wait of a guest for a descriptor or a time comes through wasi_wait. */
+int wasi_wait_for(const wasi_call *c, int host, short events);
+/** As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or -1 with errno. */
+int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline);
+/** Bytes that a stream in memory has to read. */
+size_t wasi_buffer_available(const lucet_wasi_ctx *ctx, const wasi_fd *fd);
 
 /** name, signature */
 #define WASI_FUNCTIONS(X)                        \

@@ -2,7 +2,7 @@
  * Path resolution beneath a directory. This file and the readonly checks of wasi_fs.c are all that keeps a guest in its directories.
  *
  * The rule: no path with more than one component, and none that the kernel would follow a symbolic link in, is ever given to the kernel,
- * but in one place: openat2 with RESOLVE_BENEATH. So every operation of a guest has two steps:
+ * but to openat2 with RESOLVE_BENEATH. So every operation of a guest has two steps:
  *
  *   1. `open_beneath` opens the directory that holds the last component (O_PATH), following symbolic links on the way, and refuses to
  *      leave the root. Two implementations of equal strictness:
@@ -14,16 +14,21 @@
  *   2. The operation itself, on (directory, one component), always with O_NOFOLLOW or AT_SYMLINK_NOFOLLOW. If the last component is a
  *      link that is to be followed, it is read, put in place of the component, and step 1 starts over from the root.
  *
+ * Opening a file, where it is nothing but that, is one step with openat2 (wasi_path_open), by the same argument.
+ *
  * Between the steps another process may swap the component for a link: the operation does not follow it. It may move the directory out of
  * the root: then the guest still acts on a directory it had been granted, as with any descriptor.
  */
 #define _GNU_SOURCE
 #include "wasi_path.h"
 
+#include "wasi_guards.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,11 +45,9 @@ static atomic_int walk_mode = WASI_WALK_AUTO;
 
 void wasi_path_set_walk(int walk) { atomic_store(&walk_mode, walk); }
 
-static int open_by_openat2(int root, const char *path) {
-  struct open_how how = {
-      .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-  };
+/** -1 with errno. The kernel creates files with the mode that the process's umask leaves of 0666. */
+static int open_by_openat2(int root, const char *path, int flags, uint64_t resolve) {
+  struct open_how how = {.flags = (uint64_t)(unsigned)flags, .mode = (flags & O_CREAT) != 0 ? 0666 : 0, .resolve = resolve};
   for (int race = 0; race < MAX_RACES; race++) {
     long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     if (fd >= 0) return (int)fd;
@@ -54,12 +57,17 @@ static int open_by_openat2(int root, const char *path) {
   return -1;
 }
 
+static int open_directory_by_openat2(int root, const char *path) {
+  return open_by_openat2(root, path, O_PATH | O_DIRECTORY | O_CLOEXEC,
+                         (GUARD(BENEATH) ? RESOLVE_BENEATH : 0u) | (GUARD(MAGIC_LINKS) ? RESOLVE_NO_MAGICLINKS : 0u));
+}
+
 /** Puts a link's target before what is left to walk. Returns 0 or an errno. */
 static int put_before(char *rest, size_t capacity, const char *target, size_t target_length, const char *behind) {
   size_t behind_length = strlen(behind);
   if (target_length == 0) return ENOENT;
-  if (target[0] == '/') return EPERM;
-  if (target_length + behind_length >= capacity) return ENAMETOOLONG;
+  if (GUARD(WALK_ABSOLUTE) && target[0] == '/') return EPERM;
+  if (GUARD(SPLICE_BOUND) && target_length + behind_length >= capacity) return ENAMETOOLONG;
   // `behind` lies in `rest`.
   memmove(rest + target_length, behind, behind_length + 1);
   memcpy(rest, target, target_length);
@@ -93,14 +101,19 @@ static int open_by_components(int root, const char *path) {
     }
     if (n == 2 && at[0] == '.' && at[1] == '.') {
       if (depth == 0) {
-        error = EPERM;
-        break;
+        if (GUARD(WALK_PARENT)) {
+          error = EPERM;
+          break;
+        }
+        opened[depth++] = openat(root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        at = end;
+        continue;
       }
       close(opened[--depth]);
       at = end;
       continue;
     }
-    if (n > NAME_MAX || depth == MAX_DEPTH) {
+    if ((GUARD(NAME_BOUND) && n > NAME_MAX) || (GUARD(DEPTH_BOUND) && depth == MAX_DEPTH)) {
       error = ENAMETOOLONG;
       break;
     }
@@ -108,7 +121,7 @@ static int open_by_components(int root, const char *path) {
     memcpy(name, at, n);
     name[n] = 0;
     int here = depth > 0 ? opened[depth - 1] : root;
-    int fd = openat(here, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(here, name, O_PATH | O_DIRECTORY | (GUARD(WALK_NOFOLLOW) ? O_NOFOLLOW : 0) | O_CLOEXEC);
     if (fd >= 0) {
       opened[depth++] = fd;
       at = end;
@@ -132,7 +145,7 @@ static int open_by_components(int root, const char *path) {
       error = 0;
       continue;
     }
-    if (++links > MAX_LINKS) {
+    if (GUARD(LINK_BOUND) && ++links > MAX_LINKS) {
       error = ELOOP;
       break;
     }
@@ -156,12 +169,12 @@ static int open_by_components(int root, const char *path) {
 static int open_beneath(int root, const char *path) {
   int mode = atomic_load_explicit(&walk_mode, memory_order_relaxed);
   if (mode != WASI_WALK_COMPONENTS) {
-    int fd = open_by_openat2(root, path);
+    int fd = open_directory_by_openat2(root, path);
     if (fd >= 0 || mode == WASI_WALK_OPENAT2) return fd;
     // No such system call, or a sandbox that forbids it (with EPERM: then it also refuses the root's own ".").
     int error = errno;
     if (error == EPERM) {
-      int self = open_by_openat2(root, ".");
+      int self = open_directory_by_openat2(root, ".");
       if (self >= 0) {
         close(self);
         errno = EPERM;
@@ -189,18 +202,18 @@ static int find(int root, const wasi_path *path, wasi_place *place, size_t *base
   place->dir = root;
   place->owned = 0;
   if (path->length == 0) return ENOENT;
-  if (text[0] == '/') return EPERM;
+  if (GUARD(ABSOLUTE_PATH) && text[0] == '/') return EPERM;
   size_t end = without_slashes(text, path->length);
   place->must_be_dir = end < path->length;
   size_t start = end;
   while (start > 0 && text[start - 1] != '/') start--;
   size_t n = end - start;
-  if (n > NAME_MAX) return ENAMETOOLONG;
+  if (GUARD(NAME_BOUND) && n > NAME_MAX) return ENAMETOOLONG;
   memcpy(place->name, text + start, n);
   place->name[n] = 0;
   *base = start;
   size_t parent = start;
-  if (strcmp(place->name, "..") == 0 || strcmp(place->name, ".") == 0) {
+  if ((GUARD(DOT_DOT_LAST) && strcmp(place->name, "..") == 0) || strcmp(place->name, ".") == 0) {
     // No entry but a way: walk it to its end and name the directory itself.
     parent = end;
     strcpy(place->name, ".");
@@ -230,7 +243,7 @@ int wasi_path_find_followed(int root, wasi_path *path, wasi_place *place) {
     if (got < 0) return 0;
     int must_be_dir = place->must_be_dir;
     wasi_place_done(place);
-    if (links == MAX_LINKS) return ELOOP;
+    if (GUARD(LINK_BOUND) && links == MAX_LINKS) return ELOOP;
     if ((size_t)got == sizeof target) return ENAMETOOLONG;
     error = put_before(path->text + base, sizeof path->text - base - 1, target, (size_t)got, "");
     if (error != 0) return error;
@@ -245,6 +258,18 @@ int wasi_path_find_followed(int root, wasi_path *path, wasi_place *place) {
 int wasi_path_find(int root, const wasi_path *path, wasi_place *place) {
   size_t base;
   return find(root, path, place, &base);
+}
+
+/**
+ * The whole path, its last component included, under the flags that keep the walk beneath the root: the kernel then neither follows a link nor
+ * steps up to anywhere else, so what is opened lies beneath, in one step without a time between.
+ */
+int wasi_path_open(int root, const wasi_path *path, int flags) {
+  if (atomic_load_explicit(&walk_mode, memory_order_relaxed) == WASI_WALK_COMPONENTS || path->text[0] == '/') {
+    errno = ENOSYS;
+    return -1;
+  }
+  return open_by_openat2(root, path->text, flags, GUARD(FAST_OPEN) ? RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS : 0);
 }
 
 void wasi_place_done(wasi_place *place) {

@@ -31,6 +31,12 @@ int wasi_path_find(int root, const wasi_path *path, wasi_place *place);
 /** The same, with a symbolic link as the last component followed. What it points to may be missing. `path` is rewritten on the way. */
 int wasi_path_find_followed(int root, wasi_path *path, wasi_place *place);
 
+/**
+ * Opens what `path` leads to with openat2: -1 with errno, ENOSYS where that is not to be used. `flags` as for open; with O_NOFOLLOW a link as
+ * the last component is refused, else followed.
+ */
+int wasi_path_open(int root, const wasi_path *path, int flags);
+
 void wasi_place_done(wasi_place *place);
 
 /** How directories are walked. For tests; the default is to use openat2 if the kernel has it. */

@@ -1,7 +1,6 @@
 /** Clocks, and waiting for them and for descriptors. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -75,9 +74,9 @@ static void subscribe_fd(const wasi_call *c, waiter *w, uint32_t number, struct 
   if (fd == NULL) {
     w->error = (uint16_t)error;
     w->ready = true;
-  } else if (fd->kind == WASI_FD_NULL || fd->filetype == WASI_FILETYPE_REGULAR_FILE) {
+  } else if (fd->kind != WASI_FD_HOST || fd->filetype == WASI_FILETYPE_REGULAR_FILE) {
     w->ready = true;
-    w->nbytes = fd->kind == WASI_FD_NULL ? 0 : 1;
+    w->nbytes = fd->kind == WASI_FD_NULL ? 0 : fd->kind == WASI_FD_BUFFER ? wasi_buffer_available(c->ctx, fd) : 1;
   } else {
     w->poll = *poll_count;
     polls[(*poll_count)++] = (struct pollfd){.fd = fd->host, .events = w->tag == WASI_EVENT_FD_READ ? POLLIN : POLLOUT};
@@ -95,28 +94,14 @@ static void take_poll(waiter *w, const struct pollfd *p) {
 }
 
 /** Waits until a descriptor is ready or the earliest deadline has passed. Returns 0 or an errno. */
-static int wait_for(waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count) {
+static int wait_for(const wasi_call *c, waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count) {
   uint64_t deadline = UINT64_MAX;
   bool ready = false;
   for (uint32_t i = 0; i < count; i++) {
     ready |= waiters[i].ready;
     if (waiters[i].tag == WASI_EVENT_CLOCK && !waiters[i].ready && waiters[i].deadline < deadline) deadline = waiters[i].deadline;
   }
-  for (;;) {
-    struct timespec timeout = {0};
-    uint64_t present = now(CLOCK_MONOTONIC);
-    if (!ready && deadline > present) {
-      uint64_t wait = deadline - present;
-      timeout.tv_sec = (time_t)(wait / SECOND);
-      timeout.tv_nsec = (long)(wait % SECOND);
-    }
-    bool forever = !ready && deadline == UINT64_MAX;
-    int got = ppoll(polls, (nfds_t)poll_count, forever ? NULL : &timeout, NULL);
-    if (got < 0 && errno != EINTR) return errno;
-    if (got > 0) break;
-    present = now(CLOCK_MONOTONIC);
-    if (ready || deadline <= present) break;
-  }
+  if (wasi_wait(c, polls, (uint32_t)poll_count, ready ? 0 : deadline) < 0) return errno;
   uint64_t present = now(CLOCK_MONOTONIC);
   for (uint32_t i = 0; i < count; i++) {
     waiter *w = &waiters[i];
@@ -127,18 +112,30 @@ static int wait_for(waiter *waiters, uint32_t count, struct pollfd *polls, int p
   return 0;
 }
 
+/** As many as need no memory of their own. */
+#define FEW_SUBSCRIPTIONS 16
+
 /** `stride`: bytes of a subscription; `shift`: how far its clock's fields lie behind where preview 1 has them. */
 static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
   uint32_t count = wasi_arg(c, 2);
   uint32_t result_at = wasi_arg(c, 3);
   if (count == 0) return WASI_EINVAL;
-  if (count > MAX_SUBSCRIPTIONS) return WASI_ENOMEM;
+  if (GUARD(POLL_COUNT) && count > MAX_SUBSCRIPTIONS) return WASI_ENOMEM;
   const uint8_t *in = wasi_memory(c, wasi_arg(c, 0), (uint64_t)count * stride);
   uint8_t *out = wasi_memory(c, wasi_arg(c, 1), (uint64_t)count * sizeof(wasi_event));
   if (in == NULL || out == NULL || wasi_memory(c, result_at, 4) == NULL) return WASI_EFAULT;
-  waiter *waiters = calloc(count, sizeof *waiters + sizeof(struct pollfd));
-  if (waiters == NULL) return WASI_ENOMEM;
-  struct pollfd *polls = (struct pollfd *)(waiters + count);
+  struct {
+    waiter waiters[FEW_SUBSCRIPTIONS];
+    struct pollfd polls[FEW_SUBSCRIPTIONS];
+  } few;
+  void *many = NULL;
+  waiter *waiters = few.waiters;
+  struct pollfd *polls = few.polls;
+  if (count > FEW_SUBSCRIPTIONS) {
+    many = waiters = malloc(count * (sizeof *waiters + sizeof *polls));
+    if (many == NULL) return WASI_ENOMEM;
+    polls = (struct pollfd *)(waiters + count);
+  }
   int poll_count = 0;
   for (uint32_t i = 0; i < count; i++) {
     const uint8_t *from = in + i * stride;
@@ -147,19 +144,17 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
     memcpy(&s, from, 16);
     memcpy((uint8_t *)&s + 16, from + 16 + (s.tag == WASI_EVENT_CLOCK ? shift : 0), 32);
     waiter *w = &waiters[i];
-    w->userdata = s.userdata;
-    w->tag = s.tag;
-    w->poll = -1;
+    *w = (waiter){.userdata = s.userdata, .tag = s.tag, .poll = -1};
     if (s.tag == WASI_EVENT_CLOCK) {
       subscribe_clock(w, s.clock.id, s.clock.timeout, s.clock.flags);
     } else if (s.tag == WASI_EVENT_FD_READ || s.tag == WASI_EVENT_FD_WRITE) {
       subscribe_fd(c, w, s.fd, polls, &poll_count);
     } else {
-      free(waiters);
+      free(many);
       return WASI_EINVAL;
     }
   }
-  int error = wait_for(waiters, count, polls, poll_count);
+  int error = wait_for(c, waiters, count, polls, poll_count);
   uint32_t events = 0;
   for (uint32_t i = 0; error == 0 && i < count; i++) {
     const waiter *w = &waiters[i];
@@ -168,7 +163,7 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
     memcpy(out + (size_t)events * sizeof e, &e, sizeof e);
     events++;
   }
-  free(waiters);
+  free(many);
   if (error != 0) return wasi_errno_of(error);
   wasi_store32(c, result_at, events);
   return WASI_OK;

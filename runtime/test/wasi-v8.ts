@@ -31,7 +31,17 @@ export interface Outcome {
 export type Walk = 'openat2' | 'components';
 
 const native = join(import.meta.dirname, '../native');
-const SOURCES = ['wasi.c', 'wasi_fd.c', 'wasi_fs.c', 'wasi_path.c', 'wasi_poll.c'].map(f => join(native, f));
+const SOURCES = [
+  'wasi.c',
+  'wasi_fd.c',
+  'wasi_fs.c',
+  'wasi_path.c',
+  'wasi_poll.c',
+  'wasi_context.c',
+  'wasi_io.c',
+  'wasi_dir.c',
+  'wasi_sock.c',
+].map(f => join(native, f));
 
 class Exit extends Error {
   constructor(readonly code: number) {
@@ -62,12 +72,14 @@ export class WasiOnV8 {
     });
     this.lib = koffi.load(so);
     const functions: [name: string, result: string, ...params: string[]][] = [
-      ['lucet_wasi_ctx_new', 'void *'],
+      ['lucet_wasi_template_new', 'void *'],
+      ['lucet_wasi_template_release', 'void', 'void *'],
+      ['lucet_wasi_ctx_new', 'void *', 'void *'],
       ['lucet_wasi_ctx_free', 'void', 'void *'],
-      ['lucet_wasi_ctx_set_args', 'int', 'void *', 'const uint8_t *', 'size_t', 'uint32_t'],
-      ['lucet_wasi_ctx_set_env', 'int', 'void *', 'const uint8_t *', 'size_t', 'uint32_t'],
-      ['lucet_wasi_ctx_set_stdio', 'int', 'void *', 'uint32_t', 'uint32_t', 'int'],
-      ['lucet_wasi_ctx_preopen', 'int', 'void *', 'str', 'str', 'uint32_t'],
+      ['lucet_wasi_template_set_args', 'int', 'void *', 'const uint8_t *', 'size_t', 'uint32_t'],
+      ['lucet_wasi_template_set_env', 'int', 'void *', 'const uint8_t *', 'size_t', 'uint32_t'],
+      ['lucet_wasi_template_set_stdio', 'int', 'void *', 'uint32_t', 'uint32_t', 'int'],
+      ['lucet_wasi_template_preopen', 'int', 'void *', 'str', 'str', 'uint32_t'],
       ['wasi_v8_call', 'int', 'str', 'str', 'uint8_t *', 'uint64_t', 'uint64_t *', 'void *'],
       ['wasi_v8_signature', 'str', 'str', 'str'],
       ['wasi_v8_set_walk', 'void', 'int'],
@@ -94,7 +106,8 @@ export class WasiOnV8 {
     const file = (name: string): string => join(this.dir, name);
     writeFileSync(file('stdin'), options.stdin ?? '');
     const fds = [openSync(file('stdin'), 'r'), openSync(file('stdout'), 'w'), openSync(file('stderr'), 'w')];
-    const ctx: unknown = calls.lucet_wasi_ctx_new();
+    const template: unknown = calls.lucet_wasi_template_new();
+    let ctx: unknown = null;
     const check = (error: number, what: string): void => {
       if (error !== 0) throw new Error(`${what}: errno ${error}`);
     };
@@ -103,15 +116,22 @@ export class WasiOnV8 {
     let trap: string | null = null;
     try {
       const args = options.args ?? ['test.wasm'];
-      check(calls.lucet_wasi_ctx_set_args(ctx, strings(args), strings(args).length, args.length), 'args');
+      check(
+        calls.lucet_wasi_template_set_args(template, strings(args), strings(args).length, args.length),
+        'args',
+      );
       const env = Object.entries(options.env ?? {}).map(([k, v]) => `${k}=${v}`);
-      check(calls.lucet_wasi_ctx_set_env(ctx, strings(env), strings(env).length, env.length), 'env');
+      check(
+        calls.lucet_wasi_template_set_env(template, strings(env), strings(env).length, env.length),
+        'env',
+      );
       fds.forEach((fd, i) => {
-        check(calls.lucet_wasi_ctx_set_stdio(ctx, i, 2, fd), 'stdio');
+        check(calls.lucet_wasi_template_set_stdio(template, i, 2, fd), 'stdio');
       });
       for (const p of options.preopens ?? []) {
-        check(calls.lucet_wasi_ctx_preopen(ctx, p.host, p.guest, p.readonly ? 1 : 0), p.host);
+        check(calls.lucet_wasi_template_preopen(template, p.host, p.guest, p.readonly ? 1 : 0), p.host);
       }
+      ctx = calls.lucet_wasi_ctx_new(template);
       this.start(wasm, ctx);
     } catch (e) {
       if (e instanceof Exit) exit = e.code;
@@ -119,6 +139,7 @@ export class WasiOnV8 {
       else throw e;
     } finally {
       calls.lucet_wasi_ctx_free(ctx);
+      calls.lucet_wasi_template_release(template);
       for (const fd of fds) closeSync(fd);
     }
     return {
