@@ -15,38 +15,24 @@
 
 #include "internal.h"
 
-struct group {
-  struct lucet_instance *members;
-  size_t size;
-  /** Of the embedder, and of importers in other groups. */
-  size_t handles;
-  /** Runs of members that are under way. */
-  size_t runs;
-  /** In the list of groups to be freed, or to be searched. */
-  struct group *next;
-  uint64_t visited;
-};
-
-/** Guards every group. Never held while guest code or a host function runs. */
+/** Guards membership and what members hold. Never held while guest code or a host function runs. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-bool lucet_group_new(struct lucet_instance *i) {
-  struct group *g = calloc(1, sizeof *g);
-  if (g == NULL) return false;
+void lucet_group_new(struct lucet_instance *i) {
+  struct group *g = &i->own_group;
   g->members = i;
   g->size = 1;
-  g->handles = 1;
+  atomic_init(&g->references, 1);
   i->group = g;
-  return true;
 }
 
-/** Give back the handles that members hold on their own group. The lock is held. */
+/** Give back the handles that members hold on their own group. The lock is held; the caller's own handle keeps the group. */
 static void drop_inner_handles(struct group *g) {
   for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
     uint32_t kept = 0;
     for (uint32_t k = 0; k < i->held_count; k++) {
       if (i->held[k]->group == g)
-        g->handles--;
+        atomic_fetch_sub_explicit(&g->references, 1, memory_order_relaxed);
       else
         i->held[kept++] = i->held[k];
     }
@@ -70,9 +56,7 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     last->group_next = into->members;
     into->members = from->members;
     into->size += from->size;
-    into->handles += from->handles;
-    into->runs += from->runs;
-    free(from);
+    atomic_fetch_add_explicit(&into->references, atomic_exchange_explicit(&from->references, 0, memory_order_relaxed), memory_order_relaxed);
     drop_inner_handles(into);
   }
   pthread_mutex_unlock(&lock);
@@ -87,7 +71,7 @@ bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
     if (grown != NULL) {
       grown[i->held_count++] = other;
       i->held = grown;
-      other->group->handles++;
+      atomic_fetch_add_explicit(&other->group->references, 1, memory_order_relaxed);
       held = true;
     }
   }
@@ -101,63 +85,46 @@ void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref) {
   if (other->group != i->group) lucet_group_unite(i, other);
 }
 
-/** Put a group into the list if nothing needs it. The lock is held. */
-static void condemn(struct group *g, struct group **dead) {
-  if (g->handles != 0 || g->runs != 0) return;
-  g->next = *dead;
-  *dead = g;
-}
+/** Give one reference back; true if it was the last: the group is the caller's to free. */
+static bool drop(struct group *g) { return atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) == 1; }
 
-/** Free the listed groups, and those that only they held. The lock is not held: nobody else can reach them any more. */
+/** Free the group, and those that only it held. Nobody else can reach it any more. */
 static void bury(struct group *dead) {
+  dead->next = NULL;
   while (dead != NULL) {
     struct group *g = dead;
     dead = g->next;
-    pthread_mutex_lock(&lock);
-    for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next)
-      for (uint32_t k = 0; k < i->held_count; k++) {
-        i->held[k]->group->handles--;
-        condemn(i->held[k]->group, &dead);
-      }
-    pthread_mutex_unlock(&lock);
     for (struct lucet_instance *i = g->members; i != NULL;) {
       struct lucet_instance *next = i->group_next;
+      if (i->held_count != 0) {
+        pthread_mutex_lock(&lock);
+        for (uint32_t k = 0; k < i->held_count; k++) {
+          struct group *other = i->held[k]->group;
+          if (drop(other)) {
+            other->next = dead;
+            dead = other;
+          }
+        }
+        pthread_mutex_unlock(&lock);
+      }
+      /* With the instance that it lies in, the group's own record goes back to its slot: it isn't used again here. */
       lucet_instance_free(i);
       i = next;
     }
-    free(g);
   }
 }
 
-void lucet_group_enter(struct lucet_instance *i) {
-  pthread_mutex_lock(&lock);
-  i->group->runs++;
-  pthread_mutex_unlock(&lock);
-}
+void lucet_group_enter(struct lucet_instance *i) { atomic_fetch_add_explicit(&i->group->references, 1, memory_order_relaxed); }
 
 void lucet_group_leave(struct lucet_instance *i) {
-  struct group *dead = NULL;
-  pthread_mutex_lock(&lock);
-  i->group->runs--;
-  condemn(i->group, &dead);
-  pthread_mutex_unlock(&lock);
-  bury(dead);
+  struct group *g = i->group;
+  if (drop(g)) bury(g);
 }
 
-void lucet_instance_retain(lucet_instance *i) {
-  pthread_mutex_lock(&lock);
-  i->group->handles++;
-  pthread_mutex_unlock(&lock);
-}
+void lucet_instance_retain(lucet_instance *i) { atomic_fetch_add_explicit(&i->group->references, 1, memory_order_relaxed); }
 
 void lucet_instance_release(lucet_instance *i) {
-  if (i == NULL) return;
-  struct group *dead = NULL;
-  pthread_mutex_lock(&lock);
-  i->group->handles--;
-  condemn(i->group, &dead);
-  pthread_mutex_unlock(&lock);
-  bury(dead);
+  if (i != NULL && drop(i->group)) bury(i->group);
 }
 
 struct lucet_instance *lucet_group_find(struct lucet_instance *from, uint64_t base) {

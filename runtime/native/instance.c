@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "wasi.h"
 
+
 _Static_assert(sizeof(struct lucet_funcref) == LUCET_FUNCREF_SIZE && offsetof(struct lucet_funcref, code) == LUCET_FUNCREF_CODE &&
                    offsetof(struct lucet_funcref, vmctx) == LUCET_FUNCREF_VMCTX && offsetof(struct lucet_funcref, sig_id) == LUCET_FUNCREF_SIG_ID &&
                    offsetof(struct lucet_funcref, func_index) == LUCET_FUNCREF_FUNC_INDEX &&
@@ -15,13 +16,14 @@ _Static_assert((int)LUCET_I32 == LUCET_VAL_TYPE_I32 && (int)LUCET_EXTERNREF == L
                "lucet.h numbers types or kinds in another way than the compiler");
 _Static_assert(sizeof(lucet_import) == 48 && sizeof(lucet_event) == 40 && sizeof(lucet_frame) == 40, "sizes that lucet.h promises");
 
-/** Arrays of one instance, carved out of one allocation. */
+/* ---- The host block: struct lucet_instance and its arrays, one allocation that stays with the slot */
+
 struct carver {
   uint8_t *at;
   size_t total;
 };
 
-/** `count` zeroed elements of `size` bytes; the first pass (`at` NULL) only adds up. */
+/** `count` elements of `size` bytes; `at` NULL: only adds up. */
 static void *carve(struct carver *c, size_t count, size_t size) {
   size_t offset = c->total;
   c->total += round_up(count * size, 16);
@@ -30,6 +32,8 @@ static void *carve(struct carver *c, size_t count, size_t size) {
 
 static void carve_arrays(struct carver *c, struct lucet_instance *i, const struct metadata *d) {
   const struct lucet_artifact_header *h = d->header;
+  carve(c, 1, sizeof *i);
+  i->first = carve(c, 1, sizeof *i->first);
   i->memories = carve(c, d->memory_count, sizeof *i->memories);
   i->tables = carve(c, d->table_count, sizeof *i->tables);
   i->globals = carve(c, d->global_count, sizeof *i->globals);
@@ -40,48 +44,91 @@ static void carve_arrays(struct carver *c, struct lucet_instance *i, const struc
   i->bindings = carve(c, h->imported_functions, sizeof *i->bindings);
   i->data_dropped = carve(c, d->data_count, sizeof *i->data_dropped);
   i->elem_dropped = carve(c, d->elem_count, sizeof *i->elem_dropped);
+  for (uint32_t k = h->imported_tables; k < d->table_count; k++) {
+    bool image = (d->tables[k].flags & LUCET_TABLE_FLAG_IMAGE) != 0;
+    uint64_t *home = carve(c, image ? 0 : min_u64(d->tables[k].min, MOST_ELEMENTS), sizeof *home);
+    if (c->at != NULL) i->own_tables[k - h->imported_tables].home = home;
+  }
 }
 
-static struct lucet_instance *allocate(const struct metadata *d) {
+size_t lucet_instance_host_size(const struct metadata *d) {
   struct lucet_instance scratch;
-  struct carver c = {.at = NULL, .total = round_up(sizeof scratch, 16)};
+  struct carver c = {.at = NULL, .total = 0};
   carve_arrays(&c, &scratch, d);
-  uint8_t *block = calloc(1, c.total);
-  if (block == NULL) return NULL;
-  struct lucet_instance *i = (struct lucet_instance *)(void *)block;
-  c = (struct carver){.at = block, .total = round_up(sizeof *i, 16)};
+  return c.total;
+}
+
+/** Everything in the host block that depends on the slot and the module only. */
+static void lay_out(struct lucet_instance *i, lucet_region *r, struct slot *s, lucet_module *m) {
+  const struct metadata *d = &m->meta;
+  const struct lucet_artifact_header *h = d->header;
+  struct carver c = {.at = (uint8_t *)i, .total = 0};
   carve_arrays(&c, i, d);
-  return i;
+  i->region = r;
+  i->slot = s;
+  i->module = m;
+  i->base = s->base;
+  for (uint32_t k = h->imported_memories; k < d->memory_count; k++) {
+    struct memory *own = &i->own_memories[k - h->imported_memories];
+    bool primary = k == h->imported_memories;
+    own->length = primary ? &VMCTX_FIELD(i->base, LUCET_VMCTX_MEMORY_LENGTH, uint64_t) : &own->own_length;
+    own->reserved = r->limits.heap_address_space_size;
+    own->all_open = primary && s->dense;
+    own->base = primary ? i->base : NULL;
+    i->memories[k] = own;
+  }
+  for (uint32_t k = h->imported_tables; k < d->table_count; k++) {
+    struct table *own = &i->own_tables[k - h->imported_tables];
+    own->owner = m;
+    own->instance = i;
+    i->tables[k] = own;
+  }
+  for (uint32_t k = h->imported_globals; k < d->global_count; k++) i->globals[k] = i->base - h->vmctx_globals + (size_t)k * LUCET_GLOBAL_ENTRY_SIZE;
 }
 
-/** Header of the vmctx, and places of the instance's own globals. */
-static void fill_vmctx(struct lucet_instance *i) {
-  const struct metadata *d = &i->module->meta;
-  uint8_t *base = i->base;
-  VMCTX_FIELD(base, LUCET_VMCTX_INSTANCE, struct lucet_instance *) = i;
-  VMCTX_FIELD(base, LUCET_VMCTX_BUILTIN_STUB, const uint8_t *) = lucet_builtin_stub;
-  VMCTX_FIELD(base, LUCET_VMCTX_HOSTCALL_STUB, const uint8_t *) = lucet_hostcall_stub;
-  VMCTX_FIELD(base, LUCET_VMCTX_SIG_IDS, const uint32_t *) = i->module->sig_ids;
-  VMCTX_FIELD(base, LUCET_VMCTX_FUNCREFS, struct lucet_funcref *) = i->funcrefs;
-  VMCTX_FIELD(base, LUCET_VMCTX_STACK_LIMIT, uint64_t) = lucet_stack_limit_offset();
-  for (uint32_t k = d->header->imported_globals; k < d->global_count; k++)
-    i->globals[k] = base - d->header->vmctx_globals + (size_t)k * LUCET_GLOBAL_ENTRY_SIZE;
+/** The host block of a slot that is to be warm for `m`. NULL: out of memory. */
+static struct lucet_instance *host_block(lucet_region *r, struct slot *s, lucet_module *m) {
+  if (s->warm == m->serial) return s->host;
+  size_t size = m->prototype.host_size;
+  /* A block that is much too large isn't kept: its last module may have been a giant. */
+  if (s->host == NULL || s->host_size < size || s->host_size / 8 > size) {
+    free(s->host);
+    s->host = calloc(1, size);
+    s->host_size = s->host != NULL ? size : 0;
+    if (s->host == NULL) return NULL;
+  } else {
+    lucet_zero(s->host, s->host_size);
+  }
+  lay_out(s->host, r, s, m);
+  s->host->tables_zero = true;
+  s->warm = m->serial;
+  return s->host;
 }
 
+/* ---- From a warm slot to an instance */
+
+static struct table_desc *table_desc(const struct lucet_instance *i, uint32_t table) {
+  return (struct table_desc *)(void *)(i->base - i->module->meta.header->vmctx_tables + (size_t)table * LUCET_TABLE_DESC_SIZE);
+}
+
+/** The vmctx but for the imports' entries, and the instance's own memories and tables. */
 static lucet_status make_entities(struct lucet_instance *i, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   const struct lucet_artifact_header *h = d->header;
-  const struct lucet_limits *limits = &i->region->limits;
+  const struct prototype *p = &i->module->prototype;
+  memcpy(i->base - p->vmctx_size, p->vmctx, p->vmctx_size);
+  VMCTX_FIELD(i->base, LUCET_VMCTX_INSTANCE, struct lucet_instance *) = i;
+  VMCTX_FIELD(i->base, LUCET_VMCTX_FUNCREFS, struct lucet_funcref *) = i->funcrefs;
   for (uint32_t k = h->imported_memories; k < d->memory_count; k++) {
-    struct memory *m = &i->own_memories[k - h->imported_memories];
-    bool primary = k == h->imported_memories;
-    m->reserved = limits->heap_address_space_size;
-    m->base = primary ? i->base : lucet_memory_reserve(m->reserved);
-    if (m->base == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no address space for memory %u", k);
-    m->length = primary ? &VMCTX_FIELD(i->base, LUCET_VMCTX_MEMORY_LENGTH, uint64_t) : &m->own_length;
-    m->open = primary ? i->slot->heap_open : 0;
-    i->memories[k] = m;
-    lucet_status status = lucet_memory_init(m, &d->memories[k], limits, k, error);
+    struct memory *m = i->memories[k];
+    if (k == h->imported_memories) {
+      m->open = i->slot->heap_open;
+    } else if (m->base == NULL) {
+      m->base = lucet_memory_reserve(m->reserved);
+      m->open = 0;
+      if (m->base == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no address space for memory %u", k);
+    }
+    lucet_status status = lucet_memory_init(m, &d->memories[k], &i->limits, k, error);
     if (status != LUCET_OK) return status;
     uint8_t *entry = i->base - h->vmctx_memories + (size_t)k * LUCET_MEMORY_ENTRY_SIZE;
     memcpy(entry + LUCET_MEMORY_ENTRY_BASE, &m->base, 8);
@@ -90,86 +137,136 @@ static lucet_status make_entities(struct lucet_instance *i, lucet_error *error) 
   if (h->imported_memories == d->memory_count && !lucet_region_close_heap(i->slot))
     return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "can't close the heap of a used slot");
   for (uint32_t k = h->imported_tables; k < d->table_count; k++) {
-    struct table *t = &i->own_tables[k - h->imported_tables];
-    void *desc = i->base - h->vmctx_tables + (size_t)k * LUCET_TABLE_DESC_SIZE;
-    i->tables[k] = t;
-    t->owner = i->module;
-    lucet_status status = lucet_table_init(t, &d->tables[k], limits, desc, k, error);
+    lucet_status status = lucet_table_init(i->tables[k], &d->tables[k], &i->limits, table_desc(i, k), k, error);
     if (status != LUCET_OK) return status;
   }
   return LUCET_OK;
 }
 
-/** Everything up to the first effect that others can see. */
-static lucet_status prepare(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error) {
-  fill_vmctx(i);
-  lucet_status status = make_entities(i, error);
-  if (status == LUCET_OK) status = lucet_link(i, imports, count, error);
-  if (status == LUCET_OK) {
-    lucet_initialise_globals(i);
+/** First values of globals and tables, and the segments. Imports are linked. */
+static lucet_status initialise(struct lucet_instance *i, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  const struct prototype *p = &i->module->prototype;
+  memcpy(i->data_dropped, p->data_dropped, d->data_count);
+  if (p->late_globals) lucet_initialise_globals(i);
+  bool tables = !i->tables_kept;
+  i->tables_kept = false;
+  if (tables) {
+    memset(i->elem_dropped, 0, d->elem_count);
     lucet_initialise_tables(i);
-  }
-  return status;
-}
-
-lucet_status lucet_instance_new(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
-                                lucet_instance **instance, lucet_error *error) {
-  const struct metadata *d = &module->meta;
-  if (region->limits.heap_address_space_size < d->header->reserved_size)
-    return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "the module relies on %llu bytes of address space behind each memory, the region reserves %llu",
-                      (unsigned long long)d->header->reserved_size, (unsigned long long)region->limits.heap_address_space_size);
-  struct lucet_instance *i = allocate(d);
-  if (i == NULL || !lucet_group_new(i)) {
-    free(i);
-    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
-  }
-  lucet_module_retain(module);
-  i->module = module;
-  lucet_status status = lucet_region_take(region, d->header->vmctx_size, &i->slot, error);
-  if (status == LUCET_OK) {
-    i->region = region;
-    i->base = i->slot->base;
-    status = prepare(i, imports, import_count, error);
-  }
-  if (status != LUCET_OK) {
-    lucet_instance_release(i);
-    return status;
+  } else {
+    memcpy(i->elem_dropped, p->elem_dropped, d->elem_count);
   }
   bool data;
   uint32_t segment;
-  uint32_t trap = lucet_initialise_segments(i, &data, &segment);
+  uint32_t trap = lucet_initialise_segments(i, tables, &data, &segment);
   if (trap != 0) {
     lucet_fail(error, LUCET_ERROR_TRAP, 0, "%s: active %s segment %u", lucet_trap_message(trap), data ? "data" : "element", segment);
     if (error != NULL) error->trap = trap;
-    /* If references to its functions are in a shared table already, its group keeps the instance. */
-    lucet_instance_release(i);
     return LUCET_ERROR_TRAP;
   }
+  i->tables_kept = true;
   i->start_pending = d->header->start_function != NONE;
+  return LUCET_OK;
+}
+
+lucet_status lucet_instance_new_with(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
+                                     const lucet_instance_options *options, lucet_instance **instance, lucet_error *error) {
+  const struct metadata *d = &module->meta;
+  if (region->kind == LUCET_REGION_DENSE && d->header->memory_mode != LUCET_MEMORY_DENSE)
+    return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "the module's code has no bounds checks, which a dense region needs: compile it with --memory dense");
+  if (region->limits.heap_address_space_size < d->header->reserved_size && d->header->memory_mode != LUCET_MEMORY_DENSE)
+    return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "the module relies on %llu bytes of address space behind each memory, the region reserves %llu",
+                      (unsigned long long)d->header->reserved_size, (unsigned long long)region->limits.heap_address_space_size);
+  for (uint32_t k = d->header->imported_tables; k < d->table_count; k++)
+    if ((d->tables[k].flags & LUCET_TABLE_FLAG_IMAGE) == 0 && d->tables[k].min > region->limits.table_elements)
+      return lucet_table_too_large(k, d->tables[k].min, region->limits.table_elements, error);
+  struct slot *s;
+  lucet_status status = lucet_region_take(region, module, &s, error);
+  if (status != LUCET_OK) return status;
+  struct lucet_instance *i = host_block(region, s, module);
+  if (i == NULL) {
+    lucet_region_give(region, s, module);
+    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  }
+  memset((uint8_t *)i + offsetof(struct lucet_instance, innermost), 0, sizeof *i - offsetof(struct lucet_instance, innermost));
+  i->spare = i->first;
+  lucet_group_new(i);
+  lucet_module_retain(module);
+  i->limits = region->limits;
+  if (options != NULL) {
+    if (options->heap_memory_size != 0) i->limits.heap_memory_size = min_u64(i->limits.heap_memory_size, options->heap_memory_size);
+    if (options->table_elements != 0) i->limits.table_elements = min_u64(i->limits.table_elements, options->table_elements);
+    i->data = options->data;
+  }
+  status = make_entities(i, error);
+  if (status == LUCET_OK) status = lucet_link(i, imports, import_count, error);
+  if (status == LUCET_OK) status = initialise(i, error);
+  if (status != LUCET_OK) {
+    /* If references to its functions are in a shared table already, its group keeps the instance. */
+    lucet_instance_release(i);
+    return status;
+  }
   *instance = i;
   return lucet_ok(error);
 }
 
-void lucet_instance_free(struct lucet_instance *i) {
+lucet_status lucet_instance_new(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
+                                lucet_instance **instance, lucet_error *error) {
+  return lucet_instance_new_with(region, module, imports, import_count, NULL, instance, error);
+}
+
+/* ---- Back to a warm slot */
+
+/** The slot learns what may have been written of its heap, and memories and tables give back what isn't the slot's. */
+static void retract(struct lucet_instance *i) {
   const struct metadata *d = &i->module->meta;
-  if (i->slot != NULL) {
-    for (uint32_t k = 0; k < d->memory_count - d->header->imported_memories; k++) {
-      struct memory *m = &i->own_memories[k];
-      if (m->base == NULL) break;
-      if (k == 0)
-        i->slot->heap_open = m->open;
-      else
-        lucet_memory_unreserve(m->base, m->reserved);
+  for (uint32_t k = 0; k < d->memory_count - d->header->imported_memories; k++) {
+    struct memory *m = &i->own_memories[k];
+    if (k == 0) {
+      /* It may never fall below what the image takes. */
+      i->slot->heap_open = m->all_open ? max_u64(i->slot->heap_open, round_up(*m->length, HOST_PAGE)) : m->open;
+    } else if (m->base != NULL) {
+      lucet_memory_unreserve(m->base, m->reserved);
+      m->base = NULL;
     }
-    for (uint32_t k = 0; k < d->table_count - d->header->imported_tables; k++) lucet_table_destroy(&i->own_tables[k]);
-    lucet_region_give(i->region, i->slot);
   }
+  for (uint32_t k = 0; k < d->table_count - d->header->imported_tables; k++) lucet_table_shrink(&i->own_tables[k]);
+  /* Tables that only the module's code can have written, and that it never writes, are still as they were. */
+  if (i->tables_touched || !i->module->prototype.constant_tables || i->module->prototype.writes_tables) i->tables_kept = false;
+}
+
+void lucet_instance_free(struct lucet_instance *i) {
+  lucet_module *m = i->module;
+  retract(i);
   lucet_activations_free(i);
+  lucet_embed_free(i);
   free(i->held);
   free(i->trap);
-  lucet_module_release(i->module);
-  free(i);
+  lucet_region_give(i->region, i->slot, m);
+  lucet_module_release(m);
 }
+
+lucet_status lucet_instance_reset(lucet_instance *i, lucet_error *error) {
+  if (i->poisoned) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance faulted in a way that guest code can't: it is never run again");
+  if (i->innermost != NULL && i->innermost->state == ACTIVATION_RUNNING) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance is running");
+  lucet_activations_free(i);
+  i->spare = i->first;
+  retract(i);
+  i->trap_valid = false;
+  lucet_status status = LUCET_OK;
+  if (!lucet_slot_reset(i->slot, &i->module->heap_image)) status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the instance's memory can't be reset");
+  if (status == LUCET_OK) status = make_entities(i, error);
+  if (status == LUCET_OK) {
+    lucet_link_again(i);
+    status = initialise(i, error);
+  }
+  /* Half of it may be as it was. */
+  if (status != LUCET_OK) i->poisoned = true;
+  return status == LUCET_OK ? lucet_ok(error) : status;
+}
+
+uint32_t lucet_instance_slot(const lucet_instance *i) { return i->slot->number; }
 
 lucet_module *lucet_instance_module(const lucet_instance *i) { return i->module; }
 void lucet_instance_set_wasi(lucet_instance *i, struct lucet_wasi_ctx *ctx) { i->wasi = ctx; }
@@ -258,6 +355,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  i->tables[table]->instance->tables_touched = true;
   i->tables[table]->desc->elements[index] = value;
   return LUCET_OK;
 }
@@ -266,6 +364,7 @@ int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t de
   if (table >= i->module->meta.table_count) return -1;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return -1;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  i->tables[table]->instance->tables_touched = true;
   return (int64_t)lucet_table_grow(i->tables[table], delta, value);
 }
 

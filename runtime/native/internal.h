@@ -3,6 +3,7 @@
  *
  * Who holds whom: an instance holds its module, its region's slot and (group.c) the instances it refers to. An
  * activation is one run of guest code, from the host's call to its end; it lies on the stack of one instance.
+ * The memory of an instance, the C side included, is its slot's (region.h).
  */
 #ifndef LUCET_INTERNAL_H
 #define LUCET_INTERNAL_H
@@ -16,6 +17,7 @@
 #include "abi.h"
 #include "activation.h"
 #include "lucet.h"
+#include "region.h"
 
 #define NONE UINT32_MAX
 #define NO_MAX UINT64_MAX
@@ -24,6 +26,7 @@
 #define WASM_PAGE_LOG2 16u
 
 static inline uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
+static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* ---- error.c */
@@ -109,6 +112,29 @@ lucet_status lucet_metadata_check(struct metadata *m, uint64_t file_offset, luce
 uint32_t lucet_metadata_escape(const struct metadata *m, uint32_t function);
 const char *lucet_metadata_string(const struct metadata *m, uint32_t offset, uint32_t *length);
 
+/* ---- prototype.c: what all instances of a module have in common */
+
+struct prototype {
+  /** Bytes of the host block: struct lucet_instance and its arrays (instance.c). */
+  size_t host_size;
+  /** The vmctx from its globals up to the base; fields that differ from instance to instance are zero. */
+  uint8_t *vmctx;
+  size_t vmctx_size;
+  /** Are there globals whose first value isn't in `vmctx`? */
+  bool late_globals;
+  /** By data segment: dropped once the image is there. */
+  bool *data_dropped;
+  /** By element segment: dropped once tables are initialised. */
+  bool *elem_dropped;
+  /** The first contents of all tables follow from the module alone. */
+  bool constant_tables;
+  /** The module's own code may write its tables. */
+  bool writes_tables;
+};
+
+bool lucet_prototype_make(struct prototype *p, const lucet_module *m);
+void lucet_prototype_free(struct prototype *p);
+
 /* ---- loader.c, module.c */
 
 struct lucet_module {
@@ -125,6 +151,10 @@ struct lucet_module {
   uint32_t *sig_ids;
   uint32_t *type_words;
   uint8_t *type_refs;
+  /** Of all modules that were ever loaded, only this one has the number; never 0. */
+  uint64_t serial;
+  struct image heap_image;
+  struct prototype prototype;
 };
 
 enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2, TYPE_EXACT_PARAM = 4, TYPE_EXACT_RESULT = 8 };
@@ -150,43 +180,6 @@ lucet_module *lucet_registry_find(uint64_t pc);
 /** The same question, lock-free and async-signal-safe. */
 bool lucet_registry_is_guest(uint64_t pc);
 
-/* ---- region.c */
-
-struct slot {
-  struct slot *next;
-  uint8_t *start;
-  size_t size;
-  /** Base of the vmctx and of the primary memory. */
-  uint8_t *base;
-  uint8_t *stack_guard;
-  uint8_t *stack_low;
-  uint8_t *stack_top;
-  /** Bytes accessible below the base, and from the base up. They stay so when the slot is free. */
-  uint64_t vmctx_open;
-  uint64_t heap_open;
-};
-
-struct lucet_region {
-  struct lucet_limits limits;
-  uint32_t capacity;
-  atomic_uint references;
-  atomic_uint used;
-  pthread_mutex_t lock;
-  struct slot *free;
-};
-
-/** A zeroed slot whose vmctx has `vmctx_size` bytes; counts a reference to the region. */
-lucet_status lucet_region_take(lucet_region *r, uint64_t vmctx_size, struct slot **slot, lucet_error *error);
-/** `slot->heap_open` tells what has been made accessible. */
-void lucet_region_give(lucet_region *r, struct slot *slot);
-/** For an instance without memory: nothing behind the base is accessible. */
-bool lucet_region_close_heap(struct slot *slot);
-
-/* ---- reset_linux.c */
-
-/** Zero all that may have been written in a slot. False: the system refuses. */
-bool lucet_slot_reset(const struct slot *s);
-
 /* ---- memory.c */
 
 struct memory {
@@ -203,6 +196,8 @@ struct memory {
   uint64_t declared_max;
   uint32_t page_log2;
   uint32_t flags;
+  /** Dense: all of `reserved` is accessible always, and the code checks. */
+  bool all_open;
 };
 
 /** Address space behind `reserved` which is never accessible. */
@@ -231,6 +226,8 @@ struct table_desc {
 
 struct table {
   struct table_desc *desc;
+  /** In the host block: room for as many elements as the table has at the start. */
+  uint64_t *home;
   uint64_t capacity;
   uint64_t declared_max;
   uint32_t element;
@@ -238,13 +235,21 @@ struct table {
   /** Exact type of the elements, in terms of the owner. */
   uint32_t code;
   const lucet_module *owner;
+  /** Whose it is. */
+  struct lucet_instance *instance;
 };
 
 lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *type, const struct lucet_limits *limits,
                               struct table_desc *desc, uint32_t index, lucet_error *error);
+/** More elements at the start aren't allocated. */
+#define MOST_ELEMENTS ((uint64_t)1 << 32)
+lucet_status lucet_table_too_large(uint32_t index, uint64_t min, uint64_t max, lucet_error *error);
+/** All elements become null. The table is in its home. */
+void lucet_table_clear(struct table *t);
 /** Give the elements their first values; globals have theirs. */
 void lucet_initialise_tables(struct lucet_instance *i);
-void lucet_table_destroy(struct table *t);
+/** Give back what growing took. */
+void lucet_table_shrink(struct table *t);
 /** Old length, or -1. */
 uint64_t lucet_table_grow(struct table *t, uint64_t delta, uint64_t value);
 
@@ -268,19 +273,31 @@ struct binding {
   uint8_t refs;
 };
 
-struct group;
+/** Instances that live and die together: see group.c. Lies in one of them. */
+struct group {
+  struct lucet_instance *members;
+  size_t size;
+  /** Handles of the embedder and of importers in other groups, and runs of members that are under way. */
+  _Atomic(size_t) references;
+  /** In the list of groups to be freed, or to be searched. */
+  struct group *next;
+  uint64_t visited;
+};
 
+/** The value of an embed context: see embed.c. */
+struct embed_entry {
+  const void *key;
+  void *value;
+  void (*drop)(void *value);
+};
+
+/** Lies in its slot's host block, the arrays behind it. */
 struct lucet_instance {
+  /* Of the slot and the module it is warm for: written when the host block is laid out, and kept. */
   lucet_region *region;
   struct slot *slot;
   lucet_module *module;
   uint8_t *base;
-
-  struct group *group;
-  struct lucet_instance *group_next;
-  /** Instances of other groups that this one refers to: a handle is held on each. */
-  struct lucet_instance **held;
-  uint32_t held_count;
 
   /** Imported ones point into their owner. */
   struct memory **memories;
@@ -293,11 +310,29 @@ struct lucet_instance {
   struct binding *bindings;
   bool *data_dropped;
   bool *elem_dropped;
+  /** The first activation, which needs no allocation. */
+  struct lucet_activation *first;
+  /** The own tables' elements are null; they are as the module says. */
+  bool tables_zero;
+  bool tables_kept;
 
+  /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;
   struct lucet_activation *spare;
+  struct group *group;
+  struct lucet_instance *group_next;
+  struct group own_group;
+  /** Instances of other groups that this one refers to: a handle is held on each. */
+  struct lucet_instance **held;
+  uint32_t held_count;
+  uint32_t embed_count;
+  struct embed_entry *embed;
   bool start_pending;
   bool poisoned;
+  /** A table of its own was, or may have been, written by others than its code. */
+  bool tables_touched;
+  /** The region's, or smaller. */
+  struct lucet_limits limits;
   void *data;
   /** What WASI functions without a context of their own use; NULL: none. */
   struct lucet_wasi_ctx *wasi;
@@ -314,8 +349,12 @@ static inline struct lucet_instance *instance_of(const uint8_t *base) {
 static inline uint64_t funcref_word(const struct lucet_funcref *f) { return (uint64_t)(uintptr_t)f; }
 static inline const struct lucet_funcref *funcref_of(uint64_t word) { return (const struct lucet_funcref *)(uintptr_t)word; }
 
+/** Bytes of the host block of an instance of that module. */
+size_t lucet_instance_host_size(const struct metadata *d);
 /** Fill in the entries of all imports. The instance's own entities have their places, but no contents yet. */
 lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error);
+/** Write the vmctx's entries of imported memories, tables and globals anew. */
+void lucet_link_again(struct lucet_instance *i);
 /** The function reference of a function that escapes. */
 struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function);
 
@@ -326,13 +365,14 @@ struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 
 uint32_t lucet_data_init(struct lucet_instance *i, uint32_t memory, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
 uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
-/** Globals, then active element segments, then active data segments. */
-uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_t *segment);
+/** Active element segments (if `tables`), then the active data segments that the image lacks. */
+uint32_t lucet_initialise_segments(struct lucet_instance *i, bool tables, bool *data, uint32_t *segment);
 void lucet_initialise_globals(struct lucet_instance *i);
 
 /* ---- group.c */
 
-bool lucet_group_new(struct lucet_instance *i);
+/** A group of its own, to which the caller has a handle. */
+void lucet_group_new(struct lucet_instance *i);
 /** References may flow either way from now on: the two live and die together. */
 void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
 /** `i` refers to `other`, but `other` never to `i`. False: out of memory. */
@@ -345,6 +385,10 @@ void lucet_group_leave(struct lucet_instance *i);
 void lucet_instance_free(struct lucet_instance *i);
 /** The instance with that base, if it is `i` or one that code of `i` can call; NULL otherwise. */
 struct lucet_instance *lucet_group_find(struct lucet_instance *i, uint64_t base);
+
+/* ---- embed.c */
+
+void lucet_embed_free(struct lucet_instance *i);
 
 /* ---- run.c */
 

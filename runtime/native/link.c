@@ -135,6 +135,19 @@ static bool parse_signature(const char *s, struct provided *p) {
   return true;
 }
 
+/** Is `s` that type? What isn't a signature is no type. */
+static bool signature_is(const char *s, const uint8_t *types, uint32_t params, uint32_t results) {
+  static const uint8_t codes[128] = {['i'] = LUCET_I32, ['I'] = LUCET_I64, ['f'] = LUCET_F32, ['F'] = LUCET_F64,
+                                     ['v'] = LUCET_V128, ['r'] = LUCET_FUNCREF, ['e'] = LUCET_EXTERNREF};
+  for (uint32_t k = 0; k < params; k++, s++)
+    if (*s < 0 || codes[(uint8_t)*s] != types[k]) return false;
+  if (*s == 0) return results == 0;
+  if (*s++ != ':') return false;
+  for (uint32_t k = 0; k < results; k++, s++)
+    if (*s < 0 || codes[(uint8_t)*s] != types[params + k]) return false;
+  return *s == 0;
+}
+
 static void provide_function(struct provided *p, struct lucet_funcref *f) {
   p->kind = LUCET_EXTERN_FUNC;
   p->funcref = f;
@@ -171,7 +184,11 @@ static lucet_status resolve(struct lucet_instance *i, uint32_t number, const luc
   p->kind = e->kind;
   switch (e->kind) {
     case LUCET_EXTERN_FUNC: provide_function(p, lucet_instance_funcref(given->instance, e->index)); break;
-    case LUCET_EXTERN_TABLE: p->table = given->instance->tables[e->index]; break;
+    case LUCET_EXTERN_TABLE:
+      p->table = given->instance->tables[e->index];
+      /* Its owner can't tell any more who writes it. */
+      p->table->instance->tables_touched = true;
+      break;
     case LUCET_EXTERN_MEMORY: p->memory = given->instance->memories[e->index]; break;
     default:
       p->global = given->instance->globals[e->index];
@@ -188,6 +205,36 @@ static bool limits_match(uint64_t actual_min, uint64_t actual_max, uint64_t min,
   return actual_min >= min && (max == NO_MAX || actual_max <= max);
 }
 
+/** A function of the embedder's. */
+static void bind_host(struct lucet_instance *i, uint32_t index, const lucet_import *given) {
+  const struct metadata *d = &i->module->meta;
+  struct binding *data = &i->bindings[index];
+  *data = (struct binding){.refs = i->module->type_refs[d->functions[index].type]};
+  if (given->kind == LUCET_IMPORT_NATIVE) {
+    data->function = given->function;
+    data->data = given->data;
+  } else {
+    data->id = given->id;
+  }
+  const uint8_t *code = i->module->text + d->functions[d->header->functions + index].code;
+  uint8_t *entry = i->base - d->header->vmctx_imports + (size_t)index * LUCET_IMPORT_ENTRY_SIZE;
+  memcpy(entry + LUCET_IMPORT_ENTRY_CODE, &code, 8);
+  memcpy(entry + LUCET_IMPORT_ENTRY_VMCTX, &i->base, 8);
+  memcpy(entry + LUCET_IMPORT_ENTRY_DATA, &data, 8);
+}
+
+/** The usual case, without looking at anything twice. False: not this case, or an error, which the long way finds. */
+static bool bind_fast(struct lucet_instance *i, uint32_t number, const lucet_import *given) {
+  const struct metadata *d = &i->module->meta;
+  const struct lucet_import_record *r = &d->imports[number];
+  if (r->kind != LUCET_EXTERN_FUNC || (given->kind != LUCET_IMPORT_HOSTCALL && (given->kind != LUCET_IMPORT_NATIVE || given->function == NULL)))
+    return false;
+  const struct lucet_type_record *t = &d->types[d->functions[r->index].type];
+  if (given->signature != NULL && !signature_is(given->signature, d->type_bytes + t->bytes, t->params, t->results)) return false;
+  bind_host(i, r->index, given);
+  return true;
+}
+
 static lucet_status bind_function(struct lucet_instance *i, uint32_t number, const lucet_import *given, const struct provided *p, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   uint32_t index = d->imports[number].index;
@@ -196,37 +243,50 @@ static lucet_status bind_function(struct lucet_instance *i, uint32_t number, con
   bool wrong_id = p->funcref != NULL && p->funcref->sig_id != i->module->sig_ids[d->functions[index].type];
   if (wrong_id || (p->types != NULL && (p->params != t->params || p->results != t->results || memcmp(p->types, types, (size_t)p->params + p->results) != 0)))
     return mismatch(d, number, function_text(p->types, p->params, p->results), function_text(types, t->params, t->results), error);
-  uint8_t *entry = i->base - d->header->vmctx_imports + (size_t)index * LUCET_IMPORT_ENTRY_SIZE;
-  const uint8_t *code;
-  uint8_t *vmctx;
-  struct binding *data = NULL;
-  if (p->funcref != NULL) {
-    code = p->funcref->code;
-    vmctx = p->funcref->vmctx;
-    /* An imported function passed on: go to where its instance's own calls go, not through its wrapper. */
-    const struct metadata *from = &instance_of(vmctx)->module->meta;
-    if (p->funcref->func_index < from->header->imported_functions) {
-      const uint8_t *theirs = vmctx - from->header->vmctx_imports + (size_t)p->funcref->func_index * LUCET_IMPORT_ENTRY_SIZE;
-      memcpy(&code, theirs + LUCET_IMPORT_ENTRY_CODE, 8);
-      memcpy(&vmctx, theirs + LUCET_IMPORT_ENTRY_VMCTX, 8);
-    }
-  } else {
-    data = &i->bindings[index];
-    data->refs = i->module->type_refs[d->functions[index].type];
-    if (given->kind == LUCET_IMPORT_NATIVE) {
-      if (given->function == NULL) return wrong(d, number, "unknown import: no function given", error);
-      data->function = given->function;
-      data->data = given->data;
-    } else {
-      data->id = given->id;
-    }
-    code = i->module->text + d->functions[d->header->functions + index].code;
-    vmctx = i->base;
+  if (p->funcref == NULL) {
+    if (given->kind == LUCET_IMPORT_NATIVE && given->function == NULL) return wrong(d, number, "unknown import: no function given", error);
+    bind_host(i, index, given);
+    return LUCET_OK;
   }
+  const uint8_t *code = p->funcref->code;
+  uint8_t *vmctx = p->funcref->vmctx;
+  /* An imported function passed on: go to where its instance's own calls go, not through its wrapper. */
+  const struct metadata *from = &instance_of(vmctx)->module->meta;
+  if (p->funcref->func_index < from->header->imported_functions) {
+    const uint8_t *theirs = vmctx - from->header->vmctx_imports + (size_t)p->funcref->func_index * LUCET_IMPORT_ENTRY_SIZE;
+    memcpy(&code, theirs + LUCET_IMPORT_ENTRY_CODE, 8);
+    memcpy(&vmctx, theirs + LUCET_IMPORT_ENTRY_VMCTX, 8);
+  }
+  uint8_t *entry = i->base - d->header->vmctx_imports + (size_t)index * LUCET_IMPORT_ENTRY_SIZE;
+  i->bindings[index] = (struct binding){.id = 0};
   memcpy(entry + LUCET_IMPORT_ENTRY_CODE, &code, 8);
   memcpy(entry + LUCET_IMPORT_ENTRY_VMCTX, &vmctx, 8);
-  memcpy(entry + LUCET_IMPORT_ENTRY_DATA, &data, 8);
+  memset(entry + LUCET_IMPORT_ENTRY_DATA, 0, 8);
   return LUCET_OK;
+}
+
+/* The vmctx's entries of imported entities. */
+
+static void enter_table(struct lucet_instance *i, uint32_t index) {
+  memcpy(i->base - i->module->meta.header->vmctx_tables + (size_t)index * LUCET_TABLE_DESC_SIZE, &i->tables[index]->desc, 8);
+}
+
+static void enter_memory(struct lucet_instance *i, uint32_t index) {
+  const struct memory *m = i->memories[index];
+  uint8_t *entry = i->base - i->module->meta.header->vmctx_memories + (size_t)index * LUCET_MEMORY_ENTRY_SIZE;
+  memcpy(entry + LUCET_MEMORY_ENTRY_BASE, &m->base, 8);
+  memcpy(entry + LUCET_MEMORY_ENTRY_LENGTH_PTR, &m->length, 8);
+}
+
+static void enter_global(struct lucet_instance *i, uint32_t index) {
+  memcpy(i->base - i->module->meta.header->vmctx_globals + (size_t)index * LUCET_GLOBAL_ENTRY_SIZE, &i->globals[index], 8);
+}
+
+void lucet_link_again(struct lucet_instance *i) {
+  const struct lucet_artifact_header *h = i->module->meta.header;
+  for (uint32_t k = 0; k < h->imported_memories; k++) enter_memory(i, k);
+  for (uint32_t k = 0; k < h->imported_tables; k++) enter_table(i, k);
+  for (uint32_t k = 0; k < h->imported_globals; k++) enter_global(i, k);
 }
 
 static lucet_status bind_table(struct lucet_instance *i, uint32_t number, const struct provided *p, lucet_error *error) {
@@ -239,7 +299,7 @@ static lucet_status bind_table(struct lucet_instance *i, uint32_t number, const 
     return mismatch(d, number, table_text(t->element, t->desc->length, t->declared_max, t->flags),
                     table_text(r->element, r->min, r->max, r->flags), error);
   i->tables[index] = p->table;
-  memcpy(i->base - d->header->vmctx_tables + (size_t)index * LUCET_TABLE_DESC_SIZE, &t->desc, 8);
+  enter_table(i, index);
   return LUCET_OK;
 }
 
@@ -253,11 +313,10 @@ static lucet_status bind_memory(struct lucet_instance *i, uint32_t number, const
     return mismatch(d, number, memory_text(pages, m->declared_max, m->flags, m->page_log2),
                     memory_text(r->min, r->max, r->flags, r->page_size_log2), error);
   /* Unchecked accesses of this module must not leave the other one's reservation. */
-  if (m->reserved < d->header->reserved_size) return wrong(d, number, "the imported memory's region reserves too little address space", error);
+  if (d->header->memory_mode != LUCET_MEMORY_DENSE && m->reserved < d->header->reserved_size)
+    return wrong(d, number, "the imported memory's region reserves too little address space", error);
   i->memories[index] = p->memory;
-  uint8_t *entry = i->base - d->header->vmctx_memories + (size_t)index * LUCET_MEMORY_ENTRY_SIZE;
-  memcpy(entry + LUCET_MEMORY_ENTRY_BASE, &m->base, 8);
-  memcpy(entry + LUCET_MEMORY_ENTRY_LENGTH_PTR, &m->length, 8);
+  enter_memory(i, index);
   return LUCET_OK;
 }
 
@@ -271,7 +330,7 @@ static lucet_status bind_global(struct lucet_instance *i, uint32_t number, const
   if (!fits || p->global_mutable != (r->mutable != 0))
     return mismatch(d, number, global_text(p->global_type, p->global_mutable), global_text(r->type, r->mutable != 0), error);
   i->globals[index] = p->global;
-  memcpy(i->base - d->header->vmctx_globals + (size_t)index * LUCET_GLOBAL_ENTRY_SIZE, &p->global, 8);
+  enter_global(i, index);
   return LUCET_OK;
 }
 
@@ -319,12 +378,15 @@ static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *g
 
 lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
+  bool host_only = true;
   for (uint32_t k = 0; k < d->import_count; k++) {
     static const lucet_import missing = {.kind = LUCET_IMPORT_MISSING};
+    if (k < count && bind_fast(i, k, &imports[k])) continue;
+    host_only = false;
     lucet_status status = bind(i, k, k < count ? &imports[k] : &missing, error);
     if (status != LUCET_OK) return status;
   }
-  for (uint32_t k = 0; k < d->import_count; k++)
+  for (uint32_t k = 0; !host_only && k < d->import_count; k++)
     if (!tie(i, k, &imports[k])) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   return LUCET_OK;
 }

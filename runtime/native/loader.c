@@ -252,6 +252,8 @@ static lucet_status load(struct lucet_module *m, struct source f, lucet_error *e
   status = lucet_metadata_check(&m->meta, section.sh_offset, error);
   if (status == LUCET_OK) status = map_image(m, f, error);
   if (status == LUCET_OK) status = derive_tables(m, error);
+  if (status == LUCET_OK && (!lucet_image_make(&m->heap_image, m) || !lucet_prototype_make(&m->prototype, m)))
+    status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   if (status == LUCET_OK && !lucet_registry_add(m)) status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   return status;
 }
@@ -259,7 +261,10 @@ static lucet_status load(struct lucet_module *m, struct source f, lucet_error *e
 lucet_status lucet_module_load_bytes(const void *bytes, size_t length, lucet_module **module, lucet_error *error) {
   struct lucet_module *m = calloc(1, sizeof *m);
   if (m == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  static _Atomic(uint64_t) serials;
   atomic_init(&m->references, 1);
+  m->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
+  m->heap_image.file = -1;
   lucet_status status = load(m, (struct source){bytes, length}, error);
   if (status != LUCET_OK) {
     lucet_module_release(m);
@@ -321,5 +326,7 @@ void lucet_module_release(lucet_module *m) {
   free(m->sig_ids);
   free(m->type_words);
   free(m->type_refs);
+  lucet_image_free(&m->heap_image);
+  lucet_prototype_free(&m->prototype);
   free(m);
 }

@@ -176,12 +176,51 @@ typedef struct lucet_limits {
 /** Fills in the defaults: 4 GiB, 8 GiB, 1 MiB, 1 MiB, 10,000,000 elements. */
 LUCET_API void lucet_limits_default(lucet_limits *limits);
 
-/** A pool of `capacity` slots. Address space is taken when a slot is first used, and kept. `limits` may be NULL: defaults. */
+/** Fills in the defaults of dense regions: 1 MiB, 1 MiB (the two are one), 128 KiB, 64 KiB, 1,000,000 elements. */
+LUCET_API void lucet_limits_default_dense(lucet_limits *limits);
+
+typedef enum lucet_region_kind {
+  /** A reservation for each slot; accesses need no checks. For speed; up to 16,000 slots with the default limits. */
+  LUCET_REGION_GUARDED = 0,
+  /**
+   * All slots side by side in one mapping; for modules compiled with `--memory dense`. For hundreds of thousands of slots. A slot takes
+   * heap_memory_size + stack_size + vmctx_size + 4 KiB of address space (heap_address_space_size isn't used), and page tables in
+   * proportion to the stretches of 2 MiB in which something was touched: small limits make dense regions.
+   */
+  LUCET_REGION_DENSE = 1,
+} lucet_region_kind;
+
+typedef enum lucet_slot_strategy {
+  /** The slot that was used last for the same module: the fastest. */
+  LUCET_SLOTS_LINEAR = 0,
+  /** Any, so that guests can't foretell where they will be. */
+  LUCET_SLOTS_RANDOM = 1,
+  /** What `chooser` says. */
+  LUCET_SLOTS_CUSTOM = 2,
+} lucet_slot_strategy;
+
+/** Returns which of the `count` numbers in `free` (of slots, from 0) the next instance gets: its position. Must not use the region. */
+typedef uint32_t (*lucet_slot_chooser)(const uint32_t *free, uint32_t count, void *data);
+
+typedef struct lucet_region_options {
+  /** lucet_region_kind */
+  lucet_region_kind kind;
+  lucet_slot_strategy strategy;
+  lucet_slot_chooser chooser;
+  void *chooser_data;
+  /** NULL: the defaults of the kind. */
+  const lucet_limits *limits;
+} lucet_region_options;
+
+/** A pool of `capacity` slots. Memory is taken when a slot is first used, and kept. `limits` may be NULL: defaults. Guarded, linear. */
 LUCET_API lucet_status lucet_region_create(uint32_t capacity, const lucet_limits *limits, lucet_region **region, lucet_error *error);
+LUCET_API lucet_status lucet_region_create_with(uint32_t capacity, const lucet_region_options *options, lucet_region **region, lucet_error *error);
 /** Gives the caller's handle back; the region goes when its last instance is gone. */
 LUCET_API void lucet_region_release(lucet_region *region);
+LUCET_API lucet_region_kind lucet_region_kind_of(const lucet_region *region);
 LUCET_API uint32_t lucet_region_capacity(const lucet_region *region);
 LUCET_API uint32_t lucet_region_used_slots(lucet_region *region);
+LUCET_API uint32_t lucet_region_free_slots(lucet_region *region);
 
 /* ------------------------------------------------------------------------------------------------------------- Instances */
 
@@ -240,12 +279,46 @@ typedef struct lucet_import {
  */
 LUCET_API lucet_status lucet_instance_new(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
                                           lucet_instance **instance, lucet_error *error);
+
+/** 0 in a field: the region's limit. What is larger than that counts as that. */
+typedef struct lucet_instance_options {
+  /** Largest size in bytes of one memory. */
+  uint64_t heap_memory_size;
+  /** Most elements of one table. */
+  uint64_t table_elements;
+  /** See lucet_instance_data. */
+  void *data;
+} lucet_instance_options;
+
+/** The same with options; NULL: none. */
+LUCET_API lucet_status lucet_instance_new_with(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
+                                               const lucet_instance_options *options, lucet_instance **instance, lucet_error *error);
+/**
+ * Bring an instance back to where lucet_instance_new left it: memories, tables, globals, segments; the start function is pending again.
+ * Suspended activations are aborted. What it imports keeps its contents, and its embed contexts stay. LUCET_ERROR_STATE while it runs.
+ */
+LUCET_API lucet_status lucet_instance_reset(lucet_instance *instance, lucet_error *error);
+/** Number of its slot in the region, from 0. */
+LUCET_API uint32_t lucet_instance_slot(const lucet_instance *instance);
 LUCET_API void lucet_instance_retain(lucet_instance *instance);
 LUCET_API void lucet_instance_release(lucet_instance *instance);
 LUCET_API lucet_module *lucet_instance_module(const lucet_instance *instance);
 /** A word of the embedder's. */
 LUCET_API void *lucet_instance_data(const lucet_instance *instance);
 LUCET_API void lucet_instance_set_data(lucet_instance *instance, void *data);
+
+/*
+ * Embed contexts: values that host functions find again in the instance that calls them. A key is an address, by convention of a static
+ * variable of whoever defines the context: `static const char my_key;`. One value for each key; `drop` (may be NULL) is called when the
+ * value is replaced, or the instance goes.
+ */
+
+/** LUCET_ERROR_RESOURCES: no memory; then nothing has changed, and `value` stays the caller's. */
+LUCET_API lucet_status lucet_instance_embed_insert(lucet_instance *instance, const void *key, void *value, void (*drop)(void *value));
+/** NULL: there is none. */
+LUCET_API void *lucet_instance_embed_get(const lucet_instance *instance, const void *key);
+/** Takes it out without dropping it; NULL: there was none. */
+LUCET_API void *lucet_instance_embed_remove(lucet_instance *instance, const void *key);
 
 typedef enum lucet_state {
   LUCET_STATE_READY = 0,

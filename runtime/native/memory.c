@@ -1,10 +1,11 @@
 /**
  * Linear memories: a base that never moves, a length that only grows, and address space reserved behind it.
  *
- * Sandbox argument. Bytes from `base` up to `open` are accessible, and nothing else up to `reserved` + HEAP_GUARD ever
+ * Sandbox argument, guarded. Bytes from `base` up to `open` are accessible, and nothing else up to `reserved` + HEAP_GUARD ever
  * is; `length` <= `open` <= `reserved`. `open` is `length` rounded up to host pages: for memories whose size is a
  * multiple of the wasm page size both are equal, so a fault is exact. Pages are opened before the length says they are
- * there.
+ * there. Dense: `length` <= `reserved`, all of which is accessible and belongs to this memory; every access was compared with the length, which
+ * never shrinks, so what is behind the length has not been written and is zero when the memory grows.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -23,7 +24,7 @@ void lucet_memory_unreserve(uint8_t *base, uint64_t reserved) { munmap(base, res
 /** Open the pages up to `length`. */
 static bool open_to(struct memory *m, uint64_t length) {
   uint64_t open = round_up(length, HOST_PAGE);
-  if (open <= m->open) return true;
+  if (open <= m->open || m->all_open) return true;
   if (mprotect(m->base + m->open, open - m->open, PROT_READ | PROT_WRITE) != 0) return false;
   m->open = open;
   return true;
@@ -32,7 +33,7 @@ static bool open_to(struct memory *m, uint64_t length) {
 /** Close what the slot's last user left open behind `length`. */
 static bool close_from(struct memory *m, uint64_t length) {
   uint64_t open = round_up(length, HOST_PAGE);
-  if (open >= m->open) return true;
+  if (open >= m->open || m->all_open) return true;
   if (mprotect(m->base + open, m->open - open, PROT_NONE) != 0) return false;
   m->open = open;
   return true;

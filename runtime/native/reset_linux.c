@@ -1,15 +1,17 @@
 /**
  * Making a used slot as new, in proportion to what was touched.
  *
- * A slot in which few pages were touched is cleared in place: the kernel lists the pages that are there (PAGEMAP_SCAN,
- * since Linux 6.7), and they are overwritten with zeros; the next instance then finds them mapped. Otherwise, or where
- * the kernel can't tell, the pages are dropped (MADV_DONTNEED), and the next touch of each costs a fault. What was
- * open before and is closed now was cleared when it was closed last (region.c), and is not looked at: it can't be
- * written.
+ * The kernel lists the pages that an instance has of its own (PAGEMAP_SCAN, since Linux 6.7): anonymous ones that are there, and copies of
+ * file pages. They are overwritten, with zeros or with the image; the next instance then finds them mapped. Where there are too many, or
+ * where the kernel can't tell, the pages are dropped (MADV_DONTNEED), which brings back zeros or the file's bytes; the next touch of each
+ * costs a fault, and what of the image isn't mapped is copied again.
  *
- * Sandbox argument. A page of private anonymous memory that is neither present nor swapped out has no contents but
- * zeros. The scans cover all that is open in the slot; one counts as complete only if the kernel walked to the
- * end, and every page that it lists is cleared. Nobody runs in the slot meanwhile.
+ * Sandbox argument. A page of private anonymous memory that is neither present nor swapped out, or that is the kernel's page of zeros, has no
+ * contents but zeros; a page of a private file mapping that is neither an anonymous copy nor swapped out has the contents of the file,
+ * which nobody writes. The scan covers stack and heap up to what was accessible; it counts as complete only if the kernel walked to
+ * the end, and every page that it lists is overwritten. Nobody runs in the slot meanwhile. What was open before and is closed
+ * now was cleared when it was closed last (memory.c), and can't be written. The vmctx, between the two, is not looked at: instance.c writes
+ * all of it before the next instance runs, or region.c clears it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,8 +23,10 @@
 
 #include "internal.h"
 
-/** More pages than this are dropped: it bounds both the time that clearing takes and the memory that a free slot keeps. */
-#define MOST_CLEARED 32
+/** More pages than this are dropped: it bounds the memory that a free slot keeps. Overwriting a page is cheaper than a fault, so it isn't for time. */
+#define MOST_KEPT_PAGES 256
+/** Stretches of pages. */
+#define MOST_STRETCHES 48
 
 /* linux/fs.h has these since 6.7. */
 struct region_found {
@@ -45,8 +49,12 @@ struct scan {
   uint64_t return_mask;
 };
 #define SCAN_REQUEST _IOWR('f', 16, struct scan)
+#define IS_FILE (1u << 2)
 #define IS_PRESENT (1u << 3)
 #define IS_SWAPPED (1u << 4)
+#define IS_ZERO_PAGE (1u << 5)
+
+bool lucet_reset_blind __attribute__((visibility("hidden")));
 
 /**
  * The descriptor of /proc/self/pagemap belongs to the process that opened it: in a child made by fork it would tell
@@ -84,37 +92,79 @@ static int pagemap(void) {
   return value > 0 ? value - 1 : -1;
 }
 
-/** Clear the pages in [start, end) that are there. False: there are too many, or the kernel can't tell. */
-static bool clear_touched(const uint8_t *start, const uint8_t *end) {
-  int fd = pagemap();
+/** The page-aligned stretch [from, to) of the heap gets what the image says. */
+static void restore_heap(uint8_t *heap, const struct image *image, uint64_t from, uint64_t to) {
+  for (uint32_t k = 0; image != NULL && k < image->extent_count && from < to; k++) {
+    const struct image_extent *e = &image->extents[k];
+    if (from >= e->offset + e->length) continue;
+    if (to <= e->offset) break;
+    if (from < e->offset) {
+      memset(heap + from, 0, e->offset - from);
+      from = e->offset;
+    }
+    uint64_t end = min_u64(to, e->offset + e->length);
+    memcpy(heap + from, e->bytes + (from - e->offset), end - from);
+    from = end;
+  }
+  if (from < to) memset(heap + from, 0, to - from);
+}
+
+/** A stretch that the kernel listed: from anywhere in the stack to anywhere in the heap. */
+static void restore(const struct slot *s, const struct image *image, uint8_t *start, uint8_t *end) {
+  if (start < s->stack_top) memset(start, 0, (size_t)((end < s->stack_top ? end : s->stack_top) - start));
+  if (end > s->base) restore_heap(s->base, image, start > s->base ? (uint64_t)(start - s->base) : 0, (uint64_t)(end - s->base));
+}
+
+/** Overwrite the pages that were touched. False: there are too many, or the kernel can't tell. */
+static bool overwrite_touched(const struct slot *s, const struct image *image) {
+  int fd = lucet_reset_blind ? -1 : pagemap();
   if (fd < 0) return false;
-  struct region_found found[MOST_CLEARED + 1];
-  struct scan s = {
-      .size = sizeof s,
-      .start = (uint64_t)(uintptr_t)start,
-      .end = (uint64_t)(uintptr_t)end,
+  struct region_found found[MOST_STRETCHES];
+  struct scan scan = {
+      .size = sizeof scan,
+      .start = (uint64_t)(uintptr_t)s->stack_low,
+      .end = (uint64_t)(uintptr_t)s->base + s->heap_open,
       .vec = (uint64_t)(uintptr_t)found,
-      .vec_len = MOST_CLEARED + 1,
-      .max_pages = MOST_CLEARED + 1,
+      .vec_len = MOST_STRETCHES,
+      .max_pages = MOST_KEPT_PAGES,
+      .category_inverted = IS_FILE | IS_ZERO_PAGE,
+      .category_mask = IS_FILE | IS_ZERO_PAGE,
       .category_anyof_mask = IS_PRESENT | IS_SWAPPED,
-      .return_mask = IS_PRESENT | IS_SWAPPED,
+      .return_mask = IS_PRESENT,
   };
-  long n = ioctl(fd, SCAN_REQUEST, &s);
+  long n = ioctl(fd, SCAN_REQUEST, &scan);
   if (n < 0) {
     /* An older kernel. The descriptor stays open: another thread may be using it. */
     atomic_store(&kept->descriptor, -1);
     return false;
   }
-  uint64_t pages = 0;
-  for (long k = 0; k < n; k++) pages += (found[k].end - found[k].start) / HOST_PAGE;
-  if (n > MOST_CLEARED || pages > MOST_CLEARED || s.walk_end != s.end) return false;
-  for (long k = 0; k < n; k++) memset((void *)(uintptr_t)found[k].start, 0, found[k].end - found[k].start);
+  /* When one of the limits was reached the kernel stops there. */
+  if (scan.walk_end != scan.end) return false;
+  for (long k = 0; k < n; k++) restore(s, image, (uint8_t *)(uintptr_t)found[k].start, (uint8_t *)(uintptr_t)found[k].end);
   return true;
 }
 
-static bool reset(uint8_t *start, const uint8_t *end) {
-  return start == end || clear_touched(start, end) || madvise(start, (size_t)(end - start), MADV_DONTNEED) == 0;
+/** Drop all pages; copy what of the image isn't mapped. */
+static bool drop(const struct slot *s, const struct image *image) {
+  if (madvise(s->stack_low, (size_t)(s->stack_top - s->stack_low), MADV_DONTNEED) != 0) return false;
+  if (s->heap_open != 0 && madvise(s->base, s->heap_open, MADV_DONTNEED) != 0) return false;
+  for (uint32_t k = 0; image != NULL && k < image->extent_count; k++) {
+    const struct image_extent *e = &image->extents[k];
+    if ((s->mapped_extents >> k & 1) == 0) memcpy(s->base + e->offset, e->bytes, e->length);
+  }
+  return true;
 }
 
-/* Two scans: between heap and stack lie gigabytes without pages, and the kernel's walk takes its time over them. */
-bool lucet_slot_reset(const struct slot *s) { return reset(s->base - s->vmctx_open, s->base + s->heap_open) && reset(s->stack_low, s->stack_top); }
+bool lucet_slot_reset(const struct slot *s, const struct image *image) { return overwrite_touched(s, image) || drop(s, image); }
+
+void lucet_zero(void *start, size_t size) {
+  uint8_t *p = start, *from = (uint8_t *)(uintptr_t)round_up((uint64_t)(uintptr_t)p, HOST_PAGE);
+  uint8_t *to = (uint8_t *)(uintptr_t)((uint64_t)(uintptr_t)(p + size) & ~(uint64_t)(HOST_PAGE - 1));
+  /* The C heap is private anonymous memory: pages that are dropped come back as zeros. */
+  if (size < MOST_KEPT_PAGES * HOST_PAGE || madvise(from, (size_t)(to - from), MADV_DONTNEED) != 0) {
+    memset(p, 0, size);
+    return;
+  }
+  memset(p, 0, (size_t)(from - p));
+  memset(to, 0, (size_t)(p + size - to));
+}

@@ -46,7 +46,7 @@ static void pop(struct lucet_instance *i) {
   i->innermost = a->outer;
   if (i->spare == NULL)
     i->spare = a;
-  else
+  else if (a != i->first)
     free(a);
 }
 
@@ -57,7 +57,8 @@ static void pop_to(struct lucet_activation *a) {
 
 void lucet_activations_free(struct lucet_instance *i) {
   while (i->innermost != NULL) pop(i);
-  free(i->spare);
+  if (i->spare != i->first) free(i->spare);
+  i->spare = NULL;
 }
 
 void lucet_raise(uint32_t left, uint32_t code, uint64_t details) {

@@ -85,6 +85,7 @@ void lucet_initialise_globals(struct lucet_instance *i) {
   }
 }
 
+/** The elements are where they are at the start. */
 void lucet_initialise_tables(struct lucet_instance *i) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++) {
@@ -93,7 +94,10 @@ void lucet_initialise_tables(struct lucet_instance *i) {
     const struct table_desc *t = i->tables[k]->desc;
     if (value != 0)
       for (uint64_t n = 0; n < t->length; n++) t->elements[n] = value;
+    else if (!i->tables_zero)
+      lucet_table_clear(i->tables[k]);
   }
+  i->tables_zero = false;
 }
 
 static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
@@ -103,10 +107,10 @@ static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_
   return index64 ? value : (uint32_t)value;
 }
 
-uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_t *segment) {
+uint32_t lucet_initialise_segments(struct lucet_instance *i, bool tables, bool *data, uint32_t *segment) {
   const struct metadata *d = &i->module->meta;
   *data = false;
-  for (uint32_t k = 0; k < d->elem_count; k++) {
+  for (uint32_t k = 0; tables && k < d->elem_count; k++) {
     const struct lucet_elem_record *r = &d->elems[k];
     if (r->mode == LUCET_SEGMENT_MODE_PASSIVE) continue;
     if (r->mode == LUCET_SEGMENT_MODE_ACTIVE && (d->tables[r->table].flags & LUCET_TABLE_FLAG_IMAGE) == 0) {
@@ -118,7 +122,7 @@ uint32_t lucet_initialise_segments(struct lucet_instance *i, bool *data, uint32_
     i->elem_dropped[k] = true;
   }
   *data = true;
-  for (uint32_t k = 0; k < d->data_count; k++) {
+  for (uint32_t k = i->module->heap_image.segments; k < d->data_count; k++) {
     const struct lucet_data_record *r = &d->data[k];
     if (r->mode != LUCET_SEGMENT_MODE_ACTIVE) continue;
     uint64_t at = offset_of(i, r->offset_kind, r->offset_index, r->offset, d->memories[r->memory].flags & 1);
