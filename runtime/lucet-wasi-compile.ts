@@ -1,7 +1,7 @@
 /** Compiling what lucet-wasi is given as .wasm or .wat, and the cache of what was compiled. */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ARTIFACT_VERSION } from '../compiler/abi/artifact.ts';
@@ -12,7 +12,7 @@ import { Module } from './module.ts';
 declare const LUCET_VERSION: string | undefined;
 
 /** "dev" when it runs from its sources. */
-export const VERSION = typeof LUCET_VERSION === 'string' ? LUCET_VERSION : 'dev';
+const VERSION = typeof LUCET_VERSION === 'string' ? LUCET_VERSION : 'dev';
 
 export interface SourceOptions {
   readonly optLevel: 0 | 1 | 2;
@@ -74,11 +74,22 @@ function cacheKey(bytes: Uint8Array, options: CompileOptions): string {
     .digest('hex');
 }
 
+/** Where a compiled module is. */
+export interface Compiled {
+  readonly path: string;
+  /** It was not kept: to be removed after use. */
+  readonly temporary: boolean;
+}
+
 /**
- * The module of a .wasm or .wat: from the cache, or compiled.
- * @throws CompileError; LoadError
+ * The artifact of a .wasm or .wat: from the cache, or compiled.
+ * @throws CompileError; an error of the file system
  */
-export async function compileSource(path: string, bytes: Uint8Array, source: SourceOptions): Promise<Module> {
+export async function compileSource(
+  path: string,
+  bytes: Uint8Array,
+  source: SourceOptions,
+): Promise<Compiled> {
   const [
     { isWasm, translateWat },
     { decodeModule },
@@ -101,26 +112,25 @@ export async function compileSource(path: string, bytes: Uint8Array, source: Sou
   });
   const dir = source.cache ? openCache() : null;
   // Named like the source, for reports.
-  const cached =
-    dir === null ? null : join(dir, cacheKey(bytes, options), `${basename(path).replace(/\.[^.]*$/, '')}.so`);
-  const known = cached === null ? null : load(cached);
-  if (known !== null) return known;
+  const name = `${basename(path).replace(/\.[^.]*$/, '')}.so`;
+  const cached = dir === null ? null : join(dir, cacheKey(bytes, options), name);
+  if (cached !== null && isWhole(cached)) return { path: cached, temporary: false };
   const wasm = isWasm(bytes) ? bytes : await translateWat(path, bytes);
   const { artifact } = await compileParallel(decodeModule(wasm), options, source.progress);
-  if (cached !== null && store(cached, artifact)) {
-    const stored = load(cached);
-    if (stored !== null) return stored;
-  }
-  return Module.fromBytes(artifact);
+  if (cached !== null && store(cached, artifact)) return { path: cached, temporary: false };
+  const temporary = join(tmpdir(), `lucet-${process.pid}-${randomBytes(8).toString('hex')}-${name}`);
+  writeFileSync(temporary, artifact, { flag: 'wx', mode: 0o600 });
+  return { path: temporary, temporary: true };
 }
 
-/** A cached artifact, if there is one and it is whole: the loader compares its checksum. */
-function load(path: string): Module | null {
+/** Is there a cached artifact, and is it whole? The loader compares its checksum. */
+function isWhole(path: string): boolean {
   try {
-    return Module.fromFile(path);
+    Module.fromFile(path).dispose();
+    return true;
   } catch (e) {
     if (!(e instanceof LoadError)) throw e;
-    return null;
+    return false;
   }
 }
 
@@ -136,14 +146,4 @@ function store(path: string, artifact: Uint8Array): boolean {
     rmSync(temporary, { force: true });
     return false;
   }
-}
-
-/** Does the file hold a compiled module? */
-export function isArtifact(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
-}
-
-/** A component (WASI 0.2) begins as a module does, but for the layer in its version field. */
-export function isComponent(bytes: Uint8Array): boolean {
-  return bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d && bytes[6] === 1;
 }

@@ -1,6 +1,9 @@
-/** The command line of lucet-wasi, as data: what there is, what is not there yet, and all that is made from it. */
+/**
+ * The command line of lucet-wasi, as data: what there is, what is not there yet, and the texts that are made from it. The build writes all of it
+ * into a header for the executable (scripts/gen-cli.ts), whose C parses the line by this table.
+ */
 
-interface OptionDoc {
+export interface OptionDoc {
   /** What stands for its value; none: a switch. */
   readonly value?: string;
   readonly short?: string;
@@ -29,6 +32,11 @@ export const OPTIONS = {
     value: 'NAME[=VALUE]',
     multiple: true,
     doc: 'set an environment variable; without a value: pass on ours',
+  },
+  socket: {
+    value: 'FD',
+    multiple: true,
+    doc: 'grant an open socket, listening or connected, by the number of its descriptor',
   },
   'inherit-env': { doc: 'pass on the whole environment' },
   'max-heap-size': { value: 'SIZE', doc: 'largest size of a memory (default: 4GiB)' },
@@ -61,134 +69,14 @@ export const OPTIONS = {
   help: { short: 'h', doc: 'print this help and exit' },
 } as const satisfies Record<string, OptionDoc>;
 
-type Name = keyof typeof OPTIONS;
-
 /** Options that are promised but not there: refused by name, never ignored. */
-const NOT_YET: Readonly<Record<string, string>> = {
+export const NOT_YET: Readonly<Record<string, string>> = {
   timeout: 'a time limit',
   fuel: 'an instruction limit',
   coredump: 'core dumps',
   'signature-verify': 'signatures',
   'signature-pk': 'signatures',
 };
-
-/** The command line is wrong. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-export interface CommandLine {
-  /** Values by option name, in order; a switch has one empty value. */
-  readonly options: ReadonlyMap<Name, readonly string[]>;
-  readonly module: string | null;
-  /** All that stands behind the module. */
-  readonly args: readonly string[];
-}
-
-/**
- * Options stand before the module; everything behind it is the guest's, whatever it looks like. `--name value` and `--name=value` are
- * the same; `--` ends the options.
- * @throws UsageError
- */
-export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const options = new Map<Name, string[]>();
-  let i = 0;
-  for (; i < argv.length; i++) {
-    const arg = argv[i]!;
-    if (arg === '--') {
-      i++;
-      break;
-    }
-    if (!arg.startsWith('-') || arg === '-') break;
-    const { name, attached } = splitOption(arg);
-    const doc: OptionDoc = OPTIONS[name];
-    let value = '';
-    if (doc.value === undefined) {
-      if (attached !== null) throw new UsageError(`--${name} takes no value`);
-    } else if (attached !== null) {
-      value = attached;
-    } else {
-      if (i + 1 >= argv.length) throw new UsageError(`--${name} needs a value: ${doc.value}`);
-      value = argv[++i]!;
-    }
-    const values = options.get(name);
-    if (values === undefined) options.set(name, [value]);
-    else if (doc.multiple || doc.value === undefined) values.push(value);
-    else throw new UsageError(`--${name} is given twice`);
-  }
-  return { options, module: argv[i] ?? null, args: argv.slice(i + 1) };
-}
-
-function splitOption(arg: string): { name: Name; attached: string | null } {
-  if (!arg.startsWith('--')) {
-    const found = Object.entries<OptionDoc>(OPTIONS).find(
-      ([, o]) => o.short !== undefined && arg === `-${o.short}`,
-    );
-    if (found === undefined) throw new UsageError(`unknown option ${arg}`);
-    return { name: found[0] as Name, attached: null };
-  }
-  const equals = arg.indexOf('=');
-  const name = equals < 0 ? arg.slice(2) : arg.slice(2, equals);
-  const notYet = Object.hasOwn(NOT_YET, name) ? NOT_YET[name] : undefined;
-  if (notYet !== undefined)
-    throw new UsageError(`--${name}: ${notYet}: not supported yet by this version of lucet-wasi`);
-  if (!Object.hasOwn(OPTIONS, name)) throw new UsageError(`unknown option --${name}${suggestion(name)}`);
-  return { name: name as Name, attached: equals < 0 ? null : arg.slice(equals + 1) };
-}
-
-/** " (did you mean …?)" for a name that is nearly right. */
-function suggestion(name: string): string {
-  const near = Object.keys(OPTIONS).find(
-    o => o.startsWith(name) || name.startsWith(o) || differsByOne(o, name),
-  );
-  return near === undefined || name === '' ? '' : ` (did you mean --${near}?)`;
-}
-
-function differsByOne(a: string, b: string): boolean {
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  let end = 0;
-  while (end < Math.min(a.length, b.length) - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
-  return Math.max(a.length, b.length) - start - end <= 1;
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  k: 2 ** 10,
-  m: 2 ** 20,
-  g: 2 ** 30,
-  t: 2 ** 40,
-};
-
-/** A size in bytes: a whole number, with K, M, G or T (KiB, MiB, … mean the same). @throws UsageError */
-export function parseSize(option: string, text: string): number {
-  const match = /^(\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
-  const size = match === null ? Number.NaN : Number(match[1]) * UNITS[match[2]!.toLowerCase()]!;
-  if (!Number.isSafeInteger(size))
-    throw new UsageError(`--${option} ${text}: expected a size, such as 65536, 512K or 4GiB`);
-  return size;
-}
-
-/** `HOST::GUEST`, `HOST:GUEST` or one path for both. @throws UsageError */
-export function parseDirectory(option: string, text: string): { host: string; guest: string } {
-  const double = text.indexOf('::');
-  const single = text.indexOf(':');
-  let host = text;
-  let guest = text;
-  if (double >= 0) {
-    host = text.slice(0, double);
-    guest = text.slice(double + 2);
-  } else if (single >= 0) {
-    host = text.slice(0, single);
-    guest = text.slice(single + 1);
-    if (guest.includes(':'))
-      throw new UsageError(`--${option} ${text}: write HOST::GUEST when a path holds a colon`);
-  }
-  if (host === '' || guest === '')
-    throw new UsageError(`--${option} ${text}: expected HOST::GUEST or one path`);
-  return { host, guest };
-}
 
 export function helpText(): string {
   const rows = Object.entries<OptionDoc>(OPTIONS).map(([name, o]) => {
@@ -208,7 +96,7 @@ export function helpText(): string {
   ].join('\n');
 }
 
-const COMPLETIONS: Readonly<Record<string, () => string>> = {
+const COMPLETIONS = {
   bash: () => {
     const cases = Object.entries<OptionDoc>(OPTIONS)
       .filter(([, o]) => Array.isArray(o.complete))
@@ -270,11 +158,9 @@ const COMPLETIONS: Readonly<Record<string, () => string>> = {
         return `complete -c lucet-wasi -l ${name}${short}${needs} -d '${o.doc.replace(/'/g, "\\'")}'\n`;
       })
       .join(''),
-};
+} satisfies Record<string, () => string>;
 
-/** @throws UsageError */
-export function completionScript(shell: string): string {
-  const make = Object.hasOwn(COMPLETIONS, shell) ? COMPLETIONS[shell] : undefined;
-  if (make === undefined) throw new UsageError(`--completion ${shell}: expected bash, zsh or fish`);
-  return make();
+/** For one of the shells above. */
+export function completionScript(shell: keyof typeof COMPLETIONS): string {
+  return COMPLETIONS[shell]();
 }

@@ -165,6 +165,19 @@ export class RawTrap {
   }
 }
 
+/** A report that was made without debug information (by the lucet-wasi executable), with the positions that the module's tells. */
+export function withSources(report: TrapReport, module: Module | null): TrapReport {
+  // The module may have been compiled anew since.
+  if (module === null || module.hash !== report.moduleHash) return report;
+  const source = (offset: number | null): SourcePosition | null =>
+    offset === null ? null : sourceLookup(module, offset);
+  return {
+    ...report,
+    source: source(report.wasmOffset),
+    frames: report.frames.map(f => (f.kind === 'wasm' ? { ...f, source: source(f.wasmOffset) } : f)),
+  };
+}
+
 /** The report of a trap that has no place in the code: a segment that doesn't fit, while instantiating. */
 export function placelessReport(code: number, module: Module): TrapReport {
   const { name, message } = trapWords(code);

@@ -16,10 +16,18 @@ for (const f of flags) {
   }
 }
 
-async function abiHeader() {
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+/** Headers that the native code has from TypeScript. */
+async function headers() {
   const { abiHeader } = await import(pathToFileURL(join(dist, 'gen-abi.js')).href);
-  const path = join(root, 'runtime/native/abi.h');
-  const text = abiHeader();
+  const { optionsHeader } = await import(pathToFileURL(join(dist, 'gen-cli.js')).href);
+  writeHeader('runtime/native/abi.h', abiHeader());
+  writeHeader('runtime/native/cli/options_text.h', optionsHeader(version));
+}
+
+function writeHeader(name, text) {
+  const path = join(root, name);
   let old = '';
   try {
     old = readFileSync(path, 'utf8');
@@ -34,7 +42,7 @@ await bundle({
   minify: flags.has('--minify'),
   sourcemap: true,
 });
-await abiHeader();
+await headers();
 if (!flags.has('--no-native')) {
   execFileSync('make', ['-s', '-C', join(root, 'runtime/native'), '-j2'], { stdio: 'inherit' });
 }

@@ -19,6 +19,7 @@ export const TOOLS = {
   'compiler-worker': 'compiler/worker.ts',
   'lucet-objdump': 'compiler/objdump-main.ts',
   'lucet-wasi': 'runtime/lucet-wasi-main.ts',
+  'lucet-wasi-helper': 'runtime/lucet-wasi-helper.ts',
 };
 
 /** What is only of use in the project's folder. */
@@ -30,6 +31,7 @@ export const DEVELOPMENT_TOOLS = {
   bench: 'bench/bench.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
+  'gen-cli': 'scripts/gen-cli.ts',
 };
 
 /** The extension and the debug adapter. */

@@ -77,10 +77,11 @@ function tool(
   args: readonly string[],
 ): { status: number; stdout: string; stderr: string; ms: number } {
   const from = performance.now();
-  const r = spawnSync(process.execPath, [join(root, 'bin', `${name}.js`), ...args], {
-    encoding: 'utf8',
-    cwd: root,
-  });
+  const options = { encoding: 'utf8', cwd: root } as const;
+  const r =
+    name === 'lucet-wasi'
+      ? spawnSync(join(root, 'bin', name), args, options)
+      : spawnSync(process.execPath, [join(root, 'bin', `${name}.js`), ...args], options);
   if (r.error) throw r.error;
   return { status: r.status ?? 128, stdout: r.stdout, stderr: r.stderr, ms: performance.now() - from };
 }

@@ -17,6 +17,7 @@ const FILES = {
   bin: 'bin',
   media: 'media',
   'dist/native/liblucet.so': 'dist/native/liblucet.so',
+  'dist/native/lucet-wasi': 'dist/native/lucet-wasi',
 };
 
 /** Of each package, what is loaded when it runs on Linux with the GNU C library; licences go along. */

@@ -11,7 +11,7 @@ import pc from 'picocolors';
 import { type CaseResult, readCases, runCase, type WasiCase } from './wasi-cases.ts';
 
 /** Both are built into dist/. */
-const tool = join(dirname(fileURLToPath(import.meta.url)), 'lucet-wasi.js');
+const tool = join(dirname(fileURLToPath(import.meta.url)), 'native/lucet-wasi');
 /** A program that takes longer hangs. */
 const LIMIT_MS = 60_000;
 const TRAPPED = 134;
@@ -25,7 +25,7 @@ function run(test: WasiCase, wasm: string, directory: string | null): Promise<Ca
   const path = (name: string): string => join(streams, name);
   writeFileSync(path('stdin'), test.stdin);
   const stdio = [openSync(path('stdin'), 'r'), openSync(path('stdout'), 'w'), openSync(path('stderr'), 'w')];
-  const child = spawn(process.execPath, [tool, ...options, wasm, ...test.args], {
+  const child = spawn(tool, [...options, wasm, ...test.args], {
     stdio,
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',

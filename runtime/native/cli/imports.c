@@ -1,0 +1,104 @@
+/** Why a module's imports can't be satisfied, in words that help whoever built it. */
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char WASM_BINDGEN[] =
+    "The module was built with wasm-bindgen, for a JavaScript host. Build the program for wasm32-wasi (Rust: --target wasm32-wasip1) without "
+    "wasm-bindgen.";
+static const char EMSCRIPTEN[] =
+    "The module was built with Emscripten, for a JavaScript host. Build the program for wasm32-wasi (wasi-sdk, or any clang with a WASI "
+    "sysroot), or with emcc -sSTANDALONE_WASM.";
+static const char GO[] = "The module was built by Go for a JavaScript host. Build it with GOOS=wasip1 GOARCH=wasm.";
+static const char ASSEMBLYSCRIPT[] =
+    "The module looks like AssemblyScript for a JavaScript host. Build it with the WASI shim (@assemblyscript/wasi-shim).";
+static const char COMPONENT[] = "The module is part of a WASI 0.2 component. Build it for WASI preview 1 (wasm32-wasip1).";
+static const char THREADS[] = "The module was built for WASI with threads (wasm32-wasip1-threads). Build it for wasm32-wasip1.";
+
+/** Builders of modules that need another host, and how it shows in their imports: the first that fits any import. */
+static const struct {
+  const char *module;
+  const char *name;
+  const char *advice;
+} ORIGINS[] = {
+    {"wbg", "*", WASM_BINDGEN},
+    {"__wbindgen_placeholder__", "*", WASM_BINDGEN},
+    {"__wbindgen_externref_xform__", "*", WASM_BINDGEN},
+    {"*", "__wbindgen_*", WASM_BINDGEN},
+    {"*", "__wbg_*", WASM_BINDGEN},
+    // What emcc -O2 calls "env".
+    {"a", "*", EMSCRIPTEN},
+    {"env", "emscripten_*", EMSCRIPTEN},
+    {"env", "_emscripten_*", EMSCRIPTEN},
+    {"env", "__syscall_*", EMSCRIPTEN},
+    {"env", "invoke_[vijfd]*", EMSCRIPTEN},
+    {"env", "__cxa_*", EMSCRIPTEN},
+    {"env", "_embind_*", EMSCRIPTEN},
+    {"env", "_emval_*", EMSCRIPTEN},
+    {"env", "__assert_fail", EMSCRIPTEN},
+    {"env", "abort_on_*", EMSCRIPTEN},
+    {"go", "*", GO},
+    {"gojs", "*", GO},
+    {"env", "abort", ASSEMBLYSCRIPT},
+    {"env", "seed", ASSEMBLYSCRIPT},
+    {"env", "trace", ASSEMBLYSCRIPT},
+    {"env", "console.log", ASSEMBLYSCRIPT},
+    {"wasi:*", "*", COMPONENT},
+    {"cm32p2*", "*", COMPONENT},
+    {"[[]export]*", "*", COMPONENT},
+    {"wasi", "thread-spawn", THREADS},
+};
+enum { ORIGIN_COUNT = sizeof ORIGINS / sizeof *ORIGINS };
+
+/** Names shown of a longer list. */
+enum { SHOWN = 8 };
+
+static char *terminated(const char *text, uint32_t length) {
+  char *copy = allocate((size_t)length + 1);
+  memcpy(copy, text, length);
+  copy[length] = 0;
+  return copy;
+}
+
+void check_imports(const lucet_module *module, const char *label) {
+  static const char *const kinds[] = {"function", "table", "memory", "global"};
+  uint32_t count = lucet_module_import_count(module);
+  lucet_extern *missing = NULL;
+  uint32_t missing_count = 0;
+  int origin = ORIGIN_COUNT;
+  for (uint32_t k = 0; k < count; k++) {
+    lucet_extern import;
+    lucet_module_import(module, k, &import);
+    char *from = terminated(import.module, import.module_length);
+    char *name = terminated(import.name, import.name_length);
+    // A zero byte ends no name of WASI's.
+    bool whole = strlen(from) == import.module_length && strlen(name) == import.name_length;
+    bool known = whole && import.kind == LUCET_EXTERN_FUNC && lucet_wasi_lookup(from, name, NULL) != NULL;
+    if (!known) {
+      missing = realloc(missing, (missing_count + 1) * sizeof *missing);
+      if (missing == NULL) fail("out of memory");
+      missing[missing_count++] = import;
+      for (int o = 0; o < origin; o++)
+        if (fnmatch(ORIGINS[o].module, from, 0) == 0 && fnmatch(ORIGINS[o].name, name, 0) == 0) origin = o;
+    }
+    free(from);
+    free(name);
+  }
+  if (missing_count == 0) return;
+  fflush(stdout);
+  fprintf(stderr, "lucet-wasi: %s needs ", label);
+  if (missing_count == 1) fprintf(stderr, "an import that is not provided:\n");
+  else fprintf(stderr, "%u imports that are not provided:\n", missing_count);
+  for (uint32_t k = 0; k < missing_count && k < SHOWN; k++) {
+    fprintf(stderr, "  %s ", missing[k].kind < 4 ? kinds[missing[k].kind] : "import");
+    print_safely(stderr, missing[k].module, missing[k].module_length);
+    fputc('.', stderr);
+    print_safely(stderr, missing[k].name, missing[k].name_length);
+    fputc('\n', stderr);
+  }
+  if (missing_count > SHOWN) fprintf(stderr, "  and %u more\n", missing_count - SHOWN);
+  fprintf(stderr, "%s\n", origin < ORIGIN_COUNT ? ORIGINS[origin].advice : "Only WASI preview 1 is provided. Programs are built for it with the target wasm32-wasi.");
+  exit(EXIT_ERROR);
+}

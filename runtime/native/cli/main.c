@@ -1,0 +1,490 @@
+/**
+ * lucet-wasi: runs a WASI program. stdout is the guest's alone; all that we have to say goes to stderr.
+ *
+ * The same executable with an artifact behind it (lucetc --emit exe) is a program of its own: every argument is the guest's, and what it is granted was
+ * written behind the artifact when it was made.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+extern char **environ;
+
+static const char *tool = "lucet-wasi";
+
+void fail(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fflush(stdout);
+  fprintf(stderr, "%s: ", tool);
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+  va_end(args);
+  exit(EXIT_ERROR);
+}
+
+void fail_usage(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fflush(stdout);
+  fprintf(stderr, "%s: ", tool);
+  vfprintf(stderr, format, args);
+  fprintf(stderr, " (see lucet-wasi --help)\n");
+  va_end(args);
+  exit(EXIT_ERROR);
+}
+
+void *allocate(size_t size) {
+  void *p = calloc(1, size);
+  if (p == NULL) fail("out of memory");
+  return p;
+}
+
+/** errno as a sentence begins nowhere: in lower case. */
+static const char *error_text(int error) {
+  static char text[128];
+  snprintf(text, sizeof text, "%s", strerror(error));
+  if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z')) text[0] = (char)(text[0] | 0x20);
+  return text;
+}
+
+/* ----------------------------------------------------------------------------------------------------- Embedded programs */
+
+/** Last bytes of an executable that carries a program: see compiler/executable.ts. */
+struct trailer {
+  uint64_t artifact_offset;
+  uint64_t artifact_length;
+  /** Options of lucet-wasi, one after the other, each with its terminating zero. */
+  uint64_t options_length;
+  char magic[8];
+};
+static const char TRAILER_MAGIC[8] = {'L', 'U', 'C', 'E', 'T', 'E', 'X', 'E'};
+
+struct embedded {
+  uint8_t *artifact;
+  size_t length;
+  char *options;
+  size_t options_length;
+};
+
+static void read_exactly(int fd, void *to, size_t length, uint64_t offset) {
+  for (size_t at = 0; at < length;) {
+    ssize_t n = pread(fd, (char *)to + at, length - at, (off_t)(offset + at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail("the program in this executable can't be read: %s", n < 0 ? error_text(errno) : "it is cut short");
+    at += (size_t)n;
+  }
+}
+
+static bool find_embedded(struct embedded *e) {
+  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct stat st;
+  struct trailer t;
+  bool found = fstat(fd, &st) == 0 && st.st_size > (off_t)sizeof t && pread(fd, &t, sizeof t, st.st_size - (off_t)sizeof t) == (ssize_t)sizeof t &&
+               memcmp(t.magic, TRAILER_MAGIC, sizeof t.magic) == 0;
+  if (found) {
+    uint64_t size = (uint64_t)st.st_size - sizeof t;
+    if (t.artifact_offset > size || t.artifact_length > size - t.artifact_offset || t.options_length != size - t.artifact_offset - t.artifact_length)
+      fail("this executable is damaged");
+    e->length = t.artifact_length;
+    e->options_length = t.options_length;
+    e->artifact = allocate(e->length + 1);
+    e->options = allocate(e->options_length + 1);
+    read_exactly(fd, e->artifact, e->length, t.artifact_offset);
+    read_exactly(fd, e->options, e->options_length, t.artifact_offset + t.artifact_length);
+  }
+  close(fd);
+  return found;
+}
+
+/** The baked-in options as a command line whose module is "". */
+static void embedded_command_line(const struct embedded *e, int argc, char **argv, struct command_line *line) {
+  char **options = allocate((e->options_length + 2) * sizeof *options);
+  int count = 0;
+  for (size_t at = 0; at < e->options_length; at += strlen(e->options + at) + 1) options[count++] = e->options + at;
+  parse_command_line(count, options, line);
+  if (line->module != NULL) fail("the options in this executable are damaged");
+  line->module = argv[0] != NULL ? argv[0] : "program";
+  line->args = argv + 1;
+  line->arg_count = argc > 0 ? argc - 1 : 0;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- Loading */
+
+struct program {
+  lucet_module *module;
+  /** Name for people. */
+  const char *label;
+  /** Of the artifact; NULL: it is in no file of its own. */
+  const char *path;
+  bool temporary;
+};
+
+static const char *base_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash != NULL ? slash + 1 : path;
+}
+
+static bool ends_with(const char *text, const char *end) {
+  size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/** Is it an artifact? Otherwise it is one that can be compiled. */
+static bool is_artifact(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) != 0) fail("%s: %s", path, error_text(errno));
+  if (S_ISDIR(st.st_mode)) fail("%s is a directory", path);
+  unsigned char head[8] = {0};
+  ssize_t n = read(fd, head, sizeof head);
+  if (n < 0) fail("%s: %s", path, error_text(errno));
+  close(fd);
+  if (memcmp(head, "\177ELF", 4) == 0) return true;
+  if (memcmp(head, "\0asm", 4) == 0 && head[6] == 1)
+    fail("%s is a component (WASI 0.2). Build the program for WASI preview 1 (wasm32-wasip1).", path);
+  if (memcmp(head, "\0a", 2) != 0 && !ends_with(path, ".wat") && !ends_with(path, ".wast"))
+    fail("%s is no module: neither a .so of lucetc, nor a .wasm or .wat", path);
+  return false;
+}
+
+static void name_program(struct program *p, const char *path) {
+  uint32_t length;
+  const char *name = lucet_module_name(p->module, &length);
+  if (length == 0) {
+    p->label = base_name(path);
+    return;
+  }
+  char *label = allocate((size_t)length + 1);
+  memcpy(label, name, length);
+  p->label = label;
+}
+
+static struct program load_program(const struct command_line *line, const struct embedded *e) {
+  static const char *const levels[] = {"2", "1", "0", NULL};
+  struct program p = {0};
+  lucet_error error;
+  int level = 2 - choice_of(line, OPTION_OPT_LEVEL, levels);
+  lucet_status status;
+  if (e != NULL) {
+    status = lucet_module_load_bytes(e->artifact, e->length, &p.module, &error);
+  } else {
+    p.path = line->module;
+    if (!is_artifact(p.path)) p.path = helper_compile(p.path, level, !has(line, OPTION_NO_CACHE), &p.temporary);
+    status = lucet_module_load_file(p.path, &p.module, &error);
+  }
+  if (status != LUCET_OK) fail("%s: %s", line->module, error.message);
+  name_program(&p, line->module);
+  return p;
+}
+
+/** The function to run: number of the export. Ends the process if there is none, with what there is instead. */
+static uint32_t find_function(const struct program *p, const char *name, bool may_take_arguments, lucet_extern *function) {
+  int32_t number = lucet_module_find_export(p->module, name, strlen(name));
+  if (number >= 0) lucet_module_export(p->module, (uint32_t)number, function);
+  if (number >= 0 && function->kind == LUCET_EXTERN_FUNC) {
+    if (!may_take_arguments && (function->params > 0 || function->results > 0))
+      fail("%s is of type %s; an entry point takes and returns nothing. Call it with --invoke %s.", name, show_type(function), name);
+    return (uint32_t)number;
+  }
+  fprintf(stderr, "%s: %s exports no function ", tool, p->label);
+  print_safely(stderr, name, strlen(name));
+  fputc('.', stderr);
+  if (lucet_module_find_export(p->module, "_initialize", 11) >= 0)
+    fprintf(stderr, " It is a library (a WASI reactor), not a program: call one of its functions with --invoke NAME.");
+  else if (strcmp(name, "_start") == 0)
+    fprintf(stderr,
+            " A WASI program must: link it as a command (the default of WASI compilers), or choose a function with --entrypoint or --invoke.");
+  uint32_t shown = 0;
+  for (uint32_t k = 0; k < lucet_module_export_count(p->module); k++) {
+    lucet_extern export_;
+    lucet_module_export(p->module, k, &export_);
+    if (export_.kind != LUCET_EXTERN_FUNC) continue;
+    fprintf(stderr, "%s", shown == 0 ? " It exports: " : ", ");
+    if (shown++ == 20) {
+      fprintf(stderr, "…");
+      break;
+    }
+    print_safely(stderr, export_.name, export_.name_length);
+  }
+  fprintf(stderr, "%s\n", shown == 0 ? " It exports no functions." : ".");
+  exit(EXIT_ERROR);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- Granting */
+
+/** Strings one behind the other, each with its terminating zero. */
+struct joined {
+  char *bytes;
+  size_t length;
+  uint32_t count;
+};
+
+static void join(struct joined *j, const char *text, size_t length) {
+  char *bytes = realloc(j->bytes, j->length + length + 1);
+  if (bytes == NULL) fail("out of memory");
+  memcpy(bytes + j->length, text, length);
+  bytes[j->length + length] = 0;
+  j->bytes = bytes;
+  j->length += length + 1;
+  j->count++;
+}
+
+/** A variable that is given again replaces the one before. */
+static void set_variable(struct joined *env, const char *text, size_t name_length) {
+  for (size_t at = 0; at < env->length;) {
+    size_t n = strlen(env->bytes + at) + 1;
+    if (strncmp(env->bytes + at, text, name_length) == 0 && env->bytes[at + name_length] == '=') {
+      memmove(env->bytes + at, env->bytes + at + n, env->length - at - n);
+      env->length -= n;
+      env->count--;
+    } else {
+      at += n;
+    }
+  }
+  join(env, text, strlen(text));
+}
+
+static struct joined environment(const struct command_line *line) {
+  struct joined env = {0};
+  if (has(line, OPTION_INHERIT_ENV))
+    for (char **e = environ; *e != NULL; e++)
+      if (strchr(*e, '=') != NULL && (*e)[0] != '=') join(&env, *e, strlen(*e));
+  for (size_t k = 0; k < line->options[OPTION_ENV].count; k++) {
+    const char *text = line->options[OPTION_ENV].items[k];
+    size_t name_length = strcspn(text, "=");
+    if (name_length == 0) fail_usage("--env %s: expected NAME or NAME=VALUE", text);
+    if (text[name_length] == '=') {
+      set_variable(&env, text, name_length);
+      continue;
+    }
+    const char *value = getenv(text);
+    if (value == NULL) continue;
+    char *pair = allocate(name_length + strlen(value) + 2);
+    sprintf(pair, "%s=%s", text, value);
+    set_variable(&env, pair, name_length);
+    free(pair);
+  }
+  return env;
+}
+
+static void grant_directories(lucet_wasi_template *t, const struct command_line *line, enum option_id o, uint32_t flags) {
+  for (size_t k = 0; k < line->options[o].count; k++) {
+    struct directory d = parse_directory(o, line->options[o].items[k]);
+    int error = lucet_wasi_template_preopen(t, d.host, d.guest, flags);
+    if (error != 0) fail("directory %s: %s", d.host, error_text(error));
+    free(d.host);
+    free(d.guest);
+  }
+}
+
+/**
+ * A standard stream that whoever started us has closed is closed for the guest; and its number is taken, so that no file of ours becomes
+ * what the guest then reads or writes.
+ */
+static void grant_stdio(lucet_wasi_template *t, const bool closed[3]) {
+  for (uint32_t fd = 0; fd < 3; fd++) lucet_wasi_template_set_stdio(t, fd, closed[fd] ? LUCET_WASI_STDIO_CLOSED : LUCET_WASI_STDIO_FD, (int)fd);
+}
+
+static void fill_closed(bool closed[3]) {
+  for (int fd = 0; fd < 3; fd++) {
+    closed[fd] = fcntl(fd, F_GETFD) < 0;
+    if (closed[fd]) open("/dev/null", O_RDWR | O_CLOEXEC);
+  }
+}
+
+static lucet_wasi_template *make_template(const struct command_line *line, const char *name, const bool closed[3]) {
+  lucet_wasi_template *t = lucet_wasi_template_new();
+  if (t == NULL) fail("out of memory");
+  struct joined args = {0};
+  join(&args, name, strlen(name));
+  if (!has(line, OPTION_INVOKE))
+    for (int k = 0; k < line->arg_count; k++) join(&args, line->args[k], strlen(line->args[k]));
+  struct joined env = environment(line);
+  int error = lucet_wasi_template_set_args(t, args.bytes, args.length, args.count);
+  if (error == 0) error = lucet_wasi_template_set_env(t, env.bytes, env.length, env.count);
+  if (error != 0) fail("arguments and environment: %s", error_text(error));
+  free(args.bytes);
+  free(env.bytes);
+  grant_stdio(t, closed);
+  grant_directories(t, line, OPTION_DIR, 0);
+  grant_directories(t, line, OPTION_READONLY_DIR, LUCET_WASI_READONLY);
+  for (size_t k = 0; k < line->options[OPTION_SOCKET].count; k++) {
+    const char *text = line->options[OPTION_SOCKET].items[k];
+    char *end;
+    long fd = strtol(text, &end, 10);
+    if (*text == 0 || *end != 0 || fd < 0 || fd > INT32_MAX) fail_usage("--socket %s: expected the number of a descriptor that is open", text);
+    error = lucet_wasi_template_socket(t, (int)fd);
+    if (error != 0) fail("socket %s: %s", text, error_text(error));
+  }
+  return t;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- Running */
+
+struct run {
+  const struct command_line *line;
+  struct program program;
+  lucet_instance *instance;
+  struct report_style style;
+};
+
+/** The whole report is made by JavaScript, which reads the lines of the source; what is known here is told if it can't. */
+static int report_trap(const struct run *r, const lucet_event *event) {
+  const lucet_trap_info *info = lucet_instance_trap_info(r->instance);
+  const char *json_path = value_of(r->line, OPTION_TRAP_JSON);
+  char *json = NULL;
+  size_t length = 0;
+  FILE *to = open_memstream(&json, &length);
+  if (to != NULL) {
+    write_trap_json(to, event, info, r->program.label, r->program.path);
+    fclose(to);
+  }
+  if (json == NULL || r->program.path == NULL || !helper_report(json, length, json_path, &r->style)) {
+    print_trap(stderr, event, info, r->program.label, &r->style);
+    FILE *file = json_path != NULL ? fopen(json_path, "w") : NULL;
+    if (json_path != NULL && (file == NULL || fwrite(json, 1, length, file) != length || fclose(file) != 0))
+      fail("%s: %s", json_path, error_text(errno));
+  }
+  free(json);
+  return EXIT_TRAP;
+}
+
+/** Exit status, or -1: it returned. */
+static int outcome(const struct run *r, lucet_status status, const lucet_event *event, const lucet_error *error) {
+  if (status != LUCET_OK) fail("%s", error->message);
+  switch (event->kind) {
+    case LUCET_EVENT_RETURNED: return -1;
+    // A process has eight bits for its status, on this host as on any other.
+    case LUCET_EVENT_TERMINATED:
+      if (event->code == LUCET_REASON_EXIT) return (int)(event->id & 0xff);
+      fail("the guest was terminated");
+    case LUCET_EVENT_TRAPPED:
+    case LUCET_EVENT_FAULTED: return report_trap(r, event);
+    default: fail("the guest stopped for a reason that is unknown here (event %u)", event->kind);
+  }
+}
+
+static int call(const struct run *r, uint32_t number, uint64_t *words) {
+  lucet_event event;
+  lucet_error error;
+  lucet_status status = lucet_instance_call_export(r->instance, number, words, &event, &error);
+  return outcome(r, status, &event, &error);
+}
+
+static int run_guest(struct run *r) {
+  const struct command_line *line = r->line;
+  const char *invoke = value_of(line, OPTION_INVOKE);
+  const char *name = invoke != NULL ? invoke : has(line, OPTION_ENTRYPOINT) ? value_of(line, OPTION_ENTRYPOINT) : "_start";
+  lucet_extern function;
+  uint32_t number = find_function(&r->program, name, invoke != NULL, &function);
+  uint64_t none = 0;
+  uint64_t *words = invoke != NULL ? parse_values(&function, name, line->args, line->arg_count) : &none;
+  lucet_event event;
+  lucet_error error;
+  if (lucet_instance_needs_start(r->instance)) {
+    lucet_status status = lucet_instance_run_start(r->instance, &event, &error);
+    int ended = outcome(r, status, &event, &error);
+    if (ended >= 0) return ended;
+  }
+  int32_t initialize = invoke != NULL && strcmp(invoke, "_initialize") != 0 ? lucet_module_find_export(r->program.module, "_initialize", 11) : -1;
+  if (initialize >= 0) {
+    int ended = call(r, (uint32_t)initialize, &none);
+    if (ended >= 0) return ended;
+  }
+  int ended = call(r, number, words);
+  if (ended >= 0) return ended;
+  if (invoke != NULL) print_values(&function, words);
+  return fflush(stdout) == 0 ? EXIT_OK : EXIT_ERROR;
+}
+
+static lucet_instance *instantiate(const struct command_line *line, lucet_module *module, lucet_wasi_ctx *ctx) {
+  lucet_limits limits;
+  lucet_limits_default(&limits);
+  limits.heap_memory_size = size_of(line, OPTION_MAX_HEAP_SIZE, limits.heap_memory_size);
+  limits.heap_address_space_size = size_of(line, OPTION_HEAP_ADDRESS_SPACE, limits.heap_address_space_size);
+  limits.stack_size = size_of(line, OPTION_STACK_SIZE, UINT64_C(8) << 20);
+  uint32_t count = lucet_module_import_count(module);
+  lucet_import *imports = allocate((count + 1) * sizeof *imports);
+  for (uint32_t k = 0; k < count; k++) {
+    lucet_extern import;
+    lucet_module_import(module, k, &import);
+    // check_imports has seen that they are there, and short.
+    char from[64], name[64];
+    snprintf(from, sizeof from, "%.*s", (int)import.module_length, import.module);
+    snprintf(name, sizeof name, "%.*s", (int)import.name_length, import.name);
+    imports[k].kind = LUCET_IMPORT_NATIVE;
+    imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
+    imports[k].data = ctx;
+  }
+  lucet_region *region;
+  lucet_instance *instance;
+  lucet_error error;
+  if (lucet_region_create(1, &limits, &region, &error) != LUCET_OK || lucet_instance_new(region, module, imports, count, &instance, &error) != LUCET_OK)
+    fail("%s: %s", line->module, error.message);
+  free(imports);
+  return instance;
+}
+
+static bool want_color(const struct command_line *line) {
+  static const char *const choices[] = {"auto", "always", "never", NULL};
+  int choice = choice_of(line, OPTION_COLOR, choices);
+  const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+  if (choice != 0) return choice == 1;
+  return (no_color == NULL || no_color[0] == 0) && (term == NULL || strcmp(term, "dumb") != 0) && isatty(2);
+}
+
+/** True: the command line asked for something to be printed, and it was. */
+static bool print_information(const struct command_line *line) {
+  static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+  static const char *const scripts[] = {LUCET_WASI_BASH, LUCET_WASI_ZSH, LUCET_WASI_FISH};
+  if (has(line, OPTION_HELP)) fputs(LUCET_WASI_HELP, stdout);
+  else if (has(line, OPTION_VERSION) && has(line, OPTION_JSON))
+    printf("{\"name\":\"lucet-wasi\",\"version\":\"%s\",\"artifactVersion\":%d}\n", LUCET_WASI_VERSION, LUCET_WASI_ARTIFACT_VERSION);
+  else if (has(line, OPTION_VERSION)) printf("lucet-wasi %s\n", LUCET_WASI_VERSION);
+  else if (has(line, OPTION_COMPLETION)) fputs(scripts[choice_of(line, OPTION_COMPLETION, shells)], stdout);
+  else return false;
+  return true;
+}
+
+int main(int argc, char **argv) {
+  static const char *const backtraces[] = {"short", "full", NULL};
+  bool closed[3];
+  fill_closed(closed);
+  struct embedded embedded;
+  bool is_program = find_embedded(&embedded);
+  struct command_line line;
+  if (is_program) {
+    tool = base_name(argc > 0 ? argv[0] : "program");
+    embedded_command_line(&embedded, argc, argv, &line);
+  } else {
+    parse_command_line(argc > 0 ? argc - 1 : 0, argv + 1, &line);
+    if (print_information(&line)) return fflush(stdout) == 0 ? EXIT_OK : EXIT_ERROR;
+    if (line.module == NULL) fail_usage("no module is given");
+  }
+  if (has(&line, OPTION_INVOKE) && has(&line, OPTION_ENTRYPOINT)) fail_usage("--invoke and --entrypoint exclude each other");
+  struct run r = {.line = &line};
+  r.style = (struct report_style){.color = want_color(&line), .full = choice_of(&line, OPTION_BACKTRACE, backtraces) == 1};
+  // All options are looked at before anything is done.
+  size_of(&line, OPTION_MAX_HEAP_SIZE, 0);
+  size_of(&line, OPTION_HEAP_ADDRESS_SPACE, 0);
+  size_of(&line, OPTION_STACK_SIZE, 0);
+  r.program = load_program(&line, is_program ? &embedded : NULL);
+  check_imports(r.program.module, r.program.label);
+  lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
+  lucet_wasi_ctx *ctx = lucet_wasi_ctx_new(t);
+  if (ctx == NULL) fail("out of memory");
+  r.instance = instantiate(&line, r.program.module, ctx);
+  int status = run_guest(&r);
+  if (r.program.temporary) unlink(r.program.path);
+  // The system takes back the rest, and faster.
+  return status;
+}
