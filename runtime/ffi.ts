@@ -22,17 +22,22 @@ interface Functions {
   lucet_module_code(module: number, length: number): number;
   lucet_module_hash(module: number): number;
   lucet_limits_default(limits: number): void;
-  lucet_region_create(capacity: number, limits: number, out: number, error: number): number;
+  lucet_limits_default_dense(limits: number): void;
+  lucet_region_create_with(capacity: number, options: number, out: number, error: number): number;
   lucet_region_release(region: number): void;
   lucet_region_used_slots(region: number): number;
-  lucet_instance_new(
+  lucet_region_free_slots(region: number): number;
+  lucet_instance_new_with(
     region: number,
     module: number,
     imports: number,
     count: number,
+    options: number,
     out: number,
     error: number,
   ): number;
+  lucet_instance_reset(instance: number, error: number): number;
+  lucet_instance_slot(instance: number): number;
   lucet_instance_release(instance: number): void;
   lucet_instance_memory(instance: number, memory: number, length: number): number;
   lucet_instance_memory_grow(instance: number, memory: number, delta: number): number;
@@ -69,10 +74,14 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_module_code: ['p', 'p', 'p'],
   lucet_module_hash: ['p', 'p'],
   lucet_limits_default: ['void', 'p'],
-  lucet_region_create: ['int', 'uint32_t', 'p', 'p', 'p'],
+  lucet_limits_default_dense: ['void', 'p'],
+  lucet_region_create_with: ['int', 'uint32_t', 'p', 'p', 'p'],
   lucet_region_release: ['void', 'p'],
   lucet_region_used_slots: ['uint32_t', 'p'],
-  lucet_instance_new: ['int', 'p', 'p', 'p', 'uint32_t', 'p', 'p'],
+  lucet_region_free_slots: ['uint32_t', 'p'],
+  lucet_instance_new_with: ['int', 'p', 'p', 'p', 'uint32_t', 'p', 'p', 'p'],
+  lucet_instance_reset: ['int', 'p', 'p'],
+  lucet_instance_slot: ['uint32_t', 'p'],
   lucet_instance_release: ['void', 'p'],
   lucet_instance_memory: ['p', 'p', 'uint32_t', 'p'],
   lucet_instance_memory_grow: ['int64_t', 'p', 'uint32_t', 'uint64_t'],
@@ -122,6 +131,8 @@ export const STRUCTS = {
     vmctx_size: 24,
     table_elements: 32,
   },
+  lucet_region_options: { size: 32, kind: 0, strategy: 4, chooser: 8, chooser_data: 16, limits: 24 },
+  lucet_instance_options: { size: 24, heap_memory_size: 0, table_elements: 8, data: 16 },
   lucet_import: { size: 48, kind: 0, index: 4, function: 8, data: 16, value: 16, signature: 32 },
   lucet_event: { size: 40, kind: 0, code: 4, instance: 8, args: 16, id: 24, words: 32 },
   lucet_frame: { size: 40, module: 0, pc: 8, sp: 16, kind: 24, function: 28, wasm_offset: 32, count: 36 },
@@ -159,6 +170,19 @@ export const enum Status {
   Resources = 10,
   Argument = 11,
   RegionFull = 12,
+}
+
+/** enum lucet_region_kind */
+export const enum RegionKind {
+  Guarded = 0,
+  Dense = 1,
+}
+
+/** enum lucet_slot_strategy */
+export const enum SlotStrategy {
+  Linear = 0,
+  Random = 1,
+  Custom = 2,
 }
 
 /** enum lucet_import_kind */
@@ -285,6 +309,7 @@ const EVENT = 64;
 const ERROR = 128;
 const EXTERN = 512;
 const LIMITS = 640;
+const OPTIONS = 704;
 
 /** The shared block, with the address of each part of it. */
 export interface Shared {
@@ -294,10 +319,11 @@ export interface Shared {
   readonly error: number;
   readonly extern: number;
   readonly limits: number;
+  readonly options: number;
 }
 
 /** Byte offsets in the shared block of what the addresses in Shared point to. */
-export const AT = { OUT, EVENT, ERROR, EXTERN, LIMITS } as const;
+export const AT = { OUT, EVENT, ERROR, EXTERN, LIMITS, OPTIONS } as const;
 
 let block: Shared | null = null;
 
@@ -311,6 +337,7 @@ export function shared(): Shared {
       error: b.address + ERROR,
       extern: b.address + EXTERN,
       limits: b.address + LIMITS,
+      options: b.address + OPTIONS,
     };
   }
   return block;

@@ -1,4 +1,5 @@
 /** Functions of the host that guests call. */
+import type { EmbedContexts } from './embed.ts';
 import type { Memory } from './externs.ts';
 import type { Instance } from './instance.ts';
 import { type FuncType, signatureText } from './types.ts';
@@ -9,6 +10,8 @@ export type HostCallback = (...args: never[]) => unknown;
 /** The calling instance, as a host function sees it. */
 export interface Vmctx {
   readonly instance: Instance;
+  /** Of the calling instance. */
+  readonly embed: EmbedContexts;
   /** Memory `index` of the calling module. @throws RangeError when it has none */
   memory(index?: number): Memory;
 }

@@ -1,4 +1,6 @@
 /** The runtime's public door. */
+export { InstanceBuilder } from './builder.ts';
+export { EmbedContexts, type EmbedKey } from './embed.ts';
 export {
   AsyncHostcallError,
   GuestExit,
@@ -16,7 +18,7 @@ export { hasLibrary, libraryPath } from './library.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
-export { Region, type RegionOptions } from './region.ts';
+export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
 export type { SourcePosition } from './source.ts';
 export { createFunc, createGlobal, createMemory, createTable } from './synthetic.ts';
 export { InternalFault, Trap } from './trap.ts';

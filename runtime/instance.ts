@@ -1,4 +1,6 @@
 /** A module at work: with memories, tables and globals of its own, and a stack. */
+
+import { EmbedContexts } from './embed.ts';
 import {
   AsyncHostcallError,
   GuestExit,
@@ -38,6 +40,12 @@ export type InstanceState =
 export interface InstanceOptions {
   /** Run the start function, if there is one (true). */
   readonly start?: boolean;
+  /** Largest size in bytes of each memory, within the region's limit. */
+  readonly heapSizeLimit?: number;
+  /** Most elements of each table, within the region's limit. */
+  readonly tableLimit?: number;
+  /** Embed contexts to start with. */
+  readonly embed?: Iterable<object>;
 }
 
 const EVENT = STRUCTS.lucet_event;
@@ -68,6 +76,8 @@ interface Hostcall {
 export class Instance implements FuncHome, EntityHome {
   readonly module: Module;
   readonly region: Region;
+  /** Values that host functions find again, by class. */
+  readonly embed: EmbedContexts;
   group = new Group(this);
   readonly #linkage: Linkage;
   #address = 0;
@@ -79,7 +89,8 @@ export class Instance implements FuncHome, EntityHome {
   readonly #externs: (Extern | undefined)[] = [];
   #exports: Readonly<Record<string, Extern>> | null = null;
 
-  private constructor(region: Region, linkage: Linkage) {
+  private constructor(region: Region, linkage: Linkage, embed: Iterable<object>) {
+    this.embed = new EmbedContexts(embed);
     this.region = region;
     this.module = linkage.module;
     this.#linkage = linkage;
@@ -98,8 +109,8 @@ export class Instance implements FuncHome, EntityHome {
   ): Instance {
     const linkage = source instanceof Linkage ? source : Linkage.create(source, imports);
     if (linkage.module.disposed) throw new StateError('the module was disposed');
-    const instance = new Instance(region, linkage);
-    instance.#allocate();
+    const instance = new Instance(region, linkage, options.embed ?? []);
+    instance.#allocate(options);
     if (instance.#rest === 'NotStarted' && (options.start ?? true)) {
       try {
         instance.runStart();
@@ -111,7 +122,7 @@ export class Instance implements FuncHome, EntityHome {
     return instance;
   }
 
-  #allocate(): void {
+  #allocate(options: InstanceOptions): void {
     const { module } = this;
     const linkage = this.#linkage;
     // Before anything native refers to them.
@@ -123,11 +134,13 @@ export class Instance implements FuncHome, EntityHome {
     const imports = linkage.prepare(this);
     const s = shared();
     s.block.setWord(AT.OUT, 0);
-    const status = native().lucet_instance_new(
+    storeOptions(options);
+    const status = native().lucet_instance_new_with(
       this.region.address,
       module.address,
       imports,
       linkage.count,
+      s.options,
       s.out,
       s.error,
     );
@@ -466,6 +479,7 @@ export class Instance implements FuncHome, EntityHome {
   vmctx(): Vmctx {
     return {
       instance: this,
+      embed: this.embed,
       memory: (index = 0) => this.#memoryAt(index),
     };
   }
@@ -489,18 +503,45 @@ export class Instance implements FuncHome, EntityHome {
   // ----------------------------------------------------------------------------------------------------------- The end
 
   /**
+   * Brings the instance back to where it was made: memories, tables, globals; then runs the start function again. What it imports keeps its
+   * contents, and embed contexts stay. Calls that wait for promises are ended.
+   * @throws StateError while it runs, or when it is lost; LimitError when the system refuses memory
+   */
+  reset(options: Pick<InstanceOptions, 'start'> = {}): void {
+    if (this.state === 'Running') throw new StateError('the instance is running');
+    this.#endWaiting('the instance was reset');
+    const status = native().lucet_instance_reset(this.address, shared().error);
+    if (status === Status.Resources) {
+      this.#rest = 'Poisoned';
+      throw new LimitError(errorMessage(), 'resources');
+    }
+    if (status !== Status.Ok) throw new StateError(errorMessage());
+    this.#rest = native().lucet_instance_needs_start(this.address) !== 0 ? 'NotStarted' : 'Ready';
+    if (options.start ?? true) this.runStart();
+  }
+
+  #endWaiting(why: string): void {
+    while (this.#activations.length > 0) {
+      const top = this.#activations.pop()!;
+      top.cancelled = new StateError(`the call was ended: ${why}`);
+      native().lucet_instance_abort(this.address, shared().error);
+      for (const wake of top.wake) wake();
+    }
+  }
+
+  /** Number of its slot in the region, from 0. */
+  get slot(): number {
+    return native().lucet_instance_slot(this.address);
+  }
+
+  /**
    * Gives the slot back, as soon as no other instance may hold anything of this one. Calls that wait for promises are ended.
    * @throws StateError while it runs
    */
   dispose(): void {
     if (this.#disposed) return;
     if (this.state === 'Running') throw new StateError('the instance is running');
-    while (this.#activations.length > 0) {
-      const top = this.#activations.pop()!;
-      top.cancelled = new StateError('the call was ended: the instance was disposed');
-      native().lucet_instance_abort(this.address, shared().error);
-      for (const wake of top.wake) wake();
-    }
+    this.#endWaiting('the instance was disposed');
     this.#disposed = true;
     this.group.drop();
   }
@@ -517,6 +558,21 @@ export class Instance implements FuncHome, EntityHome {
     this.module.release();
     instanceReleased();
   }
+}
+
+/** Writes the options into the shared struct. @throws RangeError */
+function storeOptions(options: InstanceOptions): void {
+  const { block } = shared();
+  for (const [name, at] of [
+    ['heapSizeLimit', STRUCTS.lucet_instance_options.heap_memory_size],
+    ['tableLimit', STRUCTS.lucet_instance_options.table_elements],
+  ] as const) {
+    const value = options[name];
+    if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
+      throw new RangeError(`${name}: ${value} is not a limit`);
+    block.setWord(AT.OPTIONS + at, value ?? 0);
+  }
+  block.setWord(AT.OPTIONS + STRUCTS.lucet_instance_options.data, 0);
 }
 
 function bindingOf(hostcall: Hostcall): HostBinding {

@@ -4,7 +4,7 @@ import { AT, native, STRUCTS, shared } from './ffi.ts';
 export interface Limits {
   /** Largest size in bytes of one memory (4 GiB). */
   readonly heapMemorySize: number;
-  /** Bytes of address space reserved for each memory (8 GiB). */
+  /** Bytes of address space reserved for each memory (8 GiB). Dense regions reserve heapMemorySize. */
   readonly heapAddressSpaceSize: number;
   /** Bytes of a guest's stack (1 MiB). */
   readonly stackSize: number;
@@ -22,9 +22,11 @@ const FIELDS: readonly (readonly [keyof Limits, number])[] = [
   ['tableElements', STRUCTS.lucet_limits.table_elements],
 ];
 
-export function defaultLimits(): Limits {
+/** @param kind dense: heaps of 1 MiB, stacks of 128 KiB, a vmctx of 64 KiB, a million elements */
+export function defaultLimits(kind: 'guarded' | 'dense' = 'guarded'): Limits {
   const { block, limits } = shared();
-  native().lucet_limits_default(limits);
+  if (kind === 'dense') native().lucet_limits_default_dense(limits);
+  else native().lucet_limits_default(limits);
   return Object.fromEntries(
     FIELDS.map(([key, at]) => [key, block.word(AT.LIMITS + at)]),
   ) as unknown as Limits;

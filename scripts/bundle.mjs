@@ -29,6 +29,7 @@ export const DEVELOPMENT_TOOLS = {
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   bench: 'bench/bench.ts',
+  'bench-instances': 'bench/instances.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
   'gen-cli': 'scripts/gen-cli.ts',
