@@ -82,6 +82,11 @@ export const FEATURES = [
     ],
   },
   {
+    name: 'gc',
+    doc: 'recursion groups, subtypes, types of structures and arrays; their operators are yet to come',
+    operators: [],
+  },
+  {
     name: 'extended-const',
     doc: "arithmetic in constant expressions, and reading the module's own globals there",
     operators: [],
@@ -104,7 +109,8 @@ export const DEFAULT_FEATURES: FeatureSet = new Set(FEATURES.map(f => f.name));
 
 /** @throws CompileError (unsupported) */
 export function unsupported(name: string, what: string, offset: number, func = -1): never {
-  throw new CompileError(`${what} needs the ${name} proposal`, offset, 'unsupported', func);
+  const partly = name === 'gc' ? ', of which there are only the types yet' : '';
+  throw new CompileError(`${what} needs the ${name} proposal${partly}`, offset, 'unsupported', func);
 }
 
 /** Refuse `what`, at `at`, if the feature is off. @throws CompileError (unsupported) */

@@ -4,7 +4,7 @@
  */
 import { ConstKind, SegmentMode } from './abi/artifact.ts';
 import { TRAPS } from './abi/traps.ts';
-import type { Artifact, CodeKind, ConstInfo, ExternType } from './object/artifact-reader.ts';
+import type { Artifact, CodeKind, ConstInfo, ExternType, TypeLinks } from './object/artifact-reader.ts';
 import {
   type ConstOp,
   ExternKind,
@@ -112,6 +112,13 @@ function num(v: bigint): Num {
 
 function limitsText(l: Limits): string {
   return l.max === null ? `${l.min}` : `${l.min}..${l.max}`;
+}
+
+function typeText(t: FuncType, links: TypeLinks): string {
+  const text = ['', 'struct', 'array'][links.kind] || funcText(t);
+  const above = links.supertype < 0 ? '' : ` below ${links.supertype}`;
+  const last = links.group + links.groupSize - 1;
+  return `${text}${above}${last > links.group ? `, recursive with ${links.group} to ${last}` : ''}`;
 }
 
 function funcText(t: FuncType): string {
@@ -261,7 +268,7 @@ export function report(a: Artifact, file: string): ObjdumpReport {
     tables: a.tables.map((t, index) => ({ index, imported: index < a.importedTables, type: tableText(t) })),
     signatures: a.types.map((t, index) => ({
       index,
-      type: funcText(t),
+      type: typeText(t, a.typeLinks[index]!),
       canonical: a.typeLinks[index]!.canonical,
     })),
     functions,

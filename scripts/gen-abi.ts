@@ -13,6 +13,7 @@ import {
   ConstCode,
   ConstKind,
   CPU_FEATURES,
+  FIELD_MUTABLE,
   MEMORY_MODES,
   PART_COUNT,
   Part,
@@ -35,7 +36,7 @@ import {
   VMCTX,
   VMCTX_HEADER_SIZE,
 } from '../compiler/abi/vmctx.ts';
-import { ExternKind, ValType } from '../compiler/wasm/module.ts';
+import { ExternKind, TypeKind, ValType } from '../compiler/wasm/module.ts';
 
 /** `HeapOutOfBounds` -> `HEAP_OUT_OF_BOUNDS`, `sse4.1` -> `SSE4_1` */
 export function macroName(name: string): string {
@@ -115,6 +116,10 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
       },
     },
     {
+      name: 'TypeKind',
+      members: { Func: TypeKind.Func, Struct: TypeKind.Struct, Array: TypeKind.Array },
+    },
+    {
       name: 'ValType',
       members: {
         I32: ValType.I32,
@@ -126,6 +131,14 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         ExternRef: ValType.ExternRef,
         NoFunc: ValType.NoFunc,
         NoExtern: ValType.NoExtern,
+        AnyRef: ValType.AnyRef,
+        EqRef: ValType.EqRef,
+        I31Ref: ValType.I31Ref,
+        StructRef: ValType.StructRef,
+        ArrayRef: ValType.ArrayRef,
+        None: ValType.None,
+        I8: ValType.I8,
+        I16: ValType.I16,
         Bottom: ValType.Bottom,
         Concrete: ValType.Concrete,
         NonNull: ValType.NonNull,
@@ -224,6 +237,7 @@ export function abiHeader(): string {
     ),
     '',
     ...features.map(f => define(`CPU_FEATURE_${f.macro}`, f.bit)),
+    define('FIELD_MUTABLE', FIELD_MUTABLE),
     ...MEMORY_MODES.map((name, i) => define(`MEMORY_${macroName(name)}`, i)),
     define('MEMORY_MODE_COUNT', MEMORY_MODES.length),
     define('CPU_FEATURE_COUNT', CPU_FEATURES.length),

@@ -37,8 +37,8 @@ const FEATURES: readonly string[] = [
   'wide-arithmetic',
   'function-references',
 ];
-/** Wasm 3.0 lets constant expressions read globals of the module itself; the scripts count that among `gc`. */
-const LENIENT: readonly string[] = ['gc'];
+/** Its types are there, and what the scripts count among it: constant expressions that read globals of the module itself. */
+const PARTIAL: readonly string[] = ['gc'];
 
 /** More than any script has modules. Address space is taken as slots are used. */
 const CAPACITY = 4096;
@@ -54,7 +54,7 @@ export function lucetEngine(
   return {
     name: 'lucet',
     features: new Set(FEATURES),
-    lenient: new Set(LENIENT),
+    partial: new Set(PARTIAL),
     separatesMalformed: true,
     nodeFlags: [],
     open: () => new LucetSession((region ??= Region.create({ capacity: CAPACITY })), options),

@@ -35,7 +35,7 @@ const FEATURES = ['simd', 'tail-call', 'extended-const', 'threads', 'relaxed-sim
 export const v8Engine: Engine<WebAssembly.Module, WebAssembly.Instance> = {
   name: 'v8',
   features: new Set(FEATURES),
-  lenient: new Set(),
+  partial: new Set(),
   separatesMalformed: false,
   nodeFlags: [
     '--experimental-wasm-type-reflection',

@@ -50,10 +50,10 @@ export interface Engine<M, I> {
   /** Features beyond Wasm 2.0 without SIMD, named as in the scripts. */
   readonly features: ReadonlySet<string>;
   /**
-   * Features it does not have, but of which it accepts modules that older editions of the specification reject
+   * Features of which it has a part: their modules are tried, and skipped if they turn out to need more. It accepts what older editions reject
    * (`valid_with` in the scripts).
    */
-  readonly lenient: ReadonlySet<string>;
+  readonly partial: ReadonlySet<string>;
   /** Does it tell malformed modules from invalid ones? */
   readonly separatesMalformed: boolean;
   /** Flags for the process that runs it. */

@@ -229,13 +229,18 @@ class ScriptRun<M, I> {
   /** @throws Skip when the engine lacks what the module needs */
   #compile(command: ModuleCommand): M {
     if (command.module_type === 'text') throw new Skip('the module has only a text form');
-    const lacks = (command.features ?? []).filter(f => !this.#engine.features.has(f));
+    const { features, partial } = this.#engine;
+    const needs = command.features ?? [];
+    const lacks = needs.filter(f => !features.has(f) && !partial.has(f));
     if (lacks.length > 0) throw new Skip(`needs ${lacks.join(', ')}`);
     try {
       return this.#session.compile(moduleOf(command));
     } catch (e) {
       if (e instanceof EngineFailure && e.kind === 'limit')
         throw new Skip(`limit of the engine: ${e.message}`);
+      const missing = needs.filter(f => partial.has(f));
+      if (e instanceof EngineFailure && e.kind === 'unsupported' && missing.length > 0)
+        throw new Skip(`needs more of ${missing.join(', ')} than there is`);
       throw e;
     }
   }
@@ -263,7 +268,7 @@ class ScriptRun<M, I> {
     // Whoever does not interpret a custom section may accept what it holds.
     if (command.type.endsWith('_custom')) throw new Skip('asserts on a custom section that may be ignored');
     const isValid =
-      command.valid_with?.every(f => this.#engine.features.has(f) || this.#engine.lenient.has(f)) ?? false;
+      command.valid_with?.every(f => this.#engine.features.has(f) || this.#engine.partial.has(f)) ?? false;
     let failure: EngineFailure | null = null;
     try {
       this.#session.compile(moduleOf(command));

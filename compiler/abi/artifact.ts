@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 3;
+export const ARTIFACT_VERSION = 5;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -114,6 +114,10 @@ export const enum Part {
   ConstCode = 17,
 }
 
+/** In exact types of fields: the field is mutable. */
+export const FIELD_MUTABLE = 0x4000_0000;
+
+/** Structures and arrays have their fields in the place of parameters. */
 export const TYPE_RECORD: RecordType = {
   name: 'type_record',
   fields: [
@@ -125,8 +129,13 @@ export const TYPE_RECORD: RecordType = {
     [
       'codes',
       'u32',
-      'offset in TypeBytes, directly behind the bytes: the exact ValTypes as u32 each; 0xffffffff: the erased ones are exact',
+      'offset in TypeBytes, directly behind the bytes: the exact ValTypes as u32 each (of fields, with FIELD_MUTABLE); 0xffffffff: the erased ones are exact',
     ],
+    ['supertype', 'u32', 'type index, or 0xffffffff'],
+    ['group', 'u32', 'first type of its recursion group'],
+    ['group_size', 'u32'],
+    ['kind', 'u16', 'TypeKind'],
+    ['final', 'u16', '1: it is no supertype of any'],
   ],
 };
 

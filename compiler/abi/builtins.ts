@@ -35,6 +35,11 @@ export const BUILTINS: readonly Builtin[] = [
     args: 1,
     doc: '(position in escape order) -> address of the funcref record, filled',
   },
+  {
+    name: 'signature_matches',
+    args: 2,
+    doc: '(signature id, other) -> 1 if the type is the other one or below it, else 0',
+  },
 ];
 
 const ids = new Map(BUILTINS.map((b, i) => [b.name, i]));

@@ -54,6 +54,7 @@ import type {
   GlobalInfo,
   ImportInfo,
   Location,
+  TypeLinks,
 } from './artifact-types.ts';
 import { ArtifactError, type FileSection, readSections } from './elf-reader.ts';
 import { xxHash32 } from './hashes.ts';
@@ -401,13 +402,23 @@ export class Artifact {
   }
 
   /** For each type: index of the first equal one, and record of its entry thunk or null. */
-  get typeLinks(): readonly { readonly canonical: number; readonly entryThunk: number | null }[] {
+  get typeLinks(): readonly TypeLinks[] {
     const links = this.records(Part.Types, TYPE_RECORD, (field, at, i) => {
       const canonical = field('canonical');
       const thunk = field('entry_thunk');
       if (canonical > i) this.failAt('bad canonical type', at);
       if (thunk !== NO_INDEX && thunk >= this.recordCount) this.failAt('bad entry thunk', at);
-      return { canonical, entryThunk: thunk === NO_INDEX ? null : thunk };
+      const supertype = field('supertype');
+      const u16 = (name: string) => this.view.getUint16(at + recordLayout(TYPE_RECORD).offsets[name]!, true);
+      return {
+        canonical,
+        entryThunk: thunk === NO_INDEX ? null : thunk,
+        kind: u16('kind'),
+        supertype: supertype === NO_INDEX ? -1 : supertype,
+        final: u16('final') !== 0,
+        group: field('group'),
+        groupSize: field('group_size'),
+      };
     });
     return this.cache('typeLinks', links);
   }

@@ -8,6 +8,7 @@ import type {
   GlobalType,
   MemoryType,
   TableType,
+  TypeKind,
   ValType,
 } from '../wasm/module.ts';
 
@@ -91,4 +92,19 @@ export interface Location {
   readonly wasmOffset: number;
   /** What a fault at exactly this place means. */
   readonly trap: TrapCode;
+}
+
+/** How a type is related to others. */
+export interface TypeLinks {
+  /** Index of the first equal one. */
+  readonly canonical: number;
+  /** Function record, or null. */
+  readonly entryThunk: number | null;
+  readonly kind: TypeKind;
+  /** Type index; -1: none. */
+  readonly supertype: number;
+  readonly final: boolean;
+  /** First type of its recursion group. */
+  readonly group: number;
+  readonly groupSize: number;
 }

@@ -12,6 +12,7 @@ import {
   ELEM_RECORD,
   ESCAPING_RECORD,
   EXPORT_RECORD,
+  FIELD_MUTABLE,
   FUNCTION_RECORD,
   GLOBAL_RECORD,
   IMPORT_RECORD,
@@ -35,6 +36,7 @@ import {
   type MemoryType,
   type Module,
   type TableType,
+  TypeKind,
   ValType,
 } from '../wasm/module.ts';
 import { erased } from '../wasm/types.ts';
@@ -264,15 +266,24 @@ class Builder {
     types.forEach((t, i) => {
       const r = at + i * TYPE.size;
       this.u32(r + f.bytes!, bytes.length);
-      this.w.view.setUint16(r + f.params!, t.params.length, true);
+      this.w.view.setUint16(r + f.params!, t.params.length + t.fields.length, true);
       this.w.view.setUint16(r + f.results!, t.results.length, true);
       this.u32(r + f.canonical!, canonicalTypes[i]!);
       this.u32(r + f.entry_thunk!, this.l.entryThunk(canonicalTypes[i]!));
-      const all = [...t.params, ...t.results];
-      for (const v of all) bytes.u8(erased(v));
-      const exact = all.every(v => erased(v) === v);
+      this.u32(r + f.supertype!, t.supertype < 0 ? NO_INDEX : t.supertype);
+      this.u32(r + f.group!, t.group);
+      this.u32(r + f.group_size!, t.groupSize);
+      this.w.view.setUint16(r + f.kind!, t.kind, true);
+      this.w.view.setUint16(r + f.final!, t.final ? 1 : 0, true);
+      const all = t.kind === TypeKind.Func ? [...t.params, ...t.results] : t.fields.map(field => field.type);
+      for (const v of all) bytes.u8(erased(v, this.m));
+      const exact = t.kind === TypeKind.Func && all.every(v => erased(v, this.m) === v);
       this.u32(r + f.codes!, exact ? NO_INDEX : bytes.length);
-      if (!exact) for (const v of all) bytes.u32(v);
+      if (!exact) {
+        all.forEach((v, k) => {
+          bytes.u32((t.fields[k]?.mutable ? FIELD_MUTABLE : 0) + v);
+        });
+      }
     });
     this.whole(Part.TypeBytes, bytes.done());
   }
@@ -325,11 +336,11 @@ class Builder {
           this.u32(r + f.type!, i.desc.typeIndex);
           break;
         case ExternKind.Global:
-          this.u32(r + f.type!, erased(i.desc.global.type) | (i.desc.global.mutable ? 0x100 : 0));
+          this.u32(r + f.type!, erased(i.desc.global.type, this.m) | (i.desc.global.mutable ? 0x100 : 0));
           break;
         case ExternKind.Table: {
           const t = i.desc.table;
-          this.u32(r + f.type!, erased(t.element) | (tableFlags(t) << 8));
+          this.u32(r + f.type!, erased(t.element, this.m) | (tableFlags(t) << 8));
           this.limits(r, f, t.limits);
           break;
         }
@@ -381,7 +392,7 @@ class Builder {
     tables.forEach((t, i) => {
       const r = at + i * TABLE.size;
       this.limits(r, TABLE.offsets, t.limits);
-      this.u32(r + TABLE.offsets.element!, erased(t.element));
+      this.u32(r + TABLE.offsets.element!, erased(t.element, this.m));
       this.u32(r + TABLE.offsets.code!, t.element);
       const init = tableInits[i - importedTables];
       const start = init ? constant(init, this.constCode) : NULL;
@@ -400,7 +411,7 @@ class Builder {
       const init = i < importedGlobals ? ZERO : constant(globals[i - importedGlobals]!.init, this.constCode);
       this.u64(r + f.value!, BigInt.asUintN(64, init.bits));
       this.u64(r + f.value! + 8, BigInt.asUintN(64, init.bits >> 64n));
-      this.u32(r + f.type!, erased(g.type));
+      this.u32(r + f.type!, erased(g.type, this.m));
       this.u32(r + f.code!, g.type);
       this.u32(r + f.mutable!, g.mutable ? 1 : 0);
       this.u32(r + f.init!, init.kind);
@@ -426,7 +437,7 @@ class Builder {
       this.u32(r + f.table!, e.table);
       this.u32(r + f.offset_kind!, offset.kind);
       this.u32(r + f.offset_index!, offset.index);
-      this.u32(r + f.type!, erased(e.type));
+      this.u32(r + f.type!, erased(e.type, this.m));
       this.u32(r + f.first!, first);
       this.u32(r + f.count!, e.items.length);
       first += e.items.length;

@@ -57,6 +57,7 @@ const USES: Readonly<Record<Feature, readonly string[]>> = {
   'tail-call': ['(func $f (return_call $f))'],
   'custom-page-sizes': [],
   'wide-arithmetic': [],
+  gc: [],
 };
 /** The same for what one parser or the other can't write: `wat` knows no page sizes. */
 const NEWER_USES: Partial<Record<Feature, readonly string[]>> = {
@@ -68,6 +69,13 @@ const NEWER_USES: Partial<Record<Feature, readonly string[]>> = {
     '(type $t (func)) (func (param funcref) (drop (ref.as_non_null (local.get 0))))',
   ],
   'relaxed-simd': ['(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))'],
+  gc: [
+    '(rec (type $a (func)) (type $b (func (param i32)))) (func (type $a)) (func (type $b))',
+    '(type $t (sub (func))) (func (type $t))',
+    '(type $t (struct (field i32))) (func (param (ref null $t)))',
+    '(type $t (array i8)) (func (param (ref null $t)))',
+    '(func (param anyref))',
+  ],
   'wide-arithmetic': [
     '(func (param i64) (drop (i64.add (local.get 0) (i64.const 1))) (i64.mul_wide_u (local.get 0) (local.get 0)) (drop) (drop))',
   ],

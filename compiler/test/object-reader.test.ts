@@ -59,7 +59,10 @@ describe('round trip', () => {
   });
 
   test('types and entities', () => {
-    expect(a.types).toEqual(module.types);
+    expect(a.types).toEqual(module.types.map(({ params, results }) => ({ params, results })));
+    module.types.forEach(({ kind, supertype, final, group, groupSize }, i) => {
+      expect(a.typeLinks[i]).toMatchObject({ kind, supertype, final, group, groupSize });
+    });
     expect(a.typeLinks.map(t => t.canonical)).toEqual([0, 1, 1, 3]);
     expect(a.typeLinks.map(t => t.entryThunk)).toEqual([8, 9, 9, 10]);
     expect(a.memories).toEqual(module.memories);
@@ -79,7 +82,7 @@ describe('round trip', () => {
       index: 0,
       desc: { kind: ExternKind.Global, global: { type: ValType.I64, mutable: true } },
     });
-    expect(a.findExport('log')!.desc).toEqual({ kind: ExternKind.Func, typeIndex: 1, type: module.types[1] });
+    expect(a.findExport('log')!.desc).toEqual({ kind: ExternKind.Func, typeIndex: 1, type: a.types[1] });
     expect(a.findExport('nothing')).toBeUndefined();
     expect(a.findImport('env', 'log')!.symbol).toBe('env_log');
     expect(a.findImport('wasi', 'exit')).toMatchObject({ symbol: '', index: 1 });

@@ -275,10 +275,66 @@ describe('features that are not there', () => {
   it.each([
     ['threads', section(5, [1, 3, 1, 1])],
     ['exception-handling', section(13, [1, 0, 0])],
-    ['gc', section(1, [1, 0x5f, 0])],
   ])('%s in a section', (proposal, bytes) => {
     const e = rejection(Uint8Array.from([...HEADER, ...bytes]))!;
     expect(e.kind).toBe('unsupported');
     expect(e.message).toContain(proposal);
+  });
+});
+
+describe('type sections', () => {
+  const rejected = (types: readonly number[]) =>
+    rejection(Uint8Array.from([...HEADER, ...section(1, types)]))?.describe() ?? 'accepted';
+
+  it.each([
+    ['an empty group', [1, 0x4e, 0], /^accepted/],
+    ['a group whose types name each other', [1, 0x4e, 2, 0x60, 1, 0x64, 1, 0, 0x5e, 0x63, 0, 1], /^accepted/],
+    ['a type behind the group', [2, 0x4e, 1, 0x60, 1, 0x64, 1, 0, 0x60, 0, 0], /unknown type 1/],
+    ['a group in a group', [1, 0x4e, 1, 0x4e, 1, 0x60, 0, 0], /malformed type form/],
+    ['a supertype that is the type itself', [1, 0x50, 1, 0, 0x60, 0, 0], /unknown type 0/],
+    [
+      'two supertypes',
+      [3, 0x50, 0, 0x5f, 0, 0x50, 0, 0x5f, 0, 0x50, 2, 0, 1, 0x5f, 0],
+      /more than one supertype/,
+    ],
+    ['a supertype that is final', [2, 0x5f, 0, 0x50, 1, 0, 0x5f, 0], /sub type 1 does not match/],
+    [
+      'a supertype of another kind',
+      [2, 0x50, 0, 0x5f, 0, 0x50, 1, 0, 0x60, 0, 0],
+      /sub type 1 does not match/,
+    ],
+    ['a structure with fewer fields', [2, 0x50, 0, 0x5f, 1, 0x78, 0, 0x50, 1, 0, 0x5f, 0], /does not match/],
+    [
+      'a mutable field of another type',
+      [2, 0x50, 0, 0x5f, 1, 0x6e, 1, 0x50, 1, 0, 0x5f, 1, 0x6d, 1],
+      /does not match/,
+    ],
+    [
+      'an immutable field of a lower type',
+      [2, 0x50, 0, 0x5f, 1, 0x6e, 0, 0x50, 1, 0, 0x5f, 1, 0x6d, 0],
+      /^accepted/,
+    ],
+    [
+      'a packed field in the place of a reference',
+      [2, 0x50, 0, 0x5f, 1, 0x78, 0, 0x50, 1, 0, 0x5f, 1, 0x71, 0],
+      /does not match/,
+    ],
+    ['a field with a wrong mutability', [1, 0x5f, 1, 0x7f, 2], /malformed mutability/],
+    [
+      'a group of more types than there are bytes',
+      [1, 0x4e, 0xff, 0xff, 0xff, 0xff, 0x0f],
+      /length out of bounds/,
+    ],
+  ])('%s', (_, types, expected) => {
+    expect(rejected(types)).toMatch(expected);
+  });
+
+  it('64 types above each other are too many', () => {
+    const chain = (n: number) => [
+      n,
+      ...Array.from({ length: n }, (_, i) => [0x50, ...(i === 0 ? [0] : [1, i - 1]), 0x5f, 0]).flat(),
+    ];
+    expect(rejected(chain(64))).toBe('accepted');
+    expect(rejected(chain(65))).toMatch(/the limit is 63/);
   });
 });

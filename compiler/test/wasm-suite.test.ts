@@ -28,8 +28,8 @@ function validates(bytes: Uint8Array): boolean {
   }
 }
 
-/** Extensions whose modules are accepted, as far as the core groups have some that older editions reject. */
-const LATER_RULES: ReadonlySet<string> = new Set(['gc', 'multi-memory']);
+/** What makes modules of the core groups valid that older editions of the specification reject. */
+const LATER_EDITIONS: ReadonlySet<string> = new Set(['gc', 'multi-memory']);
 
 function verdict(c: SpecCommand): string | null {
   const bytes = moduleBytes(c);
@@ -40,7 +40,7 @@ function verdict(c: SpecCommand): string | null {
     case 'assert_invalid':
     case 'assert_malformed': {
       const expected = c.type === 'assert_invalid' ? 'invalid' : 'malformed';
-      if (c.valid_with?.every(f => LATER_RULES.has(f))) return e === null ? null : found;
+      if (c.valid_with?.every(f => LATER_EDITIONS.has(f))) return e === null ? null : found;
       if (e?.kind === expected) return null;
       if (e?.kind === 'unsupported') return 'unsupported';
       return `${found}; should be ${expected}: ${c.text}`;

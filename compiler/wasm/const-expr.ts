@@ -6,16 +6,13 @@ import { overLimit } from './limits.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { matches, readHeapType, typeName } from './types.ts';
+import { matches, readHeapType, type TypeSpace, typeName } from './types.ts';
 
 /** What a constant expression may refer to. */
-export interface ConstScope {
+export interface ConstScope extends TypeSpace {
   /** All globals so far: a constant expression may read those before it that never change. */
   readonly globalTypes: readonly GlobalType[];
   readonly importedGlobals: number;
-  readonly types: ArrayLike<unknown>;
-  /** Module.canonicalTypes so far. */
-  readonly canonical: ArrayLike<number>;
   /** Type of a reference to a function. */
   funcRefType(index: number): ValType;
   /** Throws when there is no such function; notes that its address is taken. Returns the shared expression `ref.func index`. */
@@ -124,7 +121,7 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
     if (types.length > CONST_DEPTH) overLimit('constant expression too deep', CONST_DEPTH, at);
   }
   if (types.length !== 1) mismatch(start);
-  if (!matches(types[0]!, expected, scope.canonical)) {
+  if (!matches(types[0]!, expected, scope)) {
     throw new CompileError(
       `type mismatch: constant expression has type ${typeName(types[0]!)}, expected ${typeName(expected)}`,
       start,

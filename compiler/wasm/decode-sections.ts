@@ -9,14 +9,16 @@ import {
   type ElemSegment,
   type Export,
   ExternKind,
+  type FieldType,
   type FuncBody,
-  type FuncType,
   type Global,
   type GlobalType,
   type Import,
   type Limits,
   type MemoryType,
   type TableType,
+  type TypeDef,
+  TypeKind,
   ValType,
 } from './module.ts';
 import type { Reader } from './reader.ts';
@@ -24,8 +26,10 @@ import type { TableImage } from './table-images.ts';
 import {
   baseOf,
   concreteRef,
+  extendsType,
   isDefaultable,
   matches,
+  readFieldType,
   readRefType,
   readValType,
   typeIndexOf,
@@ -53,9 +57,19 @@ function invalid(message: string, at: number): never {
   throw new CompileError(message, at, 'invalid');
 }
 
+/** First bytes of type definitions. */
+const enum TypeForm {
+  Rec = 0x4e,
+  SubFinal = 0x4f,
+  Sub = 0x50,
+  Array = 0x5e,
+  Struct = 0x5f,
+  Func = 0x60,
+}
+
 /** The module while its sections are read. */
 export class Sections implements ConstScope {
-  readonly types: FuncType[] = [];
+  readonly types: TypeDef[] = [];
   readonly imports: Import[] = [];
   readonly functions: number[] = [];
   importedFunctions = 0;
@@ -74,8 +88,9 @@ export class Sections implements ConstScope {
   readonly data: DataSegment[] = [];
   readonly bodies: FuncBody[] = [];
   codeStart = 0;
-  /** Module.canonicalTypes */
-  readonly canonical: number[] = [];
+  readonly canonicalTypes: number[] = [];
+  /** Number of types above each. */
+  private readonly depths: number[] = [];
   private readonly canonicalByText = new Map<string, number>();
   private readonly exportNames = new Set<string>();
   /** `ref.func` expressions by function. Exported functions have one too: these are the functions `ref.func` may name in a body. */
@@ -135,40 +150,117 @@ export class Sections implements ConstScope {
     const { r } = this;
     for (let n = this.count('types', LIMITS.types); n > 0; n--) {
       const at = r.pos;
-      const form = r.u8();
-      if (form !== 0x60) {
-        if (form === 0x50 || form === 0x4f || form === 0x4e || form === 0x5e || form === 0x5f) {
-          unsupported('gc', `type form 0x${form.toString(16)}`, at);
-        }
-        r.fail(form & 0x80 ? 'integer representation too long' : 'malformed type form', at);
+      const form = r.peek();
+      if (form !== TypeForm.Rec) {
+        this.group(1);
+        continue;
       }
-      // A type may name itself.
-      const typeCount = this.types.length + 1;
-      const params = this.valTypes('parameters', LIMITS.params, typeCount);
-      const results = this.valTypes('results', LIMITS.results, typeCount);
-      if (results.length > 1) needFeature(r, 'multi-value', 'a function with several results', at);
-      const index = this.types.push({ params, results }) - 1;
-      const text = this.typeText(params, results);
-      const first = this.canonicalByText.get(text);
-      if (first === undefined) this.canonicalByText.set(text, index);
-      this.canonical.push(first ?? index);
+      needFeature(r, 'gc', 'a recursion group', at);
+      r.pos++;
+      const size = this.count('types', LIMITS.types);
+      if (size + this.types.length > LIMITS.types) overLimit('too many types', LIMITS.types, at);
+      this.group(size);
+    }
+  }
+
+  /** Types that may name each other. */
+  private group(size: number): void {
+    const { types } = this;
+    const group = types.length;
+    const offsets: number[] = [];
+    for (let i = 0; i < size; i++) {
+      offsets.push(this.r.pos);
+      types.push(this.typeDef(group, size));
+    }
+    this.canonicalise(group, size);
+    for (let i = 0; i < size; i++) this.checkSupertype(group + i, offsets[i]!);
+  }
+
+  private typeDef(group: number, groupSize: number): TypeDef {
+    const { r } = this;
+    const at = r.pos;
+    const index = this.types.length;
+    const typeCount = group + groupSize;
+    let form = r.u8();
+    let supertype = -1;
+    let final = true;
+    if (form === TypeForm.Sub || form === TypeForm.SubFinal) {
+      needFeature(r, 'gc', 'a subtype', at);
+      final = form === TypeForm.SubFinal;
+      const count = this.count('supertypes', LIMITS.types);
+      for (let k = 0; k < count; k++) {
+        const superAt = r.pos;
+        supertype = r.u32();
+        if (supertype >= index) invalid(`unknown type ${supertype}`, superAt);
+      }
+      if (count > 1) invalid('sub type: more than one supertype', at);
+      form = r.u8();
+    }
+    let kind = TypeKind.Func;
+    let params: readonly ValType[] = [];
+    let results: readonly ValType[] = [];
+    let fields: FieldType[] = [];
+    switch (form) {
+      case TypeForm.Func:
+        params = this.valTypes('parameters', LIMITS.params, typeCount);
+        results = this.valTypes('results', LIMITS.results, typeCount);
+        if (results.length > 1) needFeature(r, 'multi-value', 'a function with several results', at);
+        break;
+      case TypeForm.Struct:
+        needFeature(r, 'gc', 'a structure', at);
+        kind = TypeKind.Struct;
+        for (let n = this.count('fields', LIMITS.fields); n > 0; n--)
+          fields.push(readFieldType(r, typeCount));
+        break;
+      case TypeForm.Array:
+        needFeature(r, 'gc', 'an array', at);
+        kind = TypeKind.Array;
+        fields = [readFieldType(r, typeCount)];
+        break;
+      default:
+        r.fail(form & 0x80 ? 'integer representation too long' : 'malformed type form', at);
+    }
+    return { kind, params, results, fields, supertype, final, group, groupSize };
+  }
+
+  private checkSupertype(index: number, at: number): void {
+    const { types } = this;
+    const { supertype } = types[index]!;
+    const depth = supertype < 0 ? 0 : this.depths[supertype]! + 1;
+    if (depth > LIMITS.subtypeDepth) overLimit('too many types above each other', LIMITS.subtypeDepth, at);
+    this.depths.push(depth);
+    if (supertype < 0) return;
+    if (types[supertype]!.final || !extendsType(types[index]!, types[supertype]!, this)) {
+      invalid(`sub type ${index} does not match super type ${supertype}`, at);
     }
   }
 
   /**
-   * Equal for equal types: types that are named stand there as the first one equal to them, a type itself as a mark. Without recursion groups a type can name no
-   * later one, so this is the equivalence of the specification ("Type Equivalence", with each definition a group of its own).
+   * Find the first group that is equal, and with it the first type that is equal to each. Groups are equal if they are after each reference to a type of
+   * the group itself is replaced by its position there ("Type Equivalence"): so a type of another group stands in the key as the first one equal
+   * to it, and a type of the group as a number from LIMITS.types on.
    */
-  private typeText(params: readonly ValType[], results: readonly ValType[]): string {
-    const self = this.types.length - 1;
-    const code = (t: ValType): ValType => {
-      if (baseOf(t) !== ValType.Concrete) return t;
-      const index = typeIndexOf(t);
-      return (t & ValType.NonNull) | concreteRef(index === self ? LIMITS.types : this.canonical[index]!);
-    };
+  private canonicalise(group: number, size: number): void {
+    let text = '';
+    for (let i = 0; i < size; i++) text += this.typeText(group, this.types[group + i]!);
+    const first = this.canonicalByText.get(text);
+    if (first === undefined) this.canonicalByText.set(text, group);
+    for (let i = 0; i < size; i++) this.canonicalTypes.push((first ?? group) + i);
+  }
+
+  private typeText(group: number, t: TypeDef): string {
+    const own = (index: number) =>
+      index >= group ? LIMITS.types + index - group : this.canonicalTypes[index]!;
+    const code = (t: ValType): ValType =>
+      baseOf(t) === ValType.Concrete ? (t & ValType.NonNull) | concreteRef(own(typeIndexOf(t))) : t;
     const named = (t: ValType) => baseOf(t) === ValType.Concrete;
-    if (!params.some(named) && !results.some(named)) return String.fromCharCode(...params, 0, ...results);
-    return `${params.map(code).join()}:${results.map(code).join()}`;
+    const { kind, params, results, fields, supertype, final, groupSize } = t;
+    if (kind === TypeKind.Func && final && supertype < 0 && groupSize === 1) {
+      if (!params.some(named) && !results.some(named)) return String.fromCharCode(...params, 0, ...results);
+    }
+    const head = `${'fsa'[kind]}${final ? '' : '*'}${supertype < 0 ? '' : own(supertype)}(`;
+    const field = (f: FieldType) => `${f.mutable ? 'm' : ''}${code(f.type)}`;
+    return `${head}${params.map(code).join()}:${results.map(code).join()}:${fields.map(field).join()})`;
   }
 
   funcRefType(index: number): ValType {
@@ -185,6 +277,8 @@ export class Sections implements ConstScope {
     const at = this.r.pos;
     const index = this.r.u32();
     this.checkIndex('type', index, this.types.length, at);
+    if (this.types[index]!.kind !== TypeKind.Func)
+      invalid(`type mismatch: type ${index} is no function type`, at);
     return index;
   }
 
@@ -427,7 +521,7 @@ export class Sections implements ConstScope {
       if (flags & 4) type = readRefType(r, this.types.length);
       else if (r.u8() !== 0) r.fail('malformed element kind', typeAt);
     }
-    if (active && !matches(type, this.tables[table]!.element, this.canonical)) {
+    if (active && !matches(type, this.tables[table]!.element, this)) {
       const element = typeName(this.tables[table]!.element);
       invalid(`type mismatch: a segment of ${typeName(type)} for a table of ${element}`, at);
     }

@@ -141,7 +141,7 @@ function assemble(
     bytes,
     features,
     types: s.types,
-    canonicalTypes: Int32Array.from(s.canonical),
+    canonicalTypes: Int32Array.from(s.canonicalTypes),
     imports: s.imports,
     functions: Int32Array.from(s.functions),
     importedFunctions: s.importedFunctions,

@@ -19,6 +19,9 @@ export const LIMITS = {
   memories: 100,
   params: 1_000,
   results: 1_000,
+  /** Of a structure. */
+  fields: 10_000,
+  subtypeDepth: 63,
   bodySize: 7_654_321,
   locals: 50_000,
   /** Parameters and results of all function imports together: each import gets a thunk that moves them all. */

@@ -1,4 +1,5 @@
 /** Blocks, branches, calls, returns. */
+import { builtinId } from '../abi/builtins.ts';
 import { TrapCode } from '../abi/traps.ts';
 import { FUNCREF, VMCTX } from '../abi/vmctx.ts';
 import { bug } from '../diagnostics.ts';
@@ -6,6 +7,7 @@ import { F_C, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import { constantCallee, imageCode } from './lower-image.ts';
+import { emitBuiltin } from './lower-memory.ts';
 import { loadElement } from './lower-tables.ts';
 import { type FuncType, ValType } from './module.ts';
 import { EDGE_B, EDGE_C, NO_LABEL } from './ssa.ts';
@@ -44,6 +46,8 @@ export function open(w: Walk, kind: FrameKind): void {
   }
   w.pushAgain(type.params);
 }
+
+const SIGNATURE_MATCHES = builtinId('signature_matches');
 
 /** The results at the end of a sequence: popped; nothing may be left. */
 function endSequence(w: Walk, type: FuncType): void {
@@ -302,8 +306,7 @@ function calleeOfTable(w: Walk): Callee {
   const table = w.table(tableIndex);
   if (!w.matches(table.element, ValType.FuncRef))
     w.fail(`type mismatch: call_indirect through a table of ${typeName(table.element)}`);
-  w.checkIndex('type', typeIndex, module.types.length);
-  const type = module.types[typeIndex]!;
+  const type = w.functionType(typeIndex);
   const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
   if (!ssa.live) return known(type, typeIndex, -1);
@@ -322,8 +325,14 @@ function calleeOfTable(w: Walk): Callee {
   const ids = ssa.emit(Op.VmLoad, Type.I64, 0, 0, 0, -VMCTX.SIG_IDS, plain);
   const found = ssa.emit(Op.RawLoad, Type.I32, element, 0, 0, FUNCREF.SIG_ID, record);
   const id = ssa.emit(Op.RawLoad, Type.I32, ids, 0, 0, 4 * canonical, plain);
-  const differ = ssa.emit(Op.Ne, Type.I32, found, id, 0, 0, 0);
-  ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
+  if (type.final) {
+    const differ = ssa.emit(Op.Ne, Type.I32, found, id, 0, 0, 0);
+    ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, TrapCode.BadSignature, 0);
+  } else {
+    // The function's own type may be one below.
+    const fits = emitBuiltin(w, SIGNATURE_MATCHES, Type.I32, [found, id]);
+    ssa.emit(Op.TrapZ, Type.None, fits, 0, 0, TrapCode.BadSignature, 0);
+  }
   const code = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.CODE, record);
   const vmctx = ssa.emit(Op.RawLoad, Type.I64, element, 0, 0, FUNCREF.VMCTX, record);
   return { type, typeIndex, code, vmctx, only: -1 };
@@ -341,10 +350,9 @@ export function callIndirect(w: Walk): void {
 
 /** Through a reference: its type says what it is, so only null is to be found out, by the load of the code, which faults. */
 function calleeOfRef(w: Walk): Callee {
-  const { ssa, module } = w;
+  const { ssa } = w;
   const typeIndex = w.r.u32();
-  w.checkIndex('type', typeIndex, module.types.length);
-  const type = module.types[typeIndex]!;
+  const type = w.functionType(typeIndex);
   const ref = w.pop(concreteRef(typeIndex));
   w.popAll(type.params);
   if (!ssa.live) return known(type, typeIndex, -1);

@@ -8,7 +8,7 @@ import type { TableImage } from './table-images.ts';
 
 /**
  * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit 8: the reference is not null;
- * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases 10–29 are
+ * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases up to 29 are
  * for further heap types. Binary codes are in types.ts.
  */
 export const enum ValType {
@@ -22,6 +22,17 @@ export const enum ValType {
   /** Subtype of all function types: only null. */
   NoFunc = 8,
   NoExtern = 9,
+  /** All that is neither a function, nor external, nor an exception. */
+  AnyRef = 10,
+  EqRef = 11,
+  I31Ref = 12,
+  StructRef = 13,
+  ArrayRef = 14,
+  /** Subtype of all of the hierarchy of `any`: only null. */
+  None = 15,
+  /** Of fields only. */
+  I8 = 16,
+  I16 = 17,
   /** Of unreachable code: a subtype of every heap type. */
   Bottom = 30,
   /** A type of the module. */
@@ -34,6 +45,40 @@ export const TYPE_INDEX_SHIFT = 9;
 export interface FuncType {
   readonly params: readonly ValType[];
   readonly results: readonly ValType[];
+}
+
+export const enum TypeKind {
+  Func = 0,
+  Struct = 1,
+  Array = 2,
+}
+
+export interface FieldType {
+  /** A value type, or I8 or I16. */
+  readonly type: ValType;
+  readonly mutable: boolean;
+}
+
+/** A type of the type section (core specification 3.0, "Recursive Types", "Composite Types"). Structures and arrays have no parameters and no results. */
+export interface TypeDef extends FuncType {
+  readonly kind: TypeKind;
+  /** Of a structure; an array has one, for its elements. */
+  readonly fields: readonly FieldType[];
+  /** Type index, less than its own; -1: none. */
+  readonly supertype: number;
+  readonly final: boolean;
+  /** Its recursion group: the first type's index, and their number. */
+  readonly group: number;
+  readonly groupSize: number;
+}
+
+/** A function type as it is without recursion groups and subtypes: a group of its own. */
+export function plainFuncType(index: number, type: FuncType): TypeDef {
+  const { params, results } = type;
+  return {
+    ...{ kind: TypeKind.Func, params, results, fields: [], supertype: -1, final: true },
+    ...{ group: index, groupSize: 1 },
+  };
 }
 
 export interface Limits {
@@ -143,8 +188,8 @@ export interface Module {
   readonly bytes: Uint8Array;
   /** Extensions that were on when it was decoded, and are for its bodies. */
   readonly features: FeatureSet;
-  readonly types: readonly FuncType[];
-  /** For each type, the index of the first type equal to it: compare these, not indices. */
+  readonly types: readonly TypeDef[];
+  /** For each type, the index of the first type equal to it ("Type Equivalence" of the specification): compare these, not indices. */
   readonly canonicalTypes: Int32Array;
   readonly imports: readonly Import[];
   /** Type index of every function, imported ones first. */

@@ -22,7 +22,7 @@ import {
 import { Code, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import { Reader } from './reader.ts';
 import { skipImmediate } from './skip.ts';
-import { erased } from './types.ts';
+import { erased, type TypeSpace } from './types.ts';
 
 export const IMAGE_ENTRY = { SIZE: 8, TYPE: 0, CODE: 4 } as const;
 /** `TYPE` of an entry without function. Its `CODE` is 0, which no other entry's is: code is not in an image. */
@@ -43,10 +43,9 @@ export interface TableImage {
 }
 
 /** What is looked at of a module. */
-export interface TableScope {
+export interface TableScope extends TypeSpace {
   readonly bytes: Uint8Array;
   readonly functions: ArrayLike<number>;
-  readonly canonical: ArrayLike<number>;
   readonly tables: readonly TableType[];
   readonly importedTables: number;
   readonly tableInits: readonly (ConstExpr | null)[];
@@ -198,7 +197,7 @@ function describe(m: TableScope, functions: Int32Array, offset: number): TableIm
       nulls = true;
       continue;
     }
-    const t = m.canonical[m.functions[f]!]!;
+    const t = m.canonicalTypes[m.functions[f]!]!;
     differ ||= type >= 0 && type !== t;
     type = t;
   }
@@ -209,12 +208,15 @@ function describe(m: TableScope, functions: Int32Array, offset: number): TableIm
 export function tableImages(m: TableScope): { images: (TableImage | null)[]; refFunc: boolean } {
   const images: (TableImage | null)[] = m.tables.map(() => null);
   if (m.tables.length === m.importedTables) return { images, refFunc: true };
+  // An image compares types by number, which is too strict where the expected type has others below it.
+  if (m.types.some(t => !t.final)) return { images, refFunc: true };
   const uses = tableUses(m);
   if (uses.unknown) return { images, refFunc: true };
   const exported = new Set(m.exports.filter(e => e.kind === ExternKind.Table).map(e => e.index));
   let offset = 0;
   for (let i = m.importedTables; i < m.tables.length; i++) {
-    if (exported.has(i) || uses.tables.has(i) || erased(m.tables[i]!.element) !== ValType.FuncRef) continue;
+    if (exported.has(i) || uses.tables.has(i) || erased(m.tables[i]!.element, m) !== ValType.FuncRef)
+      continue;
     const functions = contents(m, i);
     if (!functions) continue;
     images[i] = describe(m, functions, offset);

@@ -2,26 +2,41 @@
 import { CompileError } from '../diagnostics.ts';
 import { needFeature, unsupported } from '../features.ts';
 import { Type } from '../ir/ops.ts';
-import { BASE_MASK, type FuncType, TYPE_INDEX_SHIFT, ValType } from './module.ts';
+import {
+  BASE_MASK,
+  type FieldType,
+  type FuncType,
+  TYPE_INDEX_SHIFT,
+  type TypeDef,
+  TypeKind,
+  ValType,
+} from './module.ts';
 import type { Reader } from './reader.ts';
 
-const NAMES = [
-  'unknown',
-  'i32',
-  'i64',
-  'f32',
-  'f64',
-  'v128',
-  'func',
-  'extern',
-  'nofunc',
-  'noextern',
-] as const;
+const NAMES: Readonly<Record<number, string>> = {
+  0: 'unknown',
+  [ValType.I32]: 'i32',
+  [ValType.I64]: 'i64',
+  [ValType.F32]: 'f32',
+  [ValType.F64]: 'f64',
+  [ValType.V128]: 'v128',
+  [ValType.FuncRef]: 'func',
+  [ValType.ExternRef]: 'extern',
+  [ValType.NoFunc]: 'nofunc',
+  [ValType.NoExtern]: 'noextern',
+  [ValType.AnyRef]: 'any',
+  [ValType.EqRef]: 'eq',
+  [ValType.I31Ref]: 'i31',
+  [ValType.StructRef]: 'struct',
+  [ValType.ArrayRef]: 'array',
+  [ValType.None]: 'none',
+};
 
 /** As the text format has it. */
 export function typeName(t: ValType | 0): string {
   if (!isRef(t)) return NAMES[t as number]!;
-  if (t === ValType.FuncRef || t === ValType.ExternRef) return `${NAMES[t as number]}ref`;
+  if (t === ValType.FuncRef || t === ValType.ExternRef || (t >= ValType.AnyRef && t <= ValType.ArrayRef))
+    return `${NAMES[t as number]}ref`;
   const base = baseOf(t);
   const heap =
     base === ValType.Concrete
@@ -33,7 +48,7 @@ export function typeName(t: ValType | 0): string {
 }
 
 export function isRef(t: ValType | 0): boolean {
-  return t >= ValType.FuncRef;
+  return t >= ValType.FuncRef && t !== ValType.I8 && t !== ValType.I16;
 }
 export function baseOf(t: ValType | 0): ValType {
   return t & BASE_MASK;
@@ -51,34 +66,99 @@ export function isDefaultable(t: ValType): boolean {
   return (t & ValType.NonNull) === 0;
 }
 
-/** How values of the type are handled: number types, `funcref` or `externref`. */
-export function erased(t: ValType): ValType {
-  if (!isRef(t)) return t;
-  const base = baseOf(t);
-  return base === ValType.ExternRef || base === ValType.NoExtern ? ValType.ExternRef : ValType.FuncRef;
+/** How values of the type are handled: number types, `funcref` or `externref`. References of the hierarchy of `any` are opaque, as external ones are. */
+export function erased(t: ValType, types: TypeSpace): ValType {
+  if (!isRef(t)) return t === ValType.I8 || t === ValType.I16 ? ValType.I32 : t;
+  return topOf(t, types) === ValType.FuncRef ? ValType.FuncRef : ValType.ExternRef;
 }
 
-/**
- * Subtyping (core specification 3.0, "Matching").
- * @param canonical Module.canonicalTypes
- */
-export function matches(sub: ValType, sup: ValType, canonical: ArrayLike<number>): boolean {
+/** The types of a module, so far. */
+export interface TypeSpace {
+  readonly types: readonly TypeDef[];
+  readonly canonicalTypes: ArrayLike<number>;
+}
+
+/** The greatest type of the hierarchy that a reference type belongs to. */
+function topOf(t: ValType, { types }: TypeSpace): ValType {
+  switch (baseOf(t)) {
+    case ValType.FuncRef:
+    case ValType.NoFunc:
+      return ValType.FuncRef;
+    case ValType.ExternRef:
+    case ValType.NoExtern:
+      return ValType.ExternRef;
+    case ValType.Concrete:
+      return types[typeIndexOf(t)]!.kind === TypeKind.Func ? ValType.FuncRef : ValType.AnyRef;
+    default:
+      return ValType.AnyRef;
+  }
+}
+
+/** The abstract heap type directly above the types of a kind. */
+function abstractOf(kind: TypeKind): ValType {
+  return kind === TypeKind.Func
+    ? ValType.FuncRef
+    : kind === TypeKind.Struct
+      ? ValType.StructRef
+      : ValType.ArrayRef;
+}
+
+function concreteMatches(sub: number, sup: number, { types, canonicalTypes }: TypeSpace): boolean {
+  const wanted = canonicalTypes[sup];
+  for (let t = sub; t >= 0; t = types[t]!.supertype) if (canonicalTypes[t] === wanted) return true;
+  return false;
+}
+
+/** Subtyping (core specification 3.0, "Matching"). */
+export function matches(sub: ValType, sup: ValType, space: TypeSpace): boolean {
   if (sub === sup) return true;
   if (!isRef(sub) || !isRef(sup) || ((sup & ValType.NonNull) !== 0 && (sub & ValType.NonNull) === 0))
     return false;
-  const a = baseOf(sub);
+  let a = baseOf(sub);
   const b = baseOf(sup);
-  if (a === ValType.Bottom) return true;
-  switch (b) {
-    case ValType.FuncRef:
-      return a === b || a === ValType.NoFunc || a === ValType.Concrete;
-    case ValType.ExternRef:
-      return a === b || a === ValType.NoExtern;
-    case ValType.Concrete:
-      return a === ValType.NoFunc || (a === b && canonical[typeIndexOf(sub)] === canonical[typeIndexOf(sup)]);
-    default:
-      return a === b;
+  if (a === b && a !== ValType.Concrete) return true;
+  switch (a) {
+    case ValType.Bottom:
+      return true;
+    case ValType.NoFunc:
+    case ValType.NoExtern:
+    case ValType.None:
+      return topOf(sub, space) === topOf(sup, space);
+    case ValType.Concrete: {
+      if (b === ValType.Concrete) return concreteMatches(typeIndexOf(sub), typeIndexOf(sup), space);
+      a = abstractOf(space.types[typeIndexOf(sub)]!.kind);
+      if (a === b) return true;
+    }
   }
+  switch (b) {
+    case ValType.AnyRef:
+      return a >= ValType.EqRef && a <= ValType.ArrayRef;
+    case ValType.EqRef:
+      return a >= ValType.I31Ref && a <= ValType.ArrayRef;
+    default:
+      return false;
+  }
+}
+
+/** Whether a definition may name another one as its supertype. */
+export function extendsType(sub: TypeDef, sup: TypeDef, space: TypeSpace): boolean {
+  if (sub.kind !== sup.kind) return false;
+  const match = (a: ValType, b: ValType) => matches(a, b, space);
+  if (sub.kind === TypeKind.Func) {
+    return (
+      sub.params.length === sup.params.length &&
+      sub.results.length === sup.results.length &&
+      sup.params.every((p, i) => match(p, sub.params[i]!)) &&
+      sub.results.every((r, i) => match(r, sup.results[i]!))
+    );
+  }
+  return (
+    sub.fields.length >= sup.fields.length &&
+    sup.fields.every((f, i) => {
+      const g = sub.fields[i]!;
+      return f.mutable === g.mutable && match(g.type, f.type) && (!f.mutable || match(f.type, g.type));
+    })
+  );
 }
 
 export function irType(t: ValType): Type {
@@ -88,8 +168,6 @@ export function irType(t: ValType): Type {
 /** [first, last, proposal] of type codes that exist but are not supported. */
 const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x74, 0x74, 'exception-handling'],
-  [0x71, 0x71, 'gc'],
-  [0x6a, 0x6e, 'gc'],
   [0x69, 0x69, 'exception-handling'],
   [0x68, 0x68, 'stack-switching'],
 ];
@@ -112,8 +190,20 @@ function valTypeOf(byte: number): ValType | 0 {
       return ValType.NoExtern;
     case 0x70:
       return ValType.FuncRef;
+    case 0x71:
+      return ValType.None;
     case 0x6f:
       return ValType.ExternRef;
+    case 0x6e:
+      return ValType.AnyRef;
+    case 0x6d:
+      return ValType.EqRef;
+    case 0x6c:
+      return ValType.I31Ref;
+    case 0x6b:
+      return ValType.StructRef;
+    case 0x6a:
+      return ValType.ArrayRef;
     default:
       return 0;
   }
@@ -132,6 +222,7 @@ function bad(r: Reader, byte: number, at: number, message: string): never {
 /** Refuse a value type of an extension that is off. */
 function allow(r: Reader, t: ValType, at: number): void {
   if (t === ValType.V128) needFeature(r, 'simd', typeName(t), at);
+  else if (t >= ValType.AnyRef && t <= ValType.None) needFeature(r, 'gc', typeName(t), at);
   else if (t === ValType.FuncRef || t === ValType.ExternRef)
     needFeature(r, 'reference-types', typeName(t), at);
   else if (isRef(t)) needFeature(r, 'function-references', typeName(t), at);
@@ -181,19 +272,20 @@ export function readRefType(r: Reader, typeCount: number): ValType {
 }
 
 const NO_TYPES: readonly ValType[] = [];
-/** Block types without parameters: no result (index 0), or one result of the value type. */
-const SIMPLE: readonly FuncType[] = NAMES.map((_, i) => ({
+const NOTHING: FuncType = { params: NO_TYPES, results: NO_TYPES };
+/** Block types without parameters and with one result, by type. */
+const SIMPLE: readonly FuncType[] = Array.from({ length: BASE_MASK }, (_, t) => ({
   params: NO_TYPES,
-  results: i === 0 ? NO_TYPES : [i as ValType],
+  results: [t as ValType],
 }));
 
 /** A block type: empty, a value type, or (s33) a type index. */
-export function readBlockType(r: Reader, types: readonly FuncType[]): FuncType {
+export function readBlockType(r: Reader, types: readonly TypeDef[]): FuncType {
   const at = r.pos;
   const byte = r.peek();
   if (byte === 0x40) {
     r.pos++;
-    return SIMPLE[0]!;
+    return NOTHING;
   }
   const t = valTypeOf(byte);
   if (t !== 0) {
@@ -209,5 +301,21 @@ export function readBlockType(r: Reader, types: readonly FuncType[]): FuncType {
   if (index < 0) r.fail('malformed block type', at);
   const type = types[index];
   if (!type) throw new CompileError(`unknown type ${index}`, at, 'invalid', r.func);
+  if (type.kind !== TypeKind.Func)
+    throw new CompileError(`type mismatch: type ${index} is no function type`, at, 'invalid', r.func);
   return type;
+}
+
+/** The type of a field or element: packed ones too. */
+export function readFieldType(r: Reader, typeCount: number): FieldType {
+  const byte = r.peek();
+  let type: ValType;
+  if (byte === 0x78 || byte === 0x77) {
+    r.pos++;
+    type = byte === 0x78 ? ValType.I8 : ValType.I16;
+  } else type = readValType(r, typeCount);
+  const at = r.pos;
+  const mutable = r.u8();
+  if (mutable > 1) r.fail('malformed mutability', at);
+  return { type, mutable: mutable === 1 };
 }

@@ -10,7 +10,15 @@ import { CompileError } from '../diagnostics.ts';
 import { forbiddenOperators } from '../features.ts';
 import type { LowerOptions } from '../options.ts';
 import { AssignedLocals } from './assigned-locals.ts';
-import { ExternKind, type FuncType, type Module, type TableType, ValType } from './module.ts';
+import {
+  ExternKind,
+  type FuncType,
+  type Module,
+  type TableType,
+  type TypeDef,
+  TypeKind,
+  ValType,
+} from './module.ts';
 import { Reader } from './reader.ts';
 import { NO_LABEL, Ssa } from './ssa.ts';
 import { isDefaultable, isRef, matches, typeName } from './types.ts';
@@ -176,7 +184,7 @@ export class Walk {
   }
 
   matches(sub: ValType, sup: ValType): boolean {
-    return matches(sub, sup, this.module.canonicalTypes);
+    return matches(sub, sup, this.module);
   }
 
   /** Pop a reference of any type: `popped` has it; in unreachable code it may be Bottom. */
@@ -281,6 +289,14 @@ export class Walk {
   // ---- module
   funcType(index: number): FuncType {
     return this.module.types[this.module.functions[index]!]!;
+  }
+
+  /** A type of the module that must be a function type. */
+  functionType(typeIndex: number): TypeDef {
+    this.checkIndex('type', typeIndex, this.module.types.length);
+    const type = this.module.types[typeIndex]!;
+    if (type.kind !== TypeKind.Func) this.fail(`type mismatch: type ${typeIndex} is no function type`);
+    return type;
   }
 
   table(index: number): TableType {

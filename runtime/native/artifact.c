@@ -131,9 +131,25 @@ static bool string_ok(const struct metadata *m, uint32_t offset) {
 static bool valtype_ok(uint32_t t) { return t >= LUCET_I32 && t <= LUCET_EXTERNREF; }
 static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF; }
 /** An exact type with the given erasure, that names one of the first `types` types at most. */
-static bool code_ok(uint32_t code, uint32_t erasure, uint32_t types) {
-  if (lucet_valtype_erased(code) != erasure) return false;
-  return valtype_index(code) < (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE ? types : 1);
+static bool code_ok(const struct metadata *m, uint32_t code, uint32_t erasure, uint32_t types) {
+  if (valtype_index(code) >= (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE ? types : 1)) return false;
+  return lucet_valtype_erased(m, code) == erasure;
+}
+
+static bool field_ok(const struct metadata *m, uint32_t code, uint32_t erasure, uint32_t types) {
+  code &= ~(uint32_t)LUCET_FIELD_MUTABLE;
+  if (code == LUCET_VAL_TYPE_I8 || code == LUCET_VAL_TYPE_I16) return erasure == LUCET_I32;
+  return code_ok(m, code, erasure, types);
+}
+
+/** What a type says of its group and its supertype. */
+static bool relations_ok(const struct metadata *m, uint32_t i) {
+  const struct lucet_type_record *r = &m->types[i];
+  if (r->group > i || m->types[r->group].group != r->group || r->group_size != m->types[r->group].group_size) return false;
+  if (r->group_size > m->type_count - r->group || i - r->group >= r->group_size) return false;
+  if (i > r->group ? m->types[i - 1].group != r->group : i > 0 && m->types[i - 1].group + m->types[i - 1].group_size != i) return false;
+  if (r->kind > LUCET_TYPE_KIND_ARRAY || r->final > 1 || (r->kind != LUCET_TYPE_KIND_FUNC && (r->codes == NONE || r->results != 0))) return false;
+  return r->supertype == NONE || (r->supertype < i && m->types[r->supertype].kind == r->kind && m->types[r->supertype].final == 0);
 }
 
 /** Largest number of pages that a memory of that kind can be declared with. */
@@ -185,6 +201,7 @@ static lucet_status check_types(struct checker *c) {
   for (uint32_t i = 0; i < m->type_count; i++) {
     const struct lucet_type_record *r = &m->types[i];
     uint32_t n = (uint32_t)r->params + r->results;
+    CHECK(relations_ok(m, i), "bad group or supertype");
     CHECK(r->bytes >= end, "type bytes out of order");
     end = (uint64_t)r->bytes + n;
     CHECK(end <= m->type_bytes_size, "bad type bytes");
@@ -194,13 +211,13 @@ static lucet_status check_types(struct checker *c) {
       for (uint32_t k = 0; k < n; k++) {
         uint32_t code;
         memcpy(&code, m->type_bytes + end + 4 * (uint64_t)k, 4);
-        CHECK(code_ok(code, m->type_bytes[r->bytes + k], i + 1), "bad exact type");
+        CHECK((r->kind == LUCET_TYPE_KIND_FUNC ? code_ok : field_ok)(m, code, m->type_bytes[r->bytes + k], r->group + r->group_size), "bad exact type");
       }
       end += 4 * (uint64_t)n;
     }
     CHECK(r->canonical <= i, "bad canonical type");
     const struct lucet_type_record *t = &m->types[r->canonical];
-    CHECK(t->params == r->params && t->results == r->results && memcmp(m->type_bytes + t->bytes, m->type_bytes + r->bytes, n) == 0,
+    CHECK(t->kind == r->kind && t->params == r->params && t->results == r->results && memcmp(m->type_bytes + t->bytes, m->type_bytes + r->bytes, n) == 0,
           "canonical type is another type");
     CHECK(r->entry_thunk == NONE || (r->entry_thunk >= m->header->functions + m->header->imported_functions &&
                                      r->entry_thunk < m->function_count && m->functions[r->entry_thunk].length != 0),
@@ -216,7 +233,7 @@ static lucet_status check_functions(struct checker *c) {
   enter_part(c, LUCET_PART_FUNCTIONS);
   for (uint32_t i = 0; i < m->function_count; i++) {
     const struct lucet_function_record *r = &m->functions[i];
-    CHECK(r->type < m->type_count, "bad type");
+    CHECK(r->type < m->type_count && m->types[r->type].kind == LUCET_TYPE_KIND_FUNC, "bad type");
     CHECK(string_ok(m, r->name), "bad name");
     CHECK((uint64_t)r->pc_map + r->pc_map_length <= m->pc_map_size, "bad pc map");
     if (r->length == 0) {
@@ -363,7 +380,7 @@ static lucet_status check_entities(struct checker *c) {
   for (uint32_t i = 0; i < m->table_count; i++) {
     const struct lucet_table_record *r = &m->tables[i];
     CHECK(reftype_ok(r->element) && r->flags <= (LUCET_TABLE_FLAG_INDEX64 | LUCET_TABLE_FLAG_IMAGE) && r->min <= r->max, "bad type");
-    CHECK(code_ok(r->code, r->element, m->type_count), "bad exact type");
+    CHECK(code_ok(m, r->code, r->element, m->type_count), "bad exact type");
     if (is_image(m, i))
       CHECK(i >= m->header->imported_tables && r->element == LUCET_FUNCREF && image_item_ok(m, r->init, r->index), "bad image");
     else
@@ -373,7 +390,7 @@ static lucet_status check_entities(struct checker *c) {
   for (uint32_t i = 0; i < m->global_count; i++) {
     const struct lucet_global_record *r = &m->globals[i];
     CHECK(valtype_ok(r->type) && r->mutable <= 1, "bad type");
-    CHECK(code_ok(r->code, r->type, m->type_count), "bad exact type");
+    CHECK(code_ok(m, r->code, r->type, m->type_count), "bad exact type");
     if (i < m->header->imported_globals) continue;
     if (reftype_ok(r->type))
       CHECK(reference_ok(m, r->init, r->index, r->type, i), "bad initial value");

@@ -81,6 +81,11 @@ uint64_t lucet_builtin_make_funcref(uint8_t *base, uint64_t position) {
   return funcref_word(lucet_instance_funcref(i, i->module->meta.escaping[position].function));
 }
 
+uint64_t lucet_builtin_signature_matches(uint8_t *base, uint64_t id, uint64_t other) {
+  (void)base;
+  return lucet_signature_matches((uint32_t)id, (uint32_t)other);
+}
+
 /* A function that takes fewer arguments ignores what is in the remaining argument registers. */
 typedef uint64_t (*builtin)(uint8_t *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 #pragma GCC diagnostic ignored "-Wcast-function-type"

@@ -60,6 +60,10 @@ size_t lucet_xsave_size(void);
 /** 0: out of memory. `types` are the parameters, then the results. */
 uint32_t lucet_signature_intern(const uint8_t *types, uint32_t params, uint32_t results);
 void lucet_signature_release(uint32_t id);
+/** The type directly above one that has just got its id; whoever holds the one holds the other. */
+void lucet_signature_set_super(uint32_t id, uint32_t super);
+/** Is it the other type, or below it? */
+bool lucet_signature_matches(uint32_t id, uint32_t other);
 
 /* ---- reftype.c: exact value types (ValType in compiler/wasm/module.ts) */
 
@@ -67,8 +71,9 @@ static inline uint32_t valtype_base(uint32_t code) { return code & 0xff; }
 static inline bool valtype_nonnull(uint32_t code) { return (code & LUCET_VAL_TYPE_NON_NULL) != 0; }
 /** Of a concrete type: a type of the module. */
 static inline uint32_t valtype_index(uint32_t code) { return code >> 9; }
-/** number types, LUCET_FUNCREF or LUCET_EXTERNREF; 0: no such type */
-uint32_t lucet_valtype_erased(uint32_t code);
+/** Number types, LUCET_FUNCREF or LUCET_EXTERNREF; 0: no such type. The index of a concrete type must be one of the module. */
+struct metadata;
+uint32_t lucet_valtype_erased(const struct metadata *m, uint32_t code);
 /** Is `sub`, of module a, a subtype of `sup`, of module b? */
 bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_module *b, uint32_t sup);
 /** Is a reference that comes from the host of the type? Only typed functions and null can be wrong. */
@@ -149,6 +154,8 @@ struct lucet_module {
   uint32_t code_count;
   /** Process-wide id, words of the argument array, and whether a funcref is among them: for each type. */
   uint32_t *sig_ids;
+  /** Ids of recursion groups, held for those of their types: at the group's first type, else 0. */
+  uint32_t *group_ids;
   uint32_t *type_words;
   uint8_t *type_refs;
   /** Of all modules that were ever loaded, only this one has the number; never 0. */

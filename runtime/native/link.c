@@ -240,7 +240,7 @@ static lucet_status bind_function(struct lucet_instance *i, uint32_t number, con
   uint32_t index = d->imports[number].index;
   const struct lucet_type_record *t = &d->types[d->functions[index].type];
   const uint8_t *types = d->type_bytes + t->bytes;
-  bool wrong_id = p->funcref != NULL && p->funcref->sig_id != i->module->sig_ids[d->functions[index].type];
+  bool wrong_id = p->funcref != NULL && !lucet_signature_matches(p->funcref->sig_id, i->module->sig_ids[d->functions[index].type]);
   if (wrong_id || (p->types != NULL && (p->params != t->params || p->results != t->results || memcmp(p->types, types, (size_t)p->params + p->results) != 0)))
     return mismatch(d, number, function_text(p->types, p->params, p->results), function_text(types, t->params, t->results), error);
   if (p->funcref == NULL) {

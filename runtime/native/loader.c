@@ -175,28 +175,70 @@ static lucet_status map_image(struct lucet_module *m, struct source f, lucet_err
   return LUCET_OK;
 }
 
-/**
- * The id of a type that names types. They stand in the key by their own ids, the type itself by a mark: equal keys are equal types. The first byte is
- * no value type, so the key is that of no other kind of type. Whoever has the id holds those of the types it names too.
- */
-static uint32_t intern_exact(const struct lucet_module *m, uint32_t type) {
-  const struct lucet_type_record *t = &m->meta.types[type];
-  uint32_t n = (uint32_t)t->params + t->results, size = 8 + 8 * n;
-  uint8_t *key = malloc(size);
-  if (key == NULL) return 0;
-  uint32_t head[2] = {UINT32_MAX, t->params};
-  memcpy(key, head, sizeof head);
-  for (uint32_t k = 0; k < n; k++) {
-    uint32_t code, entry[2];
-    memcpy(&code, m->meta.type_bytes + t->codes + 4 * (size_t)k, 4);
-    entry[0] = code & 0x1ff;
-    entry[1] = 0;
-    if (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE) entry[1] = valtype_index(code) == type ? UINT32_MAX : m->sig_ids[valtype_index(code)];
-    memcpy(key + 8 + 8 * (size_t)k, entry, sizeof entry);
+/** Grows while a key is written. */
+struct key {
+  uint32_t *words;
+  size_t count, capacity;
+};
+
+static bool put(struct key *k, uint32_t word) {
+  if (k->count == k->capacity) {
+    size_t wanted = k->capacity == 0 ? 64 : k->capacity * 2;
+    uint32_t *grown = realloc(k->words, wanted * sizeof *grown);
+    if (grown == NULL) return false;
+    k->words = grown;
+    k->capacity = wanted;
   }
-  uint32_t id = lucet_signature_intern(key, size, 0);
-  free(key);
-  return id;
+  k->words[k->count++] = word;
+  return true;
+}
+
+/** A type that is named in a group: one of the group by its position, any other by its id. */
+static bool put_named(struct key *k, const struct lucet_module *m, uint32_t group, uint32_t type) {
+  return put(k, type >= group) && put(k, type >= group ? type - group : m->sig_ids[type]);
+}
+
+static bool put_type(struct key *k, const struct lucet_module *m, uint32_t type) {
+  const struct lucet_type_record *t = &m->meta.types[type];
+  uint32_t n = (uint32_t)t->params + t->results;
+  if (!put(k, t->kind | (uint32_t)t->final << 8) || !put(k, t->params) || !put(k, t->results)) return false;
+  if (!(t->supertype == NONE ? put(k, NONE) : put_named(k, m, t->group, t->supertype))) return false;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t code = m->meta.type_bytes[t->bytes + i];
+    if (t->codes != NONE) memcpy(&code, m->meta.type_bytes + t->codes + 4 * (size_t)i, 4);
+    bool concrete = valtype_base(code) == LUCET_VAL_TYPE_CONCRETE;
+    if (!put(k, concrete ? code & (0x1ff | LUCET_FIELD_MUTABLE) : code)) return false;
+    if (concrete && !put_named(k, m, t->group, valtype_index(code & ~(uint32_t)LUCET_FIELD_MUTABLE))) return false;
+  }
+  return true;
+}
+
+/**
+ * Ids of a recursion group's types. The group gets an id for what all of its types are, and each type one for the group's id and its position. The first word of
+ * either key is no value type, so it is the key of no plain function type. Whoever has the ids holds those of the types they name too.
+ */
+static bool intern_group(struct lucet_module *m, uint32_t group) {
+  const struct lucet_type_record *types = m->meta.types;
+  uint32_t size = types[group].group_size;
+  struct key k = {NULL, 0, 0};
+  bool ok = put(&k, UINT32_MAX) && put(&k, size);
+  for (uint32_t i = 0; ok && i < size; i++) ok = put_type(&k, m, group + i);
+  if (ok) m->group_ids[group] = lucet_signature_intern((const uint8_t *)k.words, (uint32_t)(k.count * sizeof *k.words), 0);
+  free(k.words);
+  if (!ok || m->group_ids[group] == 0) return false;
+  for (uint32_t i = 0; i < size; i++) {
+    uint32_t key[3] = {UINT32_MAX - 1, m->group_ids[group], i}, supertype = types[group + i].supertype;
+    uint32_t id = lucet_signature_intern((const uint8_t *)key, sizeof key, 0);
+    if (id == 0) return false;
+    m->sig_ids[group + i] = id;
+    if (supertype != NONE) lucet_signature_set_super(id, m->sig_ids[supertype]);
+  }
+  return true;
+}
+
+/** A function type that is a group of its own, names no types and has no relatives: its key is what it is. */
+static bool is_plain(const struct lucet_type_record *t) {
+  return t->kind == LUCET_TYPE_KIND_FUNC && t->codes == NONE && t->group_size == 1 && t->supertype == NONE && t->final != 0;
 }
 
 /** What running the module needs to know of its functions and types, derived from the metadata. */
@@ -206,7 +248,8 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
   m->sig_ids = calloc((size_t)d->type_count + 1, sizeof *m->sig_ids);
   m->type_words = calloc((size_t)d->type_count + 1, sizeof *m->type_words);
   m->type_refs = calloc((size_t)d->type_count + 1, sizeof *m->type_refs);
-  if (m->code_order == NULL || m->sig_ids == NULL || m->type_words == NULL || m->type_refs == NULL)
+  m->group_ids = calloc((size_t)d->type_count + 1, sizeof *m->group_ids);
+  if (m->code_order == NULL || m->sig_ids == NULL || m->group_ids == NULL || m->type_words == NULL || m->type_refs == NULL)
     return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   for (uint32_t i = 0; i < d->function_count; i++)
     if (d->functions[i].length != 0) m->code_order[m->code_count++] = i;
@@ -224,7 +267,10 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
       if (t->params != 0) m->type_refs[i] |= TYPE_EXACT_PARAM;
       if (t->results != 0) m->type_refs[i] |= TYPE_EXACT_RESULT;
     }
-    m->sig_ids[i] = t->codes == NONE ? lucet_signature_intern(types, t->params, t->results) : intern_exact(m, i);
+    if (is_plain(t))
+      m->sig_ids[i] = lucet_signature_intern(types, t->params, t->results);
+    else if (t->group == i && !intern_group(m, i))
+      m->sig_ids[i] = 0;
     if (m->sig_ids[i] == 0) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   }
   return LUCET_OK;
@@ -320,10 +366,14 @@ void lucet_module_release(lucet_module *m) {
   if (m->sig_ids != NULL)
     for (uint32_t i = 0; i < m->meta.type_count; i++)
       if (m->sig_ids[i] != 0) lucet_signature_release(m->sig_ids[i]);
+  if (m->group_ids != NULL)
+    for (uint32_t i = 0; i < m->meta.type_count; i++)
+      if (m->group_ids[i] != 0) lucet_signature_release(m->group_ids[i]);
   if (m->image != NULL) munmap(m->image, m->image_size);
   if (m->meta.bytes != NULL) munmap(m->meta.bytes, m->meta.size);
   free(m->code_order);
   free(m->sig_ids);
+  free(m->group_ids);
   free(m->type_words);
   free(m->type_refs);
   lucet_image_free(&m->heap_image);

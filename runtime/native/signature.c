@@ -1,5 +1,5 @@
 /**
- * Process-wide ids of function types: equal types have equal ids, whatever module they come from, so an indirect call compares two
+ * Process-wide ids of types: equal types have equal ids, whatever module they come from, so an indirect call compares two
  * numbers. Modules hold their ids; an id without holder is given to the next new type.
  */
 #include <pthread.h>
@@ -15,6 +15,8 @@ struct signature {
   uint32_t hash;
   uint32_t params;
   uint32_t results;
+  /** Id of the type directly above, or 0. */
+  uint32_t super;
   uint8_t *types;
 };
 
@@ -89,4 +91,18 @@ void lucet_signature_release(uint32_t id) {
     first_free = id;
   }
   pthread_mutex_unlock(&lock);
+}
+
+void lucet_signature_set_super(uint32_t id, uint32_t super) {
+  pthread_mutex_lock(&lock);
+  all[id].super = super;
+  pthread_mutex_unlock(&lock);
+}
+
+bool lucet_signature_matches(uint32_t id, uint32_t other) {
+  if (id == other) return true;
+  pthread_mutex_lock(&lock);
+  while (id != 0 && id != other) id = all[id].super;
+  pthread_mutex_unlock(&lock);
+  return id == other;
 }

@@ -14,7 +14,7 @@ function fakeEngine(calls: Record<string, () => Value[]>): Engine<string, string
   return {
     name: 'fake',
     features: new Set(['simd']),
-    lenient: new Set(),
+    partial: new Set(),
     separatesMalformed: true,
     nodeFlags: [],
     open(): Session<string, string> {

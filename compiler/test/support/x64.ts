@@ -14,7 +14,7 @@ import { DEFAULT_FEATURES } from '../../features.ts';
 import { Cfg } from '../../ir/cfg.ts';
 import { parseFuncs } from '../../ir/text-parse.ts';
 import { verify } from '../../ir/verify.ts';
-import { type FuncType, type MemoryType, type Module, ValType } from '../../wasm/module.ts';
+import { type FuncType, type MemoryType, type Module, plainFuncType, ValType } from '../../wasm/module.ts';
 
 const I32 = ValType.I32;
 const I64 = ValType.I64;
@@ -40,7 +40,7 @@ export function backendModule(memories = 1, imported = 0): Module {
   return {
     bytes: new Uint8Array(0),
     features: DEFAULT_FEATURES,
-    types: TYPES,
+    types: TYPES.map((t, i) => plainFuncType(i, t)),
     canonicalTypes: Int32Array.from(TYPES, (_, i) => i),
     imports: [],
     functions: Int32Array.from(TYPES, (_, i) => i),

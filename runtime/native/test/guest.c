@@ -62,7 +62,10 @@ static void write_metadata(struct writer *w) {
   w->at = (uint32_t)(sizeof *h + LUCET_PART_COUNT * sizeof *w->directory);
 
   struct lucet_type_record types[] = {
-      {0, 2, 1, 0, n - 4, NONE}, {3, 1, 1, 1, n - 3, NONE}, {5, 0, 0, 2, n - 2, NONE}, {5, 1, 1, 3, n - 1, NONE},
+      {0, 2, 1, 0, n - 4, NONE, NONE, 0, 1, LUCET_TYPE_KIND_FUNC, 1},
+      {3, 1, 1, 1, n - 3, NONE, NONE, 1, 1, LUCET_TYPE_KIND_FUNC, 1},
+      {5, 0, 0, 2, n - 2, NONE, NONE, 2, 1, LUCET_TYPE_KIND_FUNC, 1},
+      {5, 1, 1, 3, n - 1, NONE, NONE, 3, 1, LUCET_TYPE_KIND_FUNC, 1},
   };
   RECORDS(w, LUCET_PART_TYPES, types, 4);
   part(w, LUCET_PART_TYPE_BYTES, TYPE_BYTES, sizeof TYPE_BYTES, 0);
