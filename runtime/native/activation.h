@@ -1,5 +1,5 @@
 /**
- * Offsets in struct lucet_activation that the assembly uses; activation_check in run.c holds them against the struct.
+ * Offsets in struct lucet_activation and struct machine_state that the assembly uses; run.c holds them against the structs.
  */
 #ifndef LUCET_ACTIVATION_H
 #define LUCET_ACTIVATION_H
@@ -11,12 +11,27 @@
 #define ACT_CODE 72
 #define ACT_ARGS 80
 #define ACT_BASE 88
+#define ACT_REQUESTS 96
+#define ACT_MACHINE 104
+#define ACT_RESULT 112
 
-/* What lucet_enter and lucet_resume return. */
+/* Register n of the encoding order is at 8 * n. */
+#define MACHINE_RIP 128
+#define MACHINE_RFLAGS 136
+#define MACHINE_EXTENDED 192
+
+/* How guest code was left. */
 #define LUCET_LEFT_RETURNED 0
 #define LUCET_LEFT_HOSTCALL 1
 #define LUCET_LEFT_TRAP 2
 #define LUCET_LEFT_TERMINATED 3
 #define LUCET_LEFT_FAULT 4
+/* There is a request. Nothing was run; the guest is behind a hostcall or builtin; it is anywhere, and was saved now, or before. */
+#define LUCET_LEFT_STOPPED_ENTERING 5
+#define LUCET_LEFT_STOPPED_RETURNING 6
+#define LUCET_LEFT_STOPPED 7
+#define LUCET_LEFT_STOPPED_RESUMING 8
+/* A host function has returned that asked for it. */
+#define LUCET_LEFT_YIELDED 9
 
 #endif

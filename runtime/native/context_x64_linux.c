@@ -1,9 +1,14 @@
 /** The machine state in a Linux signal frame. */
 #define _GNU_SOURCE
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 
 #include "internal.h"
+
+_Static_assert(offsetof(struct machine_state, registers) == 0 && offsetof(struct machine_state, extended) == MACHINE_EXTENDED && MACHINE_RIP == 8 * 16 &&
+                   MACHINE_RFLAGS == 8 * 17,
+               "activation.h differs from struct machine_state");
 
 /** REG_* of each register in encoding order, then rip and rflags. */
 static const int ORDER[18] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8,
@@ -21,28 +26,63 @@ struct sw_reserved {
   uint32_t xstate_size;
 };
 
+struct machine_state *lucet_machine_new(void) {
+  struct machine_state *m = aligned_alloc(64, round_up(sizeof *m + lucet_xsave_size(), 64));
+  if (m != NULL) m->extended_size = 0;
+  return m;
+}
+
 uint64_t lucet_context_pc(const void *ucontext) { return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP]; }
 
-static size_t save_extended(const ucontext_t *u, uint8_t *to, size_t room) {
+bool lucet_context_save(const void *ucontext, struct machine_state *m) {
+  const ucontext_t *u = ucontext;
+  for (int k = 0; k < 18; k++) m->registers[k] = (uint64_t)u->uc_mcontext.gregs[ORDER[k]];
+  m->registers[17] &= ~(uint64_t)TRAP_FLAG;
+  m->extended_size = 0;
   const uint8_t *from = (const uint8_t *)u->uc_mcontext.fpregs;
-  if (from == NULL || to == NULL) return 0;
+  if (from == NULL) return false;
   struct sw_reserved sw;
   memcpy(&sw, from + SW_RESERVED, sizeof sw);
   size_t size = sw.magic1 == XSTATE_MAGIC1 ? sw.xstate_size : 512;
-  if (size > room) return 0;
-  memcpy(to, from, size);
-  return size;
+  if (size > lucet_xsave_size()) return false;
+  memcpy(m->extended, from, size);
+  m->extended_size = (uint32_t)size;
+  return true;
 }
 
-void lucet_context_divert(void *ucontext, struct lucet_activation *a, uint8_t *extended, size_t room, size_t *used) {
-  ucontext_t *u = ucontext;
-  for (int k = 0; k < 18; k++) a->fault.registers[k] = (uint64_t)u->uc_mcontext.gregs[ORDER[k]];
-  a->fault.registers[17] &= ~(uint64_t)TRAP_FLAG;
-  *used = save_extended(u, extended, room);
-  greg_t *r = u->uc_mcontext.gregs;
-  r[REG_RDI] = (greg_t)(uintptr_t)a;
+void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint64_t left) {
+  greg_t *r = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
+  r[REG_RAX] = (greg_t)left;
   r[REG_RSP] = (greg_t)a->host_rsp;
   r[REG_RIP] = (greg_t)(uintptr_t)lucet_fault_return;
   /* Interrupts on, direction flag clear, no single step. */
   r[REG_EFL] = 0x202;
+}
+
+#define WINDOW(name) extern const uint8_t lucet_window_##name[], lucet_window_end_##name[], lucet_stopped_##name[];
+WINDOW(enter)
+WINDOW(return)
+WINDOW(machine)
+WINDOW(builtin)
+#undef WINDOW
+
+struct window {
+  const uint8_t *begin;
+  const uint8_t *end;
+  const uint8_t *stopped;
+};
+static const struct window WINDOWS[] = {
+#define WINDOW(name) {lucet_window_##name, lucet_window_end_##name, lucet_stopped_##name}
+    WINDOW(enter),
+    WINDOW(return),
+    WINDOW(machine),
+    WINDOW(builtin),
+#undef WINDOW
+};
+
+void lucet_context_rewind(void *ucontext) {
+  ucontext_t *u = ucontext;
+  const uint8_t *pc = (const uint8_t *)(uintptr_t)lucet_context_pc(u);
+  for (size_t k = 0; k < sizeof WINDOWS / sizeof WINDOWS[0]; k++)
+    if (pc >= WINDOWS[k].begin && pc < WINDOWS[k].end) u->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)WINDOWS[k].stopped;
 }

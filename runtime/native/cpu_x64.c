@@ -56,10 +56,22 @@ static uint64_t present(void) {
 
 uint64_t lucet_cpu_missing(uint64_t needed) { return needed & ~present(); }
 
+uint32_t lucet_xrstor_mask;
+
+/** CPUID takes microseconds in a virtual machine, so the answer is kept. */
 size_t lucet_xsave_size(void) {
+  static atomic_size_t known;
+  size_t size = atomic_load_explicit(&known, memory_order_relaxed);
+  if (size != 0) return size;
   uint32_t a, b, c, d;
   /* Without XSAVE the frame holds the FXSAVE area alone. */
-  size_t size = 512;
-  if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) && __get_cpuid_count(0xd, 0, &a, &b, &c, &d) && b > size) size = b;
+  size = 512;
+  if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) && __get_cpuid_count(0xd, 0, &a, &b, &c, &d) && b > size) {
+    size = b;
+    __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    /* SSE, AVX and AVX-512: what generated code may use. */
+    lucet_xrstor_mask = a & 0xe6;
+  }
+  atomic_store_explicit(&known, size, memory_order_release);
   return size;
 }

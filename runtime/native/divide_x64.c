@@ -64,11 +64,11 @@ static bool readable(const struct lucet_activation *a, const struct lucet_instan
   return false;
 }
 
-bool lucet_divisor(const struct lucet_activation *a, struct lucet_instance *i, uint64_t *divisor) {
-  uint64_t pc = a->fault.registers[16], start = (uint64_t)(uintptr_t)i->module->text;
+bool lucet_divisor(const struct lucet_activation *a, const struct machine_state *m, struct lucet_instance *i, uint64_t *divisor) {
+  uint64_t pc = m->registers[16], start = (uint64_t)(uintptr_t)i->module->text;
   if (pc < start || pc - start >= i->module->meta.header->text_size) return false;
   struct decoder d = {.p = (const uint8_t *)(uintptr_t)pc, .end = i->module->text + i->module->meta.header->text_size,
-                      .registers = a->fault.registers};
+                      .registers = m->registers};
   uint8_t byte, rex = 0, modrm;
   if (!take(&d, &byte, 1)) return false;
   if ((byte & 0xf0) == 0x40) {
@@ -80,7 +80,7 @@ bool lucet_divisor(const struct lucet_activation *a, struct lucet_instance *i, u
   unsigned size = (rex & 8) != 0 ? 8 : 4;
   uint64_t value = 0;
   if (modrm >> 6 == 3) {
-    value = a->fault.registers[(modrm & 7u) | (rex & 1u) << 3];
+    value = m->registers[(modrm & 7u) | (rex & 1u) << 3];
     if (size == 4) value = (uint32_t)value;
   } else {
     uint64_t address;

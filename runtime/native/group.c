@@ -7,8 +7,9 @@
  * function reference, unites the groups of both sides. Any other import is a one-way relation: the importer holds a
  * handle on the exporter's group, so a module that many short-lived instances import from doesn't keep them.
  *
- * A group is freed when no handle to it is left and none of its members runs. Handles that members of one group hold
- * on each other vanish when the groups are united, or the group would hold itself.
+ * A group is freed when no handle to it is left and none of its members runs. Whoever runs an instance has a handle to its group, unless a host function
+ * of that very run, on the same thread, gives the last one back: so runs aren't counted, but looked for when the last handle goes. Handles that members
+ * of one group hold on each other vanish when the groups are united, or the group would hold itself.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     into->members = from->members;
     into->size += from->size;
     atomic_fetch_add_explicit(&into->references, atomic_exchange_explicit(&from->references, 0, memory_order_relaxed), memory_order_relaxed);
+    if (atomic_load(&from->dying)) atomic_store(&into->dying, true);
     drop_inner_handles(into);
   }
   pthread_mutex_unlock(&lock);
@@ -85,8 +87,20 @@ void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref) {
   if (other->group != i->group) lucet_group_unite(i, other);
 }
 
+/** Does a member run? If so, on this thread. */
+static bool runs(const struct group *g) {
+  for (const struct lucet_instance *i = g->members; i != NULL; i = i->group_next)
+    if (i->innermost != NULL && i->innermost->state == ACTIVATION_RUNNING) return true;
+  return false;
+}
+
 /** Give one reference back; true if it was the last: the group is the caller's to free. */
-static bool drop(struct group *g) { return atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) == 1; }
+static bool drop(struct group *g) {
+  if (atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1) return false;
+  if (!runs(g)) return true;
+  atomic_store(&g->dying, true);
+  return false;
+}
 
 /** Free the group, and those that only it held. Nobody else can reach it any more. */
 static void bury(struct group *dead) {
@@ -114,11 +128,13 @@ static void bury(struct group *dead) {
   }
 }
 
-void lucet_group_enter(struct lucet_instance *i) { atomic_fetch_add_explicit(&i->group->references, 1, memory_order_relaxed); }
+bool lucet_group_dying(const struct lucet_instance *i) { return atomic_load_explicit(&i->group->dying, memory_order_relaxed); }
 
 void lucet_group_leave(struct lucet_instance *i) {
   struct group *g = i->group;
-  if (drop(g)) bury(g);
+  if (runs(g)) return;
+  atomic_store(&g->dying, false);
+  bury(g);
 }
 
 void lucet_instance_retain(lucet_instance *i) { atomic_fetch_add_explicit(&i->group->references, 1, memory_order_relaxed); }

@@ -242,7 +242,7 @@ void lucet_instance_free(struct lucet_instance *i) {
   lucet_activations_free(i);
   lucet_embed_free(i);
   free(i->held);
-  free(i->trap);
+  lucet_trap_free(i);
   lucet_region_give(i->region, i->slot, m);
   lucet_module_release(m);
 }

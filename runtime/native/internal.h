@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 #include "abi.h"
-#include "activation.h"
 #include "lucet.h"
 #include "region.h"
+#include "run.h"
 
 #define NONE UINT32_MAX
 #define NO_MAX UINT64_MAX
@@ -54,6 +54,8 @@ uint64_t lucet_cpu_missing(uint64_t needed);
 const char *lucet_cpu_feature_name(unsigned bit);
 /** Bytes that the signal frame's extended state can take. */
 size_t lucet_xsave_size(void);
+/** Components of it that are restored, once lucet_xsave_size was called; 0: the processor has no XSAVE. Read by stack_x64.S. */
+extern uint32_t lucet_xrstor_mask __attribute__((visibility("hidden")));
 
 /* ---- signature.c: process-wide ids of function types */
 
@@ -284,8 +286,10 @@ struct binding {
 struct group {
   struct lucet_instance *members;
   size_t size;
-  /** Handles of the embedder and of importers in other groups, and runs of members that are under way. */
+  /** Handles of the embedder and of importers in other groups. */
   _Atomic(size_t) references;
+  /** The last one went while a member ran: the end of the run frees the group. */
+  atomic_bool dying;
   /** In the list of groups to be freed, or to be searched. */
   struct group *next;
   uint64_t visited;
@@ -334,6 +338,16 @@ struct lucet_instance {
   uint32_t held_count;
   uint32_t embed_count;
   struct embed_entry *embed;
+  /** NULL until it is first run, or can be killed. */
+  struct lucet_control *control;
+  /** Nanoseconds that each run may take; 0: any. */
+  uint64_t timeout;
+  lucet_signal_handler on_signal;
+  void *on_signal_data;
+  lucet_fatal_handler on_fatal;
+  void *on_fatal_data;
+  /** READY, FAULTED or TERMINATED: how the last run ended. */
+  uint32_t rest;
   bool start_pending;
   bool poisoned;
   /** A table of its own was, or may have been, written by others than its code. */
@@ -386,8 +400,8 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
 bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
 /** A function reference was handed to `i`. */
 void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
-/** Around a run: keep the group from being freed. */
-void lucet_group_enter(struct lucet_instance *i);
+/** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */
+bool lucet_group_dying(const struct lucet_instance *i);
 void lucet_group_leave(struct lucet_instance *i);
 void lucet_instance_free(struct lucet_instance *i);
 /** The instance with that base, if it is `i` or one that code of `i` can call; NULL otherwise. */
@@ -397,93 +411,10 @@ struct lucet_instance *lucet_group_find(struct lucet_instance *i, uint64_t base)
 
 void lucet_embed_free(struct lucet_instance *i);
 
-/* ---- run.c */
-
-enum activation_state {
-  /** Guest code, or host code that it called, is on a processor. */
-  ACTIVATION_RUNNING,
-  ACTIVATION_SUSPENDED,
-};
-
-/** The machine's state at a fault, written by the signal handler. */
-struct fault {
-  /** As in lucet_trap_info. */
-  uint64_t registers[18];
-  uint64_t address;
-  int signal;
-  /** The system says that `address` is the address of the access. */
-  bool address_known;
-};
-
-struct lucet_activation {
-  uint64_t host_rsp;
-  /** At a hostcall and at a builtin call: points to the return address. */
-  uint64_t guest_rsp;
-  uint64_t saved[6];
-  const uint8_t *entry;
-  const uint8_t *code;
-  uint64_t *args;
-  uint8_t *base;
-
-  enum activation_state state;
-  /** Number of activations on the thread, this one included. */
-  uint32_t depth;
-  /** Whose stack it runs on. */
-  struct lucet_instance *instance;
-  /** The activation below on the same stack, and the one that was current on the thread when this one was entered. */
-  struct lucet_activation *outer;
-  struct lucet_activation *parent;
-  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
-  uint64_t stack_top;
-  /** LUCET_LEFT_TRAP: trap code; LUCET_LEFT_TERMINATED: reason. */
-  uint32_t left_code;
-  uint32_t host_import;
-  uint64_t left_details;
-  /** At a hostcall. */
-  uint64_t *host_args;
-  uint8_t *host_base;
-  struct fault fault;
-};
-
-extern _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
-/** Lowest address that the stack pointer may have while this thread runs guest code: what dense code compares with. */
-extern _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
-/** Where it is, from any thread's thread pointer. */
-uint64_t lucet_stack_limit_offset(void);
-
-void lucet_activations_free(struct lucet_instance *i);
-/** Leave the guest from a builtin or a host function. */
-LUCET_NORETURN void lucet_raise(uint32_t left, uint32_t code, uint64_t details);
-
-/* ---- stack_x64.S */
-
-uint64_t lucet_enter(struct lucet_activation *a);
-uint64_t lucet_reenter(struct lucet_activation *a);
-LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
-extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[];
-/** Called by the hostcall stub: 0 to go on, or how to leave. */
-uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
-
-/* ---- signals_linux.c */
-
-/** At each outermost entry: alternate stack and handlers are in place. False: they can't be had. */
-bool lucet_signals_ready(void);
-
-/* ---- context_x64_linux.c */
-
-uint64_t lucet_context_pc(const void *ucontext);
-/**
- * Save the guest's state in the activation, and make the handler's return go to lucet_fault_return. `extended`: room
- * for xsave_size bytes.
- */
-void lucet_context_divert(void *ucontext, struct lucet_activation *a, uint8_t *extended, size_t room, size_t *used);
-/** Extended state at the thread's last guest fault. */
-const uint8_t *lucet_thread_extended(size_t *size);
-
 /* ---- divide_x64.c */
 
 /** The divisor of the (i)div at which `a` faulted. False: no such instruction, or its operand isn't where a divisor can be. */
-bool lucet_divisor(const struct lucet_activation *a, struct lucet_instance *i, uint64_t *divisor);
+bool lucet_divisor(const struct lucet_activation *a, const struct machine_state *m, struct lucet_instance *i, uint64_t *divisor);
 
 /* ---- unwind_x64.c */
 
@@ -499,8 +430,8 @@ struct cursor {
   uint64_t frame;
 };
 
-/** The innermost frame of an activation. False: it isn't in guest code. */
-bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool faulted);
+/** The innermost frame of an activation: at `m`, or at the call of the runtime when that is NULL. False: it isn't in guest code. */
+bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, const struct machine_state *m);
 /** The caller's frame; false at the end of the activation. */
 bool lucet_unwind_next(struct cursor *c);
 /** Where a function stands with its frame. */
@@ -519,7 +450,13 @@ bool lucet_stack_holds(const struct lucet_activation *a, uint64_t address, uint6
 
 /* ---- trap.c */
 
-/** Fill in the trap info of the activation's instance; returns the trap code, or 0 when guest code can't rightly fault that way. */
-uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, bool faulted);
+/**
+ * Begin the trap info of the activation's instance, before its stack is used again; returns the trap code, or 0 when guest code can't rightly fault
+ * that way. `m`: where it faulted, to be exchanged for another state that may be written; NULL: it called the runtime, which raised `code`.
+ */
+uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, struct machine_state **m);
+/** The guest goes on where it faulted: `m` gets what describe took. False: there is nothing, or no memory. */
+bool lucet_trap_take_back(struct lucet_instance *i, struct machine_state **m);
+void lucet_trap_free(struct lucet_instance *i);
 
 #endif

@@ -73,6 +73,8 @@ typedef enum lucet_status {
   LUCET_ERROR_ARGUMENT = 11,
   /** All slots of the region are in use. */
   LUCET_ERROR_REGION_FULL = 12,
+  /** A guest that yielded expects a value of another type; it still waits. */
+  LUCET_ERROR_YIELD_TYPE = 13,
 } lucet_status;
 
 typedef struct lucet_error {
@@ -321,13 +323,27 @@ LUCET_API void *lucet_instance_embed_get(const lucet_instance *instance, const v
 LUCET_API void *lucet_instance_embed_remove(lucet_instance *instance, const void *key);
 
 typedef enum lucet_state {
-  LUCET_STATE_READY = 0,
+  /** The start function is still to be run. */
+  LUCET_STATE_NOT_STARTED = 0,
+  LUCET_STATE_READY = 1,
   /** A thread runs it. */
-  LUCET_STATE_RUNNING = 1,
-  /** Waits for lucet_instance_resume or lucet_instance_abort; may also be called again. */
-  LUCET_STATE_SUSPENDED = 2,
+  LUCET_STATE_RUNNING = 2,
+  /** The last run ended with TRAPPED. It can be run again. */
+  LUCET_STATE_FAULTED = 3,
+  /** It runs, or is suspended, and will end with TERMINATED instead of executing more of the guest. */
+  LUCET_STATE_TERMINATING = 4,
+  /** The last run ended with TERMINATED. It can be run again. */
+  LUCET_STATE_TERMINATED = 5,
+  /** A host function has asked to yield, and is about to return. */
+  LUCET_STATE_YIELDING = 6,
+  /* These wait for lucet_instance_resume or lucet_instance_abort; they may also be called again. */
+  LUCET_STATE_YIELDED = 7,
+  LUCET_STATE_BOUND_EXPIRED = 8,
+  /** At a HOSTCALL. */
+  LUCET_STATE_SUSPENDED = 9,
+  LUCET_STATE_INTERRUPTED = 10,
   /** After LUCET_EVENT_FAULTED: never to be run again. */
-  LUCET_STATE_POISONED = 3,
+  LUCET_STATE_POISONED = 11,
 } lucet_state;
 LUCET_API lucet_state lucet_instance_state(const lucet_instance *instance);
 
@@ -369,7 +385,20 @@ typedef enum lucet_event_kind {
    * The instance is poisoned.
    */
   LUCET_EVENT_FAULTED = 4,
+  /** A host function yielded: `id` = the value's bits (lucet_instance_yielded has its type), `code` = 1 if it expects one. */
+  LUCET_EVENT_YIELDED = 5,
+  /** The guest was stopped, anywhere, on request: `code` = lucet_interruption. */
+  LUCET_EVENT_INTERRUPTED = 6,
+  /** The instruction bound is spent. */
+  LUCET_EVENT_BOUND_EXPIRED = 7,
 } lucet_event_kind;
+
+typedef enum lucet_interruption {
+  /** lucet_kill_switch_pause */
+  LUCET_INTERRUPTION_PAUSE = 1,
+  /** The time slice is over (pools deal with it themselves). */
+  LUCET_INTERRUPTION_SLICE = 2,
+} lucet_interruption;
 
 typedef enum lucet_reason {
   /** By a host function's lucet_vmctx_terminate. */
@@ -378,6 +407,14 @@ typedef enum lucet_reason {
   LUCET_REASON_EXIT = 1,
   /** By lucet_instance_abort. */
   LUCET_REASON_ABORTED = 2,
+  /** By a kill switch. */
+  LUCET_REASON_REMOTE = 3,
+  /** lucet_instance_set_timeout */
+  LUCET_REASON_TIMEOUT = 4,
+  /** The signal handler decided so: details = signal number. */
+  LUCET_REASON_SIGNAL = 5,
+  /** No memory to keep the state of an interrupted guest. */
+  LUCET_REASON_RESOURCES = 6,
 } lucet_reason;
 
 /** 40 bytes. */
@@ -414,12 +451,63 @@ LUCET_API lucet_status lucet_instance_run_start(lucet_instance *instance, lucet_
 LUCET_API lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
 /** By number of the export. */
 LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint32_t export_, uint64_t *args, lucet_event *event, lucet_error *error);
-/** Go on behind the HOSTCALL of the innermost activation, until the next event. */
+/**
+ * Let the innermost activation go on, from any thread, until the next event: behind its HOSTCALL, or wherever it was stopped.
+ * LUCET_ERROR_YIELD_TYPE when it yielded and expects a value.
+ */
 LUCET_API lucet_status lucet_instance_resume(lucet_instance *instance, lucet_event *event, lucet_error *error);
 /** End the innermost, suspended activation without resuming it. */
 LUCET_API lucet_status lucet_instance_abort(lucet_instance *instance, lucet_error *error);
 /** The same, as a trap at the hostcall: fills the trap info. */
 LUCET_API lucet_status lucet_instance_abort_with_trap(lucet_instance *instance, uint32_t code, lucet_error *error);
+
+/* ---------------------------------------------------------------------------------------------------------------- Yields */
+
+/** A value that crosses a yield. The embedder tells types apart by an address of his choice; NULL: no value. */
+typedef struct lucet_value {
+  const void *type;
+  uint64_t bits;
+} lucet_value;
+
+/** The rest of a host function that yielded, with what lucet_instance_resume_with brought. Like a host function it leaves results in `args`. */
+typedef void (*lucet_continuation)(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *data);
+
+/** What the innermost activation yielded; type NULL: no value, or it hasn't yielded. */
+LUCET_API lucet_value lucet_instance_yielded(const lucet_instance *instance);
+/** Go on after YIELDED. LUCET_ERROR_YIELD_TYPE when `value` isn't of the type that is expected: the instance still waits. */
+LUCET_API lucet_status lucet_instance_resume_with(lucet_instance *instance, lucet_value value, lucet_event *event, lucet_error *error);
+
+/* ----------------------------------------------------------------------------------------------------- Stopping from outside */
+
+/**
+ * A handle on the run of an instance that is under way, or on the next one; for use by any thread, at any time, also when the instance
+ * is gone. A run lasts from the outermost call to its last event.
+ */
+typedef struct lucet_kill_switch lucet_kill_switch;
+
+typedef enum lucet_kill_result {
+  /** Guest code was running, and has been interrupted. */
+  LUCET_KILL_SIGNALLED = 0,
+  /** Its run is under way, but a host function or the embedder is at work: it ends as soon as the guest would go on. */
+  LUCET_KILL_PENDING = 1,
+  /** The run had not begun: it will end before its first instruction. */
+  LUCET_KILL_CANCELLED = 2,
+  /** It has been killed already. */
+  LUCET_KILL_NOT_TERMINABLE = 3,
+  /** The run is over, or the instance is gone. */
+  LUCET_KILL_INVALID = 4,
+} lucet_kill_result;
+
+LUCET_API lucet_status lucet_instance_kill_switch(lucet_instance *instance, lucet_kill_switch **kill_switch, lucet_error *error);
+/** The run ends with TERMINATED, LUCET_REASON_REMOTE. */
+LUCET_API lucet_kill_result lucet_kill_switch_terminate(lucet_kill_switch *kill_switch);
+/** The run stops with INTERRUPTED and can be resumed. NOT_TERMINABLE: it was asked to already. */
+LUCET_API lucet_kill_result lucet_kill_switch_pause(lucet_kill_switch *kill_switch);
+LUCET_API void lucet_kill_switch_retain(lucet_kill_switch *kill_switch);
+LUCET_API void lucet_kill_switch_release(lucet_kill_switch *kill_switch);
+
+/** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: any time. */
+LUCET_API void lucet_instance_set_timeout(lucet_instance *instance, uint64_t nanoseconds);
 
 /* ------------------------------------------------------------------------------------------------------------------ Traps */
 
@@ -479,6 +567,23 @@ LUCET_API const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *
 /** The present frames of a suspended instance, innermost first; returns the number of frames, of which up to `limit` are stored. */
 LUCET_API uint32_t lucet_instance_backtrace(lucet_instance *instance, lucet_frame *frames, uint32_t limit);
 
+typedef enum lucet_signal_behavior {
+  /** The run ends with TRAPPED. */
+  LUCET_SIGNAL_DEFAULT = 0,
+  /** Execute the faulting instruction again. */
+  LUCET_SIGNAL_CONTINUE = 1,
+  /** The run ends with TERMINATED, LUCET_REASON_SIGNAL. */
+  LUCET_SIGNAL_TERMINATE = 2,
+} lucet_signal_behavior;
+
+/** Asked when guest code faulted, outside of the signal handler, on the host's stack. It may not run the instance. */
+typedef lucet_signal_behavior (*lucet_signal_handler)(lucet_instance *instance, const lucet_trap_info *trap, void *data);
+/** NULL: as if it said DEFAULT. */
+LUCET_API void lucet_instance_set_signal_handler(lucet_instance *instance, lucet_signal_handler handler, void *data);
+/** Called before LUCET_EVENT_FAULTED is reported, for an embedder that would rather not live on. */
+typedef void (*lucet_fatal_handler)(lucet_instance *instance, const lucet_trap_info *trap, void *data);
+LUCET_API void lucet_instance_set_fatal_handler(lucet_instance *instance, lucet_fatal_handler handler, void *data);
+
 /* -------------------------------------------------------------------------------------------------- Inside host functions */
 
 LUCET_API lucet_instance *lucet_vmctx_instance(lucet_vmctx *vm);
@@ -491,6 +596,14 @@ LUCET_API int64_t lucet_vmctx_memory_grow(lucet_vmctx *vm, uint64_t delta);
 LUCET_API LUCET_NORETURN void lucet_vmctx_trap(lucet_vmctx *vm, uint32_t code);
 /** Unwind the guest: the run ends with TERMINATED. */
 LUCET_API LUCET_NORETURN void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details);
+/**
+ * Ask to suspend the guest when the host function has returned: the run stops with YIELDED. When it is resumed, `continuation` runs first
+ * (NULL: the results are what the host function left in its array). `value` goes to the embedder; `expects` is the type of the one that
+ * must come back, NULL: none.
+ */
+LUCET_API void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data);
+/** 1 if the guest has been killed: a host function that waits for something may give up. Its waiting is interrupted by a signal (EINTR). */
+LUCET_API int lucet_vmctx_terminating(lucet_vmctx *vm);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,8 @@
 _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && offsetof(struct lucet_activation, guest_rsp) == ACT_GUEST_RSP &&
                    offsetof(struct lucet_activation, saved) == ACT_SAVED && offsetof(struct lucet_activation, entry) == ACT_ENTRY &&
                    offsetof(struct lucet_activation, code) == ACT_CODE && offsetof(struct lucet_activation, args) == ACT_ARGS &&
-                   offsetof(struct lucet_activation, base) == ACT_BASE,
+                   offsetof(struct lucet_activation, base) == ACT_BASE && offsetof(struct lucet_activation, requests) == ACT_REQUESTS &&
+                   offsetof(struct lucet_activation, machine) == ACT_MACHINE && offsetof(struct lucet_activation, result) == ACT_RESULT,
                "activation.h differs from struct lucet_activation");
 
 /** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
@@ -25,7 +26,7 @@ _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("i
 
 _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/** A new innermost activation of `i`. NULL: out of memory. */
+/** A new innermost activation of `i`, which has a control block. NULL: out of memory. */
 static struct lucet_activation *push(struct lucet_instance *i) {
   struct lucet_activation *a = i->spare;
   if (a != NULL)
@@ -33,11 +34,20 @@ static struct lucet_activation *push(struct lucet_instance *i) {
   else if ((a = calloc(1, sizeof *a)) == NULL)
     return NULL;
   a->instance = i;
+  a->requests = &i->control->requests;
+  a->path = RESUME_ENTER;
+  a->yield.asked = false;
   a->outer = i->innermost;
   uint64_t top = a->outer != NULL ? a->outer->guest_rsp & ~(uint64_t)15 : (uint64_t)(uintptr_t)i->slot->stack_top;
   a->stack_top = a->guest_rsp = top;
   i->innermost = a;
   return a;
+}
+
+static void discard(const struct lucet_instance *i, struct lucet_activation *a) {
+  free(a->machine);
+  a->machine = NULL;
+  if (a != i->first) free(a);
 }
 
 /** Drop the innermost activation. */
@@ -46,8 +56,8 @@ static void pop(struct lucet_instance *i) {
   i->innermost = a->outer;
   if (i->spare == NULL)
     i->spare = a;
-  else if (a != i->first)
-    free(a);
+  else
+    discard(i, a);
 }
 
 /** Drop what a host function left suspended on top of `a`, before `a` uses its stack again. */
@@ -55,10 +65,31 @@ static void pop_to(struct lucet_activation *a) {
   while (a->instance->innermost != a) pop(a->instance);
 }
 
+/** The innermost activation is over. */
+static void end(struct lucet_instance *i, uint32_t rest) {
+  pop(i);
+  i->rest = rest;
+  struct lucet_control *c = i->control;
+  if (i->innermost != NULL) {
+    control_move(c, i->innermost->state == ACTIVATION_RUNNING ? CONTROL_HOST : CONTROL_SUSPENDED);
+    return;
+  }
+  if (c->deadline.control != NULL) {
+    lucet_watchdog_disarm(&c->deadline);
+    c->deadline.control = NULL;
+  }
+  lucet_control_end_run(c);
+}
+
 void lucet_activations_free(struct lucet_instance *i) {
-  while (i->innermost != NULL) pop(i);
-  if (i->spare != i->first) free(i->spare);
+  while (i->innermost != NULL) end(i, LUCET_STATE_READY);
+  if (i->spare != NULL) discard(i, i->spare);
   i->spare = NULL;
+  if (i->control == NULL) return;
+  /* Switches for a run that never began. */
+  lucet_control_end_run(i->control);
+  lucet_control_release(i->control);
+  i->control = NULL;
 }
 
 void lucet_raise(uint32_t left, uint32_t code, uint64_t details) {
@@ -84,18 +115,56 @@ static void adopt_results(struct lucet_instance *caller, uint32_t import, const 
   adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
 }
 
+/** The host function is done: the guest may have its results. */
+static uint64_t hostcall_done(struct lucet_activation *a) {
+  struct lucet_instance *i = instance_of(a->host_base);
+  pop_to(a);
+  control_move(a->instance->control, CONTROL_GUEST);
+  if (a->yield.asked) return LUCET_LEFT_YIELDED;
+  const struct binding *b = &i->bindings[a->host_import];
+  if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
+    lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
+  adopt_results(i, a->host_import, a->host_args);
+  return LUCET_LEFT_RETURNED;
+}
+
 uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base) {
-  struct lucet_instance *i = instance_of(base);
-  const struct binding *b = &i->bindings[import];
+  const struct binding *b = &instance_of(base)->bindings[import];
+  TEST_POINT(hostcall_before_move);
+  control_move(a->instance->control, CONTROL_HOST);
+  TEST_POINT(hostcall_after_move);
   a->host_import = import;
   a->host_args = args;
   a->host_base = base;
   if (b->function == NULL) return LUCET_LEFT_HOSTCALL;
   b->function((lucet_vmctx *)(void *)base, args, b->data);
-  pop_to(a);
-  if (!lucet_valtypes_hold(i->module, i->module->meta.functions[import].type, true, args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
-  adopt_results(i, import, args);
-  return LUCET_LEFT_RETURNED;
+  TEST_POINT(hostcall_before_moving_back);
+  uint64_t left = hostcall_done(a);
+  TEST_POINT(hostcall_after_moving_back);
+  return left;
+}
+
+uint64_t lucet_hostcall_continue(struct lucet_activation *a) {
+  lucet_continuation continuation = a->yield.continuation;
+  a->yield.continuation = NULL;
+  control_move(a->instance->control, CONTROL_HOST);
+  if (continuation != NULL) continuation((lucet_vmctx *)(void *)a->host_base, a->host_args, a->yield.value, a->yield.data);
+  return hostcall_done(a);
+}
+
+void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {
+  (void)vm;
+  struct lucet_activation *a = lucet_current;
+  a->yield.value = value;
+  a->yield.expects = expects;
+  a->yield.continuation = continuation;
+  a->yield.data = data;
+  a->yield.asked = true;
+}
+
+int lucet_vmctx_terminating(lucet_vmctx *vm) {
+  (void)vm;
+  return (atomic_load(lucet_current->requests) & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0;
 }
 
 static void describe_hostcall(const struct lucet_activation *a, lucet_event *event) {
@@ -108,53 +177,163 @@ static void describe_hostcall(const struct lucet_activation *a, lucet_event *eve
   event->words = i->module->type_words[i->module->meta.functions[a->host_import].type];
 }
 
-/** The guest was left: tell how, and end the activation unless it is suspended. */
-static void finish(struct lucet_activation *a, uint64_t left, lucet_event *event) {
-  struct lucet_instance *i = a->instance;
-  pop_to(a);
-  memset(event, 0, sizeof *event);
-  switch (left) {
-    case LUCET_LEFT_HOSTCALL:
-      a->state = ACTIVATION_SUSPENDED;
-      a->parent = NULL;
-      describe_hostcall(a, event);
-      return;
-    case LUCET_LEFT_TRAP:
-      event->kind = LUCET_EVENT_TRAPPED;
-      event->code = lucet_trap_describe(a, a->left_code, false);
-      break;
-    case LUCET_LEFT_FAULT:
-      event->code = lucet_trap_describe(a, 0, true);
-      event->kind = event->code != 0 ? LUCET_EVENT_TRAPPED : LUCET_EVENT_FAULTED;
-      if (event->code == 0) i->poisoned = true;
-      break;
-    case LUCET_LEFT_TERMINATED:
-      event->kind = LUCET_EVENT_TERMINATED;
-      event->code = a->left_code;
-      event->id = a->left_details;
-      break;
-    default: event->kind = LUCET_EVENT_RETURNED;
-  }
-  pop(i);
+static void terminated(struct lucet_activation *a, uint32_t reason, uint64_t details, lucet_event *event) {
+  event->kind = LUCET_EVENT_TERMINATED;
+  event->code = reason;
+  event->id = details;
+  end(a->instance, LUCET_STATE_TERMINATED);
 }
 
-/** Let the guest go on; `run` is lucet_enter or lucet_reenter. */
-static void proceed(struct lucet_activation *a, uint64_t (*run)(struct lucet_activation *), lucet_event *event) {
+static void suspend(struct lucet_activation *a, enum resume_path path, uint32_t waits) {
+  a->state = ACTIVATION_SUSPENDED;
+  a->parent = NULL;
+  a->path = path;
+  a->waits = waits;
+  control_move(a->instance->control, CONTROL_SUSPENDED);
+}
+
+static bool killed(struct lucet_activation *a, lucet_event *event) {
+  uint64_t word = atomic_load(a->requests);
+  if ((word & (REQUEST_KILL | REQUEST_TIMEOUT)) == 0) return false;
+  terminated(a, (word & REQUEST_KILL) != 0 ? LUCET_REASON_REMOTE : LUCET_REASON_TIMEOUT, 0, event);
+  return true;
+}
+
+/** The thread's machine state becomes the activation's, who gives the one it had, or a new one, for it. */
+static bool keep_machine(struct lucet_activation *a) {
+  struct machine_state *fresh = a->machine != NULL ? a->machine : lucet_machine_new();
+  if (fresh == NULL) return false;
+  a->machine = lucet_thread->machine;
+  lucet_thread->machine = fresh;
+  a->guest_rsp = a->machine->registers[4];
+  return true;
+}
+
+/** The guest was stopped because of requests: tell the first of them. False: somebody took it back. */
+static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
+  a->path = path;
+  if (killed(a, event)) return true;
+  static const struct {
+    uint32_t request, event, code;
+  } ANSWERS[] = {
+      {REQUEST_BOUND, LUCET_EVENT_BOUND_EXPIRED, 0},
+      {REQUEST_PAUSE, LUCET_EVENT_INTERRUPTED, LUCET_INTERRUPTION_PAUSE},
+      {REQUEST_SLICE, LUCET_EVENT_INTERRUPTED, LUCET_INTERRUPTION_SLICE},
+  };
+  for (size_t k = 0; k < sizeof ANSWERS / sizeof ANSWERS[0]; k++) {
+    uint32_t request = ANSWERS[k].request;
+    if ((atomic_load(a->requests) & request) == 0) continue;
+    atomic_fetch_and(a->requests, ~(uint64_t)request);
+    event->kind = ANSWERS[k].event;
+    event->code = ANSWERS[k].code;
+    event->instance = a->instance;
+    suspend(a, path, event->kind);
+    return true;
+  }
+  return false;
+}
+
+/** Guest code faulted; its state is the thread's. False: it goes on. */
+static bool faulted(struct lucet_activation *a, lucet_event *event) {
   struct lucet_instance *i = a->instance;
+  int signal = lucet_thread->machine->signal;
+  uint32_t code = lucet_trap_describe(a, LUCET_TRAP_NONE, &lucet_thread->machine);
+  if (code == 0) {
+    i->poisoned = true;
+    if (i->on_fatal != NULL) i->on_fatal(i, lucet_instance_trap_info(i), i->on_fatal_data);
+    event->kind = LUCET_EVENT_FAULTED;
+    end(i, LUCET_STATE_FAULTED);
+    return true;
+  }
+  lucet_signal_behavior then = i->on_signal != NULL ? i->on_signal(i, lucet_instance_trap_info(i), i->on_signal_data) : LUCET_SIGNAL_DEFAULT;
+  if (then == LUCET_SIGNAL_TERMINATE || (then == LUCET_SIGNAL_CONTINUE && !lucet_trap_take_back(i, &a->machine))) {
+    terminated(a, LUCET_REASON_SIGNAL, (uint64_t)signal, event);
+    return true;
+  }
+  if (then == LUCET_SIGNAL_CONTINUE) {
+    a->path = RESUME_MACHINE;
+    return false;
+  }
+  event->kind = LUCET_EVENT_TRAPPED;
+  event->code = code;
+  end(i, LUCET_STATE_FAULTED);
+  return true;
+}
+
+/** The guest was left: tell how, and end the activation unless it is suspended. False: it is to go on. */
+static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event) {
+  struct lucet_instance *i = a->instance;
+  if (i->innermost != a) pop_to(a);
+  memset(event, 0, sizeof *event);
+  switch (left) {
+    case LUCET_LEFT_RETURNED:
+      event->kind = LUCET_EVENT_RETURNED;
+      end(i, LUCET_STATE_READY);
+      return true;
+    case LUCET_LEFT_HOSTCALL:
+      if (killed(a, event)) return true;
+      suspend(a, RESUME_RETURN, LUCET_EVENT_HOSTCALL);
+      describe_hostcall(a, event);
+      return true;
+    case LUCET_LEFT_YIELDED:
+      if (killed(a, event)) return true;
+      suspend(a, RESUME_CONTINUATION, LUCET_EVENT_YIELDED);
+      a->yield.asked = false;
+      event->kind = LUCET_EVENT_YIELDED;
+      event->code = a->yield.expects != NULL;
+      event->instance = i;
+      event->args = a->host_args;
+      event->id = a->yield.value.bits;
+      return true;
+    case LUCET_LEFT_TRAP:
+      event->kind = LUCET_EVENT_TRAPPED;
+      event->code = lucet_trap_describe(a, a->left_code, NULL);
+      end(i, LUCET_STATE_FAULTED);
+      return true;
+    case LUCET_LEFT_FAULT: return faulted(a, event);
+    case LUCET_LEFT_TERMINATED: terminated(a, a->left_code, a->left_details, event); return true;
+    case LUCET_LEFT_STOPPED_ENTERING: return stopped(a, RESUME_ENTER, event);
+    case LUCET_LEFT_STOPPED_RETURNING: return stopped(a, RESUME_RETURN, event);
+    case LUCET_LEFT_STOPPED_RESUMING: return stopped(a, RESUME_MACHINE, event);
+    default:
+      if (killed(a, event)) return true;
+      if (!keep_machine(a)) {
+        terminated(a, LUCET_REASON_RESOURCES, 0, event);
+        return true;
+      }
+      return stopped(a, RESUME_MACHINE, event);
+  }
+}
+
+/** Let the guest go on, along its path, until there is something to tell. */
+static void proceed(struct lucet_activation *a, lucet_event *event) {
+  static uint64_t (*const PATHS[])(struct lucet_activation *) = {
+      [RESUME_ENTER] = lucet_enter,
+      [RESUME_RETURN] = lucet_reenter,
+      [RESUME_CONTINUATION] = lucet_reenter_continuing,
+      [RESUME_MACHINE] = lucet_reenter_machine,
+  };
+  struct lucet_instance *i = a->instance;
+  struct lucet_control *c = i->control;
   struct lucet_activation *parent = lucet_current;
-  a->state = ACTIVATION_RUNNING;
   a->parent = parent;
   a->depth = parent != NULL ? parent->depth + 1 : 1;
   i->trap_valid = false;
-  lucet_group_enter(i);
-  lucet_current = a;
-  uint64_t outer_limit = lucet_stack_limit;
-  lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
-  uint64_t left = run(a);
-  lucet_stack_limit = outer_limit;
-  lucet_current = parent;
-  finish(a, left, event);
-  lucet_group_leave(i);
+  atomic_store_explicit(&c->thread, lucet_thread->thread, memory_order_relaxed);
+  uint64_t left;
+  do {
+    a->state = ACTIVATION_RUNNING;
+    TEST_POINT(run_before_entering);
+    control_move(c, CONTROL_GUEST);
+    TEST_POINT(run_after_entering);
+    lucet_current = a;
+    uint64_t outer_limit = lucet_stack_limit;
+    lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+    left = PATHS[a->path](a);
+    lucet_stack_limit = outer_limit;
+    lucet_current = parent;
+  } while (!finish(a, left, event));
+  if (lucet_group_dying(i)) lucet_group_leave(i);
 }
 
 /** May this thread run `i` now? */
@@ -177,25 +356,29 @@ static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f
   if (callee->group != i->group) lucet_group_unite(i, callee);
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
-  if (!lucet_valtypes_hold(callee->module, type, false, args))
+  if ((callee->module->type_refs[type] & TYPE_EXACT_PARAM) != 0 && !lucet_valtypes_hold(callee->module, type, false, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
   if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0)
     adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args);
-  struct lucet_activation *a = push(i);
+  struct lucet_activation *a = lucet_control_of(i) != NULL ? push(i) : NULL;
   if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
-    pop(i);
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_TRAPPED;
     event->code = LUCET_TRAP_STACK_OVERFLOW;
     i->trap_valid = false;
+    end(i, LUCET_STATE_FAULTED);
     return lucet_ok(error);
   }
   a->entry = f->entry;
   a->code = f->code;
   a->base = f->vmctx;
   a->args = args;
-  proceed(a, lucet_enter, event);
+  if (i->timeout != 0 && a->outer == NULL && !lucet_watchdog_arm(&i->control->deadline, i->control, control_run(i->control), i->timeout)) {
+    end(i, i->rest);
+    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no thread to watch the time");
+  }
+  proceed(a, event);
   return lucet_ok(error);
 }
 
@@ -225,40 +408,78 @@ static struct lucet_activation *suspended(const struct lucet_instance *i, lucet_
   return NULL;
 }
 
-lucet_status lucet_instance_resume(lucet_instance *i, lucet_event *event, lucet_error *error) {
+/** What the embedder did in the place of a host function must be of its type. */
+static bool results_hold(struct lucet_activation *a) {
+  struct lucet_instance *caller = instance_of(a->host_base);
+  if (!lucet_valtypes_hold(caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
+  adopt_results(caller, a->host_import, a->host_args);
+  return true;
+}
+
+lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = suspended(i, error);
   if (a == NULL) return LUCET_ERROR_STATE;
   lucet_status status = may_run(i, error);
   if (status != LUCET_OK) return status;
-  struct lucet_instance *caller = instance_of(a->host_base);
-  if (!lucet_valtypes_hold(caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) {
+  if (value.type != (a->waits == LUCET_EVENT_YIELDED ? a->yield.expects : NULL))
+    return lucet_fail(error, LUCET_ERROR_YIELD_TYPE, 0, "the guest expects %s", a->waits == LUCET_EVENT_YIELDED && a->yield.expects != NULL ? "a value of another type" : "no value");
+  a->yield.value = value;
+  if (a->waits == LUCET_EVENT_HOSTCALL && !results_hold(a)) {
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_TRAPPED;
-    event->code = lucet_trap_describe(a, LUCET_TRAP_CAST_FAILURE, false);
-    pop(i);
+    event->code = lucet_trap_describe(a, LUCET_TRAP_CAST_FAILURE, NULL);
+    end(i, LUCET_STATE_FAULTED);
     return lucet_ok(error);
   }
-  adopt_results(caller, a->host_import, a->host_args);
-  proceed(a, lucet_reenter, event);
+  proceed(a, event);
   return lucet_ok(error);
+}
+
+lucet_status lucet_instance_resume(lucet_instance *i, lucet_event *event, lucet_error *error) {
+  return lucet_instance_resume_with(i, (lucet_value){NULL, 0}, event, error);
+}
+
+lucet_value lucet_instance_yielded(const lucet_instance *i) {
+  const struct lucet_activation *a = i->innermost;
+  if (a == NULL || a->state != ACTIVATION_SUSPENDED || a->waits != LUCET_EVENT_YIELDED) return (lucet_value){NULL, 0};
+  return a->yield.value;
 }
 
 lucet_status lucet_instance_abort(lucet_instance *i, lucet_error *error) {
   if (suspended(i, error) == NULL) return LUCET_ERROR_STATE;
-  pop(i);
+  end(i, LUCET_STATE_TERMINATED);
   return lucet_ok(error);
 }
 
 lucet_status lucet_instance_abort_with_trap(lucet_instance *i, uint32_t code, lucet_error *error) {
   struct lucet_activation *a = suspended(i, error);
   if (a == NULL) return LUCET_ERROR_STATE;
-  lucet_trap_describe(a, code, false);
-  pop(i);
+  lucet_trap_describe(a, code, stopped_anywhere(a) ? &a->machine : NULL);
+  end(i, LUCET_STATE_FAULTED);
   return lucet_ok(error);
+}
+
+void lucet_instance_set_signal_handler(lucet_instance *i, lucet_signal_handler handler, void *data) {
+  i->on_signal = handler;
+  i->on_signal_data = data;
+}
+
+void lucet_instance_set_fatal_handler(lucet_instance *i, lucet_fatal_handler handler, void *data) {
+  i->on_fatal = handler;
+  i->on_fatal_data = data;
 }
 
 lucet_state lucet_instance_state(const lucet_instance *i) {
   if (i->poisoned) return LUCET_STATE_POISONED;
-  if (i->innermost == NULL) return LUCET_STATE_READY;
-  return i->innermost->state == ACTIVATION_SUSPENDED ? LUCET_STATE_SUSPENDED : LUCET_STATE_RUNNING;
+  const struct lucet_activation *a = i->innermost;
+  uint64_t requests = i->control != NULL ? atomic_load(&i->control->requests) : 0;
+  if ((requests & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0) return LUCET_STATE_TERMINATING;
+  if (a == NULL) return i->start_pending ? LUCET_STATE_NOT_STARTED : i->rest == 0 ? LUCET_STATE_READY : i->rest;
+  if (a->state == ACTIVATION_RUNNING) return a->yield.asked ? LUCET_STATE_YIELDING : LUCET_STATE_RUNNING;
+  switch (a->waits) {
+    case LUCET_EVENT_YIELDED: return LUCET_STATE_YIELDED;
+    case LUCET_EVENT_INTERRUPTED: return LUCET_STATE_INTERRUPTED;
+    case LUCET_EVENT_BOUND_EXPIRED: return LUCET_STATE_BOUND_EXPIRED;
+    default: return LUCET_STATE_SUSPENDED;
+  }
 }

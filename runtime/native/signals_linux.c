@@ -1,10 +1,16 @@
 /**
- * Faults of guest code, out of the process's signals.
+ * Faults and interruptions of guest code, out of the process's signals.
  *
  * A signal is the guest's if the kernel raised it for an instruction (si_code > 0) whose address is registered guest
  * code, on a thread that runs an activation. The handler then only saves state and diverts the thread to the host
  * side, where everything else happens outside of signal context. Any other signal goes to whoever had the handler
  * before, in the way the kernel would have delivered it.
+ *
+ * A *kick* (SIGURG, which is ignored where nobody handles it, and of which at most one is pending) makes a thread look at the requests of the
+ * activation that it runs. In guest code, all state is saved and the thread is diverted as with a fault. Between the look at the requests and guest
+ * code it is made to look again. In other code of the host nothing is to be done: the request stays, and is looked at on the way back. What is left is
+ * somebody else's signal handler that interrupted the guest and is interrupted in turn: for its sake kicks are repeated until they are heard (control.c).
+ * System calls that a kick interrupts are not restarted, so that host functions that wait find out.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,31 +25,29 @@
 #include "internal.h"
 
 #define ALTERNATE_STACK (64u << 10)
+/** With a guard page below. */
+#define MAPPING (HOST_PAGE + ALTERNATE_STACK)
 
-static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+#define KICK SIGURG
+static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, KICK};
 enum { SIGNAL_COUNT = sizeof SIGNALS / sizeof SIGNALS[0] };
 
-/** What each signal did before, by number. Records are never freed: a handler may be reading one. */
-static _Atomic(struct sigaction *) previous[NSIG];
+/** A handler that was there before ours. Records are never freed, as a handler may be reading one; equal ones are made once. */
+struct record {
+  struct sigaction action;
+  struct record *next;
+};
+static struct record *records;
+/** What each signal did before, by number. */
+static _Atomic(const struct sigaction *) previous[NSIG];
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/** This thread's alternate stack and, below it in the same mapping, room for the extended state. */
-struct thread_area {
-  size_t size;
-  uint8_t *stack;
-  uint8_t *extended;
-  size_t room;
-  size_t used;
-};
-static _Thread_local struct thread_area *area __attribute__((tls_model("initial-exec")));
+_Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/** What is sent along with a kick, to tell it from anybody's SIGURG. */
+static char kick_mark;
 static pthread_key_t area_key;
 static pthread_once_t area_once = PTHREAD_ONCE_INIT;
 static bool area_key_made;
-
-const uint8_t *lucet_thread_extended(size_t *size) {
-  *size = area != NULL ? area->used : 0;
-  return area != NULL ? area->extended : NULL;
-}
 
 /* ---- Handing on */
 
@@ -52,7 +56,7 @@ static bool recurs(int sig, const siginfo_t *info) { return info->si_code > 0 &&
 
 /** As if the signal had no handler. */
 static void by_default(int sig, siginfo_t *info, bool ignored) {
-  if (ignored && info->si_code <= 0) return;
+  if ((ignored && info->si_code <= 0) || sig == KICK) return;
   struct sigaction d;
   memset(&d, 0, sizeof d);
   d.sa_handler = SIG_DFL;
@@ -88,36 +92,87 @@ static void handler(int sig, siginfo_t *info, void *context) {
   int saved_errno = errno;
   struct lucet_activation *a = lucet_current;
   if (a != NULL && info->si_code > 0 && lucet_registry_is_guest(lucet_context_pc(context))) {
-    a->fault.signal = sig;
-    a->fault.address = (uint64_t)(uintptr_t)info->si_addr;
-    a->fault.address_known = info->si_code != SI_KERNEL;
-    lucet_context_divert(context, a, area->extended, area->room, &area->used);
+    struct machine_state *m = lucet_thread->machine;
+    (void)lucet_context_save(context, m);
+    m->signal = sig;
+    m->address = (uint64_t)(uintptr_t)info->si_addr;
+    m->address_known = info->si_code != SI_KERNEL;
+    lucet_context_divert(context, a, LUCET_LEFT_FAULT);
   } else {
     hand_on(sig, info, context);
   }
   errno = saved_errno;
 }
 
+static void kick_handler(int sig, siginfo_t *info, void *context) {
+  int saved_errno = errno;
+  struct lucet_activation *a = lucet_current;
+  TEST_POINT(handler_before_looking);
+  if (a != NULL && (atomic_load_explicit(a->requests, memory_order_acquire) & REQUEST_BITS) != 0) {
+    struct machine_state *m = lucet_thread->machine;
+    if (!lucet_registry_is_guest(lucet_context_pc(context))) {
+      lucet_context_rewind(context);
+    } else if (lucet_context_save(context, m)) {
+      m->signal = 0;
+      lucet_context_divert(context, a, LUCET_LEFT_STOPPED);
+    }
+  }
+  TEST_POINT(handler_before_returning);
+  /* A kick that found somebody's SIGURG pending was merged with it. */
+  if (info->si_code != SI_QUEUE || info->si_value.sival_ptr != &kick_mark) hand_on(sig, info, context);
+  errno = saved_errno;
+}
+
+void lucet_signals_kick(int32_t thread) {
+  siginfo_t info;
+  memset(&info, 0, sizeof info);
+  info.si_signo = KICK;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = &kick_mark;
+  /* A thread that has ended meanwhile, or another one that got its number, isn't harmed. */
+  syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, KICK, &info);
+}
+
 /* ---- Installing */
 
-static bool ours(const struct sigaction *s) { return (s->sa_flags & SA_SIGINFO) != 0 && s->sa_sigaction == handler; }
+static void (*handler_of(int sig))(int, siginfo_t *, void *) { return sig == KICK ? kick_handler : handler; }
+static bool ours(int sig, const struct sigaction *s) { return (s->sa_flags & SA_SIGINFO) != 0 && s->sa_sigaction == handler_of(sig); }
+
+static bool same(const struct sigaction *a, const struct sigaction *b) {
+  return a->sa_flags == b->sa_flags && memcmp(&a->sa_mask, &b->sa_mask, sizeof a->sa_mask) == 0 &&
+         ((a->sa_flags & SA_SIGINFO) != 0 ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler);
+}
+
+/** The lock is held. NULL: out of memory. */
+static const struct sigaction *record_of(const struct sigaction *action) {
+  struct record *r = records;
+  while (r != NULL && !same(&r->action, action)) r = r->next;
+  if (r == NULL && (r = malloc(sizeof *r)) != NULL) {
+    r->action = *action;
+    r->next = records;
+    records = r;
+  }
+  return r != NULL ? &r->action : NULL;
+}
 
 /** Put our handler in place if another one is there. */
 static bool ensure_handler(int sig) {
   struct sigaction now;
   if (sigaction(sig, NULL, &now) != 0) return false;
-  if (ours(&now)) return true;
+  if (ours(sig, &now)) return true;
   pthread_mutex_lock(&install_lock);
   bool ok = sigaction(sig, NULL, &now) == 0;
-  if (ok && !ours(&now)) {
-    struct sigaction *record = malloc(sizeof *record), fresh;
+  if (ok && !ours(sig, &now)) {
+    const struct sigaction *record = record_of(&now);
+    struct sigaction fresh;
     memset(&fresh, 0, sizeof fresh);
-    fresh.sa_sigaction = handler;
-    fresh.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    fresh.sa_sigaction = handler_of(sig);
+    fresh.sa_flags = SA_SIGINFO | SA_ONSTACK | (sig == KICK ? 0 : SA_RESTART);
     sigemptyset(&fresh.sa_mask);
     ok = record != NULL;
     if (ok) {
-      *record = now;
       atomic_store(&previous[sig], record);
       ok = sigaction(sig, &fresh, NULL) == 0;
     }
@@ -126,40 +181,50 @@ static bool ensure_handler(int sig) {
   return ok;
 }
 
+static void release_area(struct thread_area *t) {
+  if (t->mapping != MAP_FAILED) munmap(t->mapping, MAPPING);
+  free(t->machine);
+  free(t);
+}
+
 static void free_area(void *p) {
   struct thread_area *t = p;
   stack_t now;
-  if (sigaltstack(NULL, &now) == 0 && now.ss_sp == t->stack) {
+  if (sigaltstack(NULL, &now) == 0 && now.ss_sp == (uint8_t *)t->mapping + HOST_PAGE) {
     stack_t off = {.ss_flags = SS_DISABLE};
     sigaltstack(&off, NULL);
   }
-  area = NULL;
-  munmap(t, t->size);
+  lucet_thread = NULL;
+  release_area(t);
 }
 
 static void make_key(void) { area_key_made = pthread_key_create(&area_key, free_area) == 0; }
 
-/**
- * One mapping for each thread: [struct thread_area, extended state][guard page][alternate stack]. An alternate stack
- * that is there already is kept if it is large enough: it is somebody's.
- */
+/** An alternate stack that is there already is kept if it is large enough: it is somebody's. */
+static bool make_stack(struct thread_area *t) {
+  stack_t now, fresh = {.ss_size = ALTERNATE_STACK};
+  if (sigaltstack(NULL, &now) != 0) return false;
+  if ((now.ss_flags & SS_DISABLE) == 0 && now.ss_size >= ALTERNATE_STACK) return true;
+  t->mapping = mmap(NULL, MAPPING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (t->mapping == MAP_FAILED || mprotect(t->mapping, HOST_PAGE, PROT_NONE) != 0) return false;
+  fresh.ss_sp = (uint8_t *)t->mapping + HOST_PAGE;
+  return sigaltstack(&fresh, NULL) == 0;
+}
+
 static bool make_area(void) {
   pthread_once(&area_once, make_key);
-  if (!area_key_made) return false;
-  size_t room = lucet_xsave_size(), head = (size_t)round_up(round_up(sizeof(struct thread_area), 64) + room, HOST_PAGE);
-  size_t size = head + HOST_PAGE + ALTERNATE_STACK;
-  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) return false;
-  struct thread_area *t = p;
-  t->size = size;
-  t->extended = (uint8_t *)p + round_up(sizeof *t, 64);
-  t->room = room;
-  t->stack = (uint8_t *)p + head + HOST_PAGE;
-  stack_t now, fresh = {.ss_sp = t->stack, .ss_size = ALTERNATE_STACK};
-  bool ok = mprotect((uint8_t *)p + head, HOST_PAGE, PROT_NONE) == 0 && sigaltstack(NULL, &now) == 0;
-  if (ok && ((now.ss_flags & SS_DISABLE) != 0 || now.ss_size < ALTERNATE_STACK)) ok = sigaltstack(&fresh, NULL) == 0;
-  if (!ok || pthread_setspecific(area_key, t) != 0) {
-    munmap(p, size);
+  struct thread_area *t = area_key_made ? calloc(1, sizeof *t) : NULL;
+  if (t == NULL) return false;
+  t->mapping = MAP_FAILED;
+  t->thread = (int32_t)syscall(SYS_gettid);
+  t->machine = lucet_machine_new();
+  if (t->machine == NULL || pthread_setspecific(area_key, t) != 0) {
+    release_area(t);
+    return false;
+  }
+  if (!make_stack(t)) {
+    pthread_setspecific(area_key, NULL);
+    release_area(t);
     return false;
   }
   /* A blocked fault kills the process at once. */
@@ -167,7 +232,7 @@ static bool make_area(void) {
   sigemptyset(&set);
   for (int k = 0; k < SIGNAL_COUNT; k++) sigaddset(&set, SIGNALS[k]);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-  area = t;
+  lucet_thread = t;
   return true;
 }
 
@@ -185,11 +250,11 @@ static uint64_t coarse_time(void) {
 
 /**
  * Embedders do replace handlers, and a guest's fault would then be handled, and repeated, without end. Asking the
- * system about five signals takes longer than a short run, so it is done once for each tick of the coarse clock (1 to
+ * system about six signals takes longer than a short run, so it is done once for each tick of the coarse clock (1 to
  * 10 ms), and whenever the embedder says that something changed.
  */
 bool lucet_signals_ready(void) {
-  if (area == NULL && !make_area()) return false;
+  if (lucet_thread == NULL && !make_area()) return false;
   uint64_t now = coarse_time();
   if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&changed, memory_order_relaxed)) return true;
   atomic_store(&changed, false);

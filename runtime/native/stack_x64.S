@@ -10,6 +10,11 @@
  * (round to nearest, all exceptions masked, no flushing), host functions see what the host had.
  *
  * The current activation is found in a thread-local variable: nothing in a vmctx tells threads or runs apart.
+ *
+ * Requests. Every way into the guest first compares the low byte of the request word (control.c) with 0. What makes the request sends a signal
+ * afterwards; it may arrive between the comparison and the first instruction of the guest. These stretches are *windows*: until their last
+ * instruction they change nothing that isn't kept elsewhere, so the handler has them start over at their `stopped` label (lucet_context_rewind), which
+ * needs no register and no stack. Before a window the comparison is still to come; behind it there is guest code, where the handler saves all.
  */
 #include "activation.h"
 
@@ -19,6 +24,23 @@ guest_mxcsr:
         .long   0x1f80
 
         .text
+
+/* [begin, end) and where to go instead; read by context_x64_linux.c. */
+.macro WINDOW name
+        .globl  lucet_window_\name
+        .hidden lucet_window_\name
+lucet_window_\name:
+.endm
+.macro WINDOW_END name
+        .globl  lucet_window_end_\name
+        .hidden lucet_window_end_\name
+lucet_window_end_\name:
+.endm
+.macro STOPPED name
+        .globl  lucet_stopped_\name
+        .hidden lucet_stopped_\name
+lucet_stopped_\name:
+.endm
 
 /* Load the current activation. */
 .macro CURRENT reg
@@ -76,17 +98,24 @@ guest_mxcsr:
 FUNCTION lucet_enter
         .cfi_startproc
         HOST_FRAME
-        movq    ACT_GUEST_RSP(%rdi), %rsp
+        movq    ACT_GUEST_RSP(%rdi), %rdx
         movq    ACT_BASE(%rdi), %r15
         movq    ACT_CODE(%rdi), %rsi
         movq    ACT_ENTRY(%rdi), %rax
+        movq    ACT_REQUESTS(%rdi), %rcx
         movq    ACT_ARGS(%rdi), %rdi
+WINDOW enter
+        cmpb    $0, (%rcx)
+        jne     lucet_stopped_enter
+        movq    %rdx, %rsp
         callq   *%rax
+WINDOW_END enter
         .globl  lucet_enter_return
         .hidden lucet_enter_return
 lucet_enter_return:
         CURRENT %rdi
         xorl    %eax, %eax              /* LUCET_LEFT_RETURNED */
+leave_rdi:
         movq    ACT_HOST_RSP(%rdi), %rsp
 host_return:
         ldmxcsr (%rsp)
@@ -114,12 +143,43 @@ host_return:
         .cfi_endproc
         .size   lucet_enter, .-lucet_enter
 
-/* uint64_t lucet_reenter(struct lucet_activation *): go on behind a hostcall. */
+/* Where windows are left for. */
+FUNCTION stopped
+        .cfi_startproc
+STOPPED enter
+        movl    $LUCET_LEFT_STOPPED_ENTERING, %eax
+        jmp     1f
+/* rax and the callee-saved registers are the guest's. */
+STOPPED builtin
+        CURRENT %r10
+        movq    %rax, ACT_RESULT(%r10)
+        movq    %rbx, ACT_SAVED(%r10)
+        movq    %rbp, ACT_SAVED+8(%r10)
+        movq    %r12, ACT_SAVED+16(%r10)
+        movq    %r13, ACT_SAVED+24(%r10)
+        movq    %r14, ACT_SAVED+32(%r10)
+        movq    %r15, ACT_SAVED+40(%r10)
+STOPPED return
+        movl    $LUCET_LEFT_STOPPED_RETURNING, %eax
+        jmp     1f
+STOPPED machine
+        movl    $LUCET_LEFT_STOPPED_RESUMING, %eax
+1:      CURRENT %rdi
+        jmp     leave_rdi
+        .cfi_endproc
+        .size   stopped, .-stopped
+
+/* uint64_t lucet_reenter(struct lucet_activation *): go on behind a hostcall or builtin. */
 FUNCTION lucet_reenter
         .cfi_startproc
         HOST_FRAME
         movq    %rdi, %r10
 guest_return:
+        movq    ACT_REQUESTS(%r10), %r11
+WINDOW return
+        cmpb    $0, (%r11)
+        jne     lucet_stopped_return
+        movq    ACT_RESULT(%r10), %rax
         movq    ACT_SAVED(%r10), %rbx
         movq    ACT_SAVED+8(%r10), %rbp
         movq    ACT_SAVED+16(%r10), %r12
@@ -128,22 +188,77 @@ guest_return:
         movq    ACT_SAVED+40(%r10), %r15
         movq    ACT_GUEST_RSP(%r10), %rsp
         retq
+WINDOW_END return
         .cfi_endproc
         .size   lucet_reenter, .-lucet_reenter
+
+/* uint64_t lucet_reenter_continuing(struct lucet_activation *): the same, after the rest of the host function. */
+FUNCTION lucet_reenter_continuing
+        .cfi_startproc
+        HOST_FRAME
+        ldmxcsr (%rsp)
+        callq   lucet_hostcall_continue
+        jmp     hostcall_done
+        .cfi_endproc
+        .size   lucet_reenter_continuing, .-lucet_reenter_continuing
+
+/*
+ * uint64_t lucet_reenter_machine(struct lucet_activation *): go on at any instruction, with everything as it was. iretq loads the last five registers
+ * at once, from the host's stack: so no register is left over, and nothing is written to the guest's stack. x87 state is nobody's.
+ */
+FUNCTION lucet_reenter_machine
+        .cfi_startproc
+        HOST_FRAME
+        movq    ACT_MACHINE(%rdi), %rcx
+        movq    ACT_REQUESTS(%rdi), %r11
+        movl    lucet_xrstor_mask(%rip), %eax
+        xorl    %edx, %edx
+WINDOW machine
+        cmpb    $0, (%r11)
+        jne     lucet_stopped_machine
+        testl   %eax, %eax
+        jz      1f
+        xrstor64 MACHINE_EXTENDED(%rcx)
+        jmp     2f
+1:      fxrstor64 MACHINE_EXTENDED(%rcx)
+2:      movl    %ss, %eax
+        pushq   %rax
+        pushq   8*4(%rcx)
+        pushq   MACHINE_RFLAGS(%rcx)
+        movl    %cs, %eax
+        pushq   %rax
+        pushq   MACHINE_RIP(%rcx)
+        movq    8*0(%rcx), %rax
+        movq    8*2(%rcx), %rdx
+        movq    8*3(%rcx), %rbx
+        movq    8*5(%rcx), %rbp
+        movq    8*6(%rcx), %rsi
+        movq    8*7(%rcx), %rdi
+        movq    8*8(%rcx), %r8
+        movq    8*9(%rcx), %r9
+        movq    8*10(%rcx), %r10
+        movq    8*11(%rcx), %r11
+        movq    8*12(%rcx), %r12
+        movq    8*13(%rcx), %r13
+        movq    8*14(%rcx), %r14
+        movq    8*15(%rcx), %r15
+        movq    8*1(%rcx), %rcx
+        iretq
+WINDOW_END machine
+        .cfi_endproc
+        .size   lucet_reenter_machine, .-lucet_reenter_machine
 
 /* void lucet_leave(struct lucet_activation *, uint64_t left): from host code that runs for the guest, back to whoever entered. */
 FUNCTION lucet_leave
         .cfi_startproc
-        movq    ACT_HOST_RSP(%rdi), %rsp
         movq    %rsi, %rax
-        jmp     host_return
+        jmp     leave_rdi
         .cfi_endproc
         .size   lucet_leave, .-lucet_leave
 
-/* Where the signal handler sends a thread whose guest faulted: rdi = activation, rsp = its host frame. */
+/* Where the signal handler sends a thread out of guest code: rax = how it is left, rsp = the activation's host frame. */
 FUNCTION lucet_fault_return
         .cfi_startproc
-        movl    $LUCET_LEFT_FAULT, %eax
         jmp     host_return
         .cfi_endproc
         .size   lucet_fault_return, .-lucet_fault_return
@@ -163,8 +278,13 @@ FUNCTION lucet_builtin_stub
         movq    %r15, %rdi
         callq   *(%r11,%rax,8)
         CURRENT %r10
+        movq    ACT_REQUESTS(%r10), %r11
+WINDOW builtin
+        cmpb    $0, (%r11)
+        jne     lucet_stopped_builtin
         movq    ACT_GUEST_RSP(%r10), %rsp
         retq
+WINDOW_END builtin
         .cfi_endproc
         .size   lucet_builtin_stub, .-lucet_builtin_stub
 
@@ -185,7 +305,8 @@ FUNCTION lucet_hostcall_stub
         movq    %r10, %rdi
         movl    %eax, %esi
         movq    %r15, %rcx
-        callq   lucet_hostcall          /* (activation, import, args, base) -> LUCET_LEFT_RETURNED: it is done; else how to leave */
+        callq   lucet_hostcall          /* (activation, import, args, base) */
+hostcall_done:                          /* rax: LUCET_LEFT_RETURNED when the guest goes on; else how to leave */
         CURRENT %r10
         testq   %rax, %rax
         jnz     1f

@@ -1,6 +1,8 @@
 /**
  * What a fault, or a trap raised in C, means: code, place, backtrace. All of it happens on the host's stack, after the
- * guest has been left and before its stack is used again.
+ * guest has been left and before its stack is used again. The code is found at once; the rest when somebody asks for it, since many don't, and it takes as
+ * long as the fault itself. The guest's frames stay as they are until the instance runs again; those of instances that called it through a host function
+ * don't, so there the backtrace isn't put off.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -29,11 +31,12 @@ enum { MOST_FRAMES = 2 * END_FRAMES + 1 };
 
 struct trap_record {
   lucet_trap_info info;
+  /** The rest of `info` is still to be found, from these. */
+  bool begun;
+  bool faulted;
+  struct machine_state *machine;
+  struct lucet_activation trapped;
   lucet_frame frames[MOST_FRAMES];
-  size_t extended_room;
-  /** 64-aligned within the allocation. */
-  uint8_t *extended;
-  uint8_t storage[];
 };
 
 /* ---- Backtraces */
@@ -62,9 +65,9 @@ static void complete(lucet_frame *f, bool exact) {
   f->wasm_offset = lucet_module_pc_entry(f->module, f->function, (uint32_t)(f->pc - start - (exact ? 0 : 1))).wasm_offset;
 }
 
-static void collect_activation(struct collector *c, const struct lucet_activation *a, bool faulted) {
+static void collect_activation(struct collector *c, const struct lucet_activation *a, const struct machine_state *m) {
   struct cursor u;
-  for (bool more = lucet_unwind_start(&u, a, faulted); more; more = lucet_unwind_next(&u)) {
+  for (bool more = lucet_unwind_start(&u, a, m); more; more = lucet_unwind_next(&u)) {
     /* Thunks and wrappers of imports are ours, not the program's. */
     const struct lucet_artifact_header *h = u.module->meta.header;
     if (u.function < h->imported_functions || u.function >= h->functions) continue;
@@ -76,14 +79,14 @@ static void collect_activation(struct collector *c, const struct lucet_activatio
 }
 
 /** All frames of `a` and of the activations that led to it. Returns the number of records in `c->out`. */
-static uint32_t backtrace(struct collector *c, const struct lucet_activation *a, bool faulted) {
+static uint32_t backtrace(struct collector *c, const struct lucet_activation *a, const struct machine_state *m) {
   for (;;) {
-    collect_activation(c, a, faulted);
+    collect_activation(c, a, m);
     a = a->parent != NULL ? a->parent : a->outer;
     if (a == NULL) break;
     lucet_frame host = {.kind = LUCET_FRAME_HOST};
     collect(c, &host);
-    faulted = false;
+    m = stopped_anywhere(a) ? a->machine : NULL;
   }
   uint32_t n = c->total < c->head ? c->total : c->head, rest = c->total - n;
   if (c->tail != 0 && rest > c->tail) {
@@ -104,7 +107,7 @@ static uint32_t backtrace(struct collector *c, const struct lucet_activation *a,
 uint32_t lucet_instance_backtrace(lucet_instance *i, lucet_frame *frames, uint32_t limit) {
   if (i->innermost == NULL) return 0;
   struct collector c = {.out = frames, .head = limit};
-  backtrace(&c, i->innermost, false);
+  backtrace(&c, i->innermost, stopped_anywhere(i->innermost) ? i->innermost->machine : NULL);
   return c.total;
 }
 
@@ -128,14 +131,13 @@ static uint32_t memory_at(const struct lucet_instance *i, uint64_t address) {
  * turns that into a SIGSEGV without an address, at whatever instruction the guest was. The signal is lost, and the
  * guest's stack may be called full.
  */
-static bool no_room_for_signal(const struct lucet_activation *a) {
-  uint64_t low = (uint64_t)(uintptr_t)a->instance->slot->stack_low, rsp = a->fault.registers[4];
+static bool no_room_for_signal(const struct lucet_activation *a, const struct machine_state *m) {
+  uint64_t low = (uint64_t)(uintptr_t)a->instance->slot->stack_low, rsp = m->registers[4];
   return rsp >= low - HOST_PAGE && rsp - low + HOST_PAGE < lucet_xsave_size() + 2 * HOST_PAGE;
 }
 
 /** Code of the fault of `a`, or 0. `c` is at the faulting instruction. */
-static uint32_t classify(const struct lucet_activation *a, const struct cursor *c, lucet_trap_info *info) {
-  const struct fault *f = &a->fault;
+static uint32_t classify(const struct lucet_activation *a, const struct machine_state *f, const struct cursor *c, lucet_trap_info *info) {
   const struct slot *s = a->instance->slot;
   bool access = (f->signal == SIGSEGV || f->signal == SIGBUS) && f->address_known;
   if (access) {
@@ -143,7 +145,7 @@ static uint32_t classify(const struct lucet_activation *a, const struct cursor *
     if (f->address >= (uint64_t)(uintptr_t)s->stack_guard && f->address < (uint64_t)(uintptr_t)s->stack_low) return LUCET_TRAP_STACK_OVERFLOW;
   }
   bool halt = f->signal == SIGSEGV && !access && *(const uint8_t *)(uintptr_t)c->pc == HALT;
-  if (f->signal == SIGSEGV && !access && !halt && no_room_for_signal(a)) return LUCET_TRAP_STACK_OVERFLOW;
+  if (f->signal == SIGSEGV && !access && !halt && no_room_for_signal(a, f)) return LUCET_TRAP_STACK_OVERFLOW;
   uint64_t start = (uint64_t)(uintptr_t)c->module->text + c->module->meta.functions[c->function].code;
   uint32_t pc = (uint32_t)(c->pc - start);
   struct pc_entry e = lucet_module_pc_entry(c->module, c->function, pc);
@@ -153,7 +155,7 @@ static uint32_t classify(const struct lucet_activation *a, const struct cursor *
   if (i == NULL || i->module != c->module) return 0;
   if (f->signal == SIGFPE) {
     uint64_t divisor;
-    if (e.trap != LUCET_TRAP_INTEGER_DIVISION || !lucet_divisor(a, i, &divisor)) return 0;
+    if (e.trap != LUCET_TRAP_INTEGER_DIVISION || !lucet_divisor(a, f, i, &divisor)) return 0;
     return divisor == 0 ? LUCET_TRAP_INTEGER_DIV_BY_ZERO : LUCET_TRAP_INTEGER_OVERFLOW;
   }
   if (!access) return halt ? e.trap : 0;
@@ -172,29 +174,43 @@ static uint32_t classify(const struct lucet_activation *a, const struct cursor *
 /* ---- The record */
 
 static struct trap_record *record_of(struct lucet_instance *i) {
-  if (i->trap == NULL) {
-    size_t room = lucet_xsave_size();
-    i->trap = calloc(1, sizeof *i->trap + room + 64);
-    if (i->trap != NULL) {
-      i->trap->extended_room = room;
-      i->trap->extended = (uint8_t *)round_up((uint64_t)(uintptr_t)i->trap->storage, 64);
-    }
+  if (i->trap != NULL) return i->trap;
+  struct trap_record *r = calloc(1, sizeof *r);
+  if (r != NULL && (r->machine = lucet_machine_new()) == NULL) {
+    free(r);
+    r = NULL;
   }
-  return i->trap;
+  return i->trap = r;
 }
 
-static void copy_state(struct trap_record *r, const struct lucet_activation *a) {
-  size_t size;
-  const uint8_t *extended = lucet_thread_extended(&size);
-  r->info.signal = (uint32_t)a->fault.signal;
-  memcpy(r->info.registers, a->fault.registers, sizeof r->info.registers);
-  if (size == 0 || size > r->extended_room) return;
-  memcpy(r->extended, extended, size);
-  r->info.extended = r->extended;
-  r->info.extended_size = (uint32_t)size;
+void lucet_trap_free(struct lucet_instance *i) {
+  if (i->trap != NULL) free(i->trap->machine);
+  free(i->trap);
+  i->trap = NULL;
 }
 
-uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, bool faulted) {
+static void complete_info(struct trap_record *r) {
+  lucet_trap_info *info = &r->info;
+  const struct machine_state *m = r->faulted ? r->machine : NULL;
+  struct collector c = {.out = r->frames, .head = END_FRAMES, .tail = END_FRAMES};
+  r->begun = false;
+  if (m != NULL) {
+    info->signal = (uint32_t)m->signal;
+    memcpy(info->registers, m->registers, sizeof info->registers);
+    info->extended = m->extended_size != 0 ? m->extended : NULL;
+    info->extended_size = m->extended_size;
+  }
+  info->frames = r->frames;
+  info->frame_count = backtrace(&c, &r->trapped, m);
+  info->total_frames = c.total;
+  if (info->frame_count == 0 || r->frames[0].kind != LUCET_FRAME_WASM) return;
+  info->module = r->frames[0].module;
+  info->function = r->frames[0].function;
+  info->wasm_offset = r->frames[0].wasm_offset;
+  if (m == NULL) info->pc = r->frames[0].pc;
+}
+
+uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, struct machine_state **m) {
   struct lucet_instance *i = a->instance;
   struct trap_record *r = record_of(i);
   lucet_trap_info scratch, *info = r != NULL ? &r->info : &scratch;
@@ -204,25 +220,37 @@ uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, bo
   info->memory_offset = info->memory_length = UINT64_MAX;
   info->function = NONE;
   info->code = code;
-  if (faulted) {
+  if (m != NULL) {
     struct cursor c;
-    info->pc = a->fault.registers[16];
-    if (lucet_unwind_start(&c, a, true)) info->code = classify(a, &c, info);
+    info->pc = (*m)->registers[16];
+    if (code == LUCET_TRAP_NONE && lucet_unwind_start(&c, a, *m)) info->code = classify(a, *m, &c, info);
   }
   if (r == NULL) return info->code;
-  if (faulted) copy_state(r, a);
-  struct collector c = {.out = r->frames, .head = END_FRAMES, .tail = END_FRAMES};
-  info->frames = r->frames;
-  info->frame_count = backtrace(&c, a, faulted);
-  info->total_frames = c.total;
-  if (info->frame_count != 0 && r->frames[0].kind == LUCET_FRAME_WASM) {
-    info->module = r->frames[0].module;
-    info->function = r->frames[0].function;
-    info->wasm_offset = r->frames[0].wasm_offset;
-    if (!faulted) info->pc = r->frames[0].pc;
+  r->begun = true;
+  r->faulted = m != NULL;
+  r->trapped = *a;
+  if (m != NULL) {
+    struct machine_state *fresh = r->machine;
+    r->machine = *m;
+    *m = fresh;
   }
+  if (a->parent != NULL) complete_info(r);
   i->trap_valid = true;
   return info->code;
 }
 
-const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *i) { return i->trap_valid ? &i->trap->info : NULL; }
+bool lucet_trap_take_back(struct lucet_instance *i, struct machine_state **m) {
+  if (i->trap == NULL) return false;
+  struct machine_state *fresh = *m != NULL ? *m : lucet_machine_new();
+  if (fresh == NULL) return false;
+  *m = i->trap->machine;
+  i->trap->machine = fresh;
+  i->trap_valid = false;
+  return true;
+}
+
+const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *i) {
+  if (!i->trap_valid) return NULL;
+  if (i->trap->begun) complete_info(i->trap);
+  return &i->trap->info;
+}

@@ -164,13 +164,13 @@ static void set_frame(struct cursor *c) {
   c->frame = c->sp + shape_of(c).depth - c->module->meta.functions[c->function].frame_size;
 }
 
-bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, bool faulted) {
+bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, const struct machine_state *m) {
   memset(c, 0, sizeof *c);
   c->activation = a;
-  c->exact = faulted;
-  if (faulted) {
-    c->pc = a->fault.registers[16];
-    c->sp = a->fault.registers[4];
+  c->exact = m != NULL;
+  if (m != NULL) {
+    c->pc = m->registers[16];
+    c->sp = m->registers[4];
   } else {
     if (!read_word(a, a->guest_rsp, &c->pc)) return false;
     c->sp = a->guest_rsp + 8;

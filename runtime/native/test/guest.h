@@ -21,6 +21,10 @@ enum {
   F_LOAD1,
   F_NULL_CALL,
   F_SPIN,
+  F_KEEP,
+  F_WAIT,
+  F_TOUR,
+  F_DEEP,
 };
 
 enum { TEXT_ADDRESS = 0x3000, METADATA_OFFSET = 0x1000 };

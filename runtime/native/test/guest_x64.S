@@ -224,7 +224,124 @@ FUNCTION spin, 2, 15000
         ret
 END spin
 
-/* 16, 17: host thunks; one word in, one word out */
+/* 16: counts to the argument with a known value in every register; returns how many lost theirs */
+.macro EACH_GPR op
+        \op     rax, 0x1011
+        \op     rcx, 0x1012
+        \op     rdx, 0x1013
+        \op     rbx, 0x1014
+        \op     rbp, 0x1015
+        \op     rsi, 0x1016
+        \op     rdi, 0x1017
+        \op     r8, 0x1018
+        \op     r9, 0x1019
+        \op     r10, 0x101a
+        \op     r11, 0x101b
+        \op     r12, 0x101c
+        \op     r13, 0x101d
+        \op     r14, 0x101e
+.endm
+.macro SET_GPR reg, value
+        movabsq $0x0123456789ab0000+\value, %\reg
+.endm
+.macro TEST_GPR reg, value
+        movq    %\reg, 8(%rsp)
+        pushfq
+        popfq
+        pushq   %rax
+        movabsq $0x0123456789ab0000+\value, %rax
+        cmpq    %rax, 16(%rsp)
+        popq    %rax
+        je      1f
+        incl    4(%rsp)
+1:
+.endm
+FUNCTION keep, 1, 48
+        pushq   %rbx
+        pushq   %rbp
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        subq    $8, %rsp
+        movl    %edi, %eax
+        subq    $16, %rsp
+        movl    %eax, (%rsp)
+        movl    $0, 4(%rsp)
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        movl    $0x2000+\n, %eax
+        movd    %eax, %xmm\n
+        pshufd  $0, %xmm\n, %xmm\n
+        .endr
+        EACH_GPR SET_GPR
+2:      decl    (%rsp)
+        jnz     2b
+        EACH_GPR TEST_GPR
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        pextrw  $6, %xmm\n, %eax
+        cmpl    $0x2000+\n, %eax
+        je      3f
+        incl    4(%rsp)
+3:
+        .endr
+        movl    4(%rsp), %eax
+        addq    $16, %rsp
+        addq    $8, %rsp
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbp
+        popq    %rbx
+        ret
+END keep
+
+/* 17: until the word at the argument isn't 0 */
+FUNCTION wait, 1, 0
+        movl    %edi, %edi
+1:      movl    (%r15,%rdi), %eax
+        testl   %eax, %eax
+        jz      1b
+        ret
+END wait
+
+/* 18: a hostcall, a builtin, then never ends */
+FUNCTION tour, 2, 24
+        pushq   %rbx
+        subq    $16, %rsp
+        movq    %r15, (%rsp)
+        movl    $0x5eed, %ebx
+        xorl    %edi, %edi
+        leaq    -VMCTX_IMPORTS(%r15), %rax
+        movq    LUCET_IMPORT_ENTRY_VMCTX(%rax), %r15
+        callq   *LUCET_IMPORT_ENTRY_CODE(%rax)
+        PC      tour, 0
+        movq    (%rsp), %r15
+        xorl    %edx, %edx
+        xorl    %esi, %esi
+        movl    $LUCET_BUILTIN_MEMORY_GROW, %eax
+        callq   *-LUCET_VMCTX_BUILTIN_STUB(%r15)
+        cmpl    $0x5eed, %ebx
+        je      1f
+        PC      tour, LUCET_TRAP_UNREACHABLE
+        hlt
+1:      jmp     1b
+END tour
+
+/* 19: the argument many frames of 32 bytes, then back */
+FUNCTION deep, 1, 24
+        pushq   %r12
+        subq    $16, %rsp
+        xorl    %eax, %eax
+        decl    %edi
+        js      1f
+        callq   deep
+        PC      deep, 0
+        incl    %eax
+1:      addq    $16, %rsp
+        popq    %r12
+        ret
+END deep
+
+/* 20, 21: host thunks; one word in, one word out */
 .macro HOST_THUNK name, number, type
 FUNCTION \name, \type, 24
         subq    $24, %rsp
@@ -240,7 +357,7 @@ END \name
         HOST_THUNK host_thunk0, 0, 1
         HOST_THUNK host_thunk1, 1, 3
 
-/* 18-21: entry thunks, two words in at most, one out */
+/* 22-25: entry thunks, two words in at most, one out */
 .macro ENTRY_THUNK name, type
 FUNCTION \name, \type, 8
         pushq   %rbx

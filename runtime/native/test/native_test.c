@@ -174,7 +174,7 @@ static void test_signals_at_the_end_of_the_stack(void) {
   l.stack_size = 16 << 10;
   CHECK(lucet_region_create(1, &l, &r, &error) == LUCET_OK && lucet_instance_new(r, module, IMPORTS, 2, &small, &error) == LUCET_OK);
   struct sigaction s = {.sa_handler = tick, .sa_flags = SA_RESTART}, old;
-  struct itimerval once = {{0, 0}, {0, 2000}};
+  struct itimerval once = {{0, 0}, {0, 20000}};
   sigaction(SIGALRM, &s, &old);
   setitimer(ITIMER_REAL, &once, NULL);
   CHECK(call(large, F_SPIN, 0, 0, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_RETURNED && ticks == 1);
@@ -208,7 +208,7 @@ static void test_suspension(void) {
   CHECK(call(i, F_CALL_HOST, 5, 0, &e, r) == LUCET_OK && lucet_instance_abort_with_trap(i, LUCET_TRAP_INTERRUPT, &error) == LUCET_OK);
   CHECK(lucet_instance_trap_info(i)->code == LUCET_TRAP_INTERRUPT && lucet_instance_trap_info(i)->function == F_CALL_HOST);
   CHECK(call(i, F_CALL_HOST, 5, 0, &e, r) == LUCET_OK && lucet_instance_abort(i, &error) == LUCET_OK);
-  CHECK(lucet_instance_state(i) == LUCET_STATE_READY);
+  CHECK(lucet_instance_state(i) == LUCET_STATE_TERMINATED);
   /* Freed while suspended. */
   CHECK(call(i, F_CALL_HOST, 5, 0, &e, r) == LUCET_OK);
   lucet_instance_release(i);

@@ -1,0 +1,243 @@
+/**
+ * How guests are run, stopped and resumed: what run.c, control.c, watchdog.c, the signal handlers and the assembly share.
+ *
+ * An *activation* is one run of guest code, from the host's call to its end; it lies on the stack of one instance. It leaves guest code in one of few
+ * ways (LUCET_LEFT_*), every one of which ends on the host's stack, in `proceed`; and it is resumed along one of four paths (enum resume_path),
+ * according to what of it was saved.
+ *
+ * A *control block* is what other threads may know of an instance: which requests they have for it, and on which thread it runs. It outlives its
+ * instance as long as somebody holds a kill switch.
+ */
+#ifndef LUCET_RUN_H
+#define LUCET_RUN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "activation.h"
+#include "lucet.h"
+
+/* ---- Test points: places between two steps of a race, where tests let another thread act */
+
+#ifdef LUCET_TEST_POINTS
+extern void (*lucet_test_point)(const char *name);
+extern uint64_t lucet_test_patience;
+#define TEST_POINT(name) \
+  do { \
+    if (lucet_test_point != NULL) lucet_test_point(#name); \
+  } while (0)
+#else
+#define TEST_POINT(name) ((void)0)
+#endif
+
+/* ---- The state of the machine, written by the signal handler */
+
+struct machine_state {
+  /** As in lucet_trap_info. */
+  uint64_t registers[18];
+  /** The signal that brought it about; 0: a request. */
+  uint64_t address;
+  int signal;
+  /** The system says that `address` is the address of the access. */
+  bool address_known;
+  uint32_t extended_size;
+  /** In the standard form of XSAVE (or FXSAVE, when it has 512 bytes). */
+  _Alignas(64) uint8_t extended[];
+};
+
+/** NULL: out of memory. */
+struct machine_state *lucet_machine_new(void);
+
+/* ---- Activations */
+
+enum activation_state {
+  /** Guest code, or host code that it called, is on a processor. */
+  ACTIVATION_RUNNING,
+  ACTIVATION_SUSPENDED,
+};
+
+enum resume_path {
+  /** Nothing has been run yet. */
+  RESUME_ENTER,
+  /** Behind a hostcall or a builtin: callee-saved registers and the result are in the activation. */
+  RESUME_RETURN,
+  /** First the rest of a host function that yielded. */
+  RESUME_CONTINUATION,
+  /** Anywhere: everything is in `machine`. */
+  RESUME_MACHINE,
+};
+
+struct lucet_activation {
+  uint64_t host_rsp;
+  /** At a hostcall and at a builtin call: points to the return address. */
+  uint64_t guest_rsp;
+  uint64_t saved[6];
+  const uint8_t *entry;
+  const uint8_t *code;
+  uint64_t *args;
+  uint8_t *base;
+  /** The control block's word: low byte not 0 means that the guest may not go on. */
+  _Atomic(uint64_t) *requests;
+  struct machine_state *machine;
+  /** Of a builtin that was stopped on its way back. */
+  uint64_t result;
+
+  enum activation_state state;
+  enum resume_path path;
+  /** Number of activations on the thread, this one included. */
+  uint32_t depth;
+  /** SUSPENDED: the kind of the event that told so. */
+  uint32_t waits;
+  /** Whose stack it runs on. */
+  struct lucet_instance *instance;
+  /** The activation below on the same stack, and the one that was current on the thread when this one was entered. */
+  struct lucet_activation *outer;
+  struct lucet_activation *parent;
+  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
+  uint64_t stack_top;
+  /** LUCET_LEFT_TRAP: trap code; LUCET_LEFT_TERMINATED: reason. */
+  uint32_t left_code;
+  uint32_t host_import;
+  uint64_t left_details;
+  /** At a hostcall. */
+  uint64_t *host_args;
+  uint8_t *host_base;
+  /** Of the yield that it asked for or waits in. */
+  struct {
+    bool asked;
+    lucet_value value;
+    const void *expects;
+    lucet_continuation continuation;
+    void *data;
+  } yield;
+};
+
+extern _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/** Lowest address that the stack pointer may have while this thread runs guest code: what dense code compares with. */
+extern _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/** Where it is, from any thread's thread pointer. */
+uint64_t lucet_stack_limit_offset(void);
+
+/** End all activations of an instance that is about to go, or to be made as new. */
+void lucet_activations_free(struct lucet_instance *i);
+/** Leave the guest from a builtin or a host function. */
+LUCET_NORETURN void lucet_raise(uint32_t left, uint32_t code, uint64_t details);
+/** Is its state in `machine`, and not only where its frames begin? */
+static inline bool stopped_anywhere(const struct lucet_activation *a) { return a->state == ACTIVATION_SUSPENDED && a->path == RESUME_MACHINE; }
+
+/* ---- control.c */
+
+/** Low byte of the request word: why the guest may not go on. */
+enum {
+  REQUEST_KILL = 1,
+  REQUEST_TIMEOUT = 2,
+  REQUEST_PAUSE = 4,
+  REQUEST_SLICE = 8,
+  /** From a builtin on the guest's own thread. */
+  REQUEST_BOUND = 16,
+  REQUEST_BITS = 0xff,
+};
+
+/** Where the innermost activation of an instance is. */
+enum { CONTROL_IDLE, CONTROL_SUSPENDED, CONTROL_GUEST, CONTROL_HOST };
+
+/** An entry of the watchdog's; kept inside of the control block. */
+struct timer {
+  uint64_t when;
+  uint64_t run;
+  /** In the heap; 0: not armed. */
+  uint32_t position;
+  /** Nanoseconds until the next time, when it repeats. */
+  uint32_t wait;
+  struct lucet_control *control;
+};
+
+struct lucet_control {
+  /** Number of the run << 8 | requests. Killers set bits while the number is theirs; the end of a run counts up and clears. */
+  _Atomic(uint64_t) requests;
+  /** CONTROL_*; and the thread, by the kernel's number, while it is GUEST or HOST. */
+  _Atomic(uint32_t) where;
+  _Atomic(int32_t) thread;
+  atomic_uint references;
+  struct timer deadline;
+  struct timer resend;
+};
+
+/** The system has no membarrier: whoever begins to run must order his stores and loads himself. */
+extern atomic_bool lucet_control_fences;
+
+/** The instance's control block, made if there is none. NULL: out of memory. */
+struct lucet_control *lucet_control_of(struct lucet_instance *i);
+void lucet_control_retain(struct lucet_control *c);
+void lucet_control_release(struct lucet_control *c);
+/** The outermost activation has ended: requests and kill switches of this run are void. */
+void lucet_control_end_run(struct lucet_control *c);
+/** From any thread. What came of it, as lucet_kill_switch_terminate tells. */
+lucet_kill_result lucet_control_request(struct lucet_control *c, uint64_t run, uint32_t request);
+/** Kicks that had to be repeated. */
+extern atomic_uint lucet_control_resends;
+/** Deliver the request word of a run that is still under way to its thread, again. False: there is no need. */
+bool lucet_control_resend(struct lucet_control *c, uint64_t run);
+static inline uint64_t control_run(const struct lucet_control *c) { return atomic_load_explicit(&c->requests, memory_order_acquire) >> 8; }
+
+/**
+ * Publish where the guest is, before its requests are looked at. Killers do the two things in the other order, with a barrier on all threads in
+ * between (membarrier), so one of the two sees the other.
+ */
+static inline void control_move(struct lucet_control *c, uint32_t where) {
+  atomic_store_explicit(&c->where, where, memory_order_release);
+  if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* ---- watchdog.c: one thread for everything that has to happen at a time */
+
+/** After `delay` ns, if the run is still that one: end it (`deadline`), or repeat the kick (`resend`). False: there is no thread or memory to be had. */
+bool lucet_watchdog_arm(struct timer *t, struct lucet_control *c, uint64_t run, uint64_t delay);
+void lucet_watchdog_disarm(struct timer *t);
+/** CLOCK_MONOTONIC in nanoseconds. */
+uint64_t lucet_now(void);
+
+/* ---- stack_x64.S: the paths into the guest. What they return is LUCET_LEFT_*. */
+
+uint64_t lucet_enter(struct lucet_activation *a);
+uint64_t lucet_reenter(struct lucet_activation *a);
+uint64_t lucet_reenter_continuing(struct lucet_activation *a);
+uint64_t lucet_reenter_machine(struct lucet_activation *a);
+LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
+extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[];
+/** Called by the hostcall stub: 0 to go on, or how to leave. */
+uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
+/** Called on the way back from a yield. */
+uint64_t lucet_hostcall_continue(struct lucet_activation *a);
+
+/* ---- signals_linux.c */
+
+/** What a thread needs to run guests. */
+struct thread_area {
+  /** Its alternate stack, if it is ours. */
+  void *mapping;
+  /** Never NULL: the handler writes here. */
+  struct machine_state *machine;
+  int32_t thread;
+};
+extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/** At each outermost entry: alternate stack and handlers are in place. False: they can't be had. */
+bool lucet_signals_ready(void);
+/** Interrupt a thread, so that it looks at its requests. */
+void lucet_signals_kick(int32_t thread);
+
+/* ---- context_x64_linux.c */
+
+uint64_t lucet_context_pc(const void *ucontext);
+/** Save the guest's state; false: it has more extended state than there is room for. */
+bool lucet_context_save(const void *ucontext, struct machine_state *m);
+/** Make the handler's return go to lucet_fault_return of `a`, to leave as `left`. */
+void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint64_t left);
+/** If the thread is between the look at its requests and guest code, make it look again. */
+void lucet_context_rewind(void *ucontext);
+
+#endif
