@@ -30,6 +30,7 @@ export const DEVELOPMENT_TOOLS = {
   hostile: 'scripts/hostile.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
+  'bench-child': 'bench/child.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
   'gen-cli': 'scripts/gen-cli.ts',
