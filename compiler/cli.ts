@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
 import { CompileError } from './diagnostics.ts';
-import { type FeatureSet, featuresText, switchFeatures } from './features.ts';
+import { DEFAULT_FEATURES, type FeatureSet, featuresText, switchFeatures } from './features.ts';
 import { type CompileStats, emitIr } from './index.ts';
 import { nativeFeatures } from './native-cpu.ts';
 import type { CompileOptions } from './options.ts';
@@ -17,6 +17,8 @@ import { type Bindings, mergeBindings, parseBindings, WASI_BINDINGS, WASI_MODULE
 import { decodeModule } from './wasm/decode.ts';
 import { ExternKind, type Module } from './wasm/module.ts';
 import { isWasm, translateWat } from './wasm/wat.ts';
+import { locate } from './wat/locate.ts';
+import { encodeWat } from './wat/translate.ts';
 
 declare const LUCET_VERSION: string;
 
@@ -40,20 +42,36 @@ const OPT_LEVELS: Readonly<Record<string, 0 | 1 | 2>> = {
 
 const usage = (message: string): CompileError => new CompileError(message, -1, 'usage');
 
+/** The input, when it is text; `bytes`: encoded, once it has been. */
+interface TextSource {
+  text: string | null;
+  bytes: Uint8Array | null;
+}
+
 /** One error as lucetc prints it: a line for people, or a JSON object. */
-function formatError(error: unknown, style: string, input: string): string {
+function formatError(error: unknown, style: string, input: string, source: TextSource): string {
   const e = error instanceof Error ? error : new Error(String(error));
   const known = e instanceof CompileError;
+  const placed =
+    known && e.kind !== 'usage' && source.text !== null
+      ? locate(e, source.text, source.bytes, DEFAULT_FEATURES)
+      : null;
   if (style === 'json') {
     return JSON.stringify({
       error: {
         kind: known ? e.kind : 'io',
-        message: e.message,
+        message: placed?.message ?? e.message,
         ...(input ? { file: input } : {}),
         ...(known && e.offset >= 0 ? { offset: e.offset } : {}),
         ...(known && e.func >= 0 ? { function: e.func } : {}),
+        ...placed?.position,
       },
     });
+  }
+  // The encoder's own messages have the place, the line and a mark.
+  if (placed && source.bytes !== null) {
+    const { line, column } = placed.position;
+    return `Error: ${input}:${line}:${column}: ${known ? e.describe() : e.message}`;
   }
   const where = input && !(known && e.kind === 'usage') ? `${input}: ` : '';
   return `Error: ${where}${known ? e.describe() : e.message}`;
@@ -188,7 +206,7 @@ function progressLine(): { update: (done: number, total: number) => void; end: (
   };
 }
 
-async function run(tool: string, flags: Flags, input: string): Promise<void> {
+async function run(tool: string, flags: Flags, input: string, source: TextSource): Promise<void> {
   const options = compileOptions(tool, flags);
   const emit = flags.emit ?? 'so';
   if (emit === 'obj') throw usage('--emit obj is not supported yet by this version');
@@ -196,7 +214,11 @@ async function run(tool: string, flags: Flags, input: string): Promise<void> {
   let bytes: Uint8Array = readFileSync(input);
   if (!isWasm(bytes)) {
     if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
-    bytes = await translateWat(input, bytes);
+    source.text = new TextDecoder().decode(bytes);
+    bytes = options.debugInfo
+      ? await encodeWat(resolve(input), bytes, options.wasmFeatures)
+      : await translateWat(resolve(input), bytes);
+    source.bytes = bytes;
   }
   const module = decodeModule(bytes, options.wasmFeatures);
   checkWasi(module, tool, flags.wasi_exe ?? false);
@@ -220,6 +242,7 @@ async function run(tool: string, flags: Flags, input: string): Promise<void> {
 export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]): Promise<number> {
   let style = 'human';
   let input = '';
+  const source: TextSource = { text: null, bytes: null };
   try {
     const { flags, positionals } = parseFlags(tool, argv);
     style = flags['error-style'] ?? 'human';
@@ -245,10 +268,10 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
     if (positionals.length !== 1)
       throw usage(`expected one INPUT file, got ${positionals.length} (see ${tool} --help)`);
     input = positionals[0]!;
-    await run(tool, flags, input);
+    await run(tool, flags, input, source);
     return 0;
   } catch (e) {
-    process.stderr.write(`${formatError(e, style, input)}\n`);
+    process.stderr.write(`${formatError(e, style, input, source)}\n`);
     if (e instanceof Error && e.name === 'BugError' && process.env.LUCET_DEBUG)
       process.stderr.write(`${e.stack}\n`);
     return 1;

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ARTIFACT_VERSION } from '../compiler/abi/artifact.ts';
 import type { CompileOptions } from '../compiler/options.ts';
@@ -63,12 +63,15 @@ function buildIdentity(): string {
   return [VERSION, ARTIFACT_VERSION, ...identity].join('\n');
 }
 
-function cacheKey(bytes: Uint8Array, options: CompileOptions): string {
+/** @param path of a module in text form, which its debug information names; else empty */
+function cacheKey(path: string, bytes: Uint8Array, options: CompileOptions): string {
   const shown = { ...options, features: [...options.features].sort(), bindings: [], workers: 0 };
   return createHash('sha256')
     .update(buildIdentity())
     .update('\0')
     .update(JSON.stringify(shown))
+    .update('\0')
+    .update(path)
     .update('\0')
     .update(bytes)
     .digest('hex');
@@ -91,7 +94,8 @@ export async function compileSource(
   source: SourceOptions,
 ): Promise<Compiled> {
   const [
-    { isWasm, translateWat },
+    { isWasm },
+    { encodeWat },
     { decodeModule },
     { compileParallel },
     { resolveFeatures },
@@ -99,6 +103,7 @@ export async function compileSource(
     { defaultOptions },
   ] = await Promise.all([
     import('../compiler/wasm/wat.ts'),
+    import('../compiler/wat/translate.ts'),
     import('../compiler/wasm/decode.ts'),
     import('../compiler/parallel.ts'),
     import('../compiler/target.ts'),
@@ -113,9 +118,10 @@ export async function compileSource(
   const dir = source.cache ? openCache() : null;
   // Named like the source, for reports.
   const name = `${basename(path).replace(/\.[^.]*$/, '')}.so`;
-  const cached = dir === null ? null : join(dir, cacheKey(bytes, options), name);
+  const cached =
+    dir === null ? null : join(dir, cacheKey(isWasm(bytes) ? '' : resolve(path), bytes, options), name);
   if (cached !== null && isWhole(cached)) return { path: cached, temporary: false };
-  const wasm = isWasm(bytes) ? bytes : await translateWat(path, bytes);
+  const wasm = isWasm(bytes) ? bytes : await encodeWat(resolve(path), bytes);
   const { artifact } = await compileParallel(decodeModule(wasm), options, source.progress);
   if (cached !== null && store(cached, artifact)) return { path: cached, temporary: false };
   const temporary = join(tmpdir(), `lucet-${process.pid}-${randomBytes(8).toString('hex')}-${name}`);

@@ -20,6 +20,9 @@ export const TOOLS = {
   'lucet-objdump': 'compiler/objdump-main.ts',
   'lucet-wasi': 'runtime/lucet-wasi-main.ts',
   'lucet-wasi-helper': 'runtime/lucet-wasi-helper.ts',
+  'module-tool': 'extension/tool/main.ts',
+  'wat-server': 'extension/server/main.ts',
+  'wat-check': 'extension/server/check-worker.ts',
 };
 
 /** What is only of use in the project's folder. */
@@ -30,7 +33,6 @@ export const DEVELOPMENT_TOOLS = {
   hostile: 'scripts/hostile.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
-  'bench-child': 'bench/child.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
   'gen-cli': 'scripts/gen-cli.ts',

@@ -14,7 +14,8 @@ const packagePath = join(root, `lucet-${TARGET}.vsix`);
 const FILES = {
   LICENSE: 'LICENSE',
   'docs/extension.md': 'README.md',
-  bin: 'bin',
+  'bin/lucetc-wasi.js': 'bin/lucetc-wasi.js',
+  'bin/lucet-objdump.js': 'bin/lucet-objdump.js',
   media: 'media',
   'dist/native/liblucet.so': 'dist/native/liblucet.so',
   'dist/native/lucet-wasi': 'dist/native/lucet-wasi',

@@ -56,7 +56,18 @@ export class ByteWriter {
     this.u8(v);
   }
 
-  put(bytes: Uint8Array): void {
+  /** Of an int32. */
+  sleb(v: number): void {
+    for (;;) {
+      const low = v & 0x7f;
+      v >>= 7;
+      const last = v === (low & 0x40 ? -1 : 0);
+      this.u8(last ? low : low | 0x80);
+      if (last) return;
+    }
+  }
+
+  put(bytes: ArrayLike<number>): void {
     const at = this.reserve(bytes.length);
     this.bytes.set(bytes, at);
   }
