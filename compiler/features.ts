@@ -74,6 +74,15 @@ export const FEATURES = [
     operators: [[0x12, 0x13]],
   },
   {
+    name: 'exceptions',
+    doc: 'tags, throw, throw_ref, try_table, exnref',
+    operators: [
+      [0x08, 0x08],
+      [0x0a, 0x0a],
+      [0x1f, 0x1f],
+    ],
+  },
+  {
     name: 'function-references',
     doc: 'typed references to functions, call_ref, br_on_null, tables with initialisers',
     operators: [

@@ -24,12 +24,14 @@ const VAL_TYPES: Readonly<Record<number, string>> = {
   [ValType.V128]: 'v128',
   [ValType.FuncRef]: 'funcref',
   [ValType.ExternRef]: 'externref',
+  [ValType.ExnRef]: 'exnref',
 };
 const KINDS: Readonly<Record<number, string>> = {
   [ExternKind.Func]: 'function',
   [ExternKind.Table]: 'table',
   [ExternKind.Memory]: 'memory',
   [ExternKind.Global]: 'global',
+  [ExternKind.Tag]: 'tag',
 };
 const MODES = ['active', 'passive', 'declarative'] as const;
 const MACHINES: Readonly<Record<number, string>> = { 62: 'x86-64', 183: 'aarch64' };
@@ -73,6 +75,9 @@ export interface ObjdumpReport {
     traps: Readonly<Record<string, number>>;
   }[];
   readonly globals: readonly { index: number; imported: boolean; type: string; value: string | null }[];
+  readonly tags: readonly { index: number; imported: boolean; type: string }[];
+  readonly tryTables: readonly { index: number; parent: number | null; catches: readonly string[] }[];
+  readonly landings: readonly { site: number; pad: number; tryTable: number }[];
   readonly imports: readonly {
     module: string;
     name: string;
@@ -149,6 +154,8 @@ function externText(t: ExternType): string {
       return memoryText(t.memory);
     case ExternKind.Global:
       return globalText(t.global);
+    case ExternKind.Tag:
+      return funcText(t.type);
   }
 }
 
@@ -278,6 +285,17 @@ export function report(a: Artifact, file: string): ObjdumpReport {
       type: globalText(g),
       value: g.init === null ? null : constText(g.init, g.type),
     })),
+    tags: a.tags.map((t, index) => ({
+      index,
+      imported: index < a.imports.filter(i => i.desc.kind === ExternKind.Tag).length,
+      type: funcText(a.types[t]!),
+    })),
+    tryTables: a.tryScopes.map(({ parent, clauses }, index) => ({
+      index,
+      parent,
+      catches: clauses.map(c => (c.tag === null ? 'all' : `tag ${c.tag}`)),
+    })),
+    landings: a.landings.map(({ site, pad, scope }) => ({ site, pad, tryTable: scope })),
     imports: a.imports.map(i => ({
       module: i.module,
       name: i.name,

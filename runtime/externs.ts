@@ -4,14 +4,11 @@ import { externrefHandle } from './externref.ts';
 import { AT, native, Status, shared } from './ffi.ts';
 import type { Func } from './func.ts';
 import type { LinkedHome } from './group.ts';
-import type { GlobalType, MemoryType, TableType } from './types.ts';
-import { funcrefAddress, loadValue, storeValue, type ValueHome } from './values.ts';
+import type { GlobalType, MemoryType, TableType, TagType } from './types.ts';
+import { exnrefAddress, funcrefAddress, loadValue, storeValue, type ValueHome } from './values.ts';
 
 /** The instance that an entity is reached through. */
-export interface EntityHome extends ValueHome, LinkedHome {
-  /** The native handle. @throws StateError when it is gone */
-  readonly address: number;
-}
+export interface EntityHome extends ValueHome, LinkedHome {}
 
 abstract class Entity {
   /**
@@ -130,9 +127,14 @@ export class Table extends Entity {
   }
 
   #word(value: unknown): number {
-    return this.type.element === 'funcref'
-      ? funcrefAddress(value, this.home, 'the element')
-      : externrefHandle(value);
+    switch (this.type.element) {
+      case 'funcref':
+        return funcrefAddress(value, this.home, 'the element');
+      case 'exnref':
+        return exnrefAddress(value, this.home, 'the element');
+      case 'externref':
+        return externrefHandle(value);
+    }
   }
 }
 
@@ -185,5 +187,22 @@ export class Global extends Entity {
   }
 }
 
+/** What exceptions are told apart by. */
+export class Tag extends Entity {
+  constructor(
+    home: EntityHome,
+    exportNumber: number,
+    index: number,
+    readonly type: TagType,
+  ) {
+    super(home, exportNumber, index);
+  }
+
+  /** The native tag: the same for the one that defines it and all that import it. */
+  get address(): number {
+    return native().lucet_instance_tag(this.home.address, this.index);
+  }
+}
+
 /** What an instance can export. */
-export type Extern = Func | Memory | Table | Global;
+export type Extern = Func | Memory | Table | Global | Tag;

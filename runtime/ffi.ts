@@ -56,7 +56,15 @@ interface Functions {
   lucet_instance_run_start(instance: number, event: number, error: number): number;
   lucet_instance_call(instance: number, func: number, args: number, event: number, error: number): number;
   lucet_instance_resume(instance: number, event: number, error: number): number;
+  lucet_instance_resume_throw(instance: number, exception: number, event: number, error: number): number;
   lucet_instance_abort(instance: number, error: number): number;
+  lucet_instance_tag(instance: number, tag: number): number;
+  lucet_tag_types(tag: number, params: number): number;
+  lucet_exception_new(instance: number, tag: number, values: number, out: number, error: number): number;
+  lucet_exception_tag(exception: number): number;
+  lucet_exception_values(exception: number): number;
+  lucet_exception_retain(exception: number): void;
+  lucet_exception_release(exception: number): void;
   lucet_instance_trap_info(instance: number): number;
 }
 
@@ -100,7 +108,15 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_run_start: ['int', 'p', 'p', 'p'],
   lucet_instance_call: ['int', 'p', 'p', 'p', 'p', 'p'],
   lucet_instance_resume: ['int', 'p', 'p', 'p'],
+  lucet_instance_resume_throw: ['int', 'p', 'p', 'p', 'p'],
   lucet_instance_abort: ['int', 'p', 'p'],
+  lucet_instance_tag: ['p', 'p', 'uint32_t'],
+  lucet_tag_types: ['p', 'p', 'p'],
+  lucet_exception_new: ['int', 'p', 'p', 'p', 'p', 'p'],
+  lucet_exception_tag: ['p', 'p'],
+  lucet_exception_values: ['p', 'p'],
+  lucet_exception_retain: ['void', 'p'],
+  lucet_exception_release: ['void', 'p'],
   lucet_instance_trap_info: ['p', 'p'],
 };
 
@@ -201,6 +217,7 @@ export const enum EventKind {
   Hostcall = 2,
   Terminated = 3,
   Faulted = 4,
+  Exception = 8,
 }
 
 /** enum lucet_reason */

@@ -10,7 +10,8 @@ export {
   StateError,
   TerminatedError,
 } from './errors.ts';
-export { type Extern, Global, Memory, Table } from './externs.ts';
+export { WasmException } from './exception.ts';
+export { type Extern, Global, Memory, Table, Tag } from './externs.ts';
 export { Func } from './func.ts';
 export { type HostCallback, HostFunction, type HostFunctionOptions, type Vmctx } from './hostcalls.ts';
 export { Instance, type InstanceOptions, type InstanceState } from './instance.ts';
@@ -20,14 +21,23 @@ export { type Imports, type ImportValue, Linkage, type NativeImport, type Native
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
 export type { SourcePosition } from './source.ts';
-export { createFunc, createGlobal, createMemory, createTable } from './synthetic.ts';
+export { createFunc, createGlobal, createMemory, createTable, createTag } from './synthetic.ts';
 export { InternalFault, Trap } from './trap.ts';
 export {
   type ReportFrame,
   TRAP_REPORT_VERSION,
   type TrapReport,
 } from './trap-report.ts';
-export type { ExternType, FuncType, GlobalType, MemoryType, TableType, ValueType } from './types.ts';
+export type {
+  ExternType,
+  FuncType,
+  GlobalType,
+  MemoryType,
+  ReferenceType,
+  TableType,
+  TagType,
+  ValueType,
+} from './types.ts';
 export {
   isWasiFunction,
   WasiContext,

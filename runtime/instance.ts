@@ -9,8 +9,9 @@ import {
   StateError,
   TerminatedError,
 } from './errors.ts';
+import { WasmException } from './exception.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
-import { type EntityHome, type Extern, Global, Memory, Table } from './externs.ts';
+import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
 import { AT, EventKind, errorMessage, native, Reason, STRUCTS, Status, shared } from './ffi.ts';
 import { Func, type FuncHome } from './func.ts';
 import { Group } from './group.ts';
@@ -253,6 +254,8 @@ export class Instance implements FuncHome, EntityHome {
         return new Table(this, number, index, type);
       case 'global':
         return new Global(this, number, index, type);
+      case 'tag':
+        return new Tag(this, number, index, type);
     }
   }
 
@@ -346,6 +349,10 @@ export class Instance implements FuncHome, EntityHome {
           finish(hostcall, result);
           this.#cancelAbove(me, 'a call below it went on');
         } catch (e) {
+          if (e instanceof WasmException) {
+            hostcall = this.#throwInto(me, hostcall, e);
+            continue;
+          }
           this.#abort(me);
           throw e;
         }
@@ -379,6 +386,10 @@ export class Instance implements FuncHome, EntityHome {
         } catch (e) {
           me.waiting = false;
           if (me.cancelled === null) {
+            if (e instanceof WasmException) {
+              hostcall = this.#throwInto(me, hostcall, e);
+              continue;
+            }
             this.#abort(me);
             throw e;
           }
@@ -423,6 +434,14 @@ export class Instance implements FuncHome, EntityHome {
     if (status !== Status.Ok) throw new StateError(errorMessage());
   }
 
+  /** The host function ended with an exception of a guest's: it is thrown at the call. Returns as #next does. */
+  #throwInto(me: Activation, hostcall: Hostcall, e: WasmException): Hostcall | null {
+    this.#cancelAbove(me, 'a call below it went on');
+    const s = shared();
+    const exception = e.addressFor(hostcall.caller ?? this);
+    return this.#next(native().lucet_instance_resume_throw(this.address, exception, s.event, s.error));
+  }
+
   #resume(): Status {
     const s = shared();
     return native().lucet_instance_resume(this.address, s.event, s.error);
@@ -445,6 +464,13 @@ export class Instance implements FuncHome, EntityHome {
       case EventKind.Trapped:
         this.#rest = 'Faulted';
         throw this.#trap(block.u32[(AT.EVENT + EVENT.code) >> 2]!);
+      case EventKind.Exception: {
+        this.#rest = 'Faulted';
+        const e = WasmException.at(block.word(AT.EVENT + EVENT.id), this, true);
+        const info = native().lucet_instance_trap_info(this.address);
+        if (info !== 0) e.thrownAt(new RawTrap(info));
+        throw e;
+      }
       case EventKind.Faulted:
         this.#rest = 'Poisoned';
         throw new InternalFault(new RawTrap(native().lucet_instance_trap_info(this.address)));

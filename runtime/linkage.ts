@@ -1,6 +1,6 @@
 /** A module with what its imports are bound to: resolved once, good for any number of instances. */
 import { LinkError } from './errors.ts';
-import { Global, Memory, Table } from './externs.ts';
+import { Global, Memory, Table, Tag } from './externs.ts';
 import { Block, ImportKind, STRUCTS } from './ffi.ts';
 import { Func } from './func.ts';
 import type { LinkedHome } from './group.ts';
@@ -30,6 +30,7 @@ export type ImportValue =
   | Memory
   | Table
   | Global
+  | Tag
   | number
   | bigint
   | null
@@ -159,7 +160,7 @@ class LinkageBuilder {
       this.#record(ImportKind.Value, valueTypeCode(info.type.type), 0, 0, null);
       return;
     }
-    const entity = value as Memory | Table | Global;
+    const entity = value as Memory | Table | Global | Tag;
     if (entity.exportNumber < 0)
       fail(`incompatible import type: ${label} is given an entity that is not exported`);
     this.#link(entity.home, info.type);
@@ -212,25 +213,32 @@ class LinkageBuilder {
   }
 }
 
+function isTying(type: ValueType): boolean {
+  return type === 'funcref' || type === 'exnref';
+}
+
 /** Can the importer hand function references to the exporter? (In the other direction they may always travel.) */
 function flowOf(type: ExternType): Flow {
   switch (type.kind) {
     case 'func':
-      return type.params.includes('funcref') ? 'both-ways' : 'one-way';
+      return type.params.some(isTying) ? 'both-ways' : 'one-way';
     case 'table':
-      return type.element === 'funcref' ? 'both-ways' : 'one-way';
+      return isTying(type.element) ? 'both-ways' : 'one-way';
     case 'global':
-      return type.mutable && type.type === 'funcref' ? 'both-ways' : 'one-way';
+      return type.mutable && isTying(type.type) ? 'both-ways' : 'one-way';
+    case 'tag':
+      return 'both-ways';
     case 'memory':
       return 'one-way';
   }
 }
 
-function kindOf(value: unknown): 'func' | 'table' | 'memory' | 'global' | 'value' {
+function kindOf(value: unknown): ExternType['kind'] | 'value' {
   if (typeof value === 'function' || value instanceof HostFunction || value instanceof Func) return 'func';
   if (value instanceof Memory) return 'memory';
   if (value instanceof Table) return 'table';
   if (value instanceof Global) return 'global';
+  if (value instanceof Tag) return 'tag';
   return 'value';
 }
 

@@ -41,7 +41,9 @@ export function formatTrap(report: TrapReport, style: ReportStyle): string {
   const head =
     report.kind === 'fault'
       ? `internal fault (${report.code}): generated code failed where it can't. This is a defect of Lucet; please report it with the module.`
-      : `trap: ${report.message} (${report.code})`;
+      : report.kind === 'exception'
+        ? report.message
+        : `trap: ${report.message} (${report.code})`;
   const lines = [c.bold(c.red(head))];
   for (const line of explain(report)) lines.push(`  ${line}`);
   const place = firstUserFrame(report) ?? report;
@@ -53,6 +55,7 @@ export function formatTrap(report: TrapReport, style: ReportStyle): string {
 // -------------------------------------------------------------------------------------------------------------- Explanation
 
 const WORDS: Readonly<Record<string, string>> = {
+  UncaughtException: 'The program threw an exception, and nothing caught it.',
   IntegerDivByZero: 'An integer was divided by zero.',
   IntegerOverflow: 'The result of a division, or of a conversion from floating point, does not fit its type.',
   BadConversionToInteger: 'A floating-point number that is not a number (NaN) was converted to an integer.',

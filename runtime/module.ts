@@ -1,7 +1,7 @@
 /** A compiled module, mapped into memory. */
 import { LoadError } from './errors.ts';
 import { AT, bytesAt, errorMessage, native, STRUCTS, Status, shared, stringAt } from './ffi.ts';
-import { type ExternType, type FuncType, type ValueType, valueTypeOf } from './types.ts';
+import { type ExternType, type FuncType, type ReferenceType, type ValueType, valueTypeOf } from './types.ts';
 
 export interface ImportInfo {
   readonly module: string;
@@ -16,7 +16,7 @@ export interface ExportInfo {
   readonly index: number;
 }
 
-const KINDS = ['func', 'table', 'memory', 'global'] as const;
+const KINDS = ['func', 'table', 'memory', 'global', 'tag'] as const;
 const EXTERN = STRUCTS.lucet_extern;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
@@ -232,12 +232,14 @@ function externType(): ExternType {
   switch (kind) {
     case 'func':
       return { kind, ...externFuncType() };
+    case 'tag':
+      return { kind, params: externFuncType().params };
     case 'global':
       return { kind, type: valueTypeOf(externField(EXTERN.valtype)), mutable: (flags & 1) !== 0 };
     case 'table':
       return {
         kind,
-        element: valueTypeOf(externField(EXTERN.valtype)) as 'funcref' | 'externref',
+        element: valueTypeOf(externField(EXTERN.valtype)) as ReferenceType,
         min: limit(EXTERN.min),
         max: hasMax ? limit(EXTERN.max) : null,
         index64: (flags & 1) !== 0,

@@ -3,14 +3,21 @@
  * and compiled on demand: so they are what a guest's own are, and can be linked, passed and called like them.
  */
 import { compile } from '../compiler/index.ts';
-import type { Global, Memory, Table } from './externs.ts';
+import type { Global, Memory, Table, Tag } from './externs.ts';
 import type { Func } from './func.ts';
 import { type HostCallback, HostFunction } from './hostcalls.ts';
 import { Instance } from './instance.ts';
 import type { Imports } from './linkage.ts';
 import { Module } from './module.ts';
 import { Region } from './region.ts';
-import { type FuncType, type GlobalType, showFuncType, type ValueType } from './types.ts';
+import {
+  type FuncType,
+  type GlobalType,
+  type ReferenceType,
+  showFuncType,
+  type TagType,
+  type ValueType,
+} from './types.ts';
 import {
   type Bytes,
   exportEntry,
@@ -57,7 +64,7 @@ export function createMemory(type: LimitsSpec): Memory {
 
 /** A table of `min` elements, all of them `init`. Give it back with `table.home.dispose()`. */
 export function createTable(
-  type: LimitsSpec & { readonly element: 'funcref' | 'externref' },
+  type: LimitsSpec & { readonly element: ReferenceType },
   init: unknown = null,
 ): Table {
   const module = synthetic(`table ${type.element} ${limitsKey(type)}`, () =>
@@ -80,6 +87,7 @@ const ZERO: Record<ValueType, Bytes> = {
   v128: [0xfd, 0x0c, ...new Array<number>(16).fill(0), 0x0b],
   funcref: [0xd0, TYPE_CODE.funcref, 0x0b],
   externref: [0xd0, TYPE_CODE.externref, 0x0b],
+  exnref: [0xd0, TYPE_CODE.exnref, 0x0b],
 };
 
 /** Give it back with `global.home.dispose()`. @throws TypeError when the value is not of the type */
@@ -99,6 +107,18 @@ export function createGlobal(type: GlobalType, value: unknown): Global {
   const global = instantiate(module).export(EXPORT) as Global;
   global.value = value;
   return global;
+}
+
+/** A tag, to throw from the host and to tell exceptions apart. Give it back with `tag.home.dispose()`. */
+export function createTag(type: TagType): Tag {
+  const module = synthetic(`tag ${type.params.join()}`, () =>
+    moduleBytes({
+      type: [functionType(type.params, [])],
+      tag: [[0, 0]],
+      export: [exportEntry(EXPORT, KIND.tag, 0)],
+    }),
+  );
+  return instantiate(module).export(EXPORT) as Tag;
 }
 
 /** A host function as a function reference, for tables and arguments. Give it back with `func.home.dispose()`. */

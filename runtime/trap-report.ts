@@ -25,8 +25,8 @@ export interface ReportFrame {
 
 export interface TrapReport {
   readonly version: typeof TRAP_REPORT_VERSION;
-  /** trap: the guest's own fault. fault: generated code faulted where it can't, a defect of the compiler or the runtime. */
-  readonly kind: 'trap' | 'fault';
+  /** trap: the guest's own fault. exception: thrown, and not caught. fault: generated code faulted where it can't, a defect of the compiler or the runtime. */
+  readonly kind: 'trap' | 'exception' | 'fault';
   /** Name of the trap code: "HeapOutOfBounds". */
   readonly code: string;
   /** "out of bounds memory access" */

@@ -1,7 +1,22 @@
 /** Types of values and of external entities, as JavaScript sees them. */
 
-export const VALUE_TYPES = ['i32', 'i64', 'f32', 'f64', 'v128', 'funcref', 'externref'] as const;
-export type ValueType = (typeof VALUE_TYPES)[number];
+/** With the codes of lucet_valtype. */
+const VALUE_CODES = {
+  i32: 1,
+  i64: 2,
+  f32: 3,
+  f64: 4,
+  v128: 5,
+  funcref: 6,
+  externref: 7,
+  exnref: 28,
+} as const;
+export type ValueType = keyof typeof VALUE_CODES;
+/** Those whose values are references. */
+export type ReferenceType = 'funcref' | 'externref' | 'exnref';
+const VALUE_TYPES = new Map<number, ValueType>(
+  Object.entries(VALUE_CODES).map(([type, code]) => [code, type as ValueType]),
+);
 
 export interface FuncType {
   readonly params: readonly ValueType[];
@@ -24,27 +39,32 @@ export interface MemoryType {
 }
 
 export interface TableType {
-  readonly element: 'funcref' | 'externref';
+  readonly element: ReferenceType;
   readonly min: number;
   readonly max: number | null;
   readonly index64: boolean;
+}
+
+/** Of the values that exceptions of a tag carry. */
+export interface TagType {
+  readonly params: readonly ValueType[];
 }
 
 export type ExternType =
   | ({ readonly kind: 'func' } & FuncType)
   | ({ readonly kind: 'table' } & TableType)
   | ({ readonly kind: 'memory' } & MemoryType)
-  | ({ readonly kind: 'global' } & GlobalType);
+  | ({ readonly kind: 'global' } & GlobalType)
+  | ({ readonly kind: 'tag' } & TagType);
 
-/** Of ValType in compiler/wasm/module.ts, which counts from 1. */
 export function valueTypeOf(code: number): ValueType {
-  const type = VALUE_TYPES[code - 1];
+  const type = VALUE_TYPES.get(code);
   if (type === undefined) throw new Error(`value type ${code} is unknown`);
   return type;
 }
 
 export function valueTypeCode(type: ValueType): number {
-  return VALUE_TYPES.indexOf(type) + 1;
+  return VALUE_CODES[type];
 }
 
 /** 64-bit words that values of these types take in an array of arguments: two for a v128, one for each other. */
@@ -56,7 +76,16 @@ export function wordsOf(types: readonly ValueType[]): number {
 
 /** As lucet_import.signature. */
 export function signatureText(type: FuncType): string {
-  const letters = { i32: 'i', i64: 'I', f32: 'f', f64: 'F', v128: 'v', funcref: 'r', externref: 'e' };
+  const letters = {
+    i32: 'i',
+    i64: 'I',
+    f32: 'f',
+    f64: 'F',
+    v128: 'v',
+    funcref: 'r',
+    externref: 'e',
+    exnref: 'x',
+  };
   const text = (types: readonly ValueType[]): string => types.map(t => letters[t]).join('');
   return `${text(type.params)}:${text(type.results)}`;
 }

@@ -1,4 +1,5 @@
 /** Values of guests to and from JavaScript, through arrays of 64-bit words. */
+import { WasmException } from './exception.ts';
 import { externrefHandle, externrefValue } from './externref.ts';
 import { Block } from './ffi.ts';
 import { Func } from './func.ts';
@@ -6,6 +7,8 @@ import type { ValueType } from './types.ts';
 
 /** The instance that values go to or come from. */
 export interface ValueHome {
+  /** The native handle. @throws StateError when it is gone */
+  readonly address: number;
   /** The function of a funcref record. */
   funcAt(address: number): Func;
   /** Keeps a function's instance alive as long as this one: it is about to hold a reference to it. */
@@ -52,6 +55,9 @@ export function storeValue(
     case 'externref':
       block.setWord(word * 8, externrefHandle(value));
       return;
+    case 'exnref':
+      block.setWord(word * 8, exnrefAddress(value, home, what));
+      return;
   }
 }
 
@@ -60,6 +66,12 @@ export function funcrefAddress(value: unknown, home: ValueHome, what: string): n
   if (!(value instanceof Func)) throw mismatch(what, 'funcref', 'a Func or null', value);
   home.adopt(value);
   return value.address;
+}
+
+export function exnrefAddress(value: unknown, home: ValueHome, what: string): number {
+  if (value === null) return 0;
+  if (!(value instanceof WasmException)) throw mismatch(what, 'exnref', 'a WasmException or null', value);
+  return value.addressFor(home);
 }
 
 function mismatch(what: string, type: ValueType, wanted: string, value: unknown): TypeError {
@@ -85,6 +97,10 @@ export function loadValue(block: Block, word: number, type: ValueType, home: Val
     }
     case 'externref':
       return externrefValue(block.word(word * 8));
+    case 'exnref': {
+      const address = block.word(word * 8);
+      return address === 0 ? null : WasmException.at(address, home, false);
+    }
   }
 }
 

@@ -11,6 +11,7 @@ export const TYPE_CODE = {
   v128: 0x7b,
   funcref: 0x70,
   externref: 0x6f,
+  exnref: 0x69,
 } as const;
 export type TypeName = keyof typeof TYPE_CODE;
 
@@ -20,6 +21,7 @@ export const SECTION_ID = {
   function: 3,
   table: 4,
   memory: 5,
+  tag: 13,
   global: 6,
   export: 7,
   start: 8,
@@ -79,7 +81,7 @@ export function limits(l: LimitsSpec): number[] {
 }
 
 /** An export or import descriptor's kind byte. */
-export const KIND = { func: 0, table: 1, memory: 2, global: 3 } as const;
+export const KIND = { func: 0, table: 1, memory: 2, global: 3, tag: 4 } as const;
 
 export function exportEntry(text: string, kind: number, index: number): number[] {
   return [...name(text), kind, ...uleb(index)];
@@ -91,7 +93,7 @@ export function body(locals: readonly TypeName[], code: Bytes): number[] {
   return [...uleb(bytes.length), ...bytes];
 }
 
-/** The whole module: sections by id, each a vector of entries; empty ones are left out. */
+/** The whole module: sections in their order, each a vector of entries; empty ones are left out. */
 export function moduleBytes(
   sections: Partial<Record<keyof typeof SECTION_ID, readonly Bytes[]>>,
 ): Uint8Array {

@@ -6,6 +6,7 @@ import {
   createGlobal,
   createMemory,
   createTable,
+  createTag,
   Func,
   Global,
   type ImportInfo,
@@ -15,6 +16,7 @@ import {
   Module,
   Region,
   Table,
+  type Tag,
   Trap,
 } from '../runtime/index.ts';
 import { TRAP_MESSAGES } from './spec-engine-v8.ts';
@@ -115,9 +117,12 @@ function v8Import(info: ImportInfo, functions: HostFunctions, globals: HostGloba
         ...v8Sizes(type),
       });
     case 'global': {
+      if (type.type === 'exnref') throw new Error('an exnref can not come from V8');
       const value = type.type === 'funcref' ? 'anyfunc' : type.type;
       return new WebAssembly.Global({ value, mutable: type.mutable }, globals(info));
     }
+    case 'tag':
+      throw new Error('V8 has no tags of this kind');
   }
 }
 
@@ -182,8 +187,8 @@ export class LucetEngine implements FuzzEngine {
   ): FuzzInstance {
     const region = (LucetEngine.#region ??= Region.create({ capacity: CAPACITY }));
     const imports: Record<string, Record<string, ImportValue>> = {};
-    const made: (Global | Memory | Table)[] = [];
-    const own = <T extends Global | Memory | Table>(extern: T): T => {
+    const made: (Global | Memory | Table | Tag)[] = [];
+    const own = <T extends Global | Memory | Table | Tag>(extern: T): T => {
       made.push(extern);
       return extern;
     };
@@ -226,7 +231,7 @@ function lucetImport(
   info: ImportInfo,
   functions: HostFunctions,
   globals: HostGlobals,
-  own: <T extends Global | Memory | Table>(extern: T) => T,
+  own: <T extends Global | Memory | Table | Tag>(extern: T) => T,
 ): ImportValue {
   const { type } = info;
   switch (type.kind) {
@@ -238,6 +243,8 @@ function lucetImport(
       return own(createTable({ element: type.element, ...lucetSizes(type) }));
     case 'global':
       return own(createGlobal(type, globals(info)));
+    case 'tag':
+      return own(createTag(type));
   }
 }
 

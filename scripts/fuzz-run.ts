@@ -81,6 +81,8 @@ function externType(module: Module, desc: Module['imports'][number]['desc']): Ex
         index64,
       };
     }
+    case ExternKind.Tag:
+      return { kind: 'tag', params: funcType(module, desc.typeIndex).params };
   }
 }
 

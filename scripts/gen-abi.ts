@@ -24,6 +24,7 @@ import {
   TableFlag,
 } from '../compiler/abi/artifact.ts';
 import { BUILTINS } from '../compiler/abi/builtins.ts';
+import { EXCEPTION } from '../compiler/abi/exceptions.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
 import {
   FUNCREF,
@@ -69,6 +70,10 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         Strings: Part.Strings,
         Options: Part.Options,
         ConstCode: Part.ConstCode,
+        Tags: Part.Tags,
+        Landings: Part.Landings,
+        TryScopes: Part.TryScopes,
+        CatchClauses: Part.CatchClauses,
       },
     },
     {
@@ -139,6 +144,8 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         None: ValType.None,
         I8: ValType.I8,
         I16: ValType.I16,
+        ExnRef: ValType.ExnRef,
+        NoExn: ValType.NoExn,
         Bottom: ValType.Bottom,
         Concrete: ValType.Concrete,
         NonNull: ValType.NonNull,
@@ -216,6 +223,7 @@ export function abiHeader(): string {
     define('TABLE_ELEMENT_SIZE', TABLE_ELEMENT_SIZE),
     define('GLOBAL_ENTRY_SIZE', GLOBAL_ENTRY_SIZE),
     ...defines('FUNCREF', FUNCREF),
+    ...defines('EXCEPTION', EXCEPTION),
     '',
     define('PART_COUNT', PART_COUNT),
     define('CONST_DEPTH', CONST_DEPTH),

@@ -22,6 +22,7 @@ import {
   type Table,
   Trap,
   type ValueType,
+  WasmException,
 } from '../runtime/index.ts';
 import { type Engine, EngineFailure, type Session } from './spec-engine.ts';
 import { isNumber, type NumberType, type Value } from './spec-values.ts';
@@ -36,6 +37,7 @@ const FEATURES: readonly string[] = [
   'tail-call',
   'wide-arithmetic',
   'function-references',
+  'exceptions',
 ];
 /** Its types are there, and what the scripts count among it: constant expressions that read globals of the module itself. */
 const PARTIAL: readonly string[] = ['gc'];
@@ -68,10 +70,10 @@ function failure(e: unknown): unknown {
   if (e instanceof LinkError) return new EngineFailure('unlinkable', e.message, [], e.message);
   if (e instanceof LimitError) return new EngineFailure('limit', e.message);
   if (e instanceof Trap) {
-    const kind =
-      e.code === 'StackOverflow' ? 'exhaustion' : e.code === 'UncaughtException' ? 'exception' : 'trap';
+    const kind = e.code === 'StackOverflow' ? 'exhaustion' : 'trap';
     return new EngineFailure(kind, e.message, [e.code]);
   }
+  if (e instanceof WasmException) return new EngineFailure('exception', e.message);
   if (e instanceof GuestExit) return new Error(`unexpected: ${e.message}`);
   return e;
 }
@@ -165,6 +167,7 @@ function resultValue(type: ValueType, low: bigint, high: bigint): Value {
     case 'v128':
       return { type: type as NumberType, bits: low | (high << 64n) };
     case 'funcref':
+    case 'exnref':
       return { type, ref: low === 0n ? null : 'other' };
     case 'externref': {
       const value = externrefValue(Number(low));

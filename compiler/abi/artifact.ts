@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 5;
+export const ARTIFACT_VERSION = 6;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -90,7 +90,7 @@ export const DIRECTORY_ENTRY: RecordType = {
 };
 
 /** Number of parts. */
-export const PART_COUNT = 17;
+export const PART_COUNT = 21;
 /** Each occurs exactly once, in this order. */
 export const enum Part {
   Types = 1,
@@ -112,6 +112,10 @@ export const enum Part {
   Options = 16,
   /** Constant expressions of several operators: see ConstCode. */
   ConstCode = 17,
+  Tags = 18,
+  Landings = 19,
+  TryScopes = 20,
+  CatchClauses = 21,
 }
 
 /** In exact types of fields: the field is mutable. */
@@ -155,6 +159,11 @@ export const FUNCTION_RECORD: RecordType = {
     ['wasm_start', 'u32', 'module offset from which the pc map counts'],
     ['name', 'u32', 'string, from the name section; empty: none'],
     ['popped', 'u32', 'see CompiledFunc.popped'],
+    [
+      'saved',
+      'u32',
+      'registers that the frame saves, a bit for each by number; they lie below the return address: the callee-saved ones in push order, then the base register',
+    ],
   ],
 };
 
@@ -168,7 +177,7 @@ export const IMPORT_RECORD: RecordType = {
     [
       'type',
       'u32',
-      'function: type index; global: ValType | mutable << 8; table: element ValType | index64 << 8; memory: index64 | shared << 1 | pageSizeLog2 << 8',
+      'function, tag: type index; global: ValType | mutable << 8; table: element ValType | index64 << 8; memory: index64 | shared << 1 | pageSizeLog2 << 8',
     ],
     ['index', 'u32', 'in the index space of its kind'],
     ['min', 'u64', 'table, memory'],
@@ -316,6 +325,40 @@ export const ESCAPING_RECORD: RecordType = {
   fields: [['function', 'u32', 'function index']],
 };
 
+/** Imported ones first. */
+export const TAG_RECORD: RecordType = {
+  name: 'tag_record',
+  fields: [['type', 'u32', 'type index; no results']],
+};
+
+/** A call that may throw into the function that makes it. Ascending by `site`. */
+export const LANDING_RECORD: RecordType = {
+  name: 'landing_record',
+  fields: [
+    ['site', 'u32', 'offset in .text of the return address'],
+    ['pad', 'u32', 'offset in .text of the landing pad, in the same function'],
+    ['scope', 'u32', 'record in TryScopes'],
+  ],
+};
+
+/** A try_table: its clauses are looked at in order, then those of the one around it. */
+export const TRY_SCOPE_RECORD: RecordType = {
+  name: 'try_scope_record',
+  fields: [
+    ['parent', 'u32', 'an earlier record, or 0xffffffff'],
+    ['first', 'u32', 'record in CatchClauses'],
+    ['count', 'u32'],
+  ],
+};
+
+export const CATCH_CLAUSE_RECORD: RecordType = {
+  name: 'catch_clause_record',
+  fields: [
+    ['tag', 'u32', 'tag index, or 0xffffffff: catches everything'],
+    ['number', 'u32', 'what the landing pad knows it by'],
+  ],
+};
+
 export const RECORDS: readonly RecordType[] = [
   ARTIFACT_HEADER,
   DIRECTORY_ENTRY,
@@ -330,6 +373,10 @@ export const RECORDS: readonly RecordType[] = [
   ELEM_ITEM,
   DATA_RECORD,
   ESCAPING_RECORD,
+  TAG_RECORD,
+  LANDING_RECORD,
+  TRY_SCOPE_RECORD,
+  CATCH_CLAUSE_RECORD,
 ];
 
 const SIZES: Record<FieldType, number> = { u8: 1, u16: 2, u32: 4, u64: 8, i32: 4, bytes16: 16 };

@@ -40,6 +40,8 @@ export const BUILTINS: readonly Builtin[] = [
     args: 2,
     doc: '(signature id, other) -> 1 if the type is the other one or below it, else 0',
   },
+  { name: 'throw', args: 2, doc: '(tag, address of its values as in an argument array): does not return' },
+  { name: 'throw_ref', args: 1, doc: '(exception): does not return; traps NullReference' },
 ];
 
 const ids = new Map(BUILTINS.map((b, i) => [b.name, i]));

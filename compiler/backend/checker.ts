@@ -96,8 +96,10 @@ class Checker {
     for (let i = m.blockStart[b]; i < m.blockStart[b + 1]; i++) {
       this.row = i;
       let e = editStart[i];
+      const arrives = (m.insts[i * MROW + M_FLAGS] & MFlag.Arrives) !== 0;
+      if (arrives && i !== m.blockStart[b]) this.fail('what arrives is not at the start of its block');
       for (; e < editStart[i + 1] && m.edits[e * EDIT] === 2 * i; e++)
-        this.edit(e, state, i === m.blockStart[b] ? b : -1);
+        this.edit(e, state, i === m.blockStart[b] ? b : -1, arrives ? i : -1);
       this.instruction(i, state);
       if (e < editStart[i + 1] && m.insts[i * MROW + M_FLAGS] & (MFlag.Branch | MFlag.Ret))
         this.fail('moves behind a branch');
@@ -122,14 +124,18 @@ class Checker {
     });
   }
 
-  /** @param block whose start the edit is at, or -1 */
-  private edit(e: number, state: State, block: number): void {
+  /**
+   * @param block whose start the edit is at, or -1
+   * @param arriving row whose results are in their registers already, or -1
+   */
+  private edit(e: number, state: State, block: number, arriving = -1): void {
     const { m } = this;
     const kind = m.edits[e * EDIT + 1] & 0xff;
     const cls = m.edits[e * EDIT + 1] >> 8;
     const from = m.edits[e * EDIT + 2];
     const to = m.edits[e * EDIT + 3];
     this.location(to, cls, true);
+    if (arriving >= 0) this.spares(arriving, to, kind === EditKind.Swap ? from : to);
     if (kind === EditKind.Remat) {
       const flags = m.insts[from * MROW + M_FLAGS];
       if (!(flags & MFlag.Remat)) this.fail(`row ${from} can't be rematerialised`);
@@ -179,6 +185,16 @@ class Checker {
     if (!((this.regs.allocatable[bank] >>> (loc & 31)) & 1))
       this.fail(`${this.show(loc)} is not for allocation`);
     this.used(loc);
+  }
+
+  /** An edit must not write what arrives in a register. */
+  private spares(row: number, a: number, b: number): void {
+    const { m } = this;
+    const first = m.insts[row * MROW + M_OPD];
+    for (let o = first; o < first + m.insts[row * MROW + M_OPDS]; o++) {
+      if (m.allocs[o] === a || m.allocs[o] === b)
+        this.fail(`${this.show(m.allocs[o])} is written before its value is taken`);
+    }
   }
 
   private used(reg: number): void {

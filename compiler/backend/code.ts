@@ -1,5 +1,7 @@
 /** What compiling one function yields: machine code with everything that is still open, and what the runtime must know about it. */
 
+import type { TryScope } from '../ir/func.ts';
+
 export const enum RelocKind {
   /** 4 bytes in code: address of function `target` - (place + 4). */
   CallFunc = 0,
@@ -10,6 +12,8 @@ export const enum RelocKind {
   /** 4 bytes in code: address of the module's table images + addend - (place + 4). `target` unused. */
   Image = 3,
 }
+/** Ints of a landing. */
+export const LANDING = 3;
 /** [kind, offset of the 4 bytes, target, addend] */
 export const RELOC = 4;
 
@@ -42,4 +46,9 @@ export interface CompiledFunc {
   readonly popSites: Int32Array;
   /** Callee-saved registers pushed by the prologue, in push order, physical numbers. */
   readonly saved: readonly number[];
+  /** Whether the frame holds a copy of the base register too, below those. */
+  readonly savesBase: boolean;
+  /** LANDING ints for each call that may throw into this function: offset behind it, offset of its landing pad, scope. Ascending. */
+  readonly landings: Int32Array;
+  readonly scopes: readonly TryScope[];
 }

@@ -7,7 +7,7 @@
  *
  * Registers. A *physical register* is 0..63: integer class 0..31, float/vector class 32..63. A *virtual register* (vreg) is 0..vregCount-1.
  * Blocks are numbered in layout order: instructions of block b are rows blockStart[b] .. blockStart[b+1]-1; the last one of them
- * is the only branch. Critical edges have been split, so each edge's moves have a place: at the end of
+ * is the only branch (it may be a call: its first edge is taken when it returns, the second when it throws). Critical edges have been split, so each edge's moves have a place: at the end of
  * the predecessor if it has one successor (before its last instruction), else at the start of the successor.
  *
  * SSA: each vreg has one definition: an operand with Def, or a block parameter. Block 0 has no parameters: function arguments are defined
@@ -86,6 +86,11 @@ export const enum MFlag {
   Ret = 16,
   /** Of a row of three operands (result with Reuse, its input, a further use behind that): the allocator may exchange the two inputs. */
   Commutes = 32,
+  /**
+   * First row of a block: its Fixed results are in their registers already when the block is entered, before any move in front of the row. (What a call that ends
+   * a block leaves: its results, or what it has thrown.)
+   */
+  Arrives = 64,
 }
 
 /** Where a value lies: 0..63 a physical register; >= 64: spill slot number (alloc - 64); -1: nowhere (an unused def may still get a register). */

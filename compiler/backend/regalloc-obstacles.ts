@@ -5,8 +5,19 @@
  * counts as blocked from there).
  */
 import type { Bundles } from './intervals.ts';
-import { AFTER, atLeast, EARLY, grown, LATE, POS, seek } from './liveness.ts';
-import { FLOAT_BASE, M_FLAGS, M_OPD, M_OPDS, type MachFunc, MROW, Opd, opdArg, type RegSet } from './mach.ts';
+import { AFTER, atLeast, EARLY, GAP, grown, LATE, POS, seek } from './liveness.ts';
+import {
+  FLOAT_BASE,
+  M_FLAGS,
+  M_OPD,
+  M_OPDS,
+  type MachFunc,
+  MFlag,
+  MROW,
+  Opd,
+  opdArg,
+  type RegSet,
+} from './mach.ts';
 import type { Pieces } from './regalloc-pieces.ts';
 
 export const REGS = 64;
@@ -62,12 +73,13 @@ export class Obstacles {
       const at = i * MROW;
       const first = insts[at + M_OPD];
       const end = first + insts[at + M_OPDS];
+      const arrives = insts[at + M_FLAGS] & MFlag.Arrives;
       for (let pass = 0; pass < 2; pass++) {
         for (let o = first; o < end; o++) {
           const f = operands[o * 2 + 1];
           if ((f & Opd.ConstraintMask) !== Opd.Fixed || (f & Opd.Def) !== pass) continue;
           const k = fixCursor[opdArg(f)]++;
-          from[k] = i * POS + (pass && !(f & Opd.Cross) ? LATE : EARLY);
+          from[k] = i * POS + (arrives ? GAP : pass && !(f & Opd.Cross) ? LATE : EARLY);
           to[k] = i * POS + (pass || f & Opd.Cross ? AFTER : LATE);
           // The value that is to be in this register does not conflict with itself.
           vreg[k] = pass ? -1 : operands[o * 2];

@@ -42,6 +42,16 @@ function grow(a: Int32Array, need: number): Int32Array<ArrayBuffer> {
   return n;
 }
 
+/** A try_table, for the unwinder: what it catches, and in which order try_tables lie around each other. */
+export interface TryScope {
+  /** The scope around it, or -1: a lower number. */
+  readonly parent: number;
+  /** Number of its first clause; clauses are counted through the function. */
+  readonly first: number;
+  /** For each clause its tag, or -1: everything. */
+  readonly tags: readonly number[];
+}
+
 export class Func {
   rows = new Int32Array(ROW * 256);
   next = new Int32Array(256);
@@ -57,6 +67,8 @@ export class Func {
   params = new Int32Array(32);
   /** Sizes in bytes of stack slots (thunks only; 16-aligned). */
   slots: number[] = [];
+  /** What Invokes name. */
+  scopes: TryScope[] = [];
   /** Result types. */
   results: Type[] = [];
   /** Loc given to rows that are made. */
@@ -76,6 +88,7 @@ export class Func {
     this.poolEnd = 1;
     this.blockCount = 0;
     this.slots = [];
+    this.scopes = [];
     this.results = [];
     this.loc = 0;
   }
@@ -253,6 +266,7 @@ export class Func {
       case Op.Jump:
         return 1;
       case Op.BrIf:
+      case Op.Invoke:
         return 2;
       case Op.BrTable:
         return this.listLength(this.b(term));

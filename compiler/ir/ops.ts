@@ -34,6 +34,8 @@ export const enum Op {
   Param,
   /** Result IMM of the call A; stands directly behind its call (and its other results). A call with exactly one result has it itself. */
   Result,
+  /** What the call A has thrown; behind its results, before an Invoke. IMM 0, Ref: the exception; IMM 1, I32: number of the clause that catches it. */
+  Caught,
   // -- Integer, I32 and I64
   Add,
   Sub,
@@ -158,6 +160,11 @@ export const enum Op {
   Return,
   /** IMM = trap code */
   Trap,
+  /**
+   * Ends the block of a call that may throw (only its Results and Caughts stand between): B = edge when the call returns, C = edge to the landing pad when
+   * it throws and is caught here; IMM = index in Func.scopes. The call's results are there on edge B only, what is caught on edge C only.
+   */
+  Invoke,
   // Tail calls: this function's frame is gone before the callee runs. B = list of arguments. The callee belongs to this instance.
   /** IMM = function index of a function defined in this module. */
   TailCall,
@@ -303,6 +310,7 @@ function table(): OpInfo[] {
   def(Op.VConst, 'vconst', 0, P);
   def(Op.Param, 'param', 0, P);
   def(Op.Result, 'result', 1, P);
+  def(Op.Caught, 'caught', 1, P);
   def(Op.Add, 'add', 2, PC);
   def(Op.Sub, 'sub', 2, P);
   def(Op.Mul, 'mul', 2, PC);
@@ -392,6 +400,7 @@ function table(): OpInfo[] {
   def(Op.BrTable, 'br_table', 1, END);
   def(Op.Return, 'return', 0, END | OpFlag.ListB);
   def(Op.Trap, 'trap', 0, END | T);
+  def(Op.Invoke, 'invoke', 0, END);
   def(Op.TailCall, 'tail_call', 0, END | OpFlag.ListB);
   def(Op.TailCallIndirect, 'tail_call_indirect', 1, END | OpFlag.ListB);
   def(Op.VUnary, 'vunary', 1, P);

@@ -377,6 +377,14 @@ class Parser {
       }
       case Op.Jump:
         return this.set(v, op, type, 0, this.edge(), 0, 0, 0);
+      case Op.Invoke: {
+        const returned = this.edge();
+        this.expect(',');
+        const thrown = this.edge();
+        this.expect('scope');
+        this.expect('=');
+        return this.set(v, op, type, 0, returned, thrown, this.int(), 0);
+      }
       case Op.BrIf: {
         const a = this.value();
         this.expect(',');

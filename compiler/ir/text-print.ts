@@ -225,6 +225,8 @@ class Printer {
         return `${head} i${imm} ${this.value(a)}`;
       case Op.Jump:
         return `${head} ${this.edge(b)}`;
+      case Op.Invoke:
+        return `${head} ${this.edge(b)}, ${this.edge(f.c(v))} scope=${imm}`;
       case Op.BrIf: {
         const hint = HINT_NAMES[imm] ? ` ${HINT_NAMES[imm]}` : '';
         return `${head} ${this.value(a)}, ${this.edge(b)}, ${this.edge(f.c(v))}${hint}`;

@@ -94,7 +94,7 @@ rule([Op.CallIndirect], VOID | ANY, I64);
 rule([Op.TailCallIndirect], VOID, I64);
 rule([Op.CallHost], VOID, I64);
 rule([Op.BrIf, Op.BrTable], VOID, I32);
-rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall], VOID);
+rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall, Op.Invoke], VOID);
 rule([Op.VUnary, Op.VBinary, Op.VTernary, Op.VShuffle], V128, V128, V128, V128);
 rule([Op.VShift], V128, V128, I32);
 rule([Op.VSplat], V128, INT | FLOAT);
@@ -232,7 +232,41 @@ class Verifier {
     const good = at === block ? position[v]! < position[user]! : cfg.dominates(at, block);
     if (!good && cfg.isReachable(block))
       this.fail(user, `${what} (v${v}, in b${at}) does not dominate its use`);
+    const invoke = f.terminator(at);
+    if (f.op(invoke) === Op.Invoke && user !== invoke && cfg.isReachable(block)) {
+      const edge = this.edgeOf(v, invoke);
+      if (edge !== NONE && !this.edgeDominates(edge, block))
+        this.fail(user, `${what} (v${v}) is used where b${at} has not been left by its edge`);
+    }
     return type;
+  }
+
+  /** The call that an Invoke guards. */
+  private guarded(invoke: Value): Value {
+    const { f } = this;
+    let v = f.prev[invoke]!;
+    while (v !== 0 && (f.op(v) === Op.Result || f.op(v) === Op.Caught)) v = f.prev[v]!;
+    return v;
+  }
+
+  /** The edge of an Invoke on which a value of its block exists, or NONE: on both. */
+  private edgeOf(v: Value, invoke: Value): Edge {
+    const { f } = this;
+    const op = f.op(v);
+    if (op === Op.Caught) return f.c(invoke);
+    const made = op === Op.Result || (OP_FLAGS[op]! & OpFlag.Call) !== 0;
+    return made && (op === Op.Result ? f.a(v) : v) === this.guarded(invoke) ? f.b(invoke) : NONE;
+  }
+
+  /** Whether a block is only reached through an edge: the edge's target dominates it, and its other predecessors. */
+  private edgeDominates(edge: Edge, block: Block): boolean {
+    const { f, cfg } = this;
+    const target = f.edgeTarget(edge);
+    if (!cfg.dominates(target, block)) return false;
+    for (let p = cfg.predStart[target]!; p < cfg.predStart[target + 1]!; p++) {
+      if (cfg.predEdge[p] !== edge && !cfg.dominates(target, cfg.predBlock[p]!)) return false;
+    }
+    return true;
   }
 
   private expectType(v: Value, what: string, type: Type, set: number): void {
@@ -273,7 +307,7 @@ class Verifier {
     } else {
       for (let i = 0; i < operands; i++) {
         // A call is the operand of its results whether it has a value or not.
-        if (op !== Op.Result) this.use(v, f.rows[v * ROW + F_A + i]!, `operand ${i}`);
+        if (op !== Op.Result && op !== Op.Caught) this.use(v, f.rows[v * ROW + F_A + i]!, `operand ${i}`);
       }
     }
     this.special(v, op, type);
@@ -292,6 +326,9 @@ class Verifier {
       const what = `argument ${k} of edge ${i}`;
       const type = this.use(v, f.edgeArg(edge, k), what);
       this.expectType(v, what, type, 1 << f.type(f.param(target, k)));
+      if (f.op(v) !== Op.Invoke) continue;
+      const own = f.blockOf(f.edgeArg(edge, k)) === f.blockOf(v) ? this.edgeOf(f.edgeArg(edge, k), v) : NONE;
+      if (own !== NONE && own !== edge) this.fail(v, `${what} exists on the other edge only`);
     }
   }
 
@@ -349,6 +386,21 @@ class Verifier {
         if (f.type(call) !== Type.None) this.fail(v, 'the call has its single result itself');
         return;
       }
+      case Op.Caught: {
+        const call = f.a(v);
+        let before = f.prev[v]!;
+        while (f.op(before) === Op.Caught || f.op(before) === Op.Result) before = f.prev[before]!;
+        if (before !== call || !(OP_FLAGS[f.op(call)]! & OpFlag.Call))
+          this.fail(v, 'what is caught does not follow its call');
+        if (f.op(f.terminator(f.blockOf(v))) !== Op.Invoke) this.fail(v, 'the call is not invoked');
+        if (imm < 0 || imm > 1) this.fail(v, 'nothing else is caught');
+        this.expectType(v, 'the result', type, imm === 0 ? REF : I32);
+        return;
+      }
+      case Op.Invoke:
+        if (imm < 0 || imm >= f.scopes.length) this.fail(v, 'no such scope');
+        if (!(OP_FLAGS[f.op(this.guarded(v))]! & OpFlag.Call)) this.fail(v, 'no call stands before it');
+        return;
       case Op.Call:
         this.call(v, this.ctx.func?.(imm));
         return;

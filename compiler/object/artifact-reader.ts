@@ -8,6 +8,7 @@ import {
   ARTIFACT_HEADER,
   ARTIFACT_MAGIC,
   ARTIFACT_VERSION,
+  CATCH_CLAUSE_RECORD,
   ConstCode,
   ConstKind,
   CPU_FEATURES,
@@ -21,6 +22,7 @@ import {
   FUNCTION_RECORD,
   GLOBAL_RECORD,
   IMPORT_RECORD,
+  LANDING_RECORD,
   MEMORY_MODES,
   MEMORY_RECORD,
   type MemoryMode,
@@ -31,6 +33,8 @@ import {
   SECTION,
   SegmentMode,
   TABLE_RECORD,
+  TAG_RECORD,
+  TRY_SCOPE_RECORD,
   TYPE_RECORD,
 } from '../abi/artifact.ts';
 import { TrapCode } from '../abi/traps.ts';
@@ -45,6 +49,7 @@ import {
   ValType,
 } from '../wasm/module.ts';
 import type {
+  CatchInfo,
   ConstInfo,
   DataInfo,
   ElemInfo,
@@ -53,7 +58,9 @@ import type {
   FunctionInfo,
   GlobalInfo,
   ImportInfo,
+  LandingInfo,
   Location,
+  TryScopeInfo,
   TypeLinks,
 } from './artifact-types.ts';
 import { ArtifactError, type FileSection, readSections } from './elf-reader.ts';
@@ -94,6 +101,10 @@ const PARTS: readonly (readonly [kind: Part, record: RecordType | null])[] = [
   [Part.Strings, null],
   [Part.Options, null],
   [Part.ConstCode, null],
+  [Part.Tags, TAG_RECORD],
+  [Part.Landings, LANDING_RECORD],
+  [Part.TryScopes, TRY_SCOPE_RECORD],
+  [Part.CatchClauses, CATCH_CLAUSE_RECORD],
 ];
 
 interface PartPlace {
@@ -322,7 +333,7 @@ export class Artifact {
   }
 
   private valType(v: number, at: number): ValType {
-    if (v < ValType.I32 || v > ValType.ExternRef) this.failAt('bad value type', at);
+    if ((v < ValType.I32 || v > ValType.ExternRef) && v !== ValType.ExnRef) this.failAt('bad value type', at);
     return v;
   }
 
@@ -507,6 +518,8 @@ export class Artifact {
         };
       case ExternKind.Global:
         return { kind, global: { type: this.valType(type & 0xff, at), mutable: (type & 0x100) !== 0 } };
+      case ExternKind.Tag:
+        return { kind, typeIndex: type, type: this.typeAt(type, at) };
       default:
         return this.failAt('bad kind of import', at);
     }
@@ -540,6 +553,10 @@ export class Artifact {
       case ExternKind.Global: {
         const { type, mutable } = this.globals[index] ?? wrong();
         return { kind, global: { type, mutable } };
+      }
+      case ExternKind.Tag: {
+        const typeIndex = this.tags[index] ?? wrong();
+        return { kind, typeIndex, type: this.typeAt(typeIndex, at) };
       }
       default:
         return this.failAt('bad kind of export', at);
@@ -634,6 +651,45 @@ export class Artifact {
       };
     });
     return this.cache('data', data);
+  }
+
+  /** Type index of each tag, imported ones first. */
+  get tags(): readonly number[] {
+    return this.cache(
+      'tags',
+      this.records(Part.Tags, TAG_RECORD, field => field('type')),
+    );
+  }
+
+  get tryScopes(): readonly TryScopeInfo[] {
+    const tags = this.tags.length;
+    const clauses = this.records(Part.CatchClauses, CATCH_CLAUSE_RECORD, (field, at): CatchInfo => {
+      const tag = field('tag');
+      if (tag !== NO_INDEX && tag >= tags) this.failAt('bad tag of a catch clause', at);
+      return { tag: tag === NO_INDEX ? null : tag, number: field('number') };
+    });
+    // Scopes do not share clauses.
+    let end = 0;
+    const scopes = this.records(Part.TryScopes, TRY_SCOPE_RECORD, (field, at, i): TryScopeInfo => {
+      const parent = field('parent');
+      const first = field('first');
+      if (parent !== NO_INDEX && parent >= i) this.failAt('bad scope around a try_table', at);
+      if (first < end || first + field('count') > clauses.length)
+        this.failAt('catch clauses are missing', at);
+      end = first + field('count');
+      return { parent: parent === NO_INDEX ? null : parent, clauses: clauses.slice(first, end) };
+    });
+    return this.cache('tryScopes', scopes);
+  }
+
+  /** Ascending by call site. */
+  get landings(): readonly LandingInfo[] {
+    const scopes = this.place(Part.TryScopes).count;
+    const landings = this.records(Part.Landings, LANDING_RECORD, (field, at): LandingInfo => {
+      if (field('scope') >= scopes) this.failAt('bad scope of a call', at);
+      return { site: field('site'), pad: field('pad'), scope: field('scope') };
+    });
+    return this.cache('landings', landings);
   }
 
   /** Function indices, ascending: position = number of the funcref record. */

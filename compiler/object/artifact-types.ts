@@ -16,7 +16,8 @@ export type ExternType =
   | { readonly kind: ExternKind.Func; readonly typeIndex: number; readonly type: FuncType }
   | { readonly kind: ExternKind.Table; readonly table: TableType }
   | { readonly kind: ExternKind.Memory; readonly memory: MemoryType }
-  | { readonly kind: ExternKind.Global; readonly global: GlobalType };
+  | { readonly kind: ExternKind.Global; readonly global: GlobalType }
+  | { readonly kind: ExternKind.Tag; readonly typeIndex: number; readonly type: FuncType };
 
 export interface ImportInfo {
   readonly module: string;
@@ -83,6 +84,25 @@ export interface DataInfo {
   readonly memory: number;
   readonly offset: ConstInfo;
   readonly bytes: Uint8Array;
+}
+
+/** A call that may throw into the function that makes it: where it returns to, where it lands (offsets in .text), and the try_table around it. */
+export interface LandingInfo {
+  readonly site: number;
+  readonly pad: number;
+  readonly scope: number;
+}
+
+export interface TryScopeInfo {
+  /** The try_table around it, or null. */
+  readonly parent: number | null;
+  readonly clauses: readonly CatchInfo[];
+}
+
+export interface CatchInfo {
+  /** null: everything */
+  readonly tag: number | null;
+  readonly number: number;
 }
 
 /** Where a code address lies. */

@@ -3,6 +3,7 @@ import {
   ARTIFACT_HEADER,
   ARTIFACT_MAGIC,
   ARTIFACT_VERSION,
+  CATCH_CLAUSE_RECORD,
   ConstCode,
   ConstKind,
   CPU_FEATURES,
@@ -16,6 +17,7 @@ import {
   FUNCTION_RECORD,
   GLOBAL_RECORD,
   IMPORT_RECORD,
+  LANDING_RECORD,
   MEMORY_MODES,
   MEMORY_RECORD,
   PART_COUNT,
@@ -23,11 +25,14 @@ import {
   recordLayout,
   SegmentMode,
   TABLE_RECORD,
+  TAG_RECORD,
   TableFlag,
+  TRY_SCOPE_RECORD,
   TYPE_RECORD,
 } from '../abi/artifact.ts';
 import type { VmctxLayout } from '../abi/vmctx.ts';
-import type { CompiledFunc } from '../backend/code.ts';
+import { type CompiledFunc, LANDING } from '../backend/code.ts';
+import { BASE_REG } from '../backend/x64/regs.ts';
 import { bug } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
 import {
@@ -56,6 +61,10 @@ const ELEM = recordLayout(ELEM_RECORD);
 const ITEM = recordLayout(ELEM_ITEM);
 const DATA = recordLayout(DATA_RECORD);
 const ESCAPING = recordLayout(ESCAPING_RECORD);
+const TAG = recordLayout(TAG_RECORD);
+const LANDING_PAD = recordLayout(LANDING_RECORD);
+const TRY_SCOPE = recordLayout(TRY_SCOPE_RECORD);
+const CATCH_CLAUSE = recordLayout(CATCH_CLAUSE_RECORD);
 
 /** "No index" of u32 fields, "no maximum" of u64 fields. */
 export const NO_INDEX = 0xffffffff;
@@ -176,6 +185,10 @@ function constant(expr: ConstExpr, code: ByteWriter): Const {
   }
 }
 
+function savedMask(f: CompiledFunc): number {
+  return f.saved.reduce((mask, r) => mask | (1 << r), f.savesBase ? 1 << BASE_REG : 0);
+}
+
 const NULL: Const = { kind: ConstKind.RefNull, bits: 0n, index: 0 };
 const ZERO: Const = { kind: ConstKind.Bits, bits: 0n, index: 0 };
 
@@ -254,6 +267,7 @@ class Builder {
     this.whole(Part.Strings, this.strings.w.done());
     this.whole(Part.Options, optionsText(this.l.options));
     this.whole(Part.ConstCode, this.constCode.done());
+    this.exceptions();
     this.w.align(PART_ALIGN);
     this.header(name);
   }
@@ -305,6 +319,7 @@ class Builder {
       this.u32(r + f.length!, func.code.length);
       this.u32(r + f.frame_size!, func.frameSize);
       this.u32(r + f.popped!, func.popped);
+      this.u32(r + f.saved!, savedMask(func));
       this.u32(r + f.pc_map_length!, func.pcMap.length);
       this.u32(r + f.wasm_start!, func.wasmStart);
       pcMap += func.pcMap.length;
@@ -322,7 +337,7 @@ class Builder {
     const { bindings } = this.l.options;
     const at = this.part(Part.Imports, imports.length, IMPORT.size);
     const f = IMPORT.offsets;
-    const next = [0, 0, 0, 0];
+    const next = [0, 0, 0, 0, 0];
     imports.forEach((i, n) => {
       const r = at + n * IMPORT.size;
       const kind = i.desc.kind;
@@ -333,6 +348,7 @@ class Builder {
       this.u32(r + f.index!, next[kind]!++);
       switch (i.desc.kind) {
         case ExternKind.Func:
+        case ExternKind.Tag:
           this.u32(r + f.type!, i.desc.typeIndex);
           break;
         case ExternKind.Global:
@@ -483,6 +499,73 @@ class Builder {
     escaping.forEach((index, i) => {
       this.u32(at + i * ESCAPING.size + ESCAPING.offsets.function!, index);
     });
+  }
+
+  /** Tags, and what the unwinder must know of try_tables. */
+  private exceptions(): void {
+    const { funcs } = this.l;
+    const { tags } = this.m;
+    let at = this.part(Part.Tags, tags.length, TAG.size);
+    for (const type of tags) {
+      this.u32(at + TAG.offsets.type!, type);
+      at += TAG.size;
+    }
+    let landings = 0;
+    let scopes = 0;
+    let clauses = 0;
+    for (const func of funcs) {
+      if (!func || func.landings.length === 0) continue;
+      landings += func.landings.length / LANDING;
+      scopes += func.scopes.length;
+      for (const s of func.scopes) clauses += s.tags.length;
+    }
+    this.landings(this.part(Part.Landings, landings, LANDING_PAD.size));
+    this.tryScopes(this.part(Part.TryScopes, scopes, TRY_SCOPE.size));
+    at = this.part(Part.CatchClauses, clauses, CATCH_CLAUSE.size);
+    for (const func of funcs) {
+      if (!func || func.landings.length === 0) continue;
+      let number = 0;
+      for (const s of func.scopes) {
+        for (const tag of s.tags) {
+          this.u32(at + CATCH_CLAUSE.offsets.tag!, tag < 0 ? NO_INDEX : tag);
+          this.u32(at + CATCH_CLAUSE.offsets.number!, number++);
+          at += CATCH_CLAUSE.size;
+        }
+      }
+    }
+  }
+
+  private landings(at: number): void {
+    const f = LANDING_PAD.offsets;
+    let first = 0;
+    this.l.funcs.forEach((func, i) => {
+      if (!func || func.landings.length === 0) return;
+      const start = this.l.codeOffsets[i]!;
+      for (let k = 0; k < func.landings.length; k += LANDING) {
+        this.u32(at + f.site!, start + func.landings[k]!);
+        this.u32(at + f.pad!, start + func.landings[k + 1]!);
+        this.u32(at + f.scope!, first + func.landings[k + 2]!);
+        at += LANDING_PAD.size;
+      }
+      first += func.scopes.length;
+    });
+  }
+
+  private tryScopes(at: number): void {
+    const f = TRY_SCOPE.offsets;
+    let scope = 0;
+    let clause = 0;
+    for (const func of this.l.funcs) {
+      if (!func || func.landings.length === 0) continue;
+      for (const s of func.scopes) {
+        this.u32(at + f.parent!, s.parent < 0 ? NO_INDEX : scope + s.parent);
+        this.u32(at + f.first!, clause);
+        this.u32(at + f.count!, s.tags.length);
+        clause += s.tags.length;
+        at += TRY_SCOPE.size;
+      }
+      scope += func.scopes.length;
+    }
   }
 
   private header(name: number): void {

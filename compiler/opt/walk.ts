@@ -271,6 +271,7 @@ export class Walk implements Facts {
         f.unlink(v);
         return true;
       case Op.Result:
+      case Op.Caught:
         return true;
       case Op.Load:
       case Op.RawLoad:

@@ -37,6 +37,7 @@ const USES: Readonly<Record<Feature, readonly string[]>> = {
     '(table 1 funcref) (func (result i32) (table.size 0))',
     '(func (param i32) (drop (select (result i32) (i32.const 1) (i32.const 2) (local.get 0))))',
   ],
+  exceptions: [],
   'extended-const': [
     '(global i32 (i32.add (i32.const 1) (i32.const 2)))',
     '(global i32 (i32.const 1)) (global i32 (global.get 0))',
@@ -67,6 +68,14 @@ const NEWER_USES: Partial<Record<Feature, readonly string[]>> = {
     '(type $t (func)) (func (param (ref null $t)))',
     '(func (param (ref func)))',
     '(type $t (func)) (func (param funcref) (drop (ref.as_non_null (local.get 0))))',
+  ],
+  exceptions: [
+    '(tag)',
+    '(import "m" "a" (tag))',
+    '(func (try_table))',
+    '(func (param exnref) (throw_ref (local.get 0)))',
+    '(func (local exnref))',
+    '(func (drop (ref.null noexn)))',
   ],
   'relaxed-simd': ['(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))'],
   gc: [

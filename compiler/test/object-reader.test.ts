@@ -24,12 +24,16 @@ describe('round trip', () => {
 
   test('imports and exports as V8 sees the module', () => {
     const v8 = new WebAssembly.Module(new Uint8Array(module.bytes));
-    expect(a.exports.map(e => ({ name: e.name, kind: KIND_NAMES[e.desc.kind] }))).toEqual(
-      WebAssembly.Module.exports(v8),
-    );
-    expect(a.imports.map(i => ({ module: i.module, name: i.name, kind: KIND_NAMES[i.desc.kind] }))).toEqual(
-      WebAssembly.Module.imports(v8),
-    );
+    expect(
+      a.exports.map(e => ({ name: e.name, kind: KIND_NAMES[e.desc.kind as keyof typeof KIND_NAMES] })),
+    ).toEqual(WebAssembly.Module.exports(v8));
+    expect(
+      a.imports.map(i => ({
+        module: i.module,
+        name: i.name,
+        kind: KIND_NAMES[i.desc.kind as keyof typeof KIND_NAMES],
+      })),
+    ).toEqual(WebAssembly.Module.imports(v8));
     expect(Buffer.from(a.debugSections.get('.debug_info')!).toString()).toBe('some debug information');
     expect([...a.debugSections.keys()]).toEqual(['.debug_info', '.debug_str', 'sourceMappingURL']);
   });

@@ -265,17 +265,14 @@ describe('features that are not there', () => {
   it.each([
     ['gc', [0xfb, 0]],
     ['threads', [0xfe, 0]],
-    ['exception-handling', [0x1f, 0x40]],
+    ['legacy-exceptions', [0x06, 0x40]],
   ])('%s', (proposal, code) => {
     const e = rejection(oneFunction([], [], [], code))!;
     expect(e.kind).toBe('unsupported');
     expect(e.message).toContain(proposal);
   });
 
-  it.each([
-    ['threads', section(5, [1, 3, 1, 1])],
-    ['exception-handling', section(13, [1, 0, 0])],
-  ])('%s in a section', (proposal, bytes) => {
+  it.each([['threads', section(5, [1, 3, 1, 1])]])('%s in a section', (proposal, bytes) => {
     const e = rejection(Uint8Array.from([...HEADER, ...bytes]))!;
     expect(e.kind).toBe('unsupported');
     expect(e.message).toContain(proposal);

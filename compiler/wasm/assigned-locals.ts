@@ -2,7 +2,7 @@
  * Which locals does each block, loop and `if` assign? One linear pass over a body, before it is lowered: a loop header must get its
  * parameters before its body has been seen.
  *
- * Constructs are numbered in the order in which they open. For each one that can have a join (a branch to its label, or an `if`)
+ * Constructs are numbered in the order in which they open. For each one that can have a join (a branch to its label, an `if`, a landing pad)
  * `list` holds the locals that may have another value behind the construct (for a loop: at a later iteration) than before it.
  *
  * A local that only lives inside the construct is left out of its list and of those around it: when its first access anywhere is
@@ -19,7 +19,7 @@ import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { Code, Imm, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { skipImmediate } from './skip.ts';
+import { skipImmediate, skipType } from './skip.ts';
 
 /** Elements of all lists together, and steps taken to build them. */
 const LIST_BUDGET = 1 << 22;
@@ -49,7 +49,8 @@ export class AssignedLocals {
   overBudget = false;
 
   private end = 0;
-  private isIf = new Uint8Array(64);
+  /** Whether it has a join besides its label: an `if`, or the landing pad of a try_table. */
+  private joins = new Uint8Array(64);
   /** Event | operand << 2. The operand is a local, a construct, or (Else, Close) a position counted from the first operator. */
   private events = new Int32Array(1024);
   private eventCount = 0;
@@ -96,7 +97,7 @@ export class AssignedLocals {
     this.events[this.eventCount++] = e;
   }
 
-  private openConstruct(depth: number, isIf: boolean): void {
+  private openConstruct(depth: number, joins: boolean): void {
     const c = this.constructs++;
     if (c === this.start.length) {
       this.start = grow(this.start, 0);
@@ -104,14 +105,14 @@ export class AssignedLocals {
       const flags = new Uint8Array(this.start.length);
       flags.set(this.targeted);
       this.targeted = flags;
-      const ifs = new Uint8Array(this.start.length);
-      ifs.set(this.isIf);
-      this.isIf = ifs;
+      const all = new Uint8Array(this.start.length);
+      all.set(this.joins);
+      this.joins = all;
     }
     this.start[c] = 0;
     this.length[c] = 0;
     this.targeted[c] = 0;
-    this.isIf[c] = isIf ? 1 : 0;
+    this.joins[c] = joins ? 1 : 0;
     if (depth === this.open.length) {
       this.open = grow(this.open, 0);
       this.sequence = grow(this.sequence, 0);
@@ -159,6 +160,18 @@ export class AssignedLocals {
           this.openConstruct(++depth, code === Code.If);
           this.sequence[depth] = ++sequences;
           break;
+        case Code.TryTable: {
+          skipType(r);
+          const clauses = r.u32();
+          for (let n = clauses; n > 0; n--) {
+            if (r.u8() < 2) r.u32();
+            const label = r.u32();
+            if (label < depth) this.targeted[this.open[depth - label]!] = 1;
+          }
+          this.openConstruct(++depth, clauses > 0);
+          this.sequence[depth] = ++sequences;
+          break;
+        }
         case Code.Else:
           if (depth === 0) return;
           this.sequence[depth] = ++sequences;
@@ -226,7 +239,7 @@ export class AssignedLocals {
           steps += top - from;
           top = this.compact(depth, top, e >> 2);
           const c = this.open[depth]!;
-          if (this.targeted[c] || this.isIf[c]) this.keep(c, from, top);
+          if (this.targeted[c] || this.joins[c]) this.keep(c, from, top);
           steps += top - from;
           depth--;
           break;

@@ -81,6 +81,8 @@ export class Sections implements ConstScope {
   readonly globalTypes: GlobalType[] = [];
   importedGlobals = 0;
   readonly globals: Global[] = [];
+  readonly tags: number[] = [];
+  importedTags = 0;
   readonly exports: Export[] = [];
   start: number | null = null;
   readonly elems: ElemSegment[] = [];
@@ -401,9 +403,13 @@ export class Sections implements ConstScope {
           this.importedGlobals++;
           break;
         }
-        case ExternKind.Tag:
-          unsupported('exception-handling', 'a tag import', at);
+        case ExternKind.Tag: {
+          const typeIndex = this.tagType(at);
+          this.imports.push({ module, name, desc: { kind, typeIndex } });
+          this.tags.push(typeIndex);
+          this.importedTags++;
           break;
+        }
         default:
           r.fail('malformed import kind', at);
       }
@@ -443,6 +449,25 @@ export class Sections implements ConstScope {
     }
   }
 
+  tagSection(): void {
+    const at = this.r.pos;
+    needFeature(this.r, 'exceptions', 'the tag section', at);
+    for (let n = this.count('tags', LIMITS.tags, this.tags.length); n > 0; n--)
+      this.tags.push(this.tagType(this.r.pos));
+  }
+
+  /** Type index of a tag: an attribute (0: an exception) stands before it. */
+  private tagType(at: number): number {
+    const { r } = this;
+    needFeature(r, 'exceptions', 'a tag', at);
+    const attribute = r.pos;
+    if (r.u8() !== 0) r.fail('malformed tag attribute', attribute);
+    const typeAt = r.pos;
+    const typeIndex = this.typeIndex();
+    if (this.types[typeIndex]!.results.length > 0) invalid('non-empty tag result type', typeAt);
+    return typeIndex;
+  }
+
   globalSection(): void {
     for (let n = this.count('globals', LIMITS.globals, this.globalTypes.length); n > 0; n--) {
       const type = this.globalType();
@@ -474,7 +499,7 @@ export class Sections implements ConstScope {
           this.checkIndex('global', index, this.globalTypes.length, kindAt);
           break;
         case ExternKind.Tag:
-          unsupported('exception-handling', 'a tag export', kindAt);
+          this.checkIndex('tag', index, this.tags.length, kindAt);
           break;
         default:
           r.fail('malformed export kind', kindAt);

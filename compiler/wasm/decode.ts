@@ -2,7 +2,7 @@
  * Binary format -> Module: header, sections in order, all validation of Wasm 2.0 that needs no function body ("Validation", "Modules").
  * Bodies are decoded and validated by lower.ts.
  */
-import { DEFAULT_FEATURES, type FeatureSet, unsupported } from '../features.ts';
+import { DEFAULT_FEATURES, type FeatureSet } from '../features.ts';
 import { Sections } from './decode-sections.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import type { CustomSection, Module, NameSection } from './module.ts';
@@ -64,6 +64,9 @@ function section(s: Sections, id: number): void {
     case SectionId.Memory:
       s.memorySection();
       break;
+    case SectionId.Tag:
+      s.tagSection();
+      break;
     case SectionId.Global:
       s.globalSection();
       break;
@@ -116,7 +119,6 @@ export function decodeModule(bytes: Uint8Array, features: FeatureSet = DEFAULT_F
       customSections.push({ name, start: r.pos, end });
       r.pos = end;
     } else {
-      if (id === SectionId.Tag) unsupported('exception-handling', 'the tag section', at);
       if (ORDER[id]! <= last) r.fail('unexpected content after last section', at);
       last = ORDER[id]!;
       section(s, id);
@@ -153,6 +155,8 @@ function assemble(
     globalTypes: s.globalTypes,
     importedGlobals: s.importedGlobals,
     globals: s.globals,
+    tags: s.tags,
+    importedTags: s.importedTags,
     exports: s.exports,
     start: s.start,
     elems: s.elems,

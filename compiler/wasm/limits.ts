@@ -15,6 +15,9 @@ export const LIMITS = {
   elemSegments: 10_000_000,
   elemItems: 10_000_000,
   tables: 100_000,
+  tags: 1_000_000,
+  /** Clauses of the try_tables of one function. */
+  catchClauses: 65_520,
   /** Each reserves address space. */
   memories: 100,
   params: 1_000,

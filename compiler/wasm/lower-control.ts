@@ -6,6 +6,7 @@ import { bug } from '../diagnostics.ts';
 import { F_C, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { LIMITS, overLimit } from './limits.ts';
+import { invoke, landingPad, type OpenTry } from './lower-exceptions.ts';
 import { constantCallee, imageCode } from './lower-image.ts';
 import { emitBuiltin } from './lower-memory.ts';
 import { loadElement } from './lower-tables.ts';
@@ -19,6 +20,10 @@ export function beginBody(w: Walk, type: FuncType): void {
   w.depth = 0;
   w.constructs = 0;
   w.frameTypes.length = 0;
+  w.openTry = null;
+  w.tries.length = 0;
+  w.clauses = 0;
+  w.payloadSlot = -1;
   w.pushFrame(FrameKind.Func, { params: [], results: type.results }, NO_LABEL);
 }
 
@@ -56,6 +61,23 @@ function endSequence(w: Walk, type: FuncType): void {
     const n = w.sp - w.height;
     w.fail(`type mismatch: ${n} value${n === 1 ? '' : 's'} left on the stack at the end of a sequence`);
   }
+}
+
+/** A block; `handlers` reads what stands behind its type, in the scope of the labels outside, and tells what try_table it is. */
+export function openBlock(w: Walk, kind: FrameKind, handlers: () => OpenTry | null): void {
+  const { ssa, assigned } = w;
+  const type = readBlockType(w.r, w.module.types);
+  w.popAll(type.params);
+  const open = handlers();
+  const construct = w.constructs++;
+  let label = NO_LABEL;
+  if (ssa.live && assigned.targeted[construct]) {
+    label = ssa.newLabel(type.results, assigned.start[construct]!, assigned.length[construct]!);
+  }
+  w.pushFrame(kind, type, label);
+  w.tries[w.depth - 1] = open;
+  if (open) w.openTry = open;
+  w.pushAgain(type.params);
 }
 
 export function orElse(w: Walk): void {
@@ -96,6 +118,10 @@ export function end(w: Walk): boolean {
     if (!allMatch(w, type.params, type.results))
       w.fail('type mismatch: an if without else must have the results of its parameters');
     if (w.frames[i + Fr.Live]) ssa.addEdge(label, w.frames[i + Fr.Term]!, EDGE_C, w.frames[i + Fr.Row]!);
+  }
+  if (kind === FrameKind.TryTable) {
+    const open = w.tries[w.depth - 1];
+    if (open) landingPad(w, open, type.results.length);
   }
   if (kind !== FrameKind.Loop && label !== NO_LABEL && ssa.hasEdges(label)) {
     if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
@@ -140,15 +166,18 @@ function liveLabel(w: Walk, frame: number): number {
   return label;
 }
 
-export function br(w: Walk): void {
+/** Go to a frame's label with the values at `vals[from…]`. */
+export function leaveTo(w: Walk, frame: number, types: readonly ValType[], from: number): void {
   const { ssa } = w;
+  if (frame === 0) emitReturn(w, types, from);
+  else ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, from);
+}
+
+export function br(w: Walk): void {
   const frame = w.frameOf(w.r.u32());
   const types = w.labelTypes(frame);
   w.popAll(types);
-  if (ssa.live) {
-    if (frame === 0) emitReturn(w, types, w.sp);
-    else ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
-  }
+  if (w.ssa.live) leaveTo(w, frame, types, w.sp);
   w.setUnreachable();
 }
 
@@ -249,13 +278,13 @@ export function unreachable(w: Walk): void {
 }
 
 // ---- calls
-/** Emit a call and push its results. The arguments stand at `vals[sp…]`. */
-function emitCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
+/** Emit a call that handlers of this function don't see, and push its results. The arguments stand at `vals[sp…]`. */
+function emitBareCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): Value {
   const { ssa } = w;
   const { results } = type;
   if (!ssa.live) {
     for (const t of results) w.push(t, 0);
-    return;
+    return 0;
   }
   const args = valueList(w, type.params.length, w.sp);
   const single = results.length === 1 ? irType(results[0]!) : Type.None;
@@ -266,6 +295,13 @@ function emitCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, im
       w.push(results[i]!, ssa.emit(Op.Result, irType(results[i]!), call, 0, 0, i, 0));
     }
   }
+  return call;
+}
+
+function emitCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
+  const { live } = w.ssa;
+  const call = emitBareCall(w, type, op, code, vmctx, imm);
+  if (live) invoke(w, call);
 }
 
 export function call(w: Walk): void {
@@ -376,10 +412,10 @@ function checkTailCall(w: Walk, callee: FuncType): void {
 
 /**
  * An ordinary call, then a return. So it is for callees of other instances, which run with another vmctx: whoever called this function relies on
- * finding its own again, and this function is the one to restore it. A chain of tail calls that goes to and fro between instances does use stack.
+ * finding its own again, and this function is the one to restore it. Exceptions pass it by, as if its frame were gone. A chain of tail calls that goes to and fro between instances does use stack.
  */
 function callAndReturn(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
-  emitCall(w, type, op, code, vmctx, imm);
+  emitBareCall(w, type, op, code, vmctx, imm);
   w.popAll(type.results);
   emitReturn(w, type.results, w.sp);
 }

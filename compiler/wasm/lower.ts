@@ -14,6 +14,7 @@ import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { defaultOptions, type LowerOptions } from '../options.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
+import * as exceptions from './lower-exceptions.ts';
 import * as memory from './lower-memory.ts';
 import { simd } from './lower-simd.ts';
 import * as tables from './lower-tables.ts';
@@ -200,6 +201,15 @@ function walkCode(w: Walk): void {
         break;
       case Code.If:
         control.open(w, FrameKind.If);
+        break;
+      case Code.TryTable:
+        exceptions.tryTable(w);
+        break;
+      case Code.Throw:
+        exceptions.throwTag(w);
+        break;
+      case Code.ThrowRef:
+        exceptions.throwRef(w);
         break;
       case Code.Else:
         control.orElse(w);

@@ -8,7 +8,7 @@ import type { TableImage } from './table-images.ts';
 
 /**
  * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit 8: the reference is not null;
- * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases up to 29 are
+ * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases up to 27 are
  * for further heap types. Binary codes are in types.ts.
  */
 export const enum ValType {
@@ -33,6 +33,9 @@ export const enum ValType {
   /** Of fields only. */
   I8 = 16,
   I16 = 17,
+  ExnRef = 28,
+  /** Subtype of `exn`: only null. */
+  NoExn = 29,
   /** Of unreachable code: a subtype of every heap type. */
   Bottom = 30,
   /** A type of the module. */
@@ -116,7 +119,8 @@ export type ImportDesc =
   | { readonly kind: ExternKind.Func; readonly typeIndex: number }
   | { readonly kind: ExternKind.Table; readonly table: TableType }
   | { readonly kind: ExternKind.Memory; readonly memory: MemoryType }
-  | { readonly kind: ExternKind.Global; readonly global: GlobalType };
+  | { readonly kind: ExternKind.Global; readonly global: GlobalType }
+  | { readonly kind: ExternKind.Tag; readonly typeIndex: number };
 
 export interface Import {
   readonly module: string;
@@ -205,6 +209,9 @@ export interface Module {
   readonly globalTypes: readonly GlobalType[];
   readonly importedGlobals: number;
   readonly globals: readonly Global[];
+  /** Type index of every tag, imported ones first. */
+  readonly tags: readonly number[];
+  readonly importedTags: number;
   readonly exports: readonly Export[];
   readonly start: number | null;
   readonly elems: readonly ElemSegment[];

@@ -29,6 +29,8 @@ export const enum Code {
   Loop = 0x03,
   If = 0x04,
   Else = 0x05,
+  Throw = 0x08,
+  ThrowRef = 0x0a,
   End = 0x0b,
   Br = 0x0c,
   BrIf = 0x0d,
@@ -43,6 +45,7 @@ export const enum Code {
   Drop = 0x1a,
   Select = 0x1b,
   SelectT = 0x1c,
+  TryTable = 0x1f,
   LocalGet = 0x20,
   LocalSet = 0x21,
   LocalTee = 0x22,
@@ -93,6 +96,8 @@ export const enum Imm {
   /** Two u32 indices. */
   IndexPair,
   LabelTable,
+  /** A block type, then a vector of catch clauses. */
+  Catches,
   /** A vector of value types. */
   Types,
   HeapType,
@@ -176,6 +181,9 @@ function table(): (Opcode | undefined)[] {
   special(Code.Loop, 'loop', Imm.BlockType);
   special(Code.If, 'if', Imm.BlockType);
   special(Code.Else, 'else', Imm.None);
+  special(Code.Throw, 'throw', Imm.Index);
+  special(Code.ThrowRef, 'throw_ref', Imm.None);
+  special(Code.TryTable, 'try_table', Imm.Catches);
   special(Code.End, 'end', Imm.None);
   special(Code.Br, 'br', Imm.Index);
   special(Code.BrIf, 'br_if', Imm.Index);
@@ -437,9 +445,9 @@ export const OPCODE_ALIGN = column(new Uint8Array(OPCODE_COUNT), o => o.align);
 
 /** First bytes of operators of proposals that are not supported: [first, last, proposal]. */
 const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
-  [0x06, 0x0a, 'exception-handling'],
-  [0x18, 0x19, 'exception-handling'],
-  [0x1f, 0x1f, 'exception-handling'],
+  [0x06, 0x07, 'legacy-exceptions'],
+  [0x09, 0x09, 'legacy-exceptions'],
+  [0x18, 0x19, 'legacy-exceptions'],
   [0xd3, 0xd3, 'gc'],
   [0xfb, 0xfb, 'gc'],
   [0xfe, 0xfe, 'threads'],

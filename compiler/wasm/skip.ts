@@ -3,7 +3,7 @@ import { Imm } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 
 /** A value type, heap type or block type. */
-function skipType(r: Reader): void {
+export function skipType(r: Reader): void {
   const byte = r.peek();
   if (byte === 0x63 || byte === 0x64) {
     r.pos++;
@@ -29,6 +29,13 @@ export function skipImmediate(r: Reader, imm: Imm): void {
       break;
     case Imm.LabelTable:
       for (let n = r.u32() + 1; n > 0; n--) r.u32();
+      break;
+    case Imm.Catches:
+      skipType(r);
+      for (let n = r.u32(); n > 0; n--) {
+        if (r.u8() < 2) r.u32();
+        r.u32();
+      }
       break;
     case Imm.Types:
       for (let n = r.u32(); n > 0; n--) skipType(r);

@@ -30,12 +30,19 @@ const NAMES: Readonly<Record<number, string>> = {
   [ValType.StructRef]: 'struct',
   [ValType.ArrayRef]: 'array',
   [ValType.None]: 'none',
+  [ValType.ExnRef]: 'exn',
+  [ValType.NoExn]: 'noexn',
 };
 
 /** As the text format has it. */
 export function typeName(t: ValType | 0): string {
   if (!isRef(t)) return NAMES[t as number]!;
-  if (t === ValType.FuncRef || t === ValType.ExternRef || (t >= ValType.AnyRef && t <= ValType.ArrayRef))
+  if (
+    t === ValType.FuncRef ||
+    t === ValType.ExternRef ||
+    t === ValType.ExnRef ||
+    (t >= ValType.AnyRef && t <= ValType.ArrayRef)
+  )
     return `${NAMES[t as number]}ref`;
   const base = baseOf(t);
   const heap =
@@ -66,10 +73,14 @@ export function isDefaultable(t: ValType): boolean {
   return (t & ValType.NonNull) === 0;
 }
 
-/** How values of the type are handled: number types, `funcref` or `externref`. References of the hierarchy of `any` are opaque, as external ones are. */
+/**
+ * How values of the type are handled: number types, `funcref`, `externref` or `exnref`. References of the hierarchy of `any` are opaque, as external
+ * ones are.
+ */
 export function erased(t: ValType, types: TypeSpace): ValType {
   if (!isRef(t)) return t === ValType.I8 || t === ValType.I16 ? ValType.I32 : t;
-  return topOf(t, types) === ValType.FuncRef ? ValType.FuncRef : ValType.ExternRef;
+  const top = topOf(t, types);
+  return top === ValType.AnyRef ? ValType.ExternRef : top;
 }
 
 /** The types of a module, so far. */
@@ -87,6 +98,9 @@ function topOf(t: ValType, { types }: TypeSpace): ValType {
     case ValType.ExternRef:
     case ValType.NoExtern:
       return ValType.ExternRef;
+    case ValType.ExnRef:
+    case ValType.NoExn:
+      return ValType.ExnRef;
     case ValType.Concrete:
       return types[typeIndexOf(t)]!.kind === TypeKind.Func ? ValType.FuncRef : ValType.AnyRef;
     default:
@@ -122,6 +136,7 @@ export function matches(sub: ValType, sup: ValType, space: TypeSpace): boolean {
       return true;
     case ValType.NoFunc:
     case ValType.NoExtern:
+    case ValType.NoExn:
     case ValType.None:
       return topOf(sub, space) === topOf(sup, space);
     case ValType.Concrete: {
@@ -166,11 +181,7 @@ export function irType(t: ValType): Type {
 }
 
 /** [first, last, proposal] of type codes that exist but are not supported. */
-const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
-  [0x74, 0x74, 'exception-handling'],
-  [0x69, 0x69, 'exception-handling'],
-  [0x68, 0x68, 'stack-switching'],
-];
+const UNSUPPORTED: readonly (readonly [number, number, string])[] = [[0x68, 0x68, 'stack-switching']];
 
 function valTypeOf(byte: number): ValType | 0 {
   switch (byte) {
@@ -204,6 +215,10 @@ function valTypeOf(byte: number): ValType | 0 {
       return ValType.StructRef;
     case 0x6a:
       return ValType.ArrayRef;
+    case 0x74:
+      return ValType.NoExn;
+    case 0x69:
+      return ValType.ExnRef;
     default:
       return 0;
   }
@@ -223,6 +238,7 @@ function bad(r: Reader, byte: number, at: number, message: string): never {
 function allow(r: Reader, t: ValType, at: number): void {
   if (t === ValType.V128) needFeature(r, 'simd', typeName(t), at);
   else if (t >= ValType.AnyRef && t <= ValType.None) needFeature(r, 'gc', typeName(t), at);
+  else if (t === ValType.ExnRef || t === ValType.NoExn) needFeature(r, 'exceptions', typeName(t), at);
   else if (t === ValType.FuncRef || t === ValType.ExternRef)
     needFeature(r, 'reference-types', typeName(t), at);
   else if (isRef(t)) needFeature(r, 'function-references', typeName(t), at);

@@ -10,6 +10,7 @@ import { CompileError } from '../diagnostics.ts';
 import { forbiddenOperators } from '../features.ts';
 import type { LowerOptions } from '../options.ts';
 import { AssignedLocals } from './assigned-locals.ts';
+import type { OpenTry } from './lower-exceptions.ts';
 import {
   ExternKind,
   type FuncType,
@@ -29,6 +30,7 @@ export const enum FrameKind {
   Loop,
   If,
   Else,
+  TryTable,
 }
 
 /** Fields of a control frame. */
@@ -89,6 +91,12 @@ export class Walk {
   depth = 0;
   /** Constructs opened so far. */
   constructs = 0;
+  /** The innermost try_table that is open, in reachable code; for each frame, the try_table that it is. */
+  openTry: OpenTry | null = null;
+  tries: (OpenTry | null)[] = [];
+  /** Catch clauses so far, and the stack slot in which exceptions are put together, or -1. */
+  clauses = 0;
+  payloadSlot = -1;
 
   /** Operators of extensions that are off. */
   readonly forbidden: ReadonlyMap<number, string> | null;

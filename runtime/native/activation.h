@@ -14,6 +14,7 @@
 #define ACT_REQUESTS 96
 #define ACT_MACHINE 104
 #define ACT_RESULT 112
+#define ACT_CLAUSE 120
 
 /* Register n of the encoding order is at 8 * n. */
 #define MACHINE_RIP 128
@@ -33,5 +34,6 @@
 #define LUCET_LEFT_STOPPED_RESUMING 8
 /* A host function has returned that asked for it. */
 #define LUCET_LEFT_YIELDED 9
+#define LUCET_LEFT_EXCEPTION 10
 
 #endif

@@ -55,6 +55,10 @@ static const struct part_info PARTS[] = {
     {"Strings", 0},
     {"Options", 0},
     {"ConstCode", 0},
+    {"Tags", sizeof(struct lucet_tag_record)},
+    {"Landings", sizeof(struct lucet_landing_record)},
+    {"TryScopes", sizeof(struct lucet_try_scope_record)},
+    {"CatchClauses", sizeof(struct lucet_catch_clause_record)},
 };
 _Static_assert(sizeof PARTS / sizeof PARTS[0] == LUCET_PART_COUNT, "a part has no description");
 
@@ -101,6 +105,10 @@ static lucet_status check_directory(struct checker *c) {
   m->escaping = PART(LUCET_PART_ESCAPING);
   m->strings = PART(LUCET_PART_STRINGS);
   m->const_code = PART(LUCET_PART_CONST_CODE);
+  m->tags = PART(LUCET_PART_TAGS);
+  m->landings = PART(LUCET_PART_LANDINGS);
+  m->try_scopes = PART(LUCET_PART_TRY_SCOPES);
+  m->catch_clauses = PART(LUCET_PART_CATCH_CLAUSES);
 #undef PART
   m->type_count = d[LUCET_PART_TYPES - 1].count;
   m->type_bytes_size = d[LUCET_PART_TYPE_BYTES - 1].size;
@@ -118,6 +126,10 @@ static lucet_status check_directory(struct checker *c) {
   m->escaping_count = d[LUCET_PART_ESCAPING - 1].count;
   m->strings_size = d[LUCET_PART_STRINGS - 1].size;
   m->const_code_size = d[LUCET_PART_CONST_CODE - 1].size;
+  m->tag_count = d[LUCET_PART_TAGS - 1].count;
+  m->landing_count = d[LUCET_PART_LANDINGS - 1].count;
+  m->try_scope_count = d[LUCET_PART_TRY_SCOPES - 1].count;
+  m->catch_clause_count = d[LUCET_PART_CATCH_CLAUSES - 1].count;
   return LUCET_OK;
 }
 
@@ -128,8 +140,8 @@ static bool string_ok(const struct metadata *m, uint32_t offset) {
   return (uint64_t)offset + 4 + n <= m->strings_size;
 }
 
-static bool valtype_ok(uint32_t t) { return t >= LUCET_I32 && t <= LUCET_EXTERNREF; }
-static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF; }
+static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF || t == LUCET_EXNREF; }
+static bool valtype_ok(uint32_t t) { return (t >= LUCET_I32 && t <= LUCET_V128) || reftype_ok(t); }
 /** An exact type with the given erasure, that names one of the first `types` types at most. */
 static bool code_ok(const struct metadata *m, uint32_t code, uint32_t erasure, uint32_t types) {
   if (valtype_index(code) >= (valtype_base(code) == LUCET_VAL_TYPE_CONCRETE ? types : 1)) return false;
@@ -226,6 +238,9 @@ static lucet_status check_types(struct checker *c) {
   return LUCET_OK;
 }
 
+/** rbx rbp r12–r15 */
+#define SAVED_REGISTERS 0xf028u
+
 static lucet_status check_functions(struct checker *c) {
   const struct metadata *m = c->m;
   const struct lucet_artifact_header *h = m->header;
@@ -245,25 +260,31 @@ static lucet_status check_functions(struct checker *c) {
     CHECK(end <= h->text_size, "code outside of .text");
     CHECK(r->frame_size % 8 == 0 && r->frame_size <= INT32_MAX, "bad frame size");
     CHECK(r->popped % 16 == 0 && r->popped <= UINT16_MAX, "bad stack arguments");
+    CHECK((r->saved & ~SAVED_REGISTERS) == 0 && 8 * (uint32_t)__builtin_popcount(r->saved) <= r->frame_size, "bad saved registers");
   }
   return LUCET_OK;
 }
 
+enum { KINDS = LUCET_EXTERN_TAG + 1 };
+
 static lucet_status check_imports(struct checker *c) {
   const struct metadata *m = c->m;
   const struct lucet_artifact_header *h = m->header;
-  uint32_t seen[4] = {0, 0, 0, 0};
-  const uint32_t most[4] = {h->imported_functions, h->imported_tables, h->imported_memories, h->imported_globals};
+  uint32_t seen[KINDS] = {0};
+  /* The number of imported tags is that of their imports. */
+  const uint32_t most[KINDS] = {h->imported_functions, h->imported_tables, h->imported_memories, h->imported_globals, m->tag_count};
   enter_part(c, LUCET_PART_IMPORTS);
   for (uint32_t i = 0; i < m->import_count; i++) {
     const struct lucet_import_record *r = &m->imports[i];
     CHECK(string_ok(m, r->module) && string_ok(m, r->name) && string_ok(m, r->symbol), "bad name");
-    CHECK(r->kind <= LUCET_EXTERN_GLOBAL, "bad kind");
+    CHECK(r->kind < KINDS, "bad kind");
     CHECK(seen[r->kind] < most[r->kind] && r->index == seen[r->kind]++, "bad index");
     /* Types of the other kinds are in the entities' own records, which come first in their index spaces. */
     if (r->kind == LUCET_EXTERN_FUNC) CHECK(r->type == m->functions[r->index].type, "bad type");
+    if (r->kind == LUCET_EXTERN_TAG) CHECK(r->type == m->tags[r->index].type, "bad type");
   }
-  for (uint32_t k = 0; k < 4; k++)
+  c->m->imported_tags = seen[LUCET_EXTERN_TAG];
+  for (uint32_t k = 0; k < LUCET_EXTERN_TAG; k++)
     if (seen[k] != most[k]) return bad(c, m->import_count, sizeof(struct lucet_import_record), "imports are missing");
   return LUCET_OK;
 }
@@ -286,6 +307,7 @@ static lucet_status check_exports(struct checker *c) {
       case LUCET_EXTERN_TABLE: CHECK(r->index < m->table_count && !is_image(m, r->index), "bad table"); break;
       case LUCET_EXTERN_MEMORY: CHECK(r->index < m->memory_count, "bad memory"); break;
       case LUCET_EXTERN_GLOBAL: CHECK(r->index < m->global_count, "bad global"); break;
+      case LUCET_EXTERN_TAG: CHECK(r->index < m->tag_count, "bad tag"); break;
       default: CHECK(false, "bad kind");
     }
   }
@@ -454,10 +476,50 @@ static lucet_status check_thunks(struct checker *c) {
   return LUCET_OK;
 }
 
+/**
+ * Tags, and landing pads: afterwards each call site and its pad lie in the code of one function, and the ways from scope to scope outwards
+ * come to an end, as each leads to a lower number.
+ */
+static lucet_status check_exceptions(struct checker *c) {
+  const struct metadata *m = c->m;
+  enter_part(c, LUCET_PART_TAGS);
+  for (uint32_t i = 0; i < m->tag_count; i++) {
+    const struct lucet_tag_record *r = &m->tags[i];
+    CHECK(r->type < m->type_count && m->types[r->type].results == 0, "bad type");
+  }
+  enter_part(c, LUCET_PART_CATCH_CLAUSES);
+  for (uint32_t i = 0; i < m->catch_clause_count; i++) {
+    const struct lucet_catch_clause_record *r = &m->catch_clauses[i];
+    CHECK(r->tag < m->tag_count || r->tag == NONE, "bad tag");
+  }
+  uint64_t end = 0;
+  enter_part(c, LUCET_PART_TRY_SCOPES);
+  for (uint32_t i = 0; i < m->try_scope_count; i++) {
+    const struct lucet_try_scope_record *r = &m->try_scopes[i];
+    CHECK(r->parent < i || r->parent == NONE, "bad scope around it");
+    CHECK(r->first >= end, "clauses out of order");
+    end = (uint64_t)r->first + r->count;
+    CHECK(end <= m->catch_clause_count, "clauses are missing");
+  }
+  uint32_t function = 0;
+  enter_part(c, LUCET_PART_LANDINGS);
+  for (uint32_t i = 0; i < m->landing_count; i++) {
+    const struct lucet_landing_record *r = &m->landings[i];
+    CHECK(i == 0 || r->site > r[-1].site, "not ascending");
+    CHECK(r->scope < m->try_scope_count, "bad scope");
+    /* A return address may lie at the very end of its function. */
+    while (function < m->function_count && (uint64_t)m->functions[function].code + m->functions[function].length < r->site) function++;
+    CHECK(function < m->function_count, "call site outside of code");
+    const struct lucet_function_record *f = &m->functions[function];
+    CHECK(r->site > f->code && r->pad > f->code && r->pad < f->code + f->length, "landing pad outside of its function");
+  }
+  return LUCET_OK;
+}
+
 /** In order of need: a step may index with what the steps before it have checked. */
 static lucet_status (*const STEPS[])(struct checker *) = {
     check_directory, check_counts,  check_types,    check_functions, check_escaping, check_header,
-    check_imports,   check_exports, check_entities, check_segments,  check_thunks,
+    check_exceptions, check_imports,   check_exports, check_entities, check_segments,  check_thunks,
 };
 
 lucet_status lucet_metadata_check(struct metadata *m, uint64_t file_offset, lucet_error *error) {

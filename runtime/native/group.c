@@ -4,7 +4,7 @@
  * Function references are bare addresses, in tables, globals, memories of hosts: they can't be counted. So whatever
  * may hold each other's references lives and dies together: a *group*. Linking through something that references can
  * flow back through (a table, a mutable global of type funcref, a function with funcref parameters), or handing over a
- * function reference, unites the groups of both sides. Any other import is a one-way relation: the importer holds a
+ * function reference, unites the groups of both sides. So does importing from a group that can throw: see exceptions.c. Any other import is a one-way relation: the importer holds a
  * handle on the exporter's group, so a module that many short-lived instances import from doesn't keep them.
  *
  * A group is freed when no handle to it is left and none of its members runs. Whoever runs an instance has a handle to its group, unless a host function
@@ -24,6 +24,7 @@ void lucet_group_new(struct lucet_instance *i) {
   g->members = i;
   g->size = 1;
   atomic_init(&g->references, 1);
+  g->throws = i->module->throws;
   i->group = g;
 }
 
@@ -32,9 +33,10 @@ static void drop_inner_handles(struct group *g) {
   for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
     uint32_t kept = 0;
     for (uint32_t k = 0; k < i->held_count; k++) {
-      if (i->held[k]->group == g)
+      if (i->held[k]->group == g) {
         atomic_fetch_sub_explicit(&g->references, 1, memory_order_relaxed);
-      else
+        g->importers--;
+      } else
         i->held[kept++] = i->held[k];
     }
     i->held_count = kept;
@@ -59,7 +61,12 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     into->size += from->size;
     atomic_fetch_add_explicit(&into->references, atomic_exchange_explicit(&from->references, 0, memory_order_relaxed), memory_order_relaxed);
     if (atomic_load(&from->dying)) atomic_store(&into->dying, true);
+    into->importers += from->importers;
+    into->throws |= from->throws;
+    into->keeps_exceptions |= from->keeps_exceptions;
+    lucet_exceptions_unite(into, from);
     drop_inner_handles(into);
+    if (into->throws && into->importers != 0) into->keeps_exceptions = true;
   }
   pthread_mutex_unlock(&lock);
 }
@@ -74,6 +81,7 @@ bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
       grown[i->held_count++] = other;
       i->held = grown;
       atomic_fetch_add_explicit(&other->group->references, 1, memory_order_relaxed);
+      other->group->importers++;
       held = true;
     }
   }
@@ -108,12 +116,14 @@ static void bury(struct group *dead) {
   while (dead != NULL) {
     struct group *g = dead;
     dead = g->next;
+    lucet_exceptions_free(g);
     for (struct lucet_instance *i = g->members; i != NULL;) {
       struct lucet_instance *next = i->group_next;
       if (i->held_count != 0) {
         pthread_mutex_lock(&lock);
         for (uint32_t k = 0; k < i->held_count; k++) {
           struct group *other = i->held[k]->group;
+          other->importers--;
           if (drop(other)) {
             other->next = dead;
             dead = other;

@@ -41,6 +41,7 @@ static void carve_arrays(struct carver *c, struct lucet_instance *i, const struc
   i->own_tables = carve(c, d->table_count - h->imported_tables, sizeof *i->own_tables);
   i->imported_values = carve(c, h->imported_globals, sizeof *i->imported_values);
   i->funcrefs = carve(c, d->escaping_count, sizeof *i->funcrefs);
+  i->tags = carve(c, d->tag_count, sizeof *i->tags);
   i->bindings = carve(c, h->imported_functions, sizeof *i->bindings);
   i->data_dropped = carve(c, d->data_count, sizeof *i->data_dropped);
   i->elem_dropped = carve(c, d->elem_count, sizeof *i->elem_dropped);
@@ -109,6 +110,23 @@ static struct lucet_instance *host_block(lucet_region *r, struct slot *s, lucet_
 
 static struct table_desc *table_desc(const struct lucet_instance *i, uint32_t table) {
   return (struct table_desc *)(void *)(i->base - i->module->meta.header->vmctx_tables + (size_t)table * LUCET_TABLE_DESC_SIZE);
+}
+
+/** Each instance has tags of its own. */
+static lucet_status make_tags(struct lucet_instance *i, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  for (uint32_t k = d->imported_tags; k < d->tag_count; k++) {
+    i->tags[k] = lucet_tag_new(i->module, d->tags[k].type);
+    if (i->tags[k] == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  }
+  return LUCET_OK;
+}
+
+static void drop_tags(struct lucet_instance *i) {
+  for (uint32_t k = 0; k < i->module->meta.tag_count; k++) {
+    lucet_tag_release(i->tags[k]);
+    i->tags[k] = NULL;
+  }
 }
 
 /** The vmctx but for the imports' entries, and the instance's own memories and tables. */
@@ -200,6 +218,7 @@ lucet_status lucet_instance_new_with(lucet_region *region, lucet_module *module,
     i->data = options->data;
   }
   status = make_entities(i, error);
+  if (status == LUCET_OK) status = make_tags(i, error);
   if (status == LUCET_OK) status = lucet_link(i, imports, import_count, error);
   if (status == LUCET_OK) status = initialise(i, error);
   if (status != LUCET_OK) {
@@ -241,6 +260,7 @@ void lucet_instance_free(struct lucet_instance *i) {
   retract(i);
   lucet_activations_free(i);
   lucet_embed_free(i);
+  drop_tags(i);
   free(i->held);
   lucet_trap_free(i);
   lucet_region_give(i->region, i->slot, m);
@@ -337,6 +357,7 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   if (r->mutable == 0) return LUCET_ERROR_STATE;
   if (!lucet_valtype_holds(i->module, r->code, value[0])) return LUCET_ERROR_ARGUMENT;
   if (r->type == LUCET_FUNCREF) lucet_group_adopt(i, value[0]);
+  if (r->type == LUCET_EXNREF && !lucet_exception_adopt(i, value[0])) return LUCET_ERROR_ARGUMENT;
   memcpy(i->globals[global], value, 16);
   return LUCET_OK;
 }
@@ -355,6 +376,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   i->tables[table]->instance->tables_touched = true;
   i->tables[table]->desc->elements[index] = value;
   return LUCET_OK;
@@ -364,6 +386,7 @@ int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t de
   if (table >= i->module->meta.table_count) return -1;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return -1;
   if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return -1;
   i->tables[table]->instance->tables_touched = true;
   return (int64_t)lucet_table_grow(i->tables[table], delta, value);
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "abi.h"
+#include "exceptions.h"
 #include "lucet.h"
 #include "region.h"
 #include "run.h"
@@ -105,8 +106,12 @@ struct metadata {
   const uint8_t *data_bytes;
   const uint8_t *strings;
   const uint8_t *const_code;
+  const struct lucet_tag_record *tags;
+  const struct lucet_landing_record *landings;
+  const struct lucet_try_scope_record *try_scopes;
+  const struct lucet_catch_clause_record *catch_clauses;
   uint32_t type_count, function_count, import_count, export_count, memory_count, table_count, global_count, elem_count, elem_item_count,
-      data_count, escaping_count;
+      data_count, escaping_count, tag_count, imported_tags, landing_count, try_scope_count, catch_clause_count;
   uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size, const_code_size;
 };
 
@@ -160,12 +165,15 @@ struct lucet_module {
   uint32_t *group_ids;
   uint32_t *type_words;
   uint8_t *type_refs;
+  /** Instances can make, catch or hold exceptions. */
+  bool throws;
   /** Of all modules that were ever loaded, only this one has the number; never 0. */
   uint64_t serial;
   struct image heap_image;
   struct prototype prototype;
 };
 
+/** Of funcrefs and exnrefs: references that tie instances to each other. */
 enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2, TYPE_EXACT_PARAM = 4, TYPE_EXACT_RESULT = 8 };
 
 /** The function (or thunk) whose code holds the byte `offset` of .text, or NONE. */
@@ -290,9 +298,16 @@ struct group {
   _Atomic(size_t) references;
   /** The last one went while a member ran: the end of the run frees the group. */
   atomic_bool dying;
+  /** Of the references, those of importers. */
+  size_t importers;
   /** In the list of groups to be freed, or to be searched. */
   struct group *next;
   uint64_t visited;
+  /** A member has tags, landing pads, or places for exnrefs. */
+  bool throws;
+  /** Not everything that may hold exceptions is known. */
+  bool keeps_exceptions;
+  struct exceptions exceptions;
 };
 
 /** The value of an embed context: see embed.c. */
@@ -318,6 +333,8 @@ struct lucet_instance {
   struct table *own_tables;
   uint64_t (*imported_values)[2];
   struct lucet_funcref *funcrefs;
+  /** Counted. */
+  struct lucet_tag **tags;
   struct binding *bindings;
   bool *data_dropped;
   bool *elem_dropped;
@@ -428,7 +445,10 @@ struct cursor {
   uint32_t function;
   /** Stack pointer behind the function's prologue. */
   uint64_t frame;
+  /** Callee-saved registers and base at `pc`, in the order of lucet_activation.saved; not in a frame that faulted, nor where that is not known. */
+  uint64_t saved[6];
 };
+enum { SAVED_BASE = 5 };
 
 /** The innermost frame of an activation: at `m`, or at the call of the runtime when that is NULL. False: it isn't in guest code. */
 bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, const struct machine_state *m);

@@ -23,6 +23,7 @@ struct provided {
   uint32_t global_code;
   const lucet_module *global_owner;
   bool global_mutable;
+  struct lucet_tag *tag;
   uint8_t parsed[64];
 };
 
@@ -38,6 +39,7 @@ static void add(struct text *t, const char *s) {
 
 static const char *type_name(uint32_t t) {
   static const char *const names[] = {"?", "i32", "i64", "f32", "f64", "v128", "funcref", "externref"};
+  if (t == LUCET_EXNREF) return "exnref";
   return t < sizeof names / sizeof names[0] ? names[t] : names[0];
 }
 
@@ -91,7 +93,7 @@ static struct text global_text(uint32_t type, bool mutable) {
 }
 
 static struct text kind_text(uint32_t kind) {
-  static const char *const names[] = {"a function", "a table", "a memory", "a global"};
+  static const char *const names[] = {"a function", "a table", "a memory", "a global", "a tag"};
   struct text t = {.n = 0};
   add(&t, names[kind]);
   return t;
@@ -115,7 +117,7 @@ static lucet_status wrong(const struct metadata *d, uint32_t number, const char 
 
 /** "iI:f" as type bytes. */
 static bool parse_signature(const char *s, struct provided *p) {
-  static const char letters[] = "?iIfFvre";
+  static const char letters[] = "?iIfFvrex";
   uint32_t n = 0;
   bool results = false;
   for (; *s != 0; s++) {
@@ -127,7 +129,7 @@ static bool parse_signature(const char *s, struct provided *p) {
     }
     const char *at = strchr(letters + 1, *s);
     if (at == NULL || n == sizeof p->parsed) return false;
-    p->parsed[n++] = (uint8_t)(at - letters);
+    p->parsed[n++] = *s == 'x' ? LUCET_EXNREF : (uint8_t)(at - letters);
   }
   if (!results) p->params = n;
   p->results = n - p->params;
@@ -190,6 +192,7 @@ static lucet_status resolve(struct lucet_instance *i, uint32_t number, const luc
       p->table->instance->tables_touched = true;
       break;
     case LUCET_EXTERN_MEMORY: p->memory = given->instance->memories[e->index]; break;
+    case LUCET_EXTERN_TAG: p->tag = given->instance->tags[e->index]; break;
     default:
       p->global = given->instance->globals[e->index];
       p->global_type = from->globals[e->index].type;
@@ -334,6 +337,24 @@ static lucet_status bind_global(struct lucet_instance *i, uint32_t number, const
   return LUCET_OK;
 }
 
+static struct text tag_text(const uint8_t *types, uint32_t params) {
+  struct text t = {.n = 0};
+  add(&t, "tag ");
+  add_types(&t, types, params);
+  return t;
+}
+
+static lucet_status bind_tag(struct lucet_instance *i, uint32_t number, const struct provided *p, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  uint32_t index = d->imports[number].index, type = d->tags[index].type;
+  const struct lucet_type_record *t = &d->types[type];
+  if (p->tag->sig_id != i->module->sig_ids[type])
+    return mismatch(d, number, tag_text(p->tag->types, p->tag->params), tag_text(d->type_bytes + t->bytes, t->params), error);
+  i->tags[index] = p->tag;
+  lucet_tag_retain(p->tag);
+  return LUCET_OK;
+}
+
 static lucet_status bind(struct lucet_instance *i, uint32_t number, const lucet_import *given, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   struct provided p;
@@ -344,6 +365,7 @@ static lucet_status bind(struct lucet_instance *i, uint32_t number, const lucet_
     case LUCET_EXTERN_FUNC: return bind_function(i, number, given, &p, error);
     case LUCET_EXTERN_TABLE: return bind_table(i, number, &p, error);
     case LUCET_EXTERN_MEMORY: return bind_memory(i, number, &p, error);
+    case LUCET_EXTERN_TAG: return bind_tag(i, number, &p, error);
     default: return bind_global(i, number, &p, error);
   }
 }
@@ -366,9 +388,13 @@ static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *g
   }
   bool flows_back = false;
   switch (r->kind) {
-    case LUCET_EXTERN_FUNC: flows_back = (i->module->type_refs[d->functions[r->index].type] & TYPE_FUNCREF_PARAM) != 0; break;
-    case LUCET_EXTERN_TABLE: flows_back = d->tables[r->index].element == LUCET_FUNCREF; break;
-    case LUCET_EXTERN_GLOBAL: flows_back = d->globals[r->index].mutable != 0 && d->globals[r->index].type == LUCET_FUNCREF; break;
+    /* Exceptions come by any call. */
+    case LUCET_EXTERN_FUNC: flows_back = other->group->throws || (i->module->type_refs[d->functions[r->index].type] & TYPE_FUNCREF_PARAM) != 0; break;
+    case LUCET_EXTERN_TABLE: flows_back = d->tables[r->index].element == LUCET_FUNCREF || d->tables[r->index].element == LUCET_EXNREF; break;
+    case LUCET_EXTERN_GLOBAL:
+      flows_back = (d->globals[r->index].mutable != 0 && d->globals[r->index].type == LUCET_FUNCREF) || d->globals[r->index].type == LUCET_EXNREF;
+      break;
+    case LUCET_EXTERN_TAG: flows_back = true; break;
     default: break;
   }
   if (!flows_back) return lucet_group_hold(i, other);

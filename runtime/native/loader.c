@@ -241,6 +241,15 @@ static bool is_plain(const struct lucet_type_record *t) {
   return t->kind == LUCET_TYPE_KIND_FUNC && t->codes == NONE && t->group_size == 1 && t->supertype == NONE && t->final != 0;
 }
 
+static bool has_exceptions(const struct metadata *d) {
+  if (d->tag_count != 0 || d->landing_count != 0) return true;
+  for (uint32_t k = 0; k < d->global_count; k++)
+    if (d->globals[k].type == LUCET_EXNREF) return true;
+  for (uint32_t k = 0; k < d->table_count; k++)
+    if (d->tables[k].element == LUCET_EXNREF) return true;
+  return false;
+}
+
 /** What running the module needs to know of its functions and types, derived from the metadata. */
 static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
   const struct metadata *d = &m->meta;
@@ -260,7 +269,8 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
     for (uint32_t k = 0; k < (uint32_t)t->params + t->results; k++) {
       bool result = k >= t->params;
       words[result] += types[k] == LUCET_V128 ? 2 : 1;
-      if (types[k] == LUCET_FUNCREF) m->type_refs[i] |= result ? TYPE_FUNCREF_RESULT : TYPE_FUNCREF_PARAM;
+      if (types[k] == LUCET_EXNREF) m->throws = true;
+      if (types[k] == LUCET_FUNCREF || types[k] == LUCET_EXNREF) m->type_refs[i] |= result ? TYPE_FUNCREF_RESULT : TYPE_FUNCREF_PARAM;
     }
     m->type_words[i] = words[0] > words[1] ? words[0] : words[1];
     if (t->codes != NONE) {
@@ -273,6 +283,7 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
       m->sig_ids[i] = 0;
     if (m->sig_ids[i] == 0) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   }
+  m->throws |= has_exceptions(d);
   return LUCET_OK;
 }
 

@@ -14,7 +14,8 @@
  *
  * Values cross the border in arrays of 64-bit words: one word for each value, two for a v128, in order, parameters and results in the
  * same array from its start (so it must hold the larger of both). i32 and f32 use the low half of their word; when the guest wrote it the
- * high half is undefined. A funcref is the address of a lucet_funcref or 0; an externref is an opaque word of the embedder's, 0 is null.
+ * high half is undefined. A funcref is the address of a lucet_funcref or 0; an exnref that of a lucet_exception or 0; an externref is an opaque word of the
+ * embedder's, 0 is null.
  *
  * Threads. Modules and regions may be used by any number of threads. Instances that are linked to each other (by imports, or by function
  * references handed from one to another) form a group; a group may be used from any thread, but from one at a time.
@@ -44,6 +45,8 @@ typedef struct lucet_module lucet_module;
 typedef struct lucet_region lucet_region;
 typedef struct lucet_instance lucet_instance;
 typedef struct lucet_funcref lucet_funcref;
+typedef struct lucet_tag lucet_tag;
+typedef struct lucet_exception lucet_exception;
 /** The calling instance, as a host function sees it. Valid during the hostcall only. */
 typedef struct lucet_vmctx lucet_vmctx;
 
@@ -103,6 +106,7 @@ typedef enum lucet_valtype {
   LUCET_V128 = 5,
   LUCET_FUNCREF = 6,
   LUCET_EXTERNREF = 7,
+  LUCET_EXNREF = 28,
 } lucet_valtype;
 
 typedef enum lucet_externkind {
@@ -110,6 +114,7 @@ typedef enum lucet_externkind {
   LUCET_EXTERN_TABLE = 1,
   LUCET_EXTERN_MEMORY = 2,
   LUCET_EXTERN_GLOBAL = 3,
+  LUCET_EXTERN_TAG = 4,
 } lucet_externkind;
 
 /** An import or an export with its type. Pointers are valid as long as the module. */
@@ -123,7 +128,7 @@ typedef struct lucet_extern {
   uint32_t kind;
   /** In the index space of its kind. */
   uint32_t index;
-  /** Function: lucet_valtype of each parameter, then of each result. */
+  /** Function: lucet_valtype of each parameter, then of each result. Tag: of each value. */
   const uint8_t *types;
   uint32_t params;
   uint32_t results;
@@ -268,7 +273,7 @@ typedef struct lucet_import {
   };
   /**
    * Type of a host function, to be checked: a letter for each parameter, ':', a letter for each result; i = i32, I = i64, f = f32, F = f64,
-   * v = v128, r = funcref, e = externref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
+   * v = v128, r = funcref, e = externref, x = exnref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
    */
   const char *signature;
   uint64_t reserved2;
@@ -391,6 +396,11 @@ typedef enum lucet_event_kind {
   LUCET_EVENT_INTERRUPTED = 6,
   /** The instruction bound is spent. */
   LUCET_EVENT_BOUND_EXPIRED = 7,
+  /**
+   * An exception left the guest uncaught. `id` = its lucet_exception, of which the caller gets a reference; `code` = the trap code for that.
+   * lucet_instance_trap_info has the place of the throw and its backtrace.
+   */
+  LUCET_EVENT_EXCEPTION = 8,
 } lucet_event_kind;
 
 typedef enum lucet_interruption {
@@ -421,13 +431,13 @@ typedef enum lucet_reason {
 typedef struct lucet_event {
   /** lucet_event_kind */
   uint32_t kind;
-  /** TRAPPED: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
+  /** TRAPPED, EXCEPTION: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
   uint32_t code;
   /** HOSTCALL: the instance that calls its import; it may be another one than the one that was called. Not counted. */
   lucet_instance *instance;
   /** HOSTCALL */
   uint64_t *args;
-  /** HOSTCALL: lucet_import.id. TERMINATED: details. */
+  /** HOSTCALL: lucet_import.id. TERMINATED: details. EXCEPTION: the lucet_exception. */
   uint64_t id;
   /** Guest words that `args` holds: enough for the larger of parameters and results. */
   uint64_t words;
@@ -456,6 +466,8 @@ LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint
  * LUCET_ERROR_YIELD_TYPE when it yielded and expects a value.
  */
 LUCET_API lucet_status lucet_instance_resume(lucet_instance *instance, lucet_event *event, lucet_error *error);
+/** The same, as if the host function had thrown the exception, of which the caller keeps its reference: the guest may catch it. */
+LUCET_API lucet_status lucet_instance_resume_throw(lucet_instance *instance, lucet_exception *exception, lucet_event *event, lucet_error *error);
 /** End the innermost, suspended activation without resuming it. */
 LUCET_API lucet_status lucet_instance_abort(lucet_instance *instance, lucet_error *error);
 /** The same, as a trap at the hostcall: fills the trap info. */
@@ -508,6 +520,23 @@ LUCET_API void lucet_kill_switch_release(lucet_kill_switch *kill_switch);
 
 /** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: any time. */
 LUCET_API void lucet_instance_set_timeout(lucet_instance *instance, uint64_t nanoseconds);
+/* ------------------------------------------------------------------------------------------------------------- Exceptions */
+
+/** A tag of an instance, imported or its own; NULL: none of that index. Valid as long as the instance. Tags are compared by address. */
+LUCET_API lucet_tag *lucet_instance_tag(const lucet_instance *instance, uint32_t tag);
+/** lucet_valtype of each value. */
+LUCET_API const uint8_t *lucet_tag_types(const lucet_tag *tag, uint32_t *params);
+
+/**
+ * An exception of a tag, with values as in an argument array. It belongs to the instance's group; the caller owns a reference.
+ * An exnref in an array of arguments or results is no such reference: retain it before the guest runs again.
+ */
+LUCET_API lucet_status lucet_exception_new(lucet_instance *instance, lucet_tag *tag, const uint64_t *values, lucet_exception **exception,
+                                           lucet_error *error);
+LUCET_API lucet_tag *lucet_exception_tag(const lucet_exception *exception);
+LUCET_API const uint64_t *lucet_exception_values(const lucet_exception *exception);
+LUCET_API void lucet_exception_retain(lucet_exception *exception);
+LUCET_API void lucet_exception_release(lucet_exception *exception);
 
 /* ------------------------------------------------------------------------------------------------------------------ Traps */
 
@@ -562,7 +591,7 @@ typedef struct lucet_trap_info {
   uint32_t extended_size;
 } lucet_trap_info;
 
-/** Of the instance's last TRAPPED or FAULTED event; NULL: none. Valid until the instance runs again. */
+/** Of the instance's last TRAPPED, FAULTED or EXCEPTION event; NULL: none. Valid until the instance runs again. */
 LUCET_API const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *instance);
 /** The present frames of a suspended instance, innermost first; returns the number of frames, of which up to `limit` are stored. */
 LUCET_API uint32_t lucet_instance_backtrace(lucet_instance *instance, lucet_frame *frames, uint32_t limit);
@@ -594,6 +623,10 @@ LUCET_API uint64_t lucet_vmctx_memory_length(lucet_vmctx *vm);
 LUCET_API int64_t lucet_vmctx_memory_grow(lucet_vmctx *vm, uint64_t delta);
 /** Unwind the guest: the run ends with TRAPPED. Frames of the host function are abandoned, so it must hold nothing. */
 LUCET_API LUCET_NORETURN void lucet_vmctx_trap(lucet_vmctx *vm, uint32_t code);
+/** Throw an exception into the guest. Frames of the host function are abandoned. */
+LUCET_API LUCET_NORETURN void lucet_vmctx_throw(lucet_vmctx *vm, lucet_tag *tag, const uint64_t *values);
+/** Throw one that exists, such as one that a call of the guest ended with; takes over the caller's reference. */
+LUCET_API LUCET_NORETURN void lucet_vmctx_rethrow(lucet_vmctx *vm, lucet_exception *exception);
 /** Unwind the guest: the run ends with TERMINATED. */
 LUCET_API LUCET_NORETURN void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details);
 /**

@@ -87,6 +87,12 @@ static void describe(const struct metadata *d, uint32_t kind, uint32_t index, lu
       e->min = d->memories[index].min;
       e->max = d->memories[index].max;
       break;
+    case LUCET_EXTERN_TAG: {
+      const struct lucet_type_record *t = &d->types[d->tags[index].type];
+      e->types = d->type_bytes + t->bytes;
+      e->params = t->params;
+      break;
+    }
     default:
       e->valtype = d->globals[index].type;
       e->flags = d->globals[index].mutable;

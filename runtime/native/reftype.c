@@ -10,6 +10,8 @@ static uint32_t top_of(const struct metadata *m, uint32_t code) {
     case LUCET_VAL_TYPE_NO_FUNC: return LUCET_VAL_TYPE_FUNC_REF;
     case LUCET_VAL_TYPE_EXTERN_REF:
     case LUCET_VAL_TYPE_NO_EXTERN: return LUCET_VAL_TYPE_EXTERN_REF;
+    case LUCET_VAL_TYPE_EXN_REF:
+    case LUCET_VAL_TYPE_NO_EXN: return LUCET_VAL_TYPE_EXN_REF;
     case LUCET_VAL_TYPE_ANY_REF:
     case LUCET_VAL_TYPE_EQ_REF:
     case LUCET_VAL_TYPE_I31REF:
@@ -25,6 +27,7 @@ uint32_t lucet_valtype_erased(const struct metadata *m, uint32_t code) {
   switch (top_of(m, code)) {
     case 0: return code >= LUCET_I32 && code <= LUCET_V128 ? code : 0;
     case LUCET_VAL_TYPE_FUNC_REF: return LUCET_FUNCREF;
+    case LUCET_VAL_TYPE_EXN_REF: return LUCET_EXNREF;
     /* Opaque, as external references are. */
     default: return LUCET_EXTERNREF;
   }
@@ -42,7 +45,7 @@ bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_modu
   if (top != top_of(&b->meta, sup)) return false;
   if (top == 0) return sub == sup;
   if (valtype_nonnull(sup) && !valtype_nonnull(sub)) return false;
-  if (x == LUCET_VAL_TYPE_NO_FUNC || x == LUCET_VAL_TYPE_NO_EXTERN || x == LUCET_VAL_TYPE_NONE) return true;
+  if (x == LUCET_VAL_TYPE_NO_FUNC || x == LUCET_VAL_TYPE_NO_EXTERN || x == LUCET_VAL_TYPE_NO_EXN || x == LUCET_VAL_TYPE_NONE) return true;
   if (y == LUCET_VAL_TYPE_CONCRETE)
     return x == LUCET_VAL_TYPE_CONCRETE && lucet_signature_matches(a->sig_ids[valtype_index(sub)], b->sig_ids[valtype_index(sup)]);
   x = abstract_of(&a->meta, sub);
@@ -58,6 +61,7 @@ bool lucet_valtype_holds(const lucet_module *m, uint32_t code, uint64_t word) {
       return lucet_signature_matches(funcref_of(word)->sig_id, m->sig_ids[valtype_index(code)]);
     case LUCET_VAL_TYPE_FUNC_REF:
     case LUCET_VAL_TYPE_EXTERN_REF:
+    case LUCET_VAL_TYPE_EXN_REF:
     case LUCET_VAL_TYPE_ANY_REF: return true;
     /* A host's value is none of the others. */
     default: return false;

@@ -14,7 +14,8 @@ _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && of
                    offsetof(struct lucet_activation, saved) == ACT_SAVED && offsetof(struct lucet_activation, entry) == ACT_ENTRY &&
                    offsetof(struct lucet_activation, code) == ACT_CODE && offsetof(struct lucet_activation, args) == ACT_ARGS &&
                    offsetof(struct lucet_activation, base) == ACT_BASE && offsetof(struct lucet_activation, requests) == ACT_REQUESTS &&
-                   offsetof(struct lucet_activation, machine) == ACT_MACHINE && offsetof(struct lucet_activation, result) == ACT_RESULT,
+                   offsetof(struct lucet_activation, machine) == ACT_MACHINE && offsetof(struct lucet_activation, result) == ACT_RESULT &&
+                   offsetof(struct lucet_activation, clause) == ACT_CLAUSE,
                "activation.h differs from struct lucet_activation");
 
 /** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
@@ -103,6 +104,7 @@ void lucet_raise(uint32_t left, uint32_t code, uint64_t details) {
 static void adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words) {
   for (uint32_t k = 0; k < count; k++) {
     if (types[k] == LUCET_FUNCREF) lucet_group_adopt(i, *words);
+    if (types[k] == LUCET_EXNREF) lucet_exception_adopt(i, *words);
     words += types[k] == LUCET_V128 ? 2 : 1;
   }
 }
@@ -126,6 +128,12 @@ static uint64_t hostcall_done(struct lucet_activation *a) {
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   adopt_results(i, a->host_import, a->host_args);
   return LUCET_LEFT_RETURNED;
+}
+
+void lucet_hostcall_abandoned(struct lucet_activation *a) {
+  pop_to(a);
+  a->yield.asked = false;
+  control_move(a->instance->control, CONTROL_GUEST);
 }
 
 uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base) {
@@ -175,6 +183,15 @@ static void describe_hostcall(const struct lucet_activation *a, lucet_event *eve
   event->args = a->host_args;
   event->id = i->bindings[a->host_import].id;
   event->words = i->module->type_words[i->module->meta.functions[a->host_import].type];
+}
+
+/** Nothing caught `e`: the embedder gets a reference to it. */
+static void uncaught(struct lucet_activation *a, struct lucet_exception *e, lucet_event *event) {
+  event->kind = LUCET_EVENT_EXCEPTION;
+  event->code = lucet_trap_describe(a, LUCET_TRAP_UNCAUGHT_EXCEPTION, NULL);
+  event->id = (uint64_t)(uintptr_t)e;
+  lucet_exception_retain(e);
+  end(a->instance, LUCET_STATE_FAULTED);
 }
 
 static void terminated(struct lucet_activation *a, uint32_t reason, uint64_t details, lucet_event *event) {
@@ -290,6 +307,7 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
       event->code = lucet_trap_describe(a, a->left_code, NULL);
       end(i, LUCET_STATE_FAULTED);
       return true;
+    case LUCET_LEFT_EXCEPTION: uncaught(a, (struct lucet_exception *)(uintptr_t)a->left_details, event); return true;
     case LUCET_LEFT_FAULT: return faulted(a, event);
     case LUCET_LEFT_TERMINATED: terminated(a, a->left_code, a->left_details, event); return true;
     case LUCET_LEFT_STOPPED_ENTERING: return stopped(a, RESUME_ENTER, event);
@@ -432,6 +450,25 @@ lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lu
     return lucet_ok(error);
   }
   proceed(a, event);
+  return lucet_ok(error);
+}
+
+lucet_status lucet_instance_resume_throw(lucet_instance *i, lucet_exception *e, lucet_event *event, lucet_error *error) {
+  struct lucet_activation *a = suspended(i, error);
+  if (a == NULL) return LUCET_ERROR_STATE;
+  lucet_status status = may_run(i, error);
+  if (status != LUCET_OK) return status;
+  if (a->waits != LUCET_EVENT_HOSTCALL && a->waits != LUCET_EVENT_YIELDED)
+    return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance isn't in a host function");
+  if (!lucet_exception_adopt(instance_of(a->host_base), (uint64_t)(uintptr_t)e))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the exception's instances are gone");
+  if (lucet_throw_suspended(a, e)) {
+    a->path = RESUME_RETURN;
+    proceed(a, event);
+    return lucet_ok(error);
+  }
+  memset(event, 0, sizeof *event);
+  uncaught(a, e, event);
   return lucet_ok(error);
 }
 

@@ -81,8 +81,9 @@ struct lucet_activation {
   /** The control block's word: low byte not 0 means that the guest may not go on. */
   _Atomic(uint64_t) *requests;
   struct machine_state *machine;
-  /** Of a builtin that was stopped on its way back. */
+  /** Of a builtin that was stopped on its way back; at a landing pad: the exception, and the number of the clause. */
   uint64_t result;
+  uint64_t clause;
 
   enum activation_state state;
   enum resume_path path;
@@ -123,6 +124,8 @@ uint64_t lucet_stack_limit_offset(void);
 
 /** End all activations of an instance that is about to go, or to be made as new. */
 void lucet_activations_free(struct lucet_instance *i);
+/** A native host function is left by other means than returning. */
+void lucet_hostcall_abandoned(struct lucet_activation *a);
 /** Leave the guest from a builtin or a host function. */
 LUCET_NORETURN void lucet_raise(uint32_t left, uint32_t code, uint64_t details);
 /** Is its state in `machine`, and not only where its frames begin? */
@@ -206,6 +209,8 @@ uint64_t lucet_enter(struct lucet_activation *a);
 uint64_t lucet_reenter(struct lucet_activation *a);
 uint64_t lucet_reenter_continuing(struct lucet_activation *a);
 uint64_t lucet_reenter_machine(struct lucet_activation *a);
+/** From code that works for the guest, to the landing pad that the activation names. */
+LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
 extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[];
 /** Called by the hostcall stub: 0 to go on, or how to leave. */

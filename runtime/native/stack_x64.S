@@ -169,7 +169,7 @@ STOPPED machine
         .cfi_endproc
         .size   stopped, .-stopped
 
-/* uint64_t lucet_reenter(struct lucet_activation *): go on behind a hostcall or builtin. */
+/* uint64_t lucet_reenter(struct lucet_activation *): go on behind a hostcall or builtin, or at a landing pad. */
 FUNCTION lucet_reenter
         .cfi_startproc
         HOST_FRAME
@@ -180,6 +180,7 @@ WINDOW return
         cmpb    $0, (%r11)
         jne     lucet_stopped_return
         movq    ACT_RESULT(%r10), %rax
+        movq    ACT_CLAUSE(%r10), %rdx
         movq    ACT_SAVED(%r10), %rbx
         movq    ACT_SAVED+8(%r10), %rbp
         movq    ACT_SAVED+16(%r10), %r12
@@ -248,6 +249,15 @@ WINDOW_END machine
         .cfi_endproc
         .size   lucet_reenter_machine, .-lucet_reenter_machine
 
+/* void lucet_land(struct lucet_activation *): the same from host code that works for the guest. */
+FUNCTION lucet_land
+        .cfi_startproc
+        ldmxcsr guest_mxcsr(%rip)
+        movq    %rdi, %r10
+        jmp     guest_return
+        .cfi_endproc
+        .size   lucet_land, .-lucet_land
+
 /* void lucet_leave(struct lucet_activation *, uint64_t left): from host code that runs for the guest, back to whoever entered. */
 FUNCTION lucet_leave
         .cfi_startproc
@@ -287,6 +297,25 @@ WINDOW builtin
 WINDOW_END builtin
         .cfi_endproc
         .size   lucet_builtin_stub, .-lucet_builtin_stub
+
+/* Builtins that need the guest's callee-saved registers. Their arguments are those of the C functions. */
+.macro SAVING name, target
+FUNCTION \name
+        .cfi_startproc
+        CURRENT %r10
+        movq    %rbx, ACT_SAVED(%r10)
+        movq    %rbp, ACT_SAVED+8(%r10)
+        movq    %r12, ACT_SAVED+16(%r10)
+        movq    %r13, ACT_SAVED+24(%r10)
+        movq    %r14, ACT_SAVED+32(%r10)
+        movq    %r15, ACT_SAVED+40(%r10)
+        jmp     \target
+        .cfi_endproc
+        .size   \name, .-\name
+.endm
+
+        SAVING lucet_builtin_throw, lucet_throw
+        SAVING lucet_builtin_throw_ref, lucet_throw_ref
 
 /* Called by host thunks: eax = number of the imported function, rdx = argument array. */
 FUNCTION lucet_hostcall_stub

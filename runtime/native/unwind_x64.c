@@ -33,7 +33,7 @@ static bool locate(struct cursor *c) {
     const struct lucet_function_record *f = &c->module->meta.functions[c->function];
     if (pc - (uint64_t)(uintptr_t)c->module->text - f->code < f->length) return true;
   }
-  c->module = lucet_registry_find(pc);
+  if (c->module == NULL || pc - (uint64_t)(uintptr_t)c->module->text >= c->module->meta.header->text_size) c->module = lucet_registry_find(pc);
   if (c->module == NULL) return false;
   c->function = lucet_module_function_at(c->module, (uint32_t)(pc - (uint64_t)(uintptr_t)c->module->text));
   return c->function != NONE;
@@ -164,6 +164,30 @@ static void set_frame(struct cursor *c) {
   c->frame = c->sp + shape_of(c).depth - c->module->meta.functions[c->function].frame_size;
 }
 
+/** Registers that a function may save, in the order in which they lie below its return address, and their places in cursor.saved. */
+static const uint8_t SAVED_ORDER[] = {3, 5, 12, 13, 14, 15};
+
+/**
+ * The base register of the function that the cursor has come to: a call that leaves the instance changes it, and the function has its own in the frame.
+ * The prologue is over at every call.
+ */
+static void find_base(struct cursor *c) {
+  const struct lucet_function_record *f = &c->module->meta.functions[c->function];
+  if ((f->saved & 1u << 15) == 0) return;
+  uint64_t pushed = 8 * (uint64_t)(uint32_t)__builtin_popcount(f->saved);
+  read_word(c->activation, c->sp + f->frame_size - pushed, &c->saved[SAVED_BASE]);
+}
+
+/** What the caller has in its registers again when the function returns; `at`: where the return address lies. */
+static void restore_saved(struct cursor *c, uint64_t at) {
+  uint32_t saved = c->module->meta.functions[c->function].saved & ~(1u << 15);
+  for (uint32_t k = 0; saved != 0 && k < SAVED_BASE; k++) {
+    if ((saved & 1u << SAVED_ORDER[k]) == 0) continue;
+    at -= 8;
+    read_word(c->activation, at, &c->saved[k]);
+  }
+}
+
 bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, const struct machine_state *m) {
   memset(c, 0, sizeof *c);
   c->activation = a;
@@ -174,9 +198,11 @@ bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, cons
   } else {
     if (!read_word(a, a->guest_rsp, &c->pc)) return false;
     c->sp = a->guest_rsp + 8;
+    memcpy(c->saved, a->saved, sizeof c->saved);
   }
   if (!locate(c)) return false;
   set_frame(c);
+  if (m == NULL) find_base(c);
   return true;
 }
 
@@ -184,10 +210,12 @@ bool lucet_unwind_next(struct cursor *c) {
   struct frame_shape s = shape_of(c);
   uint64_t at = c->sp + s.depth, pc;
   if (!read_word(c->activation, at, &pc) || pc == (uint64_t)(uintptr_t)lucet_enter_return) return false;
+  if (!c->exact) restore_saved(c, at);
   c->pc = pc;
   c->exact = false;
   if (!locate(c)) return false;
   c->sp = lucet_unwind_caller_sp(c->module, c->function, pc, at + 8 + s.args);
   set_frame(c);
+  find_base(c);
   return true;
 }

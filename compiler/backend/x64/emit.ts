@@ -10,7 +10,7 @@ import { VMCTX } from '../../abi/vmctx.ts';
 import { bug } from '../../diagnostics.ts';
 import type { Func } from '../../ir/func.ts';
 import { grown } from '../../ir/scratch.ts';
-import { type CompiledFunc, RelocKind } from '../code.ts';
+import { type CompiledFunc, LANDING, RelocKind } from '../code.ts';
 import {
   EDIT,
   EditKind,
@@ -24,6 +24,7 @@ import {
   M_OPD,
   M_OPDS,
   type MachFunc,
+  MFlag,
   MROW,
   RegClass,
   SLOT_BASE,
@@ -55,6 +56,10 @@ export class Emitter extends EmitState {
   private edit = 0;
   /** Positions behind calls whose callee pops. */
   private popSites: number[] = [];
+  /** Position behind the last call. */
+  private returnSite = 0;
+  /** Of each call that may land in this function: position behind it, label of its landing pad, scope. */
+  private landings: number[] = [];
 
   /** The bytes of a function whose registers have been allocated. `unit` is what lowering returned for it. */
   emit(func: Func, m: MachFunc, unit: Unit): CompiledFunc {
@@ -62,6 +67,7 @@ export class Emitter extends EmitState {
     this.start(m, unit);
     this.edit = 0;
     this.popSites.length = 0;
+    this.landings.length = 0;
     pcMap.start(this.firstLoc());
     this.labels = asm.newLabel();
     for (let b = 1; b < m.blockCount; b++) asm.newLabel();
@@ -92,8 +98,13 @@ export class Emitter extends EmitState {
       frameSize: frame.size,
       argBytes: unit.argBytes,
       popped: frame.popped,
-      popSites: Int32Array.from(this.popSites, p => asm.map(p)),
+      landings: Int32Array.from(this.landings, (p, i) =>
+        i % LANDING === 0 ? asm.map(p) : i % LANDING === 1 ? asm.labelPos(p) : p,
+      ),
+      scopes: func.scopes,
       saved: frame.saved,
+      savesBase: unit.savesBase,
+      popSites: Int32Array.from(this.popSites, p => asm.map(p)),
     };
   }
 
@@ -301,6 +312,7 @@ export class Emitter extends EmitState {
 
   /** Behind a call: the room for stack arguments that the callee has popped. */
   private afterCall(popped: number): void {
+    this.returnSite = this.asm.here();
     if (popped === 0) return;
     this.popSites.push(this.asm.here());
     this.asm.ri(Ins.SUB, 8, RSP, popped);
@@ -387,6 +399,16 @@ export class Emitter extends EmitState {
       default:
         this.inst(row, -1);
     }
+    if (m.insts[at + M_FLAGS]! & MFlag.Branch) this.landing(b);
+  }
+
+  /** Behind a call that ends its block: to where it returns; where it lands is told to the unwinder. */
+  private landing(b: number): void {
+    const { m } = this;
+    const pad = this.succ(b, 1);
+    const scope = m.insts[m.blockStart[m.edgeTarget[m.succStart[b]! + 1]!]! * MROW + M_IMM]!;
+    this.landings.push(this.returnSite, this.label(pad), scope);
+    this.jumpTo(b, this.succ(b, 0));
   }
 
   private table(row: number, b: number): void {
@@ -617,6 +639,7 @@ export class Emitter extends EmitState {
       case X.CallStub:
         asm.ri(Ins.MOV, 4, RAX, imm);
         asm.m(Ins.CALL, 8, BASE_REG, NO_REG, 0, insts[at + M_IMM2]!);
+        this.afterCall(0);
         return;
       case X.TrapIf: {
         const stub = this.trapStub(insts[at + M_LOC]!, (insts[at + M_FLAGS]! >>> 8) & 0xff);

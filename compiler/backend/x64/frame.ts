@@ -6,7 +6,7 @@
  *        stack arguments   }
  *        return address          <- rsp at entry (rsp + 8 is a multiple of 16)
  *        callee-saved pushes
- *        saved r15               only if a call of this function changes r15
+ *        saved r15               only if a call of this function changes r15; directly below the pushes
  *        stack slots             16-aligned
  *        spill slots             16-aligned
  *        outgoing area           16-aligned size
@@ -117,13 +117,13 @@ export class Frame {
     this.spill = align16(unit.outgoing);
     const spillBytes = m.spillSlots * 8;
     this.slots = unit.slotBytes > 0 ? align16(this.spill + spillBytes) : this.spill + spillBytes;
-    this.savedBase = this.slots + unit.slotBytes;
-    const body = this.savedBase + (unit.savesBase ? 8 : 0);
+    const body = this.slots + unit.slotBytes + (unit.savesBase ? 8 : 0);
     const pushes = this.saved.length * 8;
     // A leaf with an empty frame leaves rsp as it is.
     if (!unit.calls && body === 0) this.size = pushes;
     else this.size = align16(body + pushes + 8) - 8;
     this.sub = this.size - pushes;
+    this.savedBase = this.sub - 8;
     this.shift = unit.shift;
     this.popped = unit.argBytes + unit.shift;
   }

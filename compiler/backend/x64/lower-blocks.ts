@@ -3,7 +3,7 @@
  *
  * Order: reverse postorder, with the blocks of a loop together, and cold ones (ending in a trap, unlikely, or dominated by such) at the
  * end. A block's dominators stand before it. A split critical edge gets a block: before its target when it leaves a loop forwards (so that
- * the loop's code stays together), else behind its source.
+ * the loop's code stays together) or a call that throws, else behind its source.
  */
 import type { Cfg } from '../../ir/cfg.ts';
 import type { Block, Edge, Func, Value } from '../../ir/func.ts';
@@ -82,6 +82,10 @@ export class BlockPlan {
       }
     }
     cold[0] = 0;
+    for (let i = 1; i < cfg.orderCount; i++) {
+      const b = cfg.order[i]!;
+      if (isLandingPad(func, cfg, b)) cold[b] = 1;
+    }
     for (let i = 1; i < cfg.orderCount; i++) {
       const b = cfg.order[i]!;
       if (cold[cfg.idom[b]!] !== 0) cold[b] = 1;
@@ -186,16 +190,20 @@ export class BlockPlan {
         }
         succEdge[at++] = edge;
       }
-      for (let k = first; k < at; k++) {
+      // What a call leaves in registers is taken up in a block of its own: of an Invoke both edges are split. The one of its return stands right behind it.
+      const invoked = func.op(term) === Op.Invoke;
+      for (let j = first; j < at; j++) {
+        const k = invoked ? first + at - 1 - j : j;
         const target = func.edgeTarget(succEdge[k]!);
-        if (at - first < 2 || cfg.predCount(target) < 2) {
+        if (!invoked && (at - first < 2 || cfg.predCount(target) < 2)) {
           succSplit[k] = -1;
           continue;
         }
         const split = this.addSplit(b, succEdge[k]!);
         succSplit[k] = split;
         // Never before its source: selection meets uses before definitions.
-        const leaves = cfg.depth(target) < cfg.depth(b) && position[target]! > position[b]!;
+        const away = invoked ? k !== first : cfg.depth(target) < cfg.depth(b);
+        const leaves = away && position[target]! > position[b]!;
         const lists = leaves ? before : after;
         const owner = lists === before ? target : b;
         this.splitNext[split] = lists[owner]!;
@@ -274,6 +282,16 @@ export class BlockPlan {
       }
     }
   }
+}
+
+/** Whether a block is entered only by calls that throw. */
+function isLandingPad(func: Func, cfg: Cfg, b: Block): boolean {
+  const end = cfg.predStart[b + 1]!;
+  for (let p = cfg.predStart[b]!; p < end; p++) {
+    const term = func.terminator(cfg.predBlock[p]!);
+    if (func.op(term) !== Op.Invoke || func.c(term) !== cfg.predEdge[p]) return false;
+  }
+  return end > cfg.predStart[b]!;
 }
 
 function sameEdge(func: Func, a: Edge, b: Edge): boolean {

@@ -12,6 +12,8 @@ import type { Selection } from './lower-base.ts';
 import {
   BUILTIN_ARGS,
   CALLER_SAVED,
+  CAUGHT_CLAUSE,
+  CAUGHT_EXCEPTION,
   FLOAT_ARGS,
   FLOAT_RESULTS,
   INT_ARGS,
@@ -47,6 +49,7 @@ export class Calls {
   private argVregs = new Int32Array(16);
   private argRegs = new Int32Array(16);
   private argCount = 0;
+  private invoked = false;
   /** Result rows of the call being selected (0: no row), and places. */
   private resultRows: number[] = [];
   private resultPlaces: number[] = [];
@@ -114,9 +117,15 @@ export class Calls {
     }
   }
 
-  /** The call's row: definitions, then arguments. */
+  /** The call's row: definitions, then arguments. One that is invoked ends its block, and defines nothing: its results arrive in the next one. */
   private callRow(op: number, imm: number, imm2: number, aux: number): void {
     const { s } = this;
+    s.unit.calls = true;
+    if (this.invoked) {
+      s.m.inst(op, MFlag.Call | MFlag.Branch | (this.clobbers(0, 0) << 16), imm, imm2, aux, s.loc());
+      this.useArgs();
+      return;
+    }
     let ints = 0;
     let floats = 0;
     for (const p of this.resultPlaces) {
@@ -126,6 +135,12 @@ export class Calls {
     }
     const set = this.clobbers(ints, floats);
     s.m.inst(op, MFlag.Call | (set << 16), imm, imm2, aux, s.loc());
+    this.defineResults();
+    this.useArgs();
+  }
+
+  private defineResults(): void {
+    const { s } = this;
     for (let i = 0; i < this.resultPlaces.length; i++) {
       const p = this.resultPlaces[i]!;
       if (p < 0) continue;
@@ -133,8 +148,55 @@ export class Calls {
       const vreg = row === 0 ? s.fresh(isFloatReg(p) ? 1 : 0) : s.result(row);
       s.m.opd(vreg, fixed(p, Opd.Def));
     }
-    for (let i = 0; i < this.argCount; i++) s.m.opd(this.argVregs[i]!, fixed(this.argRegs[i]!));
-    s.unit.calls = true;
+  }
+
+  private useArgs(): void {
+    for (let i = 0; i < this.argCount; i++) this.s.m.opd(this.argVregs[i]!, fixed(this.argRegs[i]!));
+  }
+
+  /** Rows at the start of the block to which an invoked call returns. */
+  returned(call: Value): void {
+    const { s } = this;
+    this.placeResults(call, this.typeOf(call));
+    if (this.resultPlaces.some(p => p >= 0)) {
+      s.row(xop(X.Args), MFlag.Arrives);
+      this.defineResults();
+    }
+    // Where stack results lie depends on the arguments; builtins have none.
+    const { pool, rows } = s.func;
+    const list = rows[call * ROW + F_B]!;
+    const n = list === NONE ? 0 : pool[list]!;
+    this.args.start(INT_ARGS, FLOAT_ARGS);
+    for (let i = 0; i < n; i++) this.args.next(s.typeOf(pool[list + 1 + i]!));
+    this.takeResults();
+  }
+
+  /** Row at the start of the block to which an invoked call goes when it throws. */
+  caught(call: Value): void {
+    const { s } = this;
+    const places = [CAUGHT_EXCEPTION, CAUGHT_CLAUSE];
+    const asked: Value[] = [];
+    let v = s.func.next[call]!;
+    for (; s.opOf(v) === Op.Result || s.opOf(v) === Op.Caught; v = s.func.next[v]!) {
+      if (s.opOf(v) === Op.Caught && s.vreg[v]! >= 0) asked.push(v);
+    }
+    s.m.inst(xop(X.Args), MFlag.Arrives, s.imm(v), 0, 0, s.loc());
+    for (const e of asked) s.m.opd(s.result(e), fixed(places[s.imm(e)]!, Opd.Def));
+  }
+
+  /** Type of a call's callee; null: a builtin, whose result is the call's own. */
+  private typeOf(call: Value): FuncType | null {
+    const { s, module } = this;
+    const imm = s.imm(call);
+    switch (s.opOf(call)) {
+      case Op.Call:
+      case Op.CallImport:
+        return module.types[module.functions[imm]!]!;
+      case Op.CallIndirect:
+        return module.types[imm]!;
+      default:
+        return null;
+    }
   }
 
   /** Rows behind the call: stack results, and extensions of i32 results that somebody needs extended. */
@@ -158,20 +220,22 @@ export class Calls {
     }
   }
 
-  call(v: Value): void {
-    const { s, module } = this;
+  /** @param invoked it ends its block */
+  call(v: Value, invoked: boolean): void {
+    const { s } = this;
+    this.invoked = invoked;
     const r = s.func.rows;
     const at = v * ROW;
     const imm = r[at + F_IMM]!;
     const list = r[at + F_B]!;
     switch (s.opOf(v)) {
       case Op.Call:
-        this.placeResults(v, module.types[module.functions[imm]!]!);
+        this.placeResults(v, this.typeOf(v));
         this.passArgs(list, INT_ARGS);
         this.callRow(xop(X.Call), imm, align16(this.args.stack), 0);
         break;
       case Op.CallImport:
-        this.placeResults(v, module.types[module.functions[imm]!]!);
+        this.placeResults(v, this.typeOf(v));
         this.passArgs(list, INT_ARGS);
         this.callRow(
           xop(X.CallImport),
@@ -182,7 +246,7 @@ export class Calls {
         s.unit.savesBase = true;
         break;
       case Op.CallIndirect: {
-        this.placeResults(v, module.types[imm]!);
+        this.placeResults(v, this.typeOf(v));
         this.passArgs(list, INT_ARGS);
         const base = r[at + F_C]!;
         const baseReg = base === NONE ? -1 : s.val(base);
@@ -225,7 +289,7 @@ export class Calls {
         this.callRow(xop(X.CallStub), imm, -VMCTX.HOSTCALL_STUB, 0);
       }
     }
-    this.takeResults();
+    if (!invoked) this.takeResults();
   }
 
   /** Places of the function's own parameters: for `arguments` and `ret`. */

@@ -82,6 +82,8 @@ export class Lowering {
   private succVregs = new Int32Array(64);
   private splitVregs = new Int32Array(16);
   private swap = new Int32Array(MROW);
+  /** The call of the current block that ends it. */
+  private invoked: Value = 0;
 
   constructor(context: X64Context) {
     const { module, features } = context;
@@ -161,6 +163,24 @@ export class Lowering {
     this.splitVregs[split] = this.askEdge(plan.splitEdge[split]!);
     s.row(xop(X.Jmp), MFlag.Branch);
     this.turnGroup(start);
+    if (s.opOf(s.root) === Op.Invoke) this.arrive(s.root, plan.splitEdge[split]!);
+  }
+
+  /** What an invoked call leaves in registers, at the start of the block of one of its edges. */
+  private arrive(invoke: Value, edge: Edge): void {
+    const { s } = this;
+    const start = s.m.count;
+    const call = this.callOf(invoke);
+    if (edge === s.func.b(invoke)) this.calls.returned(call);
+    else this.calls.caught(call);
+    this.turnGroup(start);
+  }
+
+  private callOf(invoke: Value): Value {
+    const { s } = this;
+    let v = s.func.prev[invoke]!;
+    while (s.opOf(v) === Op.Result || s.opOf(v) === Op.Caught) v = s.func.prev[v]!;
+    return v;
   }
 
   /** Give the arguments of an edge registers; constants are made here. Returns their place in `edgeVregs`. */
@@ -181,6 +201,7 @@ export class Lowering {
     const { func, m } = s;
     s.block = b;
     s.loop = s.cfg.loopOf[b]!;
+    this.invoked = 0;
     this.numberEffects(b);
     for (let v = func.last[b]!; v !== 0; v = func.prev[v]!) {
       s.root = v;
@@ -323,6 +344,7 @@ export class Lowering {
       case Op.VConst:
       case Op.Param:
       case Op.Result:
+      case Op.Caught:
       case Op.VmAddr:
       case Op.SlotAddr:
       case Op.ImageAddr:
@@ -456,7 +478,11 @@ export class Lowering {
       case Op.CallIndirect:
       case Op.CallBuiltin:
       case Op.CallHost:
-        this.calls.call(v);
+        this.calls.call(v, v === this.invoked);
+        return;
+      case Op.Invoke:
+        // The call is the branch; each of its edges has a block of its own.
+        this.invoked = this.callOf(v);
         return;
       case Op.Jump:
         this.askEdges(s.block);

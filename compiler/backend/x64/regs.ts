@@ -45,6 +45,10 @@ export const FLOAT_RESULTS = FLOAT_ARGS;
 /** Arguments of builtins and of the C runtime behind the vmctx (rdi). */
 export const BUILTIN_ARGS = [RSI, RDX, RCX, R8, R9] as const;
 
+/** What is in registers at a landing pad (abi/exceptions.ts). */
+export const CAUGHT_EXCEPTION = RAX;
+export const CAUGHT_CLAUSE = RDX;
+
 const bit = (regs: readonly number[]) => regs.reduce((m, r) => m | (1 << (r & 31)), 0);
 
 export const CALLEE_SAVED = [RBX, RBP, R12, R13, R14] as const;

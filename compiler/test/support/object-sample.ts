@@ -139,6 +139,9 @@ export function sampleFunction(
       popped: 0,
       popSites: new Int32Array(0),
       saved,
+      savesBase: false,
+      landings: new Int32Array(0),
+      scopes: [],
     },
     places,
   };

@@ -33,6 +33,9 @@ const NEWER =
   Features.Multivalue |
   Features.ExtendedConst |
   Features.MultiMemory |
+  Features.ExceptionHandling |
+  Features.TailCall |
+  Features.SIMD128 |
   Features.Memory64 |
   // Without it typed references are written as plain ones.
   Features.GC |

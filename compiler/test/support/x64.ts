@@ -53,6 +53,8 @@ export function backendModule(memories = 1, imported = 0): Module {
     globalTypes: [],
     importedGlobals: 0,
     globals: [],
+    tags: [],
+    importedTags: 0,
     exports: [],
     start: null,
     elems: [],

@@ -368,6 +368,7 @@ static int outcome(const struct run *r, lucet_status status, const lucet_event *
       if (event->code == LUCET_REASON_EXIT) return (int)(event->id & 0xff);
       fail("the guest was terminated");
     case LUCET_EVENT_TRAPPED:
+    case LUCET_EVENT_EXCEPTION:
     case LUCET_EVENT_FAULTED: return report_trap(r, event);
     default: fail("the guest stopped for a reason that is unknown here (event %u)", event->kind);
   }

@@ -58,6 +58,7 @@ static const char *explanation(const char *code) {
       {"IndirectCallToNull", "A function was called through a null function pointer."},
       {"BadSignature", "A function was called through a pointer of another type than the function has."},
       {"TableOutOfBounds", "A function pointer, or another table index, is beyond the end of its table: likely a corrupted or uninitialised pointer."},
+      {"UncaughtException", "The program threw an exception, and nothing caught it."},
       {"Unreachable", "The program gave up: an abort, a failed assertion or a panic, or code that its compiler took for unreachable."},
   };
   for (size_t k = 0; k < sizeof WORDS / sizeof *WORDS; k++)
@@ -100,6 +101,8 @@ void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info,
   const char *code = lucet_trap_name(event->code);
   if (event->kind == LUCET_EVENT_FAULTED)
     fprintf(to, "%sinternal fault: generated code failed where it can't. This is a defect of Lucet; please report it with the module.%s\n", red, plain);
+  else if (event->kind == LUCET_EVENT_EXCEPTION)
+    fprintf(to, "%s%s%s\n", red, lucet_trap_message(event->code), plain);
   else
     fprintf(to, "%strap: %s (%s)%s\n", red, lucet_trap_message(event->code), code, plain);
   if (info != NULL && info->memory != UINT32_MAX)
@@ -127,12 +130,20 @@ static void json_frame(FILE *to, const lucet_frame *f, const char *label) {
   fprintf(to, ", \"wasmOffset\": %" PRIu32 ", \"source\": null, \"count\": %" PRIu32 "}", f->wasm_offset, f->count);
 }
 
+static const char *kind_of(const lucet_event *event) {
+  switch (event->kind) {
+    case LUCET_EVENT_FAULTED: return "fault";
+    case LUCET_EVENT_EXCEPTION: return "exception";
+    default: return "trap";
+  }
+}
+
 void write_trap_json(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const char *path) {
   static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
                                           "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
   static const lucet_trap_info nothing = {.function = UINT32_MAX, .memory = UINT32_MAX, .fault_address = UINT64_MAX};
   if (info == NULL) info = &nothing;
-  fprintf(to, "{\n  \"version\": 1,\n  \"kind\": \"%s\",\n  \"code\": ", event->kind == LUCET_EVENT_FAULTED ? "fault" : "trap");
+  fprintf(to, "{\n  \"version\": 1,\n  \"kind\": \"%s\",\n  \"code\": ", kind_of(event));
   json_string(to, lucet_trap_name(event->code), strlen(lucet_trap_name(event->code)));
   fprintf(to, ",\n  \"message\": ");
   json_string(to, lucet_trap_message(event->code), strlen(lucet_trap_message(event->code)));
