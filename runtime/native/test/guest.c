@@ -51,9 +51,17 @@ static uint32_t string(struct strings *s, const char *text) {
   return at;
 }
 
+/** Behind the metadata. */
+static uint32_t text_address(uint32_t metadata) {
+  uint32_t at = (uint32_t)round_up(METADATA_OFFSET + (uint64_t)metadata, HOST_PAGE);
+  return at > TEXT_ADDRESS ? at : TEXT_ADDRESS;
+}
+
 static const uint8_t TYPE_BYTES[] = {LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I64, LUCET_I64};
 
-static void write_metadata(struct writer *w) {
+const struct guest_options GUEST_PLAIN = {.memory_mode = LUCET_MEMORY_GUARDED, .pages = 1, .data_offset = 8, .data_length = 4};
+
+static void write_metadata(struct writer *w, const struct guest_options *o) {
   struct lucet_artifact_header *h = (void *)w->bytes;
   struct strings s = {.at = 0};
   uint32_t n = guest_function_count, functions = n - IMPORTED - 4;
@@ -109,7 +117,7 @@ static void write_metadata(struct writer *w) {
   exports[e++] = (struct lucet_export_record){string(&s, "global"), LUCET_EXTERN_GLOBAL, 0, 0};
   RECORDS(w, LUCET_PART_EXPORTS, exports, e);
 
-  struct lucet_memory_record memories[MEMORIES] = {{1, 3, 0, 16}, {1, NO_MAX, 0, 16}};
+  struct lucet_memory_record memories[MEMORIES] = {{o->pages, o->pages + 2, 0, 16}, {1, NO_MAX, 0, 16}};
   RECORDS(w, LUCET_PART_MEMORIES, memories, MEMORIES);
   struct lucet_table_record tables[] = {{.min = 4, .max = 10, .element = LUCET_FUNCREF, .code = LUCET_FUNCREF, .init = LUCET_CONST_KIND_REF_NULL}};
   RECORDS(w, LUCET_PART_TABLES, tables, 1);
@@ -119,9 +127,13 @@ static void write_metadata(struct writer *w) {
   RECORDS(w, LUCET_PART_ELEMS, elems, 2);
   struct lucet_elem_item items[] = {{LUCET_CONST_KIND_REF_FUNC, F_ADD}, {LUCET_CONST_KIND_REF_NULL, 0}};
   RECORDS(w, LUCET_PART_ELEM_ITEMS, items, 2);
-  struct lucet_data_record data[] = {{.offset = 8, .length = 4}, {.offset = 16, .mode = 1, .first = 4, .length = 4}};
+  struct lucet_data_record data[] = {{.offset = o->data_offset, .length = o->data_length},
+                                      {.offset = 16, .mode = 1, .first = o->data_length, .length = 4}};
   RECORDS(w, LUCET_PART_DATA, data, 2);
-  part(w, LUCET_PART_DATA_BYTES, "\1\2\3\4\5\6\7\10", 8, 0);
+  uint8_t *bytes = malloc(o->data_length + 4u);
+  for (uint32_t i = 0; i < o->data_length + 4; i++) bytes[i] = (uint8_t)(i + 1);
+  part(w, LUCET_PART_DATA_BYTES, bytes, o->data_length + 4, 0);
+  free(bytes);
   RECORDS(w, LUCET_PART_ESCAPING, escaping, functions - IMPORTED);
   uint32_t module_name = string(&s, "handmade");
   part(w, LUCET_PART_STRINGS, s.bytes, s.at, 0);
@@ -134,9 +146,10 @@ static void write_metadata(struct writer *w) {
       .size = w->at,
       .parts = LUCET_PART_COUNT,
       .text_size = f[n - 1].code + f[n - 1].length,
-      .text_offset = TEXT_ADDRESS,
-      .text_address = TEXT_ADDRESS,
+      .text_offset = text_address(w->at),
+      .text_address = text_address(w->at),
       .machine = EM_X86_64,
+      .memory_mode = o->memory_mode,
       .reserved_size = (uint64_t)8 << 30,
       .vmctx_memories = guest_vmctx[0],
       .vmctx_tables = guest_vmctx[1],
@@ -152,17 +165,20 @@ static void write_metadata(struct writer *w) {
   free(f);
 }
 
-uint8_t *guest_artifact(size_t *size) {
+uint8_t *guest_artifact_of(const struct guest_options *o, size_t *size) {
   static const char names[] = "\0.lucet.module\0.shstrtab";
   const struct guest_function *last = &guest_functions[guest_function_count - 1];
   const uint8_t *text = guest_functions[IMPORTED].code;
-  size_t text_size = (size_t)(last->code + last->length - text), names_at = TEXT_ADDRESS + text_size;
+  struct writer w = {.bytes = calloc(1, 0x2000 + (size_t)o->data_length)};
+  write_metadata(&w, o);
+  uint32_t text_at = text_address(w.at);
+  size_t text_size = (size_t)(last->code + last->length - text), names_at = text_at + text_size;
   size_t sections_at = round_up(names_at + sizeof names, 8);
   *size = sections_at + 3 * sizeof(Elf64_Shdr);
   uint8_t *file = calloc(1, *size);
-  struct writer w = {.bytes = file + METADATA_OFFSET};
-  write_metadata(&w);
-  memcpy(file + TEXT_ADDRESS, text, text_size);
+  memcpy(file + METADATA_OFFSET, w.bytes, w.at);
+  free(w.bytes);
+  memcpy(file + text_at, text, text_size);
   memcpy(file + names_at, names, sizeof names);
   Elf64_Ehdr e = {.e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1, .e_shoff = sections_at, .e_ehsize = sizeof e,
                   .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 3, .e_shstrndx = 2};
@@ -179,6 +195,8 @@ uint8_t *guest_artifact(size_t *size) {
   guest_seal(file, *size);
   return file;
 }
+
+uint8_t *guest_artifact(size_t *size) { return guest_artifact_of(&GUEST_PLAIN, size); }
 
 void guest_seal(uint8_t *file, size_t size) {
   struct xxh32 x;

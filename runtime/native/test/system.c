@@ -1,0 +1,96 @@
+#define _GNU_SOURCE
+#include "system.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+static struct {
+  enum system_kind kind;
+  _Atomic(unsigned) left;
+  bool armed;
+} failing;
+static _Atomic(long) allocations;
+
+void system_fail(enum system_kind kind, unsigned n) {
+  failing.kind = kind;
+  failing.left = n;
+  failing.armed = true;
+}
+
+bool system_reached(void) {
+  failing.armed = false;
+  return failing.left == 0;
+}
+
+static bool fails(enum system_kind kind) {
+  if (!failing.armed || failing.kind != kind || failing.left == 0) return false;
+  if (--failing.left != 0) return false;
+  errno = ENOMEM;
+  return true;
+}
+
+void *__real_mmap(void *, size_t, int, int, int, off_t);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+  return fails(SYSTEM_MAP) ? MAP_FAILED : __real_mmap(address, size, protection, flags, fd, offset);
+}
+
+int __real_mprotect(void *, size_t, int);
+int __wrap_mprotect(void *address, size_t size, int protection) { return fails(SYSTEM_PROTECT) ? -1 : __real_mprotect(address, size, protection); }
+
+int __real_madvise(void *, size_t, int);
+int __wrap_madvise(void *address, size_t size, int advice) { return fails(SYSTEM_ADVICE) ? -1 : __real_madvise(address, size, advice); }
+
+int __real_memfd_create(const char *, unsigned);
+int __wrap_memfd_create(const char *name, unsigned flags) { return fails(SYSTEM_FILE) ? -1 : __real_memfd_create(name, flags); }
+
+int __real_ftruncate(int, off_t);
+int __wrap_ftruncate(int fd, off_t size) { return fails(SYSTEM_FILE) ? -1 : __real_ftruncate(fd, size); }
+
+void *__real_malloc(size_t);
+void *__wrap_malloc(size_t size) {
+  void *p = fails(SYSTEM_HEAP) ? NULL : __real_malloc(size);
+  allocations += p != NULL;
+  return p;
+}
+
+void *__real_calloc(size_t, size_t);
+void *__wrap_calloc(size_t count, size_t size) {
+  void *p = fails(SYSTEM_HEAP) ? NULL : __real_calloc(count, size);
+  allocations += p != NULL;
+  return p;
+}
+
+void *__real_realloc(void *, size_t);
+void *__wrap_realloc(void *old, size_t size) {
+  void *p = fails(SYSTEM_HEAP) ? NULL : __real_realloc(old, size);
+  allocations += p != NULL && old == NULL;
+  return p;
+}
+
+void __real_free(void *);
+void __wrap_free(void *p) {
+  allocations -= p != NULL;
+  __real_free(p);
+}
+
+static size_t lines(const char *path) {
+  size_t n = 0;
+  FILE *f = fopen(path, "r");
+  for (int c; f != NULL && (c = fgetc(f)) != EOF;) n += c == '\n';
+  if (f != NULL) fclose(f);
+  return n;
+}
+
+struct system_usage system_usage(void) {
+  struct system_usage u = {.allocations = allocations, .mappings = lines("/proc/self/maps")};
+  DIR *d = opendir("/proc/self/fd");
+  while (d != NULL && readdir(d) != NULL) u.descriptors++;
+  if (d != NULL) closedir(d);
+  return u;
+}
