@@ -1,5 +1,6 @@
 /** The runtime's public door. */
 export { InstanceBuilder } from './builder.ts';
+export { makeCoredump } from './coredump.ts';
 export { EmbedContexts, type EmbedKey } from './embed.ts';
 export {
   AsyncHostcallError,
@@ -20,11 +21,15 @@ export { defaultLimits, type Limits } from './limits.ts';
 export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
-export type { SourcePosition } from './source.ts';
+export { ModuleSymbols, openSymbols } from './symbols.ts';
 export { createFunc, createGlobal, createMemory, createTable, createTag } from './synthetic.ts';
 export { InternalFault, Trap } from './trap.ts';
+export type { FactFrame, FactModule, GuestState, StateCopy, TrapFacts } from './trap-facts.ts';
 export {
+  makeReport,
   type ReportFrame,
+  type ReportVariable,
+  type SourcePosition,
   TRAP_REPORT_VERSION,
   type TrapReport,
 } from './trap-report.ts';

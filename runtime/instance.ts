@@ -18,9 +18,9 @@ import { Group } from './group.ts';
 import { type HostBinding, isPromise, type Vmctx } from './hostcalls.ts';
 import { type Imports, Linkage } from './linkage.ts';
 import type { Module } from './module.ts';
+import { RawTrap } from './raw-trap.ts';
 import type { Region } from './region.ts';
 import { InternalFault, Trap } from './trap.ts';
-import { RawTrap } from './trap-report.ts';
 import { wordsOf } from './types.ts';
 import { acquireBlock, loadResults, loadValues, releaseBlock, storeValues } from './values.ts';
 
@@ -86,6 +86,8 @@ export class Instance implements FuncHome, EntityHome {
   /** How it is when nothing runs. */
   #rest: 'NotStarted' | 'Ready' | 'Faulted' | 'Terminated' | 'Poisoned' = 'Ready';
   readonly #activations: Activation[] = [];
+  /** Calls so far: what is known of a trap's surroundings holds until the next one. */
+  #runs = 0;
   readonly #funcs = new Map<number, Func>();
   readonly #externs: (Extern | undefined)[] = [];
   #exports: Readonly<Record<string, Extern>> | null = null;
@@ -406,6 +408,7 @@ export class Instance implements FuncHome, EntityHome {
     if (this.#disposed) throw new StateError('the instance was disposed');
     if (this.#rest === 'Poisoned') throw new StateError('the instance is lost after an internal fault');
     const me = new Activation();
+    this.#runs++;
     this.#activations.push(me);
     return me;
   }
@@ -473,7 +476,7 @@ export class Instance implements FuncHome, EntityHome {
       }
       case EventKind.Faulted:
         this.#rest = 'Poisoned';
-        throw new InternalFault(new RawTrap(native().lucet_instance_trap_info(this.address)));
+        throw new InternalFault(this.#rawTrap(native().lucet_instance_trap_info(this.address)));
       case EventKind.Terminated:
         this.#rest = 'Terminated';
         throw this.#termination();
@@ -483,7 +486,12 @@ export class Instance implements FuncHome, EntityHome {
   /** No info: there was no room on the stack to begin with. */
   #trap(code: number): Trap {
     const info = native().lucet_instance_trap_info(this.address);
-    return info === 0 ? Trap.placeless(code, this.module) : Trap.fromInfo(new RawTrap(info));
+    return info === 0 ? Trap.placeless(code, this.module) : Trap.fromInfo(this.#rawTrap(info));
+  }
+
+  #rawTrap(info: number): RawTrap {
+    const run = this.#runs;
+    return new RawTrap(info, { module: this.module, handle: () => (this.#runs === run ? this.#address : 0) });
   }
 
   #termination(): Error {

@@ -3,17 +3,21 @@
  * it when needed:
  *
  *     compile SOURCE OPT-LEVEL cache|no-cache    writes "cached PATH" or "temporary PATH" to descriptor 3
- *     report color|plain full|short JSON-PATH    reads a TrapReport without positions from stdin, prints it; writes it whole to JSON-PATH, if not empty
+ *     report color|plain full|short JSON-PATH CORE-PATH memory|""
+ *         reads the facts of a trap from stdin (and what the guest's memory holds from descriptor 4), prints the report; writes it to JSON-PATH, and
+ *         a core dump to CORE-PATH, if not empty
  *
  * Messages go to stderr. Exit status 0 or 1.
  */
-import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
-import { LoadError } from './errors.ts';
+import { makeCoredump } from './coredump.ts';
 import { compileSource } from './lucet-wasi-compile.ts';
 import { formatTrap } from './lucet-wasi-report.ts';
-import { Module } from './module.ts';
-import { type TrapReport, withSources } from './trap-report.ts';
+import { openSymbols } from './symbols.ts';
+import { type StateCopy, stateOf, type TrapFacts } from './trap-facts.ts';
+import { makeReport, signatureText } from './trap-report.ts';
 
 async function compile(path: string, level: string, cache: string): Promise<void> {
   let shown = false;
@@ -34,21 +38,37 @@ async function compile(path: string, level: string, cache: string): Promise<void
   }
 }
 
-function report(color: string, frames: string, jsonPath: string): void {
-  const facts = JSON.parse(readFileSync(0, 'utf8')) as TrapReport;
-  const whole = withSources(facts, openModule(facts));
-  writeSync(2, formatTrap(whole, { color: color === 'color', full: frames === 'full' }));
-  if (jsonPath !== '') writeFileSync(jsonPath, `${JSON.stringify(whole, null, 2)}\n`);
+interface Told {
+  readonly facts: TrapFacts;
+  readonly state: StateCopy;
+  /** Where names of files in the debug information count from. */
+  readonly folder: string;
 }
 
-/** For its debug information only: a report without is better than none. */
-function openModule({ modulePath }: TrapReport): Module | null {
-  try {
-    return modulePath === null ? null : Module.fromFile(modulePath);
-  } catch (e) {
-    if (e instanceof LoadError) return null;
-    throw e;
-  }
+const MEMORY_DESCRIPTOR = 4;
+
+function report(color: string, frames: string, jsonPath: string, corePath: string, memory: string): void {
+  const { facts, state: copy, folder } = JSON.parse(readFileSync(0, 'utf8')) as Told;
+  const symbols = facts.modules.map(({ path, hash }) =>
+    path === null ? null : openSymbols({ bytes: null, path, hash }, { folder: resolve(folder) }),
+  );
+  const own = symbols[facts.module] ?? null;
+  const state = stateOf(copy, {
+    ...(memory === '' ? {} : { memory: readMemory }),
+    signature: index => {
+      const type = own?.artifact.types[own.artifact.func(index).typeIndex];
+      return type === undefined ? '' : signatureText(type);
+    },
+  });
+  const whole = makeReport(facts, m => symbols[facts.modules.indexOf(m)] ?? null, state);
+  writeSync(2, formatTrap(whole, { color: color === 'color', full: frames === 'full' }));
+  if (jsonPath !== '') writeFileSync(jsonPath, `${JSON.stringify(whole, null, 2)}\n`);
+  if (corePath !== '') writeFileSync(corePath, makeCoredump(facts, own, state));
+}
+
+function readMemory(address: number, length: number): Uint8Array | null {
+  const bytes = new Uint8Array(length);
+  return readSync(MEMORY_DESCRIPTOR, bytes, 0, length, address) === length ? bytes : null;
 }
 
 function describe(e: unknown, path: string): string {
@@ -58,10 +78,10 @@ function describe(e: unknown, path: string): string {
   throw e;
 }
 
-const [command, a = '', b = '', c = ''] = process.argv.slice(2);
+const [command, a = '', b = '', c = '', d = '', memory = ''] = process.argv.slice(2);
 try {
   if (command === 'compile') await compile(a, b, c);
-  else report(a, b, c);
+  else report(a, b, c, d, memory);
 } catch (e) {
   writeSync(2, `lucet-wasi: ${describe(e, a)}\n`);
   process.exitCode = 1;

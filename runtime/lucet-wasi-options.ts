@@ -49,6 +49,7 @@ export const OPTIONS = {
   },
   'no-cache': { doc: 'for a .wasm or .wat: compile anew, and keep nothing' },
   'trap-json': { value: 'FILE', complete: 'file', doc: 'if the guest traps, write the report there' },
+  coredump: { value: 'FILE', complete: 'file', doc: 'if the guest traps, write a core dump there' },
   backtrace: {
     value: 'full|short',
     complete: ['full', 'short'],
@@ -73,7 +74,6 @@ export const OPTIONS = {
 export const NOT_YET: Readonly<Record<string, string>> = {
   timeout: 'a time limit',
   fuel: 'an instruction limit',
-  coredump: 'core dumps',
   'signature-verify': 'signatures',
   'signature-pk': 'signatures',
 };

@@ -34,6 +34,7 @@ export class Module {
   readonly path: string | null;
   readonly #bytes: Uint8Array | null;
   #disposed = false;
+  #sourceFolder: string | null = null;
   /** Instances of it: the native handle is kept for them, so that reports can name functions. */
   #users = 0;
   #imports: readonly ImportInfo[] | null = null;
@@ -142,6 +143,15 @@ export class Module {
       this.#functionNames.set(index, name);
     }
     return name;
+  }
+
+  /** Where names of other files in its debug information count from: the source's folder, where it is not the artifact's. */
+  get sourceFolder(): string | null {
+    return this.#sourceFolder;
+  }
+
+  set sourceFolder(folder: string | null) {
+    this.#sourceFolder = folder;
   }
 
   /** The bytes it was loaded from, if it was loaded from bytes. */

@@ -1,13 +1,38 @@
 /**
- * The record of a fault: one form for the command line, the editor and the debugger. It is plain data, good for JSON.
+ * The record of a fault: one form for the command line, the editor and the debugger. It is plain data, good for JSON; docs/trap-report.md describes
+ * it, docs/trap-report.schema.json is its schema.
  */
 import { TRAPS } from '../compiler/abi/traps.ts';
-import { bytesAt, FrameKind, STRUCTS } from './ffi.ts';
-import { type Module, moduleAt } from './module.ts';
-import { type SourcePosition, sourceLookup } from './source.ts';
+import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
+import { frameBases } from '../compiler/debuginfo/shadow-stack.ts';
+import { Values } from '../compiler/debuginfo/values.ts';
+import type { FuncType } from '../compiler/wasm/module.ts';
+import { typeName } from '../compiler/wasm/types.ts';
+import { demangle } from './demangle.ts';
+import { operatorAt, type TrapOperator } from './operators.ts';
+import type { ModuleSymbols } from './symbols.ts';
+import { explain } from './trap-explain.ts';
+import type { FactFrame, FactModule, GuestState, TrapFacts } from './trap-facts.ts';
 
 /** Bump when a field changes its meaning. */
-export const TRAP_REPORT_VERSION = 1;
+export const TRAP_REPORT_VERSION = 2;
+
+export interface SourcePosition {
+  readonly file: string;
+  /** From 1; 0: code of this file that belongs to no line. */
+  readonly line: number;
+  /** From 1, in bytes; 0: the whole line. */
+  readonly column: number;
+}
+
+export interface ReportVariable {
+  readonly name: string;
+  readonly type: string;
+  readonly kind: 'parameter' | 'local';
+  /** One line; null: `missing` says why there is none. */
+  readonly value: string | null;
+  readonly missing: string | null;
+}
 
 export interface ReportFrame {
   /** host: here a host function was called which called the guest again. elided: `count` frames were left out. */
@@ -16,11 +41,45 @@ export interface ReportFrame {
   readonly functionIndex: number;
   /** Empty: unknown. */
   readonly functionName: string;
+  /** The code of this call stands in the next frame's function: they have one native frame. */
+  readonly isInlined: boolean;
   /** Byte offset in the wasm module. */
   readonly wasmOffset: number;
+  /** Byte offset in .text; -1: unknown. Behind a call, except in the innermost frame. */
+  readonly textOffset: number;
   readonly source: SourcePosition | null;
+  /** Variables in scope, parameters first; null: nothing is known of them. */
+  readonly variables: readonly ReportVariable[] | null;
   /** elided: number of frames. */
   readonly count: number;
+}
+
+export interface ReportAccess {
+  readonly memory: number;
+  /** Byte offset in the memory, decimal: the first one that could not be reached. */
+  readonly offset: string;
+  /** Size of the memory in bytes. */
+  readonly memorySize: number;
+  /** null: the operator is not known. */
+  readonly operator: string | null;
+  readonly write: boolean | null;
+  /** Bytes of the access. */
+  readonly size: number | null;
+}
+
+export interface ReportTable {
+  readonly table: number;
+  /** Elements; null: unknown. */
+  readonly size: number | null;
+  /** null: it can't be told from what is left of the guest. */
+  readonly index: number | null;
+  /** Signature of the call, `(i32) -> i32`. */
+  readonly expected: string;
+  /** Signature of the function that is there; null: none, or not known. */
+  readonly actual: string | null;
+  /** The function that is there. */
+  readonly functionIndex: number | null;
+  readonly functionName: string;
 }
 
 export interface TrapReport {
@@ -31,24 +90,26 @@ export interface TrapReport {
   readonly code: string;
   /** "out of bounds memory access" */
   readonly message: string;
+  /** What happened, from the facts: a sentence or two for people. */
+  readonly explanation: string;
   readonly moduleName: string;
   /** The artifact's path, if it was loaded from a file. */
   readonly modulePath: string | null;
   /** First 16 bytes of the SHA-256 of the wasm module, in hex; empty: unknown. */
   readonly moduleHash: string;
+  /** As lucetc recorded them; null: unknown. */
+  readonly compileOptions: Readonly<Record<string, unknown>> | null;
   /** null: the trap has no place in the code (a segment that does not fit). */
   readonly functionIndex: number | null;
   readonly functionName: string;
   readonly wasmOffset: number | null;
   readonly source: SourcePosition | null;
+  /** Index in `frames` of the first one that is the program's own: behind its language's panic or abort; null: none. */
+  readonly userFrame: number | null;
   /** Memory access that trapped, where it is known. */
-  readonly access: {
-    readonly memory: number;
-    /** Byte offset in the memory, decimal. */
-    readonly offset: string;
-    /** Size of the memory in bytes. */
-    readonly memorySize: number;
-  } | null;
+  readonly access: ReportAccess | null;
+  /** Indirect call that trapped. */
+  readonly table: ReportTable | null;
   /** Number of the signal, or 0 when no fault raised it. */
   readonly signal: number;
   /** Addresses in hex; null: not a fault. */
@@ -56,187 +117,348 @@ export interface TrapReport {
   readonly pc: string;
   /** x86-64, in hex; empty unless `signal`. */
   readonly registers: Readonly<Record<string, string>>;
-  /** Innermost first. */
+  /** Innermost first; inlined calls included. */
   readonly frames: readonly ReportFrame[];
-  /** Frames of the whole backtrace; `frames` may have fewer. */
+  /** Native frames of the whole backtrace; `frames` may tell fewer. */
   readonly totalFrames: number;
+  readonly globals: readonly ReportGlobal[];
+  /** Bytes around the access, or around the end of the memory where it is beyond; null: unknown. */
+  readonly bytes: { readonly memory: number; readonly start: number; readonly hex: string } | null;
+  /** What was found broken in the debug information. */
+  readonly warnings: readonly string[];
 }
 
-const REGISTERS = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  ...['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'],
-  'rip',
-  'rflags',
-];
-const INFO = STRUCTS.lucet_trap_info;
-const FRAME = STRUCTS.lucet_frame;
-const ALL_ONES_32 = 0xffff_ffff;
-const ALL_ONES_64 = 0xffff_ffff_ffff_ffffn;
-
-function hex(n: bigint): string {
-  return `0x${n.toString(16)}`;
+export interface ReportGlobal {
+  readonly index: number;
+  readonly type: string;
+  /** A number as text; null: can't be read. */
+  readonly value: string | null;
 }
 
-/** A frame as the native side tells it. */
-interface RawFrame {
-  readonly module: Module | null;
-  readonly kind: FrameKind;
-  readonly functionIndex: number;
-  readonly functionName: string;
-  readonly wasmOffset: number;
-  readonly count: number;
-}
+/** Bytes shown on either side of an access. */
+const WINDOW = 256;
+const MAX_GLOBALS = 64;
+const MAX_VARIABLES = 100;
+/** Frames whose variables are told. */
+const FRAMES_WITH_VARIABLES = 24;
+const FRAME_KINDS = ['wasm', 'host', 'elided'] as const;
 
-/** What the native side tells of a fault, copied at once: it is gone when the instance runs again. Names and lines are for later. */
-export class RawTrap {
-  readonly #info: DataView;
-  readonly #module: Module | null;
-  readonly #frames: readonly RawFrame[];
-
-  /** @param address of a lucet_trap_info */
-  constructor(address: number) {
-    this.#info = viewAt(address, INFO.size);
-    this.#module = moduleAt(this.#address(INFO.module));
-    const count = this.#u32(INFO.frame_count);
-    const frames = viewAt(this.#address(INFO.frames), count * FRAME.size);
-    this.#frames = Array.from({ length: count }, (_, i) => readFrame(frames, i * FRAME.size));
-  }
-
-  get code(): number {
-    return this.#u32(INFO.code);
-  }
-
-  report(kind: TrapReport['kind']): TrapReport {
-    const info = this.#info;
-    const { name, message } = trapWords(this.code);
-    const module = this.#module;
-    const wasmOffset = this.#u32(INFO.wasm_offset);
-    const functionIndex = this.#u32(INFO.function);
-    const memory = this.#u32(INFO.memory);
-    const signal = this.#u32(INFO.signal);
-    const fault = info.getBigUint64(INFO.fault_address, true);
-    return {
-      version: TRAP_REPORT_VERSION,
-      kind,
-      code: name,
-      message,
-      moduleName: module?.label ?? '',
-      modulePath: module?.path ?? null,
-      moduleHash: module?.hash ?? '',
-      functionIndex,
-      functionName: module?.functionName(functionIndex) ?? '',
-      wasmOffset,
-      source: module && sourceLookup(module, wasmOffset),
-      access:
-        memory === ALL_ONES_32
-          ? null
-          : {
-              memory,
-              offset: info.getBigUint64(INFO.memory_offset, true).toString(),
-              memorySize: Number(info.getBigUint64(INFO.memory_length, true)),
-            },
-      signal,
-      faultAddress: fault === ALL_ONES_64 ? null : hex(fault),
-      pc: hex(info.getBigUint64(INFO.pc, true)),
-      registers: signal === 0 ? {} : this.#registers(),
-      frames: this.#frames.map(reportFrame),
-      totalFrames: this.#u32(INFO.total_frames),
-    };
-  }
-
-  #registers(): Record<string, string> {
-    const at = (i: number): bigint => this.#info.getBigUint64(INFO.registers + i * 8, true);
-    return Object.fromEntries(REGISTERS.map((name, i) => [name, hex(at(i))]));
-  }
-
-  #u32(offset: number): number {
-    return this.#info.getUint32(offset, true);
-  }
-
-  #address(offset: number): number {
-    return Number(this.#info.getBigUint64(offset, true));
-  }
-}
-
-/** A report that was made without debug information (by the lucet-wasi executable), with the positions that the module's tells. */
-export function withSources(report: TrapReport, module: Module | null): TrapReport {
-  // The module may have been compiled anew since.
-  if (module === null || module.hash !== report.moduleHash) return report;
-  const source = (offset: number | null): SourcePosition | null =>
-    offset === null ? null : sourceLookup(module, offset);
-  return {
-    ...report,
-    source: source(report.wasmOffset),
-    frames: report.frames.map(f => (f.kind === 'wasm' ? { ...f, source: source(f.wasmOffset) } : f)),
-  };
-}
-
-/** The report of a trap that has no place in the code: a segment that doesn't fit, while instantiating. */
-export function placelessReport(code: number, module: Module): TrapReport {
-  const { name, message } = trapWords(code);
-  return {
-    version: TRAP_REPORT_VERSION,
-    kind: 'trap',
-    code: name,
-    message,
-    moduleName: module.label,
-    modulePath: module.path,
-    moduleHash: module.hash,
-    functionIndex: null,
-    functionName: '',
-    wasmOffset: null,
-    source: null,
-    access: null,
-    signal: 0,
-    faultAddress: null,
-    pc: '0x0',
-    registers: {},
-    frames: [],
-    totalFrames: 0,
-  };
-}
+/** null: nothing is known of that module. */
+export type SymbolSource = (module: FactModule) => ModuleSymbols | null;
 
 export function trapWords(code: number): { readonly name: string; readonly message: string } {
   const trap = TRAPS[code];
   return { name: trap?.name ?? 'Unknown', message: trap?.spec ?? `trap code ${code}` };
 }
 
-function viewAt(address: number, length: number): DataView {
-  return new DataView(bytesAt(address, length).buffer);
+/** Makes a report of what is known. */
+export function makeReport(facts: TrapFacts, symbolsOf: SymbolSource, state: GuestState): TrapReport {
+  const known = facts.modules.map(m => symbolsOf(m));
+  const module = facts.modules[facts.module] ?? null;
+  const symbols = known[facts.module] ?? null;
+  const operator = symbols?.wasm ? operatorAt(symbols.wasm, facts.wasmOffset) : null;
+  const frames = reportFrames(facts, known, state);
+  const first = frames[0]?.kind === 'wasm' ? frames[0] : null;
+  const { name, message } = trapWords(facts.code);
+  const draft: Omit<TrapReport, 'explanation'> = {
+    version: TRAP_REPORT_VERSION,
+    kind: facts.kind,
+    code: name,
+    message,
+    moduleName: module?.label ?? '',
+    modulePath: module?.path ?? null,
+    moduleHash: module?.hash ?? '',
+    compileOptions: symbols?.artifact.options ?? null,
+    functionIndex: first === null ? null : facts.functionIndex,
+    functionName: first?.functionName ?? '',
+    wasmOffset: first === null ? null : facts.wasmOffset,
+    source: first?.source ?? null,
+    userFrame: userFrame(frames),
+    access: reportAccess(facts, operator),
+    table: symbols === null ? null : reportTable(facts, operator, symbols, state),
+    signal: facts.signal,
+    faultAddress: facts.faultAddress,
+    pc: facts.pc,
+    registers: facts.registers,
+    frames,
+    totalFrames: facts.totalFrames,
+    globals: symbols === null ? [] : reportGlobals(symbols, state),
+    bytes: reportBytes(facts, state),
+    warnings: [
+      ...new Set(known.flatMap(s => (s === null ? [] : [...s.warnings, ...(s.debug?.warnings ?? [])]))),
+    ],
+  };
+  return { ...draft, explanation: explain(draft) };
 }
 
-function readFrame(view: DataView, at: number): RawFrame {
-  const kind = view.getUint32(at + FRAME.kind, true);
-  const module = moduleAt(Number(view.getBigUint64(at + FRAME.module, true)));
-  const functionIndex = view.getUint32(at + FRAME.function, true);
+function reportAccess(facts: TrapFacts, operator: TrapOperator | null): ReportAccess | null {
+  if (facts.access === null) return null;
+  const access = operator?.kind === 'access' ? operator : null;
   return {
-    module,
-    kind,
-    functionIndex,
-    functionName: kind === FrameKind.Wasm && module ? module.functionName(functionIndex) : '',
-    wasmOffset: view.getUint32(at + FRAME.wasm_offset, true),
-    count: view.getUint32(at + FRAME.count, true),
+    ...facts.access,
+    operator: operator === null || operator.kind === 'call_indirect' ? null : operator.name,
+    write: access?.write ?? null,
+    size: access?.bytes ?? null,
   };
 }
 
-const FRAME_KINDS = ['wasm', 'host', 'elided'] as const;
+// ------------------------------------------------------------------------------------------------------------------- Frames
 
-function reportFrame(frame: RawFrame): ReportFrame {
-  const { module } = frame;
+/** A frame of optimised code: memory and globals are there, locals only if they hold an address of the frame in memory. */
+export function frameReader(state: GuestState, bases: ReadonlyMap<number, number> | null): FrameReader {
   return {
+    memory: (address, length) => state.memory(0, address, length),
+    local(index) {
+      const base = bases?.get(index);
+      return base === undefined ? null : BigInt(base);
+    },
+    global: index => state.global(index),
+    operand: () => null,
+  };
+}
+
+function reportFrames(
+  facts: TrapFacts,
+  known: readonly (ModuleSymbols | null)[],
+  state: GuestState,
+): ReportFrame[] {
+  const bases = stackBases(facts, known, state);
+  return facts.frames.flatMap((frame, i) => {
+    const symbols = known[frame.module] ?? null;
+    const withVariables = i < FRAMES_WITH_VARIABLES && frame.module === facts.module;
+    return expandFrame(
+      frame,
+      facts.modules[frame.module]?.label ?? '',
+      symbols,
+      withVariables ? frameReader(state, bases[i] ?? null) : null,
+      state,
+    );
+  });
+}
+
+/** Where each frame's variables in memory lie: see shadow-stack.ts. Frames of other modules, or that were left out, end it. */
+export function stackBases(
+  facts: TrapFacts,
+  known: readonly (ModuleSymbols | null)[],
+  state: GuestState,
+): (ReadonlyMap<number, number> | null)[] {
+  const symbols = known[facts.module] ?? null;
+  if (symbols?.wasm == null) return [];
+  const { wasm } = symbols;
+  const end = facts.frames.findIndex(f => f.kind !== 0 || f.module !== facts.module);
+  const frames = end < 0 ? facts.frames : facts.frames.slice(0, end);
+  return frameBases(frames, { bytes: wasm, body: f => symbols.body(f) }, global => {
+    const v = state.global(global);
+    return v === null ? null : Number(BigInt.asUintN(32, v));
+  });
+}
+
+function expandFrame(
+  frame: FactFrame,
+  moduleName: string,
+  symbols: ModuleSymbols | null,
+  reader: FrameReader | null,
+  state: GuestState,
+): ReportFrame[] {
+  const base: ReportFrame = {
     kind: FRAME_KINDS[frame.kind] ?? 'wasm',
-    moduleName: module?.label ?? '',
+    moduleName,
     functionIndex: frame.functionIndex,
-    functionName: frame.functionName,
+    functionName: demangle(frame.functionName),
+    isInlined: false,
     wasmOffset: frame.wasmOffset,
-    source: module && frame.kind === FrameKind.Wasm ? sourceLookup(module, frame.wasmOffset) : null,
+    textOffset: frame.textOffset,
+    source: null,
+    variables: null,
     count: frame.count,
   };
+  const debug = symbols?.debug ?? null;
+  if (frame.kind !== 0 || symbols === null || debug === null) return [base];
+  const at = symbols.codeOffset(frame.wasmOffset);
+  const calls = debug.calls(at);
+  if (calls.length === 0) return [{ ...base, source: debug.lookup(at) }];
+  return calls.map(call => ({
+    ...base,
+    functionName: shownName(call, frame),
+    isInlined: call.isInlined,
+    source: call.source,
+    variables: reader === null ? null : reportVariables(symbols, call, at, reader, state),
+  }));
+}
+
+/** The name section's has parameters, or the name of a specialisation; inlined calls have only their own. */
+function shownName(call: Call, frame: FactFrame): string {
+  const own = call.name || demangle(call.linkageName);
+  return call.isInlined || frame.functionName === '' ? own : demangle(frame.functionName);
+}
+
+function reportVariables(
+  symbols: ModuleSymbols,
+  call: Call,
+  at: number,
+  reader: FrameReader,
+  state: GuestState,
+): ReportVariable[] {
+  const { debug } = symbols;
+  if (debug === null) return [];
+  const values = new Values(reader, index => functionNameAt(symbols, state, index));
+  const found: ReportVariable[] = [];
+  for (const v of debug.variables(call)) {
+    if (found.length >= MAX_VARIABLES) break;
+    if (v.kind === 'static') continue;
+    const place = debug.locate(v, call, at, reader);
+    const text = values.describe(values.value(v.type, place));
+    const missing = place.kind === 'missing' || /^<.*>$/s.test(text) ? text.replace(/^<|>$/g, '') : null;
+    found.push({
+      name: v.name,
+      type: v.type.name,
+      kind: v.kind,
+      value: missing === null ? text : null,
+      missing,
+    });
+  }
+  return found;
+}
+
+/** Name of the function that a function pointer means: an index in table 0. */
+export function functionNameAt(symbols: ModuleSymbols, state: GuestState, index: number): string | null {
+  const element = state.tableElement(0, index);
+  return element === null || element.functionIndex === null
+    ? null
+    : demangle(symbols.artifact.describe(element.functionIndex));
+}
+
+/** What languages call when they give up: the interesting place is who called it. */
+const MACHINERY =
+  /^(?:_?abort$|_?_?assert_fail|__assert_fail|_Exit$|__wasi_proc_exit|__cxa_|std::terminate|std::__\w+::|rust_panic|__?rust_|rust_begin_unwind|core::|std::|alloc::|panic_abort::|<(?:core|std|alloc)|<.* as core::|~lib\/|runtime\.(?:_panic|nilPanic|lookupPanic|slicePanic|runtimePanic|abort)|dlabort|emscripten_|undefined:|undefined_weak:)/;
+const LIBRARY_FILE =
+  /(?:^|[\\/])(?:rustc[\\/][0-9a-f]{40}|library[\\/](?:std|core|alloc)|libc-top-half|libc-bottom-half|include[\\/]c\+\+)[\\/]|^wasisdk:|^~lib\//;
+
+function userFrame(frames: readonly ReportFrame[]): number | null {
+  const own = (f: ReportFrame): boolean =>
+    f.kind === 'wasm' && !MACHINERY.test(f.functionName) && !LIBRARY_FILE.test(f.source?.file ?? '');
+  const withLine = frames.findIndex(f => own(f) && f.source !== null && f.source.line > 0);
+  // Frames without a line in front of one with: the library's, compiled without debug information.
+  const at = withLine >= 0 ? withLine : frames.findIndex(own);
+  return at < 0 ? null : at;
+}
+
+// -------------------------------------------------------------------------------------------------------------------- State
+
+const TYPE_NAMES: Readonly<Record<number, string>> = {
+  1: 'i32',
+  2: 'i64',
+  3: 'f32',
+  4: 'f64',
+  5: 'v128',
+  6: 'funcref',
+  7: 'externref',
+};
+
+function reportGlobals(symbols: ModuleSymbols, state: GuestState): ReportGlobal[] {
+  return symbols.artifact.globals.slice(0, MAX_GLOBALS).map(({ type }, index) => {
+    const bits = state.global(index);
+    return {
+      index,
+      type: TYPE_NAMES[type] ?? 'reference',
+      value: bits === null ? null : bitsText(bits, type),
+    };
+  });
+}
+
+/** Bits of a wasm value as its type has them. */
+export function bitsText(bits: bigint, type: number): string {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, BigInt.asUintN(64, bits), true);
+  switch (type) {
+    case 1:
+      return `${view.getInt32(0, true)}`;
+    case 2:
+      return `${view.getBigInt64(0, true)}`;
+    case 3:
+      return `${view.getFloat32(0, true)}`;
+    case 4:
+      return `${view.getFloat64(0, true)}`;
+    default:
+      return `0x${bits.toString(16)}`;
+  }
+}
+
+function reportBytes(facts: TrapFacts, state: GuestState): TrapReport['bytes'] {
+  if (facts.access === null) return null;
+  const { memory, offset, memorySize } = facts.access;
+  const centre = Math.min(Number(BigInt(offset)), memorySize);
+  const start = Math.max(0, centre - WINDOW);
+  const bytes = state.memory(memory, start, Math.min(memorySize, centre + WINDOW) - start);
+  return bytes === null || bytes.length === 0
+    ? null
+    : { memory, start, hex: Buffer.from(bytes).toString('hex') };
+}
+
+const INDIRECT = new Set(['IndirectCallToNull', 'BadSignature', 'TableOutOfBounds']);
+/** Elements of a table that are searched for the one in a register. */
+const MAX_TABLE = 100_000;
+
+/**
+ * Of an indirect call. Optimised code leaves the index and the element in whatever register it had them in; at the trap all registers are as they were
+ * at the check. So: of a mismatch, the one register that holds the address of an element of this table says which it was.
+ */
+function reportTable(
+  facts: TrapFacts,
+  operator: TrapOperator | null,
+  symbols: ModuleSymbols,
+  state: GuestState,
+): ReportTable | null {
+  const code = trapWords(facts.code).name;
+  if (operator?.kind !== 'call_indirect' || !INDIRECT.has(code)) return null;
+  const type = symbols.artifact.types[operator.typeIndex];
+  if (type === undefined) return null;
+  const { table } = operator;
+  const size = state.tableSize(table);
+  const registers = new Set(Object.values(facts.registers).map(v => BigInt(v)));
+  const low = new Set([...registers].filter(v => v < 1n << 32n).map(Number));
+  const base = {
+    table,
+    size,
+    expected: signatureText(type),
+    actual: null,
+    functionIndex: null,
+    functionName: '',
+  };
+  if (code === 'TableOutOfBounds') {
+    const beyond = [...low].filter(n => size !== null && n >= size);
+    return { ...base, index: beyond.length === 1 ? beyond[0]! : null };
+  }
+  const fits: number[] = [];
+  for (let i = 0; size !== null && i < Math.min(size, MAX_TABLE); i++) {
+    const element = state.tableElement(table, i);
+    if (element === null) continue;
+    if (code === 'IndirectCallToNull') {
+      if (element.functionIndex === null && low.has(i)) fits.push(i);
+    } else if (
+      element.functionIndex !== null &&
+      registers.has(element.record) &&
+      element.signature !== base.expected
+    ) {
+      fits.push(i);
+    }
+  }
+  // One function may be in several slots: the one whose number is in a register as well.
+  const chosen = fits.length === 1 ? fits[0]! : (fits.filter(i => low.has(i))[0] ?? fits[0] ?? null);
+  const element = chosen === null || code === 'IndirectCallToNull' ? null : state.tableElement(table, chosen);
+  if (chosen !== null && code === 'IndirectCallToNull' && fits.length > 1) return { ...base, index: null };
+  return {
+    ...base,
+    index: chosen,
+    actual: element?.signature ?? null,
+    functionIndex: element?.functionIndex ?? null,
+    functionName:
+      element?.functionIndex == null ? '' : demangle(symbols.artifact.describe(element.functionIndex)),
+  };
+}
+
+/** `(i32, i64) -> f32` */
+export function signatureText(type: FuncType): string {
+  const results = type.results.map(typeName);
+  return `(${type.params.map(typeName).join(', ')}) -> ${results.length === 1 ? results[0] : `(${results.join(', ')})`}`;
 }

@@ -1,7 +1,9 @@
 /** A guest's fault, as an exception. */
 
 import type { Module } from './module.ts';
-import { placelessReport, type RawTrap, type TrapReport, trapWords } from './trap-report.ts';
+import { type RawTrap, symbolsOf } from './raw-trap.ts';
+import { NO_STATE, type TrapFacts } from './trap-facts.ts';
+import { makeReport, type TrapReport, trapWords } from './trap-report.ts';
 
 /** The guest trapped. The instance can be used again. */
 export class Trap extends Error {
@@ -27,11 +29,15 @@ export class Trap extends Error {
   /** While instantiating: a segment does not fit. */
   static placeless(code: number, module: Module): Trap {
     const { name, message } = trapWords(code);
-    const report = placelessReport(code, module);
-    return new Trap(name, message, () => report);
+    return new Trap(name, message, () =>
+      makeReport(placelessFacts(code, module), () => symbolsOf(module), NO_STATE),
+    );
   }
 
-  /** Made when first asked for: source lines take reading. */
+  /**
+   * Made when first asked for: source lines take reading. Ask before the instance runs again, or is disposed of: the report has variables, and bytes of
+   * the memory, only as long as they are what they were at the trap.
+   */
   get report(): TrapReport {
     return (this.#report ??= this.#make());
   }
@@ -49,4 +55,22 @@ export class InternalFault extends Error {
     );
     this.report = report;
   }
+}
+
+function placelessFacts(code: number, module: Module): TrapFacts {
+  return {
+    kind: 'trap',
+    code,
+    modules: [{ label: module.label, path: module.path, hash: module.hash }],
+    module: 0,
+    functionIndex: -1,
+    wasmOffset: -1,
+    access: null,
+    signal: 0,
+    faultAddress: null,
+    pc: '0x0',
+    registers: {},
+    frames: [],
+    totalFrames: 0,
+  };
 }

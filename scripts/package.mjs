@@ -35,6 +35,7 @@ const PACKAGES = {
   ],
   '@koromix/koffi-linux-x64': ['package.json', 'index.js', 'linux_x64/koffi.node'],
   wabt: ['package.json', 'LICENSE', 'index.js'],
+  'gecko-profiler-demangle': ['package.json', 'LICENSE-APACHE', 'LICENSE-MIT', 'index_bg.wasm'],
   'iced-x86': ['package.json', 'LICENSE.txt', 'iced_x86.js', 'iced_x86_bg.wasm'],
 };
 

@@ -19,6 +19,8 @@ export const SECTION = {
   rodata: '.rodata',
   /** The module's own custom debug sections, as `.lucet.wasm.<name>`: in the file, not loaded. */
   wasmPrefix: '.lucet.wasm.',
+  /** Behind `wasmPrefix`: bytes of the module up to the end of its code section. There when debug sections are. */
+  wasmModule: 'module',
 } as const;
 
 /**

@@ -110,6 +110,31 @@ for (const [form, cls, size] of FORM_TABLE) {
   SIZE[form] = size;
 }
 
+/** Sizes of values that the form alone does not tell. */
+export const enum ReferenceSize {
+  Address = -1,
+  Offset = -2,
+  Varies = -3,
+}
+
+/** Bytes of a value of this form, or why they aren't known. */
+export function fixedFormSize(form: number): number {
+  if (!(form < FORM_LIMIT) || CLASS[form] < 0) return ReferenceSize.Varies;
+  const size = SIZE[form];
+  if (size <= 16) return size;
+  switch (size) {
+    case Size.Implicit:
+      return 0;
+    case Size.Address:
+      return ReferenceSize.Address;
+    case Size.Offset:
+      // An address in version 2: not worth a case of its own.
+      return form === 0x10 ? ReferenceSize.Varies : ReferenceSize.Offset;
+    default:
+      return ReferenceSize.Varies;
+  }
+}
+
 /** Facts of a unit (or line table) that the size of a form depends on. */
 export interface FormContext {
   readonly version: number;
@@ -206,6 +231,27 @@ export interface DwarfSections {
   readonly addr: Uint8Array;
   readonly ranges: Uint8Array;
   readonly rnglists: Uint8Array;
+  readonly loc: Uint8Array;
+  readonly loclists: Uint8Array;
+}
+
+/** The debug sections among a module's custom sections, by name with the leading dot. */
+export function dwarfSections(sections: ReadonlyMap<string, Uint8Array>): DwarfSections {
+  const empty = new Uint8Array(0);
+  const get = (name: string): Uint8Array => sections.get(`.debug_${name}`) ?? empty;
+  return {
+    info: get('info'),
+    abbrev: get('abbrev'),
+    line: get('line'),
+    str: get('str'),
+    lineStr: get('line_str'),
+    strOffsets: get('str_offsets'),
+    addr: get('addr'),
+    ranges: get('ranges'),
+    rnglists: get('rnglists'),
+    loc: get('loc'),
+    loclists: get('loclists'),
+  };
 }
 
 const decoder = new TextDecoder();

@@ -1,14 +1,32 @@
 /**
- * Source positions of code: DWARF 4 and 5 as compilers put it into custom sections of a module.
+ * What a module's debug information tells: DWARF 4 and 5 as compilers put it into custom sections.
  *
  * Nothing is parsed when it is opened. The first look-up reads each unit's root entry, to learn which unit covers which code; a unit's
- * line table is decoded when an address in it is asked for. Broken information never throws: what is wrong becomes a warning and the
- * rest is used.
+ * line table, and its tree of entries, are decoded when something in it is asked for. Broken information never throws: what is wrong
+ * becomes a warning and the rest is used.
  */
+import { type Claim, claimAt, disjoint, type LazyTable } from './claims.ts';
 import { DwarfError } from './cursor.ts';
-import type { DwarfSections } from './forms.ts';
-import { COLUMN_MASK, type LineTable, lineTableEnd, Row, readLineTable } from './lines.ts';
+import { Dies } from './dies.ts';
+import type { FrameReader, Place } from './expressions.ts';
+import { type DwarfSections, dwarfSections } from './forms.ts';
+import {
+  COLUMN_MASK,
+  type LineTable,
+  lineTableEnd,
+  Row,
+  RowFlag,
+  readLineFiles,
+  readLineTable,
+} from './lines.ts';
+import type { RangeBudget } from './ranges.ts';
+import { type Scope, Scopes, type Variable } from './scopes.ts';
+import type { Type } from './types.ts';
 import { describe, readUnits, type Unit } from './units.ts';
+
+export type { FrameReader, Piece, Place } from './expressions.ts';
+export type { Variable } from './scopes.ts';
+export { Type } from './types.ts';
 
 export interface SourceLocation {
   /** As the compiler recorded it: absolute, or relative to an unknown directory. */
@@ -19,72 +37,97 @@ export interface SourceLocation {
   readonly column: number;
 }
 
+/** A function whose code an address belongs to: the real one, or one that was inlined there. */
+export interface Call {
+  /** Qualified by its namespaces and types; without parameters. */
+  readonly name: string;
+  /** Mangled; '' where that is the same. */
+  readonly linkageName: string;
+  readonly isInlined: boolean;
+  readonly source: SourceLocation | null;
+  /** For `DebugInfo.variables`; null: nothing but the line is known. */
+  readonly scope: Scope | null;
+}
+
+/** A place where a line begins: where a breakpoint on it goes. */
+export interface LinePosition {
+  readonly line: number;
+  readonly column: number;
+  /** From the first byte of the code section's contents. */
+  readonly codeOffset: number;
+}
+
+/** All code offsets count from the first byte of the code section's contents, as DWARF addresses of wasm do. */
 export interface DebugInfo {
-  /** @param codeOffset from the first byte of the code section's contents, as DWARF addresses of wasm are */
   lookup(codeOffset: number): SourceLocation | null;
+  /** Functions that the code belongs to, innermost first: inlined calls, then the function itself. Empty: nothing is known. */
+  calls(codeOffset: number): readonly Call[];
+  /** Variables that can be seen there, outermost block first: an inner one hides an outer one of its name. */
+  variables(call: Call): readonly Variable[];
+  /** Variables outside of functions, of the unit that the code belongs to. */
+  statics(codeOffset: number): readonly Variable[];
+  /** @param call null: of a variable outside of functions */
+  locate(variable: Variable, call: Call | null, codeOffset: number, frame: FrameReader): Place;
+  /** Paths of all files that code comes from, as the compiler recorded them. */
+  readonly files: readonly string[];
+  /** Statements of a file (one of `files`), by line, then code offset. */
+  positions(file: string): readonly LinePosition[];
+  /** Where the body of the function that starts at, or contains, an offset begins: behind its prologue. */
+  bodyStart(codeOffset: number): number;
+  /** By qualified name. */
+  typeNamed(name: string): Type | null;
+  /** DW_LANG of the code's unit; 0: not known. */
+  language(codeOffset: number): number;
   /** What was found broken so far, at most MAX_WARNINGS of them. */
   readonly warnings: readonly string[];
 }
 
 const MAX_WARNINGS = 100;
 
-/** A stretch of code that a unit says it covers. */
-interface Claim {
-  readonly low: number;
-  readonly high: number;
-  readonly table: LazyTable;
-}
-
-interface LazyTable {
-  /** Order of the units in .debug_info. */
-  readonly order: number;
-  readonly offset: number;
-  readonly compDir: string;
-  table: LineTable | null | undefined;
-}
-
 /**
  * @param sections custom sections by name, with the leading dot (`.debug_line`, …); others are ignored, all may be absent
  */
 export function openDebugInfo(sections: ReadonlyMap<string, Uint8Array>): DebugInfo {
-  const empty = new Uint8Array(0);
-  const get = (name: string): Uint8Array => sections.get(`.debug_${name}`) ?? empty;
-  return new Dwarf({
-    info: get('info'),
-    abbrev: get('abbrev'),
-    line: get('line'),
-    str: get('str'),
-    lineStr: get('line_str'),
-    strOffsets: get('str_offsets'),
-    addr: get('addr'),
-    ranges: get('ranges'),
-    rnglists: get('rnglists'),
-  });
+  return new Dwarf(dwarfSections(sections));
 }
 
 class Dwarf implements DebugInfo {
   readonly warnings: string[] = [];
   /** Disjoint and ascending. */
   private claims: Claim[] | null = null;
+  private tables: readonly LazyTable[] = [];
+  private units: readonly Unit[] = [];
+  private scopesOrNull: Scopes | null = null;
+  private filesOrNull: ReadonlyMap<string, readonly LazyTable[]> | null = null;
   /** Line tables may share bytes only in broken input: together they may not be longer than this. */
   private budget: number;
+  private readonly rangeBudget: RangeBudget;
 
   constructor(private readonly sections: DwarfSections) {
     this.budget = 2 * sections.line.length;
+    // Units, functions, blocks: each may be asked for more than once.
+    this.rangeBudget = { entries: 4 * (sections.ranges.length + sections.rnglists.length) + 1_000_000 };
+  }
+
+  private readonly warn = (message: string): void => {
+    if (this.warnings.length < MAX_WARNINGS) this.warnings.push(message);
+  };
+
+  private claimAt(codeOffset: number): Claim | null {
+    return claimAt((this.claims ??= this.index()), codeOffset);
+  }
+
+  private get scopes(): Scopes {
+    this.claims ??= this.index();
+    return (this.scopesOrNull ??= new Scopes(
+      new Dies(this.units, this.sections, this.warn),
+      this.rangeBudget,
+    ));
   }
 
   lookup(codeOffset: number): SourceLocation | null {
-    const claims = (this.claims ??= this.index());
-    let lo = 0;
-    let hi = claims.length;
-    while (lo < hi) {
-      const mid = (lo + hi) >> 1;
-      if (claims[mid].low <= codeOffset) lo = mid + 1;
-      else hi = mid;
-    }
-    const claim = claims[lo - 1];
-    if (claim === undefined || claim.high <= codeOffset) return null;
-    const table = this.load(claim.table);
+    const claim = this.claimAt(codeOffset);
+    const table = claim === null ? null : this.load(claim.table);
     const row = table === null ? -1 : table.find(codeOffset);
     if (table === null || row < 0) return null;
     const at = row * Row.Size;
@@ -95,9 +138,113 @@ class Dwarf implements DebugInfo {
     };
   }
 
-  private readonly warn = (message: string): void => {
-    if (this.warnings.length < MAX_WARNINGS) this.warnings.push(message);
-  };
+  calls(codeOffset: number): readonly Call[] {
+    let source = this.lookup(codeOffset);
+    const claim = this.claimAt(codeOffset);
+    if (claim === null || claim.table.unit === null) return [];
+    const scopes = this.scopes.at(claim.table.unit, codeOffset);
+    const table = this.load(claim.table);
+    return scopes.map(scope => {
+      const call: Call = {
+        name: scope.name,
+        linkageName: scope.linkageName,
+        isInlined: scope.isInlined,
+        source,
+        scope,
+      };
+      if (scope.call !== null) {
+        const { file, line, column } = scope.call;
+        source = { file: table?.file(file) ?? '', line, column };
+      }
+      return call;
+    });
+  }
+
+  variables(call: Call): readonly Variable[] {
+    return call.scope === null ? [] : this.scopes.variables(call.scope);
+  }
+
+  statics(codeOffset: number): readonly Variable[] {
+    const unit = this.claimAt(codeOffset)?.table.unit ?? null;
+    return unit === null ? [] : this.scopes.statics(unit);
+  }
+
+  locate(variable: Variable, call: Call | null, codeOffset: number, frame: FrameReader): Place {
+    return this.scopes.locate(variable, call?.scope ?? null, codeOffset, frame);
+  }
+
+  typeNamed(name: string): Type | null {
+    return this.scopes.types.named(name);
+  }
+
+  language(codeOffset: number): number {
+    return this.claimAt(codeOffset)?.table.unit?.language ?? 0;
+  }
+
+  private get fileTables(): ReadonlyMap<string, readonly LazyTable[]> {
+    if (this.filesOrNull !== null) return this.filesOrNull;
+    this.claims ??= this.index();
+    const files = new Map<string, LazyTable[]>();
+    for (const lazy of this.tables) {
+      try {
+        const { compDir } = lazy.unit ?? { compDir: '' };
+        for (const file of new Set(readLineFiles(this.sections, lazy.offset, compDir, this.strOffsetsBase))) {
+          const known = files.get(file);
+          if (known === undefined) files.set(file, [lazy]);
+          else known.push(lazy);
+        }
+      } catch (e) {
+        this.warn(describe('.debug_line', lazy.offset, e));
+      }
+    }
+    return (this.filesOrNull = files);
+  }
+
+  get files(): readonly string[] {
+    return [...this.fileTables.keys()];
+  }
+
+  positions(file: string): readonly LinePosition[] {
+    const found: LinePosition[] = [];
+    for (const lazy of this.fileTables.get(file) ?? []) {
+      const table = this.load(lazy);
+      if (table === null) continue;
+      const { rows, sequences } = table;
+      for (let s = 0; s < sequences.length; s += 2) {
+        for (let row = sequences[s]; row < sequences[s + 1]; row++) {
+          const at = row * Row.Size;
+          const column = rows[at + Row.Column];
+          // Of several rows with one address the last one counts; code of another unit's copy isn't this table's.
+          if ((column & RowFlag.IsStmt) === 0 || table.address(row + 1) === table.address(row)) continue;
+          if (rows[at + Row.Line] === 0 || table.file(rows[at + Row.File]) !== file) continue;
+          const codeOffset = table.address(row);
+          if (this.claimAt(codeOffset)?.table !== lazy) continue;
+          found.push({ line: rows[at + Row.Line] >>> 0, column: column & COLUMN_MASK, codeOffset });
+        }
+      }
+    }
+    return found.sort((a, b) => a.line - b.line || a.codeOffset - b.codeOffset);
+  }
+
+  bodyStart(codeOffset: number): number {
+    const claim = this.claimAt(codeOffset);
+    const table = claim === null ? null : this.load(claim.table);
+    if (table === null || claim?.table.unit == null) return codeOffset;
+    const extent = this.scopes.functionAt(claim.table.unit, codeOffset);
+    if (extent === null) return codeOffset;
+    const first = table.find(extent.low);
+    if (first < 0) return codeOffset;
+    // Where no row ends the prologue, the second line of the function does.
+    let second = -1;
+    for (let row = first; table.address(row) < extent.high; row++) {
+      const column = table.rows[row * Row.Size + Row.Column];
+      if ((column & RowFlag.EndSequence) !== 0) break;
+      if ((column & RowFlag.PrologueEnd) !== 0) return table.address(row);
+      if (second < 0 && table.address(row) > extent.low && (column & RowFlag.IsStmt) !== 0)
+        second = table.address(row);
+    }
+    return second < 0 ? extent.low : second;
+  }
 
   private load(lazy: LazyTable): LineTable | null {
     if (lazy.table !== undefined) return lazy.table;
@@ -105,7 +252,8 @@ class Dwarf implements DebugInfo {
     try {
       this.budget -= lineTableEnd(this.sections.line, lazy.offset) - lazy.offset;
       if (this.budget < 0) throw new DwarfError('line tables overlap');
-      lazy.table = readLineTable(this.sections, lazy.offset, lazy.compDir, this.strOffsetsBase, this.warn);
+      const compDir = lazy.unit?.compDir ?? '';
+      lazy.table = readLineTable(this.sections, lazy.offset, compDir, this.strOffsetsBase, this.warn);
     } catch (e) {
       this.warn(describe('.debug_line', lazy.offset, e));
     }
@@ -120,32 +268,34 @@ class Dwarf implements DebugInfo {
     const tables = new Map<number, LazyTable>();
     /** Units that don't say what they cover: their line table has to. */
     const silent: LazyTable[] = [];
-    const claim = (unit: Pick<Unit, 'lineOffset' | 'compDir' | 'ranges'>): void => {
-      if (!(unit.lineOffset >= 0 && unit.lineOffset < this.sections.line.length)) return;
-      let table = tables.get(unit.lineOffset);
+    const claim = (lineOffset: number, ranges: readonly number[] | null, unit: Unit | null): void => {
+      if (!(lineOffset >= 0 && lineOffset < this.sections.line.length)) return;
+      let table = tables.get(lineOffset);
       if (table === undefined) {
-        table = { order: tables.size, offset: unit.lineOffset, compDir: unit.compDir, table: undefined };
-        tables.set(unit.lineOffset, table);
-        if (unit.ranges === null) silent.push(table);
+        table = { order: tables.size, offset: lineOffset, unit, table: undefined };
+        tables.set(lineOffset, table);
+        if (ranges === null) silent.push(table);
       }
-      if (unit.ranges === null) return;
-      for (let i = 0; i < unit.ranges.length; i += 2) {
-        claims.push({ low: unit.ranges[i], high: unit.ranges[i + 1], table });
-      }
+      if (ranges === null) return;
+      for (let i = 0; i < ranges.length; i += 2) claims.push({ low: ranges[i], high: ranges[i + 1], table });
     };
-    for (const unit of readUnits(this.sections, this.warn)) claim(unit);
-    this.claimOrphans(tables, lineOffset => claim({ lineOffset, compDir: '', ranges: null }));
+    this.units = readUnits(this.sections, this.rangeBudget, this.warn);
+    for (const unit of this.units) if (unit.typeEntry < 0) claim(unit.lineOffset, unit.ranges, unit);
+    this.claimOrphans(tables, lineOffset => claim(lineOffset, null, null));
     for (const lazy of silent) {
       const table = this.load(lazy);
       if (table === null) continue;
       for (let i = 0; i < table.sequences.length; i += 2) {
-        claims.push({
-          low: table.address(table.sequences[i]),
-          high: table.address(table.sequences[i + 1]),
-          table: lazy,
-        });
+        const low = table.address(table.sequences[i]);
+        claims.push({ low, high: table.address(table.sequences[i + 1]), table: lazy });
       }
     }
+    this.tables = [...tables.values()];
+    for (const unit of this.units)
+      if (unit.dwoName !== '')
+        this.warn(
+          `the debug information of ${unit.name} is in another file, ${unit.dwoName}: only its lines are known`,
+        );
     return disjoint(claims);
   }
 
@@ -164,62 +314,4 @@ class Dwarf implements DebugInfo {
       if (!known.has(offset)) claim(offset);
     }
   }
-}
-
-/**
- * Several units may claim the same code: of an inline function that many of them compiled, the linker keeps one copy and resolves all
- * others' addresses to it. The first unit wins, as it does for the linker.
- */
-function disjoint(claims: readonly Claim[]): Claim[] {
-  const starts = [...claims].sort((a, b) => a.low - b.low || a.table.order - b.table.order);
-  const result: Claim[] = [];
-  /** Claims that have begun, as a heap by order; those that have ended leave when they come to the top. */
-  const open: Claim[] = [];
-  let at = 0;
-  let next = 0;
-  while (next < starts.length || open.length > 0) {
-    while (open.length > 0 && open[0].high <= at) heapPop(open);
-    if (open.length === 0) {
-      if (next === starts.length) break;
-      at = starts[next].low;
-    }
-    while (next < starts.length && starts[next].low <= at) heapPush(open, starts[next++]);
-    const top = open[0];
-    const low = at;
-    // As far as the top claim goes, or to the first start of one that precedes it.
-    at = top.high;
-    while (next < starts.length && starts[next].low < at) {
-      if (starts[next].table.order < top.table.order) at = starts[next].low;
-      else heapPush(open, starts[next++]);
-    }
-    if (at > low) result.push({ low, high: at, table: top.table });
-  }
-  return result;
-}
-
-function heapPush(heap: Claim[], claim: Claim): void {
-  let i = heap.length;
-  heap.push(claim);
-  while (i > 0) {
-    const parent = (i - 1) >> 1;
-    if (heap[parent].table.order <= claim.table.order) break;
-    heap[i] = heap[parent];
-    i = parent;
-  }
-  heap[i] = claim;
-}
-
-function heapPop(heap: Claim[]): void {
-  const last = heap.pop();
-  if (last === undefined || heap.length === 0) return;
-  let i = 0;
-  for (;;) {
-    let child = 2 * i + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && heap[child + 1].table.order < heap[child].table.order) child++;
-    if (heap[child].table.order >= last.table.order) break;
-    heap[i] = heap[child];
-    i = child;
-  }
-  heap[i] = last;
 }

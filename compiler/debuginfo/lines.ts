@@ -1,7 +1,7 @@
 /** The line number program (DWARF 4 and 5, section 6.2), decoded into packed rows. */
 import { Cursor, DwarfError, readUnitLength } from './cursor.ts';
 import { type DwarfSections, FormClass, type FormContext, formString, formValue, readForm } from './forms.ts';
-import { isTombstone } from './units.ts';
+import { isTombstone } from './ranges.ts';
 
 /** A row is ROW.Size int32: what the machine's registers were when it was appended. */
 export const enum Row {
@@ -179,6 +179,27 @@ export function readLineTable(
     rows.abandonSequence();
   }
   return rows.finish(header, compDir);
+}
+
+/**
+ * Paths of a line table's files, without decoding its rows.
+ * @throws DwarfError
+ */
+export function readLineFiles(
+  sections: DwarfSections,
+  offset: number,
+  compDir: string,
+  strOffsetsBase: number,
+): string[] {
+  if (!(offset < sections.line.length)) throw new DwarfError('the line table is outside its section');
+  const header = readHeader(
+    new Cursor(sections.line, offset, sections.line.length),
+    sections,
+    strOffsetsBase,
+  );
+  const none = new Int32Array(0);
+  const table = new LineTable(none, none, header.files, header.directories, header.version, compDir);
+  return header.files.map((_, i) => table.file(header.version >= 5 ? i : i + 1));
 }
 
 /** End of the line program at an offset, for a walk over all of them. */

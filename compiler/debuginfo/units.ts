@@ -1,36 +1,16 @@
-/** Unit headers, abbreviations and root DIEs of .debug_info; the address ranges that a unit covers. */
+/** Unit headers and root entries of .debug_info. */
+import { type Abbreviation, AbbreviationTables } from './abbreviations.ts';
+import { At, Tag } from './constants.ts';
 import { Cursor, DwarfError, readUnitLength } from './cursor.ts';
 import {
   type DwarfSections,
-  FormClass,
   type FormContext,
   type FormValue,
   formString,
   formValue,
   readForm,
 } from './forms.ts';
-
-/** One abbreviation: attributes as rows of (attribute, form, implicit constant). */
-export interface Abbreviation {
-  readonly tag: number;
-  readonly hasChildren: boolean;
-  readonly attributes: Float64Array;
-}
-
-const DW_TAG_compile_unit = 0x11;
-const DW_TAG_skeleton_unit = 0x4a;
-
-const enum At {
-  Name = 0x03,
-  StmtList = 0x10,
-  LowPc = 0x11,
-  HighPc = 0x12,
-  CompDir = 0x1b,
-  Ranges = 0x55,
-  StrOffsetsBase = 0x72,
-  AddrBase = 0x73,
-  RnglistsBase = 0x74,
-}
+import { type Bases, entryRanges, formAddress, type RangeBudget } from './ranges.ts';
 
 const enum UnitType {
   Compile = 1,
@@ -41,76 +21,44 @@ const enum UnitType {
   SplitType = 6,
 }
 
-/** No producer writes more; without a bound, units sharing one long list of zero-sized attributes cost quadratic time. */
-const MAX_ATTRIBUTES = 1024;
-
 export interface Unit extends FormContext {
   /** Offset of the unit in .debug_info. */
   readonly offset: number;
   readonly end: number;
+  /** Offset of its root entry. */
+  readonly root: number;
+  readonly abbreviations: ReadonlyMap<number, Abbreviation>;
+  readonly bases: Bases;
   readonly name: string;
   readonly compDir: string;
+  readonly producer: string;
+  /** DW_LANG, or 0. */
+  readonly language: number;
   /** Offset in .debug_line, or -1. */
   readonly lineOffset: number;
+  /** What range and location lists count from. */
+  readonly lowPc: number;
   /** Pairs (first address, address behind the last) of the code that was kept; null: the unit does not say. */
   readonly ranges: readonly number[] | null;
-}
-
-export class AbbreviationTables {
-  private readonly tables = new Map<number, Map<number, Abbreviation>>();
-  /** Distinct tables may overlap only in broken input; together they may not be read over more bytes than this. */
-  private budget: number;
-
-  constructor(private readonly section: Uint8Array) {
-    this.budget = 2 * section.length + 64;
-  }
-
-  at(offset: number): Map<number, Abbreviation> {
-    const known = this.tables.get(offset);
-    if (known !== undefined) return known;
-    if (!(offset < this.section.length))
-      throw new DwarfError(`abbreviation offset 0x${offset.toString(16)} is outside its section`);
-    const c = new Cursor(this.section, offset, Math.min(this.section.length, offset + this.budget));
-    const table = new Map<number, Abbreviation>();
-    const rows: number[] = [];
-    for (;;) {
-      const code = c.uleb();
-      if (code === 0) break;
-      const tag = c.uleb();
-      const hasChildren = c.u8() !== 0;
-      rows.length = 0;
-      for (;;) {
-        const attribute = c.uleb();
-        const form = c.uleb();
-        const implicit = form === 0x21 ? c.sleb() : 0;
-        if (attribute === 0 && form === 0) break;
-        if (rows.length >= 3 * MAX_ATTRIBUTES)
-          throw new DwarfError(`abbreviation ${code} has too many attributes`);
-        rows.push(attribute, form, implicit);
-      }
-      table.set(code, { tag, hasChildren, attributes: Float64Array.from(rows) });
-    }
-    this.budget -= c.at - offset;
-    this.tables.set(offset, table);
-    return table;
-  }
-}
-
-/** Bases that indexed forms of a unit count from. The attributes that set them may follow those that use them. */
-interface Bases {
-  strOffsets: number;
-  addr: number;
-  rnglists: number;
+  /** Type unit: offset of the type's entry; otherwise -1. */
+  readonly typeEntry: number;
+  /** Type unit: the signature, as hex digits. */
+  readonly signature: string;
+  /** Skeleton: the file with the rest; '' for others. */
+  readonly dwoName: string;
 }
 
 /**
  * Reads every unit's header and root DIE. A broken unit is reported and passed over; a broken length ends the walk, because the next
  * unit can't be found.
  */
-export function readUnits(sections: DwarfSections, warn: (message: string) => void): Unit[] {
+export function readUnits(
+  sections: DwarfSections,
+  budget: RangeBudget,
+  warn: (message: string) => void,
+): Unit[] {
   const units: Unit[] = [];
   const abbreviations = new AbbreviationTables(sections.abbrev);
-  const budget: RangeBudget = { entries: sections.ranges.length + sections.rnglists.length + 16 };
   const { info } = sections;
   let at = 0;
   while (at < info.length) {
@@ -156,13 +104,18 @@ function readUnit(
   if (version < 2 || version > 5) throw new DwarfError(`DWARF version ${version} is not known`);
   let addressSize: number;
   let abbrevOffset: number;
+  let typeEntry = -1;
+  let signature = '';
   if (version >= 5) {
     const type = c.u8();
     addressSize = c.u8();
     abbrevOffset = c.uint(offsetSize);
     if (type === UnitType.Skeleton || type === UnitType.SplitCompile) c.skip(8);
-    else if (type === UnitType.Type || type === UnitType.SplitType) return null;
-    else if (type !== UnitType.Compile && type !== UnitType.Partial)
+    else if (type === UnitType.Type || type === UnitType.SplitType) {
+      signature = signatureText(c.bytes.subarray(c.at, c.at + 8));
+      c.skip(8);
+      typeEntry = offset + c.uint(offsetSize);
+    } else if (type !== UnitType.Compile && type !== UnitType.Partial)
       throw new DwarfError(`unknown unit type ${type}`);
   } else {
     abbrevOffset = c.uint(offsetSize);
@@ -172,11 +125,15 @@ function readUnit(
     throw new DwarfError(`address size ${addressSize} is not known`);
   const ctx: FormContext = { version, addressSize, offsetSize };
 
+  const start = c.at;
   const code = c.uleb();
   if (code === 0) return null;
-  const abbreviation = abbreviations.at(abbrevOffset).get(code);
+  const table = abbreviations.at(abbrevOffset);
+  const abbreviation = table.get(code);
   if (abbreviation === undefined) throw new DwarfError(`abbreviation ${code} does not exist`);
-  if (abbreviation.tag !== DW_TAG_compile_unit && abbreviation.tag !== DW_TAG_skeleton_unit) return null;
+  const { tag } = abbreviation;
+  if (tag !== Tag.CompileUnit && tag !== Tag.SkeletonUnit && tag !== Tag.PartialUnit && tag !== Tag.TypeUnit)
+    return null;
 
   const root = readRoot(c, abbreviation, ctx);
   // Where a unit has indexed forms but no base attribute, the base is the first unit's table: behind its header.
@@ -185,6 +142,7 @@ function readUnit(
     strOffsets: root.strOffsetsBase ?? header,
     addr: root.addrBase ?? header,
     rnglists: root.rnglistsBase ?? header + 4,
+    loclists: root.loclistsBase ?? header + 4,
   };
   const text = (v: FormValue | null): string => {
     if (v === null) return '';
@@ -196,8 +154,10 @@ function readUnit(
     }
   };
   let ranges: number[] | null = null;
+  let lowPc = 0;
   try {
-    ranges = unitRanges(root, ctx, bases, s, budget);
+    if (root.lowPc !== null) lowPc = formAddress(root.lowPc, ctx, bases, s);
+    ranges = typeEntry >= 0 ? [] : entryRanges(root, lowPc, ctx, bases, s, budget);
   } catch (e) {
     // The line table tells the ranges as well, at the price of decoding it.
     warn(describe('.debug_info', offset, e));
@@ -206,29 +166,50 @@ function readUnit(
     ...ctx,
     offset,
     end: c.end,
+    root: start,
+    abbreviations: table,
+    bases,
     name: text(root.name),
     compDir: text(root.compDir),
+    producer: text(root.producer),
+    language: root.language,
     lineOffset: root.lineOffset,
+    lowPc,
     ranges,
+    typeEntry,
+    signature,
+    dwoName: text(root.dwoName),
   };
 }
 
 interface Root {
   name: FormValue | null;
   compDir: FormValue | null;
+  producer: FormValue | null;
+  dwoName: FormValue | null;
   lowPc: FormValue | null;
   highPc: FormValue | null;
   ranges: FormValue | null;
+  language: number;
   lineOffset: number;
   strOffsetsBase: number | null;
   addrBase: number | null;
   rnglistsBase: number | null;
+  loclistsBase: number | null;
+}
+
+/** A type's signature as it stands in the bytes of a reference to it. */
+export function signatureText(bytes: Uint8Array): string {
+  return Array.from(bytes, b => b.toString(16).padStart(2, '0')).join('');
 }
 
 function readRoot(c: Cursor, abbreviation: Abbreviation, ctx: FormContext): Root {
   const root: Root = {
     name: null,
     compDir: null,
+    producer: null,
+    dwoName: null,
+    language: 0,
     lowPc: null,
     highPc: null,
     ranges: null,
@@ -236,6 +217,7 @@ function readRoot(c: Cursor, abbreviation: Abbreviation, ctx: FormContext): Root
     strOffsetsBase: null,
     addrBase: null,
     rnglistsBase: null,
+    loclistsBase: null,
   };
   const rows = abbreviation.attributes;
   const v = formValue();
@@ -247,6 +229,16 @@ function readRoot(c: Cursor, abbreviation: Abbreviation, ctx: FormContext): Root
         break;
       case At.CompDir:
         root.compDir = { ...v };
+        break;
+      case At.Producer:
+        root.producer = { ...v };
+        break;
+      case At.DwoName:
+      case At.GnuDwoName:
+        root.dwoName = { ...v };
+        break;
+      case At.Language:
+        root.language = v.int;
         break;
       case At.LowPc:
         root.lowPc = { ...v };
@@ -269,160 +261,10 @@ function readRoot(c: Cursor, abbreviation: Abbreviation, ctx: FormContext): Root
       case At.RnglistsBase:
         root.rnglistsBase = v.int;
         break;
+      case At.Loclists:
+        root.loclistsBase = v.int;
+        break;
     }
   }
   return root;
-}
-
-/** Range entries that may still be read: bounds units which share one long list. */
-interface RangeBudget {
-  entries: number;
-}
-
-function unitRanges(
-  root: Root,
-  ctx: FormContext,
-  bases: Bases,
-  s: DwarfSections,
-  budget: RangeBudget,
-): number[] | null {
-  const low = root.lowPc === null ? 0 : address(root.lowPc, ctx, bases, s);
-  const ranges: number[] = [];
-  if (root.ranges !== null) {
-    if (ctx.version >= 5) readRnglist(root.ranges, low, ctx, bases, s, budget, ranges);
-    else readRanges(root.ranges.int, low, ctx, s, budget, ranges);
-  } else if (root.lowPc !== null && root.highPc !== null) {
-    const high = root.highPc;
-    const end =
-      high.cls === FormClass.Constant || high.cls === FormClass.Signed
-        ? low + high.int
-        : address(high, ctx, bases, s);
-    addRange(ranges, low, end);
-  } else {
-    return null;
-  }
-  return ranges;
-}
-
-/**
- * A range that starts at 0 or in the last bytes of the address space is code that the linker dropped: address 0 is the function count
- * of the code section, never code, and wasm-ld writes -1 or -2 for what is gone.
- */
-export function isTombstone(address: number): boolean {
-  return address === 0 || !(address < 0xffff_fff0);
-}
-
-function addRange(ranges: number[], low: number, high: number): void {
-  if (!isTombstone(low) && high > low) ranges.push(low, high);
-}
-
-function indexedAddress(index: number, ctx: FormContext, bases: Bases, s: DwarfSections): number {
-  const at = bases.addr + index * ctx.addressSize;
-  if (!(at <= s.addr.length)) throw new DwarfError(`address index ${index} is outside its section`);
-  return new Cursor(s.addr, at, s.addr.length).uint(ctx.addressSize);
-}
-
-function address(v: FormValue, ctx: FormContext, bases: Bases, s: DwarfSections): number {
-  return v.cls === FormClass.AddressIndex ? indexedAddress(v.int, ctx, bases, s) : v.int;
-}
-
-/** DWARF 4, section 2.17.3. */
-function readRanges(
-  offset: number,
-  low: number,
-  ctx: FormContext,
-  s: DwarfSections,
-  budget: RangeBudget,
-  out: number[],
-): void {
-  if (!(offset < s.ranges.length))
-    throw new DwarfError(`range list 0x${offset.toString(16)} is outside its section`);
-  const c = new Cursor(s.ranges, offset, s.ranges.length);
-  const selectBase = ctx.addressSize === 4 ? 0xffff_ffff : 2 ** 64;
-  let base = low;
-  while (budget.entries-- > 0) {
-    const from = c.uint(ctx.addressSize);
-    const to = c.uint(ctx.addressSize);
-    if (from === 0 && to === 0) return;
-    if (from === selectBase) base = to;
-    // Bounds of a dropped range are tombstones themselves: they must not be moved into code by the base.
-    else if (from < 0xffff_fff0) addRange(out, base + from, base + to);
-  }
-  throw new DwarfError('range lists are longer than their section');
-}
-
-const enum Rle {
-  EndOfList = 0,
-  BaseAddressx = 1,
-  StartxEndx = 2,
-  StartxLength = 3,
-  OffsetPair = 4,
-  BaseAddress = 5,
-  StartEnd = 6,
-  StartLength = 7,
-}
-
-/** DWARF 5, section 7.25. */
-function readRnglist(
-  v: FormValue,
-  low: number,
-  ctx: FormContext,
-  bases: Bases,
-  s: DwarfSections,
-  budget: RangeBudget,
-  out: number[],
-): void {
-  let offset = v.int;
-  if (v.cls === FormClass.RangeListIndex) {
-    const at = bases.rnglists + v.int * ctx.offsetSize;
-    if (!(at <= s.rnglists.length)) throw new DwarfError(`range list index ${v.int} is outside its section`);
-    offset = bases.rnglists + new Cursor(s.rnglists, at, s.rnglists.length).uint(ctx.offsetSize);
-  }
-  if (!(offset < s.rnglists.length))
-    throw new DwarfError(`range list 0x${offset.toString(16)} is outside its section`);
-  const c = new Cursor(s.rnglists, offset, s.rnglists.length);
-  let base = low;
-  while (budget.entries-- > 0) {
-    const kind = c.u8();
-    switch (kind) {
-      case Rle.EndOfList:
-        return;
-      case Rle.BaseAddressx:
-        base = indexedAddress(c.uleb(), ctx, bases, s);
-        break;
-      case Rle.StartxEndx: {
-        const from = indexedAddress(c.uleb(), ctx, bases, s);
-        addRange(out, from, indexedAddress(c.uleb(), ctx, bases, s));
-        break;
-      }
-      case Rle.StartxLength: {
-        const from = indexedAddress(c.uleb(), ctx, bases, s);
-        addRange(out, from, from + c.uleb());
-        break;
-      }
-      case Rle.OffsetPair: {
-        const from = base + c.uleb();
-        const to = base + c.uleb();
-        // Offsets from a dropped base are dropped, even if small.
-        if (base < 0xffff_fff0) addRange(out, from, to);
-        break;
-      }
-      case Rle.BaseAddress:
-        base = c.uint(ctx.addressSize);
-        break;
-      case Rle.StartEnd: {
-        const from = c.uint(ctx.addressSize);
-        addRange(out, from, c.uint(ctx.addressSize));
-        break;
-      }
-      case Rle.StartLength: {
-        const from = c.uint(ctx.addressSize);
-        addRange(out, from, from + c.uleb());
-        break;
-      }
-      default:
-        throw new DwarfError(`unknown range list entry ${kind}`);
-    }
-  }
-  throw new DwarfError('range lists are longer than their section');
 }

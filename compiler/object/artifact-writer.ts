@@ -207,7 +207,24 @@ function debugSections(module: Module): Section[] {
       write: (out, at) => out.set(module.bytes.subarray(s.start, s.end), at),
     });
   }
+  if (sections.length > 0) sections.push(moduleBytes(module));
   return sections;
+}
+
+/**
+ * With debug information goes the module itself, up to the end of its code: what shows functions as text, and knows how each of them
+ * sets up its frame, is read from there.
+ */
+function moduleBytes(module: Module): Section {
+  const end = module.bodies.at(-1)?.end ?? 0;
+  return {
+    name: SECTION.wasmPrefix + SECTION.wasmModule,
+    type: SectionType.Progbits,
+    flags: 0,
+    align: 1,
+    size: end,
+    write: (out, at) => out.set(module.bytes.subarray(0, end), at),
+  };
 }
 
 const enum DynamicTag {

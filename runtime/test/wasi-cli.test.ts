@@ -15,8 +15,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
 import { completionScript, helpText, OPTIONS } from '../lucet-wasi-options.ts';
-import { formatTrap, printable, repeatingPeriod } from '../lucet-wasi-report.ts';
-import type { ReportFrame, TrapReport } from '../trap-report.ts';
+import { formatTrap } from '../lucet-wasi-report.ts';
+import { explain, printable, repeatingPeriod } from '../trap-explain.ts';
+import { type ReportFrame, TRAP_REPORT_VERSION, type TrapReport } from '../trap-report.ts';
 
 it('help and completions name every option', () => {
   for (const text of [helpText(), completionScript('bash'), completionScript('zsh')]) {
@@ -32,18 +33,27 @@ describe('reports', () => {
     moduleName: 'm',
     functionIndex,
     functionName,
+    isInlined: false,
     wasmOffset: 16,
+    textOffset: -1,
     source: null,
+    variables: null,
     count: 0,
   });
-  const report = (given: Partial<TrapReport>): TrapReport => ({
-    version: 1,
+  const draft = (given: Partial<TrapReport>): Omit<TrapReport, 'explanation'> => ({
+    version: TRAP_REPORT_VERSION,
     kind: 'trap',
     code: 'HeapOutOfBounds',
     message: 'out of bounds memory access',
     moduleName: 'm',
     modulePath: null,
     moduleHash: '',
+    compileOptions: null,
+    userFrame: null,
+    table: null,
+    globals: [],
+    bytes: null,
+    warnings: [],
     functionIndex: 0,
     functionName: '',
     wasmOffset: 16,
@@ -58,16 +68,16 @@ describe('reports', () => {
     ...given,
   });
   const text = (given: Partial<TrapReport>, full = false): string =>
-    formatTrap(report(given), { color: false, full });
+    formatTrap({ ...draft(given), explanation: explain(draft(given)) }, { color: false, full });
 
   it('explain an access from its facts', () => {
     const access = (offset: string, memorySize: number, memory = 0) =>
-      text({ access: { memory, offset, memorySize } });
+      text({ access: { memory, offset, memorySize, operator: null, write: null, size: null } });
     expect(access('70000', 65536)).toContain(
       'address 0x11170, but the memory has 0x10000 bytes (1 page): 4,464 bytes beyond its end',
     );
     expect(access('4294967292', 131072, 1)).toMatch(
-      /the memory 1 has .* \(2 pages\): close to 4 GiB, so likely a negative index/,
+      /the memory 1 has .* \(2 pages\): close to 4 GiB \(4 bytes below 4 GiB\), so likely a negative index/,
     );
     expect(access('65534', 65536)).toContain('begins inside and ends outside');
   });

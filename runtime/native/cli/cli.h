@@ -85,8 +85,11 @@ struct report_style {
 };
 /** "Accessed address …", the function and the backtrace: what is known without the module's debug information. */
 void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const struct report_style *style);
-/** The TrapReport (runtime/trap-report.ts) without positions in the source. `path`: of the artifact, or NULL. */
-void write_trap_json(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const char *path);
+/**
+ * What a report is made of (runtime/trap-facts.ts): {facts: TrapFacts, state: StateCopy, folder}.
+ * `path`: of the artifact, or NULL. `folder`: where names in its debug information count from.
+ */
+void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *label, const char *path, const char *folder);
 /** Text that came out of a module: nothing in it may act on the terminal. */
 void print_safely(FILE *to, const char *text, size_t length);
 
@@ -96,7 +99,10 @@ void print_safely(FILE *to, const char *text, size_t length);
 bool helper_found(void);
 /** Compiles a .wasm or .wat: path of the artifact, allocated. `*temporary`: to be removed after use. Ends the process if it fails. */
 char *helper_compile(const char *source, int opt_level, bool cache, bool *temporary);
-/** Prints a trap from its JSON. False: it could not. */
-bool helper_report(const char *json, size_t length, const char *json_path, const struct report_style *style);
+/**
+ * Prints a trap from its JSON. `memory`: a descriptor of a file with the contents of memory 0, or -1. Paths: files to write the whole report and the core
+ * dump to; NULL: none. False: it could not.
+ */
+bool helper_report(const char *json, size_t length, int memory, const char *json_path, const char *core_path, const struct report_style *style);
 
 #endif

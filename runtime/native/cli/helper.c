@@ -44,8 +44,8 @@ static const char *script(void) {
 
 bool helper_found(void) { return script() != NULL; }
 
-/** Runs it: what it is told on stdin (NULL: ours), and what it says on its descriptor 3. Exit status, or -1. */
-static int run(const char *const *args, const char *input, size_t input_length, char *answer, size_t answer_room) {
+/** Runs it: what it is told on stdin (NULL: ours), what it says on its descriptor 3, and its descriptor 4 (-1: none). Exit status, or -1. */
+static int run(const char *const *args, const char *input, size_t input_length, int extra, char *answer, size_t answer_room) {
   const char *argv[16] = {node(), script()};
   for (int k = 0; args[k] != NULL; k++) argv[2 + k] = args[k];
   int in[2] = {-1, -1}, out[2];
@@ -53,11 +53,14 @@ static int run(const char *const *args, const char *input, size_t input_length, 
   pid_t child = fork();
   if (child < 0) return -1;
   if (child == 0) {
+    // Above all that is given a number below.
+    if (extra >= 0) extra = fcntl(extra, F_DUPFD, 16);
+    int answers = fcntl(out[1], F_DUPFD_CLOEXEC, 16);
     if (input != NULL) dup2(in[0], 0);
     // What it prints is ours to say: the guest's output has its own descriptor.
     dup2(2, 1);
-    if (out[1] == 3) fcntl(3, F_SETFD, 0);
-    else dup2(out[1], 3);
+    dup2(answers, 3);
+    if (extra >= 0) dup2(extra, 4);
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
   }
@@ -94,7 +97,7 @@ char *helper_compile(const char *source, int opt_level, bool cache, bool *tempor
   const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", NULL};
   // "cached PATH" or "temporary PATH"
   char *answer = allocate(PATH_MAX + 16);
-  int status = run(args, NULL, 0, answer, PATH_MAX + 16);
+  int status = run(args, NULL, 0, -1, answer, PATH_MAX + 16);
   if (status == 127) fail("%s has to be compiled first, which takes Node.js, and there is no %s", source, node());
   char *space = strchr(answer, ' ');
   // It has told why.
@@ -103,9 +106,15 @@ char *helper_compile(const char *source, int opt_level, bool cache, bool *tempor
   return space + 1;
 }
 
-bool helper_report(const char *json, size_t length, const char *json_path, const struct report_style *style) {
+bool helper_report(const char *json, size_t length, int memory, const char *json_path, const char *core_path, const struct report_style *style) {
   if (!helper_found()) return false;
   char answer[16];
-  const char *const args[] = {"report", style->color ? "color" : "plain", style->full ? "full" : "short", json_path != NULL ? json_path : "", NULL};
-  return run(args, json, length, answer, sizeof answer) == 0;
+  const char *const args[] = {"report",
+                              style->color ? "color" : "plain",
+                              style->full ? "full" : "short",
+                              json_path != NULL ? json_path : "",
+                              core_path != NULL ? core_path : "",
+                              memory >= 0 ? "memory" : "",
+                              NULL};
+  return run(args, json, length, memory, answer, sizeof answer) == 0;
 }

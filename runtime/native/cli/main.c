@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -337,23 +338,59 @@ struct run {
   struct report_style style;
 };
 
-/** The whole report is made by JavaScript, which reads the lines of the source; what is known here is told if it can't. */
+/** Larger memories are not handed on: reports do without. */
+#define MOST_MEMORY_BYTES (1ull << 30)
+
+/** A file in memory with what the guest's memory 0 holds, without its pages of zeros; -1: there is none. */
+static int copy_memory(lucet_instance *instance) {
+  enum { PAGE = 4096 };
+  static const unsigned char zeros[PAGE];
+  uint64_t length = 0;
+  const unsigned char *bytes = lucet_instance_memory(instance, 0, &length);
+  if (bytes == NULL || length == 0 || length > MOST_MEMORY_BYTES) return -1;
+  int fd = memfd_create("memory", MFD_CLOEXEC);
+  if (fd < 0) return -1;
+  bool good = ftruncate(fd, (off_t)length) == 0;
+  for (uint64_t at = 0; good && at < length; at += PAGE) {
+    size_t n = length - at < PAGE ? (size_t)(length - at) : PAGE;
+    if (memcmp(bytes + at, zeros, n) != 0) good = pwrite(fd, bytes + at, n, (off_t)at) == (ssize_t)n;
+  }
+  if (good) return fd;
+  close(fd);
+  return -1;
+}
+
+/** The folder of what is run, with its last slash; "": the present one. */
+static char *folder_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+  char *folder = allocate(length + 1);
+  memcpy(folder, path, length);
+  folder[length] = 0;
+  return folder;
+}
+
+/** The whole report is made by JavaScript, which reads the debug information; what is known here is told if it can't. */
 static int report_trap(const struct run *r, const lucet_event *event) {
   const lucet_trap_info *info = lucet_instance_trap_info(r->instance);
-  const char *json_path = value_of(r->line, OPTION_TRAP_JSON);
-  char *json = NULL;
+  const char *json_path = value_of(r->line, OPTION_TRAP_JSON), *core_path = value_of(r->line, OPTION_COREDUMP);
+  char *json = NULL, *folder = folder_of(r->line->module);
   size_t length = 0;
   FILE *to = open_memstream(&json, &length);
   if (to != NULL) {
-    write_trap_json(to, event, info, r->program.label, r->program.path);
+    write_trap_json(to, event, r->instance, r->program.label, r->program.path, folder);
     fclose(to);
   }
-  if (json == NULL || r->program.path == NULL || !helper_report(json, length, json_path, &r->style)) {
+  int memory = copy_memory(r->instance);
+  if (json == NULL || !helper_report(json, length, memory, json_path, core_path, &r->style)) {
     print_trap(stderr, event, info, r->program.label, &r->style);
     FILE *file = json_path != NULL ? fopen(json_path, "w") : NULL;
     if (json_path != NULL && (file == NULL || fwrite(json, 1, length, file) != length || fclose(file) != 0))
       fail("%s: %s", json_path, error_text(errno));
+    if (core_path != NULL) fail("%s: core dumps are written by JavaScript, which takes Node.js", core_path);
   }
+  if (memory >= 0) close(memory);
+  free(folder);
   free(json);
   return EXIT_TRAP;
 }

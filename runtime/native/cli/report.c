@@ -114,20 +114,53 @@ void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info,
 
 /* ------------------------------------------------------------------------------------------------------------------ JSON */
 
-static void json_name(FILE *to, const lucet_module *module, uint32_t function) {
-  uint32_t length = 0;
-  const char *name = module != NULL && function != UINT32_MAX ? lucet_module_function_name(module, function, &length) : NULL;
-  json_string(to, name != NULL ? name : "", length);
+static const lucet_trap_info NOTHING = {.function = UINT32_MAX, .memory = UINT32_MAX, .fault_address = UINT64_MAX};
+
+/** The innermost frame's module, and those of the other frames: frames name them by number. */
+enum { MOST_MODULES = 64 };
+struct modules {
+  const lucet_module *list[MOST_MODULES];
+  int count;
+};
+
+/** Number of a module, or -1: there are too many of them. */
+static int number_of(struct modules *all, const lucet_module *module) {
+  if (module == NULL) return -1;
+  for (int k = 0; k < all->count; k++)
+    if (all->list[k] == module) return k;
+  if (all->count == MOST_MODULES) return -1;
+  all->list[all->count] = module;
+  return all->count++;
 }
 
-static void json_frame(FILE *to, const lucet_frame *f, const char *label) {
-  static const char *const kinds[] = {"wasm", "host", "elided"};
-  bool wasm = f->kind == LUCET_FRAME_WASM;
-  fprintf(to, "\n    {\"kind\": \"%s\", \"moduleName\": ", kinds[f->kind < 3 ? f->kind : 0]);
-  json_string(to, wasm ? label : "", wasm ? strlen(label) : 0);
-  fprintf(to, ", \"functionIndex\": %" PRIu32 ", \"functionName\": ", f->function);
-  json_name(to, wasm ? f->module : NULL, f->function);
-  fprintf(to, ", \"wasmOffset\": %" PRIu32 ", \"source\": null, \"count\": %" PRIu32 "}", f->wasm_offset, f->count);
+static void json_frame(FILE *to, const lucet_frame *f, int module) {
+  uint32_t length = 0;
+  const char *name = module >= 0 ? lucet_module_function_name(f->module, f->function, &length) : NULL;
+  int64_t text = -1;
+  size_t code_length;
+  if (module >= 0) text = (int64_t)(f->pc - (uint64_t)(uintptr_t)lucet_module_code(f->module, &code_length));
+  fprintf(to, "\n    {\"kind\": %" PRIu32 ", \"module\": %d, \"functionIndex\": %" PRIu32 ", \"functionName\": ", f->kind, module, f->function);
+  json_string(to, name != NULL ? name : "", length);
+  fprintf(to, ", \"wasmOffset\": %" PRIu32 ", \"textOffset\": %" PRId64 ", \"count\": %" PRIu32 "}", f->wasm_offset, text, f->count);
+}
+
+static void json_modules(FILE *to, const struct modules *all, const lucet_module *own, const char *label, const char *path) {
+  fprintf(to, "  \"modules\": [");
+  for (int k = 0; k < all->count; k++) {
+    const lucet_module *m = all->list[k];
+    uint32_t length;
+    const char *name = lucet_module_name(m, &length);
+    fprintf(to, "%s{\"label\": ", k > 0 ? ", " : "");
+    if (m == own) json_string(to, label, strlen(label));
+    else json_string(to, name, length);
+    fprintf(to, ", \"path\": ");
+    if (m == own && path != NULL) json_string(to, path, strlen(path));
+    else fprintf(to, "null");
+    fprintf(to, ", \"hash\": \"");
+    for (int b = 0; b < 16; b++) fprintf(to, "%02x", lucet_module_hash(m)[b]);
+    fprintf(to, "\"}");
+  }
+  fprintf(to, "],\n");
 }
 
 static const char *kind_of(const lucet_event *event) {
@@ -138,28 +171,23 @@ static const char *kind_of(const lucet_event *event) {
   }
 }
 
-void write_trap_json(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const char *path) {
+static void json_facts(FILE *to, const lucet_event *event, const lucet_trap_info *info, const lucet_module *own, const char *label, const char *path) {
   static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
                                           "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
-  static const lucet_trap_info nothing = {.function = UINT32_MAX, .memory = UINT32_MAX, .fault_address = UINT64_MAX};
-  if (info == NULL) info = &nothing;
-  fprintf(to, "{\n  \"version\": 1,\n  \"kind\": \"%s\",\n  \"code\": ", kind_of(event));
-  json_string(to, lucet_trap_name(event->code), strlen(lucet_trap_name(event->code)));
-  fprintf(to, ",\n  \"message\": ");
-  json_string(to, lucet_trap_message(event->code), strlen(lucet_trap_message(event->code)));
-  fprintf(to, ",\n  \"moduleName\": ");
-  json_string(to, label, strlen(label));
-  fprintf(to, ",\n  \"modulePath\": ");
-  if (path != NULL) json_string(to, path, strlen(path));
-  else fprintf(to, "null");
-  fprintf(to, ",\n  \"moduleHash\": \"");
-  if (info->module != NULL)
-    for (int k = 0; k < 16; k++) fprintf(to, "%02x", lucet_module_hash(info->module)[k]);
-  if (info->function != UINT32_MAX) fprintf(to, "\",\n  \"functionIndex\": %" PRIu32 ",\n  \"wasmOffset\": %" PRIu32, info->function, info->wasm_offset);
-  else fprintf(to, "\",\n  \"functionIndex\": null,\n  \"wasmOffset\": null");
-  fprintf(to, ",\n  \"functionName\": ");
-  json_name(to, info->module, info->function);
-  fprintf(to, ",\n  \"source\": null,\n  \"access\": ");
+  struct modules all = {.count = 0};
+  number_of(&all, own);
+  int module = number_of(&all, info->module);
+  fprintf(to, "{\n  \"kind\": \"%s\",\n  \"code\": %" PRIu32 ",\n", kind_of(event), event->code);
+  fprintf(to, "  \"frames\": [");
+  for (uint32_t k = 0; k < info->frame_count; k++) {
+    const lucet_frame *f = &info->frames[k];
+    if (k > 0) fputc(',', to);
+    json_frame(to, f, f->kind == LUCET_FRAME_WASM ? number_of(&all, f->module) : -1);
+  }
+  fprintf(to, "\n  ],\n");
+  json_modules(to, &all, own, label, path);
+  fprintf(to, "  \"module\": %d,\n  \"functionIndex\": %" PRId64 ",\n", module < 0 ? 0 : module, info->function == UINT32_MAX ? -1 : (int64_t)info->function);
+  fprintf(to, "  \"wasmOffset\": %" PRId64 ",\n  \"access\": ", info->function == UINT32_MAX ? -1 : (int64_t)info->wasm_offset);
   if (info->memory != UINT32_MAX)
     fprintf(to, "{\"memory\": %" PRIu32 ", \"offset\": \"%" PRIu64 "\", \"memorySize\": %" PRIu64 "}", info->memory, info->memory_offset, info->memory_length);
   else fprintf(to, "null");
@@ -168,10 +196,54 @@ void write_trap_json(FILE *to, const lucet_event *event, const lucet_trap_info *
   else fprintf(to, "null");
   fprintf(to, ",\n  \"pc\": \"0x%" PRIx64 "\",\n  \"registers\": {", info->pc);
   for (int k = 0; k < 18 && info->signal != 0; k++) fprintf(to, "%s\"%s\": \"0x%" PRIx64 "\"", k > 0 ? ", " : "", registers[k], info->registers[k]);
-  fprintf(to, "},\n  \"frames\": [");
-  for (uint32_t k = 0; k < info->frame_count; k++) {
-    if (k > 0) fputc(',', to);
-    json_frame(to, &info->frames[k], label);
+  fprintf(to, "},\n  \"totalFrames\": %" PRIu32 "\n}", info->total_frames);
+}
+
+/** Elements of a table that are told. */
+enum { MOST_ELEMENTS = 20000, MOST_TABLES = 16, MOST_GLOBALS = 4096, MOST_MEMORIES = 16 };
+
+static bool concerns_table(uint32_t code) {
+  const char *name = lucet_trap_name(code);
+  return strcmp(name, "BadSignature") == 0 || strcmp(name, "IndirectCallToNull") == 0 || strcmp(name, "TableOutOfBounds") == 0;
+}
+
+/** Elements as [function index or -1, address of the record], where it matters what they are. */
+static void json_table(FILE *to, lucet_instance *instance, uint32_t table, bool elements) {
+  uint64_t size = lucet_instance_table_size(instance, table);
+  fprintf(to, "%s{\"size\": %" PRIu64 ", \"elements\": [", table > 0 ? ", " : "", size);
+  for (uint64_t k = 0; elements && k < size && k < MOST_ELEMENTS; k++) {
+    uint64_t value = 0;
+    if (lucet_instance_table_get(instance, table, k, &value) != LUCET_OK) break;
+    const lucet_funcref *f = (const lucet_funcref *)(uintptr_t)value;
+    fprintf(to, "%s[%" PRId64 ", \"0x%" PRIx64 "\"]", k > 0 ? ", " : "", f == NULL ? -1 : (int64_t)lucet_funcref_index(f), value);
   }
-  fprintf(to, "\n  ],\n  \"totalFrames\": %" PRIu32 "\n}\n", info->total_frames);
+  fprintf(to, "]}");
+}
+
+/** What can be told of the instance in a few words; its memory goes another way. */
+static void json_state(FILE *to, const lucet_event *event, lucet_instance *instance) {
+  fprintf(to, "{\"memorySizes\": [");
+  for (uint32_t k = 0; k < MOST_MEMORIES; k++) {
+    uint64_t length = 0;
+    if (lucet_instance_memory(instance, k, &length) == NULL) break;
+    fprintf(to, "%s%" PRIu64, k > 0 ? ", " : "", length);
+  }
+  fprintf(to, "], \"globals\": [");
+  uint64_t value[2];
+  for (uint32_t k = 0; k < MOST_GLOBALS && lucet_instance_global_get(instance, k, value) == LUCET_OK; k++) fprintf(to, "%s\"0x%" PRIx64 "\"", k > 0 ? ", " : "", value[0]);
+  fprintf(to, "], \"tables\": [");
+  // There is no count of tables: one of no elements may be the end, and what is behind it is not told.
+  for (uint32_t k = 0; k < MOST_TABLES && lucet_instance_table_size(instance, k) > 0; k++) json_table(to, instance, k, concerns_table(event->code) && k == 0);
+  fprintf(to, "]}");
+}
+
+void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *label, const char *path, const char *folder) {
+  const lucet_trap_info *info = lucet_instance_trap_info(instance);
+  fprintf(to, "{\"facts\": ");
+  json_facts(to, event, info != NULL ? info : &NOTHING, lucet_instance_module(instance), label, path);
+  fprintf(to, ",\n\"state\": ");
+  json_state(to, event, instance);
+  fprintf(to, ",\n\"folder\": ");
+  json_string(to, folder, strlen(folder));
+  fprintf(to, "}\n");
 }

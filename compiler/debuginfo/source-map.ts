@@ -1,0 +1,104 @@
+/** Source maps of WebAssembly (as AssemblyScript writes them): the generated "column" of the only line is the byte offset in the module. */
+import { eachMapping, originalPositionFor, TraceMap } from '@jridgewell/trace-mapping';
+import type { DebugInfo, LinePosition, SourceLocation } from './index.ts';
+
+/** Larger maps are refused: a module of 100 MB has one of less. */
+const MAX_BYTES = 256 << 20;
+
+/**
+ * A source map as debug information: lines and nothing else.
+ * @param resolve turns a source's name in the map into a path
+ * @param codeStart module offset of the code section's contents
+ */
+export function openSourceMap(
+  json: string,
+  codeStart: number,
+  resolve: (source: string) => string,
+): DebugInfo {
+  const warnings: string[] = [];
+  let map: TraceMap | null = null;
+  try {
+    if (json.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
+    map = new TraceMap(json);
+  } catch (e) {
+    warnings.push(`the source map is broken: ${(e as Error).message}`);
+  }
+  return new SourceMap(map, codeStart, resolve, warnings);
+}
+
+class SourceMap implements DebugInfo {
+  private readonly paths = new Map<string, string>();
+  private ascending: Float64Array | null = null;
+
+  constructor(
+    private readonly map: TraceMap | null,
+    private readonly codeStart: number,
+    resolve: (source: string) => string,
+    readonly warnings: readonly string[],
+  ) {
+    for (const source of map?.sources ?? []) if (source !== null) this.paths.set(source, resolve(source));
+  }
+
+  lookup(codeOffset: number): SourceLocation | null {
+    if (this.map === null) return null;
+    const at = originalPositionFor(this.map, { line: 1, column: codeOffset + this.codeStart });
+    if (at.source === null) return null;
+    return { file: this.paths.get(at.source) ?? at.source, line: at.line, column: at.column + 1 };
+  }
+
+  get files(): readonly string[] {
+    return [...this.paths.values()];
+  }
+
+  positions(file: string): readonly LinePosition[] {
+    const source = [...this.paths].find(([, path]) => path === file)?.[0];
+    if (this.map === null || source === undefined) return [];
+    const found: LinePosition[] = [];
+    eachMapping(this.map, m => {
+      if (m.source !== source || m.originalLine === null) return;
+      found.push({
+        line: m.originalLine,
+        column: m.originalColumn + 1,
+        codeOffset: m.generatedColumn - this.codeStart,
+      });
+    });
+    return found.sort((a, b) => a.line - b.line || a.codeOffset - b.codeOffset);
+  }
+
+  /** The first mapping behind a function's start. */
+  bodyStart(codeOffset: number): number {
+    if (this.map === null) return codeOffset;
+    if (this.ascending === null) {
+      const all: number[] = [];
+      eachMapping(this.map, m => {
+        if (m.source !== null) all.push(m.generatedColumn - this.codeStart);
+      });
+      this.ascending = Float64Array.from(all).sort();
+    }
+    return this.ascending.find(at => at >= codeOffset) ?? codeOffset;
+  }
+
+  calls(): readonly never[] {
+    return [];
+  }
+
+  variables(): readonly never[] {
+    return [];
+  }
+
+  statics(): readonly never[] {
+    return [];
+  }
+
+  locate(): { readonly kind: 'missing'; readonly why: string } {
+    return { kind: 'missing', why: 'source maps know no variables' };
+  }
+
+  typeNamed(): null {
+    return null;
+  }
+
+  language(): number {
+    return 0;
+  }
+}

@@ -1,0 +1,498 @@
+/** Source-level types, made from their entries when first asked for. Every property is safe on damaged input: cycles end, sizes are bounded. */
+import { At, Encoding, Language, Tag } from './constants.ts';
+import { type Die, type Dies, MAX_HOPS } from './dies.ts';
+import { littleEndian } from './expressions.ts';
+import { FormClass, type FormValue } from './forms.ts';
+
+export type TypeKind =
+  | 'base'
+  | 'pointer'
+  | 'reference'
+  | 'struct'
+  | 'union'
+  | 'enum'
+  | 'array'
+  | 'function'
+  /** typedef, const, volatile, …: something with the same values. */
+  | 'alias'
+  | 'void'
+  | 'unknown';
+
+export interface Member {
+  /** '' for an anonymous struct or union, whose members count as its owner's. */
+  readonly name: string;
+  readonly type: Type;
+  /** Bytes from the start of the owner. */
+  readonly offset: number;
+  /** Bit field: bits, and the first one counted from the least significant of the byte at `offset`. */
+  readonly bits: { readonly size: number; readonly first: number } | null;
+  readonly isBase: boolean;
+  readonly isArtificial: boolean;
+}
+
+/** One alternative of a Rust enum (or another variant part). */
+export interface Variant {
+  /** null: the alternative for every other discriminant. */
+  readonly discriminant: bigint | null;
+  readonly member: Member;
+}
+
+export interface VariantPart {
+  /** null: there is one alternative only. */
+  readonly discriminant: Member | null;
+  readonly variants: readonly Variant[];
+}
+
+export interface Enumerator {
+  readonly name: string;
+  readonly value: bigint;
+}
+
+/** Most members, enumerators or dimensions of one type that are looked at. */
+const MAX_MEMBERS = 10_000;
+const MAX_SIZE = 2 ** 32;
+
+const KIND: Readonly<Record<number, TypeKind>> = {
+  [Tag.BaseType]: 'base',
+  [Tag.PointerType]: 'pointer',
+  [Tag.PtrToMemberType]: 'base',
+  [Tag.ReferenceType]: 'reference',
+  [Tag.RvalueReferenceType]: 'reference',
+  [Tag.StructureType]: 'struct',
+  [Tag.ClassType]: 'struct',
+  [Tag.UnionType]: 'union',
+  [Tag.EnumerationType]: 'enum',
+  [Tag.ArrayType]: 'array',
+  [Tag.SubroutineType]: 'function',
+  [Tag.Subprogram]: 'function',
+  [Tag.Typedef]: 'alias',
+  [Tag.ConstType]: 'alias',
+  [Tag.VolatileType]: 'alias',
+  [Tag.RestrictType]: 'alias',
+  [Tag.AtomicType]: 'alias',
+  [Tag.UnspecifiedType]: 'void',
+};
+
+export class Type {
+  readonly kind: TypeKind;
+  #name: string | null = null;
+  #members: readonly Member[] | null = null;
+  #variantPart: VariantPart | null | undefined;
+  #enumerators: readonly Enumerator[] | null = null;
+
+  /** @param die null: void, or a type that is not described */
+  constructor(
+    protected readonly types: Types,
+    readonly die: Die | null,
+    kind?: TypeKind,
+    /** Of an array: instead of its own dimensions. */
+    private readonly dimensions: readonly number[] | null = null,
+  ) {
+    this.kind = kind ?? (die === null ? 'void' : (KIND[die.tag] ?? 'unknown'));
+  }
+
+  get language(): Language {
+    return this.die?.unit.language ?? 0;
+  }
+
+  get pointerSize(): number {
+    return this.die?.unit.addressSize ?? 4;
+  }
+
+  /** As its language writes it. */
+  get name(): string {
+    return (this.#name ??= this.makeName(0));
+  }
+
+  /** @param depth of the types around it: types may contain themselves */
+  private makeName(depth: number): string {
+    const { die } = this;
+    if (this.#name !== null) return this.#name;
+    if (die === null) return 'void';
+    if (depth > MAX_HOPS) return '…';
+    const inner = (): string => this.target.makeName(depth + 1);
+    switch (die.tag) {
+      case Tag.PointerType: {
+        const own = die.name;
+        if (own !== '') return own;
+        const { target } = this;
+        return target.kind === 'function'
+          ? functionPointer(target.signature(depth + 1))
+          : pointerTo(inner(), '*');
+      }
+      case Tag.ReferenceType:
+        return die.name || pointerTo(inner(), '&');
+      case Tag.RvalueReferenceType:
+        return die.name || pointerTo(inner(), '&&');
+      case Tag.PtrToMemberType:
+        return `${inner()} ::*`;
+      case Tag.ConstType:
+        return qualified('const', inner());
+      case Tag.VolatileType:
+        return qualified('volatile', inner());
+      case Tag.RestrictType:
+        return `${inner()} restrict`;
+      case Tag.AtomicType:
+        return `_Atomic(${inner()})`;
+      case Tag.ArrayType: {
+        const counts = this.counts.map(n => (n < 0 ? '[]' : `[${n}]`)).join('');
+        return isRust(this.language) ? `[${inner()}; ${this.counts.join('; ')}]` : `${inner()}${counts}`;
+      }
+      case Tag.SubroutineType:
+      case Tag.Subprogram:
+        return this.signature(depth);
+      case Tag.StructureType:
+      case Tag.ClassType:
+      case Tag.UnionType:
+      case Tag.EnumerationType: {
+        if (die.name !== '') return die.qualifiedName;
+        const word = { struct: 'struct', union: 'union', enum: 'enum' }[this.kind as 'struct'];
+        return `(anonymous ${word})`;
+      }
+      default:
+        return die.qualifiedName || '(unnamed)';
+    }
+  }
+
+  private signature(depth: number): string {
+    if (depth > MAX_HOPS || this.die === null) return '…';
+    const parameters: string[] = [];
+    for (const child of this.die.children()) {
+      if (parameters.length > 64) break;
+      if (child.tag === Tag.FormalParameter) parameters.push(this.types.of(child.type()).makeName(depth + 1));
+      else if (child.tag === Tag.UnspecifiedParameters) parameters.push('...');
+    }
+    return `${this.target.makeName(depth + 1)} (${parameters.join(', ')})`;
+  }
+
+  /** A pointer to this. */
+  get pointer(): Type {
+    return new PointerType(this.types, this);
+  }
+
+  /** What a pointer, reference, alias, array or enum is of; what a function returns. */
+  get target(): Type {
+    return this.types.of(this.die?.type() ?? null);
+  }
+
+  /** Without aliases. */
+  get plain(): Type {
+    let type: Type = this;
+    for (let hops = 0; type.kind === 'alias' && hops < MAX_HOPS; hops++) type = type.target;
+    if (type.kind === 'alias') return this.types.unknown;
+    const { die } = type;
+    // A declaration: the definition may be in another unit.
+    if (die !== null && (type.kind === 'struct' || type.kind === 'union') && die.flag(At.Declaration))
+      return this.types.definitionOf(die) ?? type;
+    return type;
+  }
+
+  /** Bytes; 0: none, or not known. */
+  get size(): number {
+    return this.sizeAt(0);
+  }
+
+  private sizeAt(depth: number): number {
+    const { die } = this;
+    if (die === null || depth > MAX_HOPS) return 0;
+    const own = this.dimensions === null ? die.number(At.ByteSize, -1) : -1;
+    if (own >= 0) return own <= MAX_SIZE ? own : 0;
+    switch (this.kind) {
+      case 'pointer':
+      case 'reference':
+        return this.pointerSize;
+      case 'alias':
+      case 'enum':
+        return this.target.sizeAt(depth + 1);
+      case 'array': {
+        const n = this.counts.reduce((a, b) => a * Math.max(b, 0), 1) * this.target.sizeAt(depth + 1);
+        return n <= MAX_SIZE ? n : 0;
+      }
+      case 'base':
+        return die.tag === Tag.PtrToMemberType ? this.pointerSize : 0;
+      default:
+        return 0;
+    }
+  }
+
+  /** DW_ATE of a base type. */
+  get encoding(): Encoding | 0 {
+    const { die } = this;
+    if (die === null) return 0;
+    if (die.tag === Tag.PtrToMemberType) return Encoding.Unsigned;
+    return die.number(At.Encoding, 0);
+  }
+
+  get isSigned(): boolean {
+    const { plain } = this;
+    if (plain.kind === 'enum') {
+      const underlying = plain.target;
+      return underlying.kind !== 'void' ? underlying.isSigned : plain.enumerators.some(e => e.value < 0n);
+    }
+    return plain.encoding === Encoding.Signed || plain.encoding === Encoding.SignedChar;
+  }
+
+  /** An array's dimensions, outermost first; -1: not known. */
+  get counts(): readonly number[] {
+    if (this.dimensions !== null) return this.dimensions;
+    const counts: number[] = [];
+    for (const child of this.die?.children() ?? []) {
+      if (child.tag !== Tag.SubrangeType || counts.length > 16) continue;
+      const count = child.number(At.Count, -1);
+      const upper = child.number(At.UpperBound, -2);
+      const n = count >= 0 ? count : upper >= -1 ? upper - child.number(At.LowerBound, 0) + 1 : -1;
+      counts.push(n <= MAX_SIZE ? n : -1);
+    }
+    return counts.length === 0 ? [-1] : counts;
+  }
+
+  /** Of an array of several dimensions: the type of its elements as C counts them. */
+  row(): Type {
+    return new Type(this.types, this.die, this.kind, this.counts.slice(1));
+  }
+
+  /** Bytes that a value's address is a multiple of. */
+  get alignment(): number {
+    return this.alignmentAt(0);
+  }
+
+  private alignmentAt(depth: number): number {
+    const type = this.plain;
+    if (depth > 8) return 1;
+    switch (type.kind) {
+      case 'struct':
+      case 'union': {
+        const parts = [...type.members, ...(type.variantPart?.variants.map(v => v.member) ?? [])];
+        return parts.reduce((most, m) => Math.max(most, m.type.alignmentAt(depth + 1)), 1);
+      }
+      case 'array':
+        return type.target.alignmentAt(depth + 1);
+      default:
+        return Math.min(Math.max(type.size, 1), 16);
+    }
+  }
+
+  /** Members and base classes, in order. */
+  get members(): readonly Member[] {
+    return (this.#members ??= this.readMembers());
+  }
+
+  private readMembers(): Member[] {
+    const members: Member[] = [];
+    for (const child of this.die?.children() ?? []) {
+      if (members.length >= MAX_MEMBERS) break;
+      if (child.tag === Tag.Member && !child.flag(At.External) && !child.flag(At.Declaration))
+        members.push(this.member(child));
+      else if (child.tag === Tag.Inheritance) members.push(this.member(child));
+    }
+    return members;
+  }
+
+  private member(die: Die): Member {
+    const type = this.types.of(die.type());
+    const place = die.attribute(At.DataMemberLocation);
+    let offset = 0;
+    if (place !== null) {
+      if (place.cls === FormClass.Constant || place.cls === FormClass.Signed) offset = place.int;
+      else offset = simpleOffset(this.types.dies.sections.info.subarray(place.at, place.at + place.length));
+    }
+    let bits: Member['bits'] = null;
+    const size = die.number(At.BitSize, -1);
+    if (size >= 0) {
+      let first = die.number(At.DataBitOffset, -1);
+      if (first < 0) {
+        // Before version 4: from the most significant bit of the storage unit.
+        const storage = 8 * (die.number(At.ByteSize, 0) || type.size);
+        first = 8 * offset + storage - die.number(At.BitOffset, 0) - size;
+      }
+      offset = Math.floor(first / 8);
+      bits = { size, first: first % 8 };
+    }
+    return {
+      name: die.name,
+      type,
+      offset: offset >= 0 && offset <= MAX_SIZE ? offset : 0,
+      bits,
+      isBase: die.tag === Tag.Inheritance,
+      isArtificial: die.flag(At.Artificial),
+    };
+  }
+
+  /** Of a Rust enum; null: it is no such thing. */
+  get variantPart(): VariantPart | null {
+    if (this.#variantPart === undefined) this.#variantPart = this.readVariants();
+    return this.#variantPart;
+  }
+
+  private readVariants(): VariantPart | null {
+    for (const part of this.die?.children() ?? []) {
+      if (part.tag !== Tag.VariantPart) continue;
+      const discriminant = part.reference(At.Discr);
+      const variants: Variant[] = [];
+      for (const child of part.children()) {
+        if (child.tag !== Tag.Variant || variants.length >= MAX_MEMBERS) continue;
+        const value = child.attribute(At.DiscrValue);
+        for (const m of child.children()) {
+          if (m.tag !== Tag.Member) continue;
+          variants.push({
+            discriminant: value === null ? null : this.types.constant(value),
+            member: this.member(m),
+          });
+          break;
+        }
+      }
+      return { discriminant: discriminant === null ? null : this.member(discriminant), variants };
+    }
+    return null;
+  }
+
+  get enumerators(): readonly Enumerator[] {
+    if (this.#enumerators !== null) return this.#enumerators;
+    const found: Enumerator[] = [];
+    for (const child of this.die?.children() ?? []) {
+      if (child.tag !== Tag.Enumerator || found.length >= MAX_MEMBERS) continue;
+      const v = child.attribute(At.ConstValue);
+      found.push({ name: child.name, value: v === null ? 0n : this.types.constant(v) });
+    }
+    return (this.#enumerators = found);
+  }
+
+  /** Type arguments of a C++ template or a Rust generic, in order. */
+  get typeArguments(): readonly Type[] {
+    const found: Type[] = [];
+    const add = (die: Die): void => {
+      if (die.tag === Tag.TemplateTypeParameter && found.length < 64) found.push(this.types.of(die.type()));
+    };
+    for (const child of this.die?.children() ?? []) {
+      if (child.tag === Tag.GnuTemplateParameterPack) for (const c of child.children()) add(c);
+      else add(child);
+    }
+    return found;
+  }
+}
+
+/** A pointer that no program declares: what `&x` and casts give. */
+export class PointerType extends Type {
+  constructor(
+    types: Types,
+    private readonly to: Type,
+  ) {
+    super(types, null, 'pointer');
+  }
+
+  override get name(): string {
+    return pointerTo(this.to.name, '*');
+  }
+
+  override get target(): Type {
+    return this.to;
+  }
+
+  override get size(): number {
+    return this.to.pointerSize;
+  }
+
+  override get language(): Language {
+    return this.to.language;
+  }
+
+  override get pointerSize(): number {
+    return this.to.pointerSize;
+  }
+}
+
+export function isRust(language: Language): boolean {
+  return language === Language.Rust;
+}
+
+/** `T *`, with the stars together. */
+function pointerTo(name: string, mark: string): string {
+  return /[*&]$/.test(name) ? name + mark : `${name} ${mark}`;
+}
+
+/** `const T`, but `T *const`. */
+function qualified(word: string, name: string): string {
+  return /[*&]$/.test(name) ? `${name} ${word}` : `${word} ${name}`;
+}
+
+function functionPointer(signature: string): string {
+  const at = signature.indexOf(' (');
+  return at < 0 ? `${signature} *` : `${signature.slice(0, at)} (*)${signature.slice(at + 1)}`;
+}
+
+/** DW_OP_plus_uconst or a constant: how old producers write a member's offset. */
+function simpleOffset(code: Uint8Array): number {
+  if (code.length < 2 || (code[0] !== 0x23 && code[0] !== 0x10)) return 0;
+  let value = 0;
+  let scale = 1;
+  for (let i = 1; i < code.length && i < 6; i++) {
+    value += (code[i] & 0x7f) * scale;
+    scale *= 128;
+  }
+  return value;
+}
+
+export class Types {
+  readonly unknown: Type;
+  readonly void: Type;
+  private readonly byOffset = new Map<number, Type>();
+  private definitions: Map<string, Die> | null = null;
+
+  constructor(readonly dies: Dies) {
+    this.unknown = new Type(this, null, 'unknown');
+    this.void = new Type(this, null);
+  }
+
+  of(die: Die | null): Type {
+    if (die === null) return this.void;
+    let type = this.byOffset.get(die.offset);
+    if (type === undefined) this.byOffset.set(die.offset, (type = new Type(this, die)));
+    return type;
+  }
+
+  /** Exact, sign and all. */
+  constant(v: FormValue): bigint {
+    if (v.cls === FormClass.Signed) return BigInt(Math.trunc(v.int));
+    if (v.cls !== FormClass.Constant) return 0n;
+    if (v.length <= 8 && v.int > Number.MAX_SAFE_INTEGER)
+      return littleEndian(this.dies.sections.info.subarray(v.at, v.at + v.length));
+    return BigInt(v.int);
+  }
+
+  /** A type by its qualified name, wherever it is defined: for casts. Reads all units when first asked. */
+  named(name: string): Type | null {
+    const die = this.definitionIndex().get(name);
+    return die === undefined ? null : this.of(die);
+  }
+
+  /** The definition of a declared type, looked for in all units. */
+  definitionOf(declaration: Die): Type | null {
+    const found = this.definitionIndex().get(declaration.qualifiedName);
+    return found === undefined ? null : this.of(found);
+  }
+
+  private definitionIndex(): Map<string, Die> {
+    if (this.definitions !== null) return this.definitions;
+    const index = new Map<string, Die>();
+    for (const unit of this.dies.units) {
+      const tree = this.dies.tree(unit);
+      for (let i = 0; i < tree.length; i++) {
+        if (!NAMED_TYPES.has(tree.tag(i))) continue;
+        const die = this.dies.at(tree, i);
+        if (die.flag(At.Declaration)) continue;
+        const name = die.qualifiedName;
+        if (name !== '' && !index.has(name)) index.set(name, die);
+      }
+    }
+    return (this.definitions = index);
+  }
+}
+
+const NAMED_TYPES: ReadonlySet<number> = new Set([
+  Tag.BaseType,
+  Tag.StructureType,
+  Tag.ClassType,
+  Tag.UnionType,
+  Tag.EnumerationType,
+  Tag.Typedef,
+]);
