@@ -18,6 +18,7 @@ import { completionScript, helpText, OPTIONS } from '../lucet-wasi-options.ts';
 import { formatTrap } from '../lucet-wasi-report.ts';
 import { explain, printable, repeatingPeriod } from '../trap-explain.ts';
 import { type ReportFrame, TRAP_REPORT_VERSION, type TrapReport } from '../trap-report.ts';
+import { validReport } from './support/report-schema.ts';
 
 it('help and completions name every option', () => {
   for (const text of [helpText(), completionScript('bash'), completionScript('zsh')]) {
@@ -237,17 +238,22 @@ int main(int argc, char **argv) {
     expect(trapped).toMatchObject({ status: 134, stdout: '' });
     const line = PROGRAM.split('\n').findIndex(l => l.includes('// HERE')) + 2;
     expect(trapped.stderr).toMatch(
-      /^trap: out of bounds memory access \(HeapOutOfBounds\)\n {2}Accessed address 0x7fff0000, but/,
+      /^trap: out of bounds memory access \(HeapOutOfBounds\)\n {2}Read 4 bytes at 0x7fff0000, but the memory has/,
     );
     expect(trapped.stderr).toMatch(new RegExp(`${line} \\| +return \\*p;\\n +\\| +\\^\\n`));
     expect(trapped.stderr).toMatch(new RegExp(`#0 \\w+ +at .*program\\.c:${line}:`));
     const report = JSON.parse(readFileSync(path('trap.json'), 'utf8')) as TrapReport;
     expect(report).toMatchObject({
-      version: 1,
+      version: 2,
       code: 'HeapOutOfBounds',
       access: { memory: 0, offset: `${0x7fff0000}` },
     });
     expect(report.source?.line).toBe(line);
+    expect(trapped.stderr).toContain('p: int * volatile = 0x7fff0000');
+    expect(report.frames[0]!.variables).toContainEqual(
+      expect.objectContaining({ name: 'p', value: '0x7fff0000' }),
+    );
+    expect(validReport(report)).toEqual([]);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what colours are
     const colours = /\u001b\[/;
     expect(trapped.stderr).not.toMatch(colours);
