@@ -1,7 +1,8 @@
 /** Exceptions of guests, as JavaScript holds them. */
 import type { Tag } from './externs.ts';
 import { AT, bytesAt, errorMessage, native, Status, shared } from './ffi.ts';
-import type { RawTrap, TrapReport } from './trap-report.ts';
+import type { RawTrap } from './raw-trap.ts';
+import type { TrapReport } from './trap-report.ts';
 import { type ValueType, valueTypeOf, wordsOf } from './types.ts';
 import { acquireBlock, loadValues, releaseBlock, storeValues, type ValueHome } from './values.ts';
 

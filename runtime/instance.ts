@@ -471,7 +471,7 @@ export class Instance implements FuncHome, EntityHome {
         this.#rest = 'Faulted';
         const e = WasmException.at(block.word(AT.EVENT + EVENT.id), this, true);
         const info = native().lucet_instance_trap_info(this.address);
-        if (info !== 0) e.thrownAt(new RawTrap(info));
+        if (info !== 0) e.thrownAt(this.#rawTrap(info));
         throw e;
       }
       case EventKind.Faulted:
