@@ -34,6 +34,7 @@ export const OPTIONS = {
     value: 'guarded|dense',
     doc: 'rely on reserved address space, or check every access: for regions of many instances (default: guarded)',
   },
+  'canonicalize-nans': { type: 'boolean', doc: 'make every NaN whose bits are left open the same one' },
   'enable-feature': {
     type: 'string',
     multiple: true,

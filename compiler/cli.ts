@@ -135,6 +135,7 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
     wasmFeatures: wasmFeatures(flags),
     memory: memoryMode(flags.memory ?? 'guarded'),
     reservedSize: 8 * 2 ** 30,
+    canonicalizeNans: flags['canonicalize-nans'] ?? false,
     debugInfo: !flags['strip-debug'],
     workers: workerCount(flags.workers),
     bindings: mergeBindings(tool === 'lucetc-wasi' ? [WASI_BINDINGS, ...given] : given),

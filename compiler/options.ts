@@ -13,6 +13,8 @@ export interface CompileOptions {
   readonly memory: MemoryMode;
   /** Bytes of address space a memory's slot reserves (guarded): accesses below it need no check. */
   readonly reservedSize: number;
+  /** NaNs whose bits the specification leaves open are the canonical one (wasm/canonical-nans.ts). */
+  readonly canonicalizeNans: boolean;
   readonly debugInfo: boolean;
   /** Worker threads; 1: compile on the calling thread. */
   readonly workers: number;
@@ -23,7 +25,7 @@ export interface CompileOptions {
 }
 
 /** What lowering a body to intermediate code depends on. */
-export type LowerOptions = Pick<CompileOptions, 'memory'>;
+export type LowerOptions = Pick<CompileOptions, 'memory' | 'canonicalizeNans'>;
 
 /** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
 export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {
@@ -33,6 +35,7 @@ export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOpti
     wasmFeatures: DEFAULT_FEATURES,
     memory: 'guarded',
     reservedSize: 8 * 2 ** 30,
+    canonicalizeNans: false,
     debugInfo: true,
     workers: 1,
     bindings: new Map(),

@@ -619,6 +619,7 @@ function optionsText(o: CompileOptions): Uint8Array {
     features: CPU_FEATURES.filter(f => o.features.has(f)),
     memory: o.memory,
     reservedSize: o.reservedSize,
+    canonicalizeNans: o.canonicalizeNans,
     debugInfo: o.debugInfo,
   });
   return new TextEncoder().encode(text);

@@ -57,6 +57,7 @@ describe('round trip', () => {
       features: ['sse3', 'ssse3', 'sse4.1', 'sse4.2', 'popcnt'],
       memory: 'guarded',
       reservedSize: 2 ** 33,
+      canonicalizeNans: false,
       debugInfo: true,
     });
     expect(a.moduleHash).toMatch(/^[0-9a-f]{32}$/);

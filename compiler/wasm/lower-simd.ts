@@ -7,6 +7,7 @@
 import { accessSize, MemKind, memAccess, Op, Type } from '../ir/ops.ts';
 import { VEC_LANES, VEC_SCALAR, VecOp } from '../ir/vec-ops.ts';
 import { checkedAddress } from './bounds.ts';
+import { canonicalNans } from './canonical-nans.ts';
 import { memArg } from './lower-memory.ts';
 import { ValType } from './module.ts';
 import { Code, OPCODE_ALIGN, OPCODE_CLASS, OPCODE_OP, OpcodeClass, OpcodePage } from './opcodes.ts';
@@ -132,7 +133,7 @@ function vector(w: Walk, op: VecOp): void {
       break;
   }
   const a = w.pop(operand);
-  w.push(result, ssa.live ? ssa.emit(kind, irType(result), a, b, c, imm, op) : 0);
+  w.push(result, ssa.live ? canonicalNans(w, op, ssa.emit(kind, irType(result), a, b, c, imm, op)) : 0);
 }
 
 function access(w: Walk, code: number): void {

@@ -12,6 +12,7 @@ import { Func } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { defaultOptions, type LowerOptions } from '../options.ts';
+import { canonicalNan } from './canonical-nans.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as exceptions from './lower-exceptions.ts';
@@ -333,13 +334,15 @@ function plain(w: Walk, code: number): void {
       const result = OPCODE_RESULT[code]! as ValType;
       const b = w.pop(operand);
       const a = w.pop(operand);
-      w.push(result, ssa.live ? ssa.emit(OPCODE_OP[code]!, irType(result), a, b, 0, 0, 0) : 0);
+      const op = OPCODE_OP[code]! as Op;
+      w.push(result, ssa.live ? canonicalNan(w, op, ssa.emit(op, irType(result), a, b, 0, 0, 0)) : 0);
       break;
     }
     case OpcodeClass.Unary: {
       const a = w.pop(OPCODE_OPERAND[code]! as ValType);
       const result = OPCODE_RESULT[code]! as ValType;
-      w.push(result, ssa.live ? ssa.emit(OPCODE_OP[code]!, irType(result), a, 0, 0, 0, 0) : 0);
+      const op = OPCODE_OP[code]! as Op;
+      w.push(result, ssa.live ? canonicalNan(w, op, ssa.emit(op, irType(result), a, 0, 0, 0, 0)) : 0);
       break;
     }
     case OpcodeClass.Load:
