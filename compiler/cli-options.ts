@@ -35,6 +35,7 @@ export const OPTIONS = {
     doc: 'rely on reserved address space, or check every access: for regions of many instances (default: guarded)',
   },
   'canonicalize-nans': { type: 'boolean', doc: 'make every NaN whose bits are left open the same one' },
+  'count-instructions': { type: 'boolean', doc: 'count the operators that run, for bounds on instructions' },
   'enable-feature': {
     type: 'string',
     multiple: true,
@@ -81,7 +82,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   'max-reserved-size': 'heap reservations other than 8 GiB',
   'reserved-size': 'heap reservations other than 8 GiB',
   'guard-size': 'guards of another size',
-  'count-instructions': 'instruction counting',
   veriwasm: 'verification of the machine code',
   'signature-keygen': 'signatures',
   'signature-create': 'signatures',

@@ -136,6 +136,7 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
     memory: memoryMode(flags.memory ?? 'guarded'),
     reservedSize: 8 * 2 ** 30,
     canonicalizeNans: flags['canonicalize-nans'] ?? false,
+    countInstructions: flags['count-instructions'] ?? false,
     debugInfo: !flags['strip-debug'],
     workers: workerCount(flags.workers),
     bindings: mergeBindings(tool === 'lucetc-wasi' ? [WASI_BINDINGS, ...given] : given),

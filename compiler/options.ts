@@ -15,6 +15,8 @@ export interface CompileOptions {
   readonly reservedSize: number;
   /** NaNs whose bits the specification leaves open are the canonical one (wasm/canonical-nans.ts). */
   readonly canonicalizeNans: boolean;
+  /** Count the operators that run, and yield when a bound is spent (wasm/count.ts). */
+  readonly countInstructions: boolean;
   readonly debugInfo: boolean;
   /** Worker threads; 1: compile on the calling thread. */
   readonly workers: number;
@@ -25,7 +27,7 @@ export interface CompileOptions {
 }
 
 /** What lowering a body to intermediate code depends on. */
-export type LowerOptions = Pick<CompileOptions, 'memory' | 'canonicalizeNans'>;
+export type LowerOptions = Pick<CompileOptions, 'memory' | 'canonicalizeNans' | 'countInstructions'>;
 
 /** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
 export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {
@@ -36,6 +38,7 @@ export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOpti
     memory: 'guarded',
     reservedSize: 8 * 2 ** 30,
     canonicalizeNans: false,
+    countInstructions: false,
     debugInfo: true,
     workers: 1,
     bindings: new Map(),

@@ -38,6 +38,8 @@ interface Functions {
   ): number;
   lucet_instance_reset(instance: number, error: number): number;
   lucet_instance_slot(instance: number): number;
+  lucet_instance_instruction_count(instance: number): number | bigint;
+  lucet_instance_set_instruction_bound(instance: number, count: bigint): void;
   lucet_instance_release(instance: number): void;
   lucet_instance_memory(instance: number, memory: number, length: number): number;
   lucet_instance_memory_grow(instance: number, memory: number, delta: number): number;
@@ -90,6 +92,8 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_new_with: ['int', 'p', 'p', 'p', 'uint32_t', 'p', 'p', 'p'],
   lucet_instance_reset: ['int', 'p', 'p'],
   lucet_instance_slot: ['uint32_t', 'p'],
+  lucet_instance_instruction_count: ['uint64_t', 'p'],
+  lucet_instance_set_instruction_bound: ['void', 'p', 'uint64_t'],
   lucet_instance_release: ['void', 'p'],
   lucet_instance_memory: ['p', 'p', 'uint32_t', 'p'],
   lucet_instance_memory_grow: ['int64_t', 'p', 'uint32_t', 'uint64_t'],

@@ -184,6 +184,11 @@ export class Instance implements FuncHome, EntityHome {
     return this.#activations.every(a => a.waiting) ? 'Suspended' : 'Running';
   }
 
+  /** Operators run so far, if the module was compiled with `countInstructions` (lucet.h has the costs); else 0. */
+  get instructionCount(): bigint {
+    return BigInt(native().lucet_instance_instruction_count(this.address));
+  }
+
   /** The native handle. @throws StateError when it was given back */
   get address(): number {
     if (this.#address === 0) throw new StateError('the instance was disposed');

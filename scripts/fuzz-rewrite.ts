@@ -37,7 +37,7 @@ function sectionsOf(bytes: Uint8Array): Section[] {
 }
 
 /** Replaces the contents of sections, or adds them (only those whose order is that of their numbers). */
-function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Array>): Uint8Array {
+export function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Array>): Uint8Array {
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
   const put = (id: number, body: Uint8Array): void => {
     parts.push(Uint8Array.of(id, ...uleb(body.length)), body);
@@ -55,6 +55,23 @@ function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Arra
   return Buffer.concat(parts);
 }
 
+/** A section of a vector with entries added to it, as an entry of withSections' map. */
+export function extendedSection(
+  bytes: Uint8Array,
+  id: number,
+  added: readonly (readonly number[])[],
+): [number, Uint8Array] {
+  const old = sectionsOf(bytes).find(s => s.id === id);
+  const r = new Reader(bytes, old?.start ?? 0, old?.end ?? 0);
+  const count = old === undefined ? 0 : r.u32();
+  const contents = Buffer.concat([
+    Uint8Array.from(uleb(count + added.length)),
+    bytes.subarray(r.pos, r.end),
+    Uint8Array.from(added.flat()),
+  ]);
+  return [id, contents];
+}
+
 /** All memories, tables and globals exported; memories and tables with a maximum that no engine's limits come near. */
 export function observable(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
@@ -67,17 +84,7 @@ export function observable(bytes: Uint8Array): Uint8Array {
   add('memory', module.memories.length);
   add('table', module.tables.length);
   add('global', module.globalTypes.length);
-  const old = sectionsOf(bytes).find(s => s.id === SECTION_ID.export);
-  const r = new Reader(bytes, old?.start ?? 0, old?.end ?? 0);
-  const count = old === undefined ? 0 : r.u32();
-  contents.set(
-    SECTION_ID.export,
-    Buffer.concat([
-      Uint8Array.from(uleb(count + added.length)),
-      bytes.subarray(r.pos, r.end),
-      Uint8Array.from(added.flat()),
-    ]),
-  );
+  contents.set(...extendedSection(bytes, SECTION_ID.export, added));
 
   const capped = ({ min, max }: Limits, index64: boolean): number[] => {
     const cap = min + MAX_GROWTH;
@@ -226,7 +233,7 @@ function canonicalBody(bytes: Uint8Array, start: number, end: number, params: nu
   ];
 }
 
-function skipImmediates(r: Reader, code: number): void {
+export function skipImmediates(r: Reader, code: number): void {
   const lebs = (n: number): void => {
     for (let i = 0; i < n; i++) while (r.u8() >= 0x80);
   };

@@ -42,6 +42,11 @@ export const BUILTINS: readonly Builtin[] = [
   },
   { name: 'throw', args: 2, doc: '(tag, address of its values as in an argument array): does not return' },
   { name: 'throw_ref', args: 1, doc: '(exception): does not return; traps NullReference' },
+  {
+    name: 'yield_bound',
+    args: 0,
+    doc: '() when INSTRUCTION_COUNT has reached INSTRUCTION_BOUND: suspends the activation',
+  },
 ];
 
 const ids = new Map(BUILTINS.map((b, i) => [b.name, i]));

@@ -242,7 +242,7 @@ export const enum Region {
   TableElement = 3,
   /** Globals: further split by `slot` = global index. */
   Global = 4,
-  /** Argument arrays of thunks, stack slots. */
+  /** Argument arrays of thunks, stack slots, the instruction counter and its bound. */
   Args = 5,
 }
 

@@ -620,6 +620,7 @@ function optionsText(o: CompileOptions): Uint8Array {
     memory: o.memory,
     reservedSize: o.reservedSize,
     canonicalizeNans: o.canonicalizeNans,
+    countInstructions: o.countInstructions,
     debugInfo: o.debugInfo,
   });
   return new TextEncoder().encode(text);

@@ -58,6 +58,7 @@ describe('round trip', () => {
       memory: 'guarded',
       reservedSize: 2 ** 33,
       canonicalizeNans: false,
+      countInstructions: false,
       debugInfo: true,
     });
     expect(a.moduleHash).toMatch(/^[0-9a-f]{32}$/);

@@ -5,6 +5,7 @@ import { FUNCREF, VMCTX } from '../abi/vmctx.ts';
 import { bug } from '../diagnostics.ts';
 import { F_C, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { settle, settleAndYield } from './count.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import { invoke, landingPad, type OpenTry } from './lower-exceptions.ts';
 import { constantCallee, imageCode } from './lower-image.ts';
@@ -19,6 +20,7 @@ export function beginBody(w: Walk, type: FuncType): void {
   w.sp = 0;
   w.depth = 0;
   w.constructs = 0;
+  w.pendingCost = 0;
   w.frameTypes.length = 0;
   w.openTry = null;
   w.tries.length = 0;
@@ -37,6 +39,7 @@ export function open(w: Walk, kind: FrameKind): void {
   const live = ssa.live;
   if (live && (kind === FrameKind.If || assigned.targeted[construct])) {
     const types = kind === FrameKind.Loop ? type.params : type.results;
+    if (kind !== FrameKind.Block) settle(w);
     label = ssa.newLabel(types, assigned.start[construct]!, assigned.length[construct]!);
     if (kind === FrameKind.Loop) ssa.openLoop(label, w.vals, w.sp);
   }
@@ -88,7 +91,10 @@ export function orElse(w: Walk): void {
   const label = w.frames[i + Fr.Label]!;
   endSequence(w, type);
   w.forgetLocals();
-  if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+  if (ssa.live) {
+    settle(w);
+    ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+  }
   w.frames[i + Fr.Kind] = FrameKind.Else;
   w.unreachable = false;
   if (w.frames[i + Fr.Live]) {
@@ -121,10 +127,17 @@ export function end(w: Walk): boolean {
   }
   if (kind === FrameKind.TryTable) {
     const open = w.tries[w.depth - 1];
-    if (open) landingPad(w, open, type.results.length);
+    if (open) {
+      // The pad is another way: what has been read belongs to the way that comes here.
+      if (ssa.live) settle(w);
+      landingPad(w, open, type.results.length);
+    }
   }
   if (kind !== FrameKind.Loop && label !== NO_LABEL && ssa.hasEdges(label)) {
-    if (ssa.live) ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+    if (ssa.live) {
+      settle(w);
+      ssa.branch(label, ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+    }
     ssa.join(label, w.vals, w.sp);
   }
   w.popFrame();
@@ -139,6 +152,7 @@ function allMatch(w: Walk, sub: readonly ValType[], sup: readonly ValType[]): bo
 // ---- branches
 /** Return the values at `vals[from…]`. */
 function emitReturn(w: Walk, types: readonly ValType[], from: number): void {
+  settleAndYield(w);
   w.ssa.terminate(Op.Return, 0, valueList(w, types.length, from), 0, 0);
 }
 
@@ -169,8 +183,13 @@ function liveLabel(w: Walk, frame: number): number {
 /** Go to a frame's label with the values at `vals[from…]`. */
 export function leaveTo(w: Walk, frame: number, types: readonly ValType[], from: number): void {
   const { ssa } = w;
-  if (frame === 0) emitReturn(w, types, from);
-  else ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, from);
+  if (frame === 0) {
+    emitReturn(w, types, from);
+    return;
+  }
+  if (isLoop(w, frame)) settleAndYield(w);
+  else settle(w);
+  ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, from);
 }
 
 export function br(w: Walk): void {
@@ -194,11 +213,26 @@ export function brIf(w: Walk): void {
 function branchIf(w: Walk, cond: Value, frame: number, types: readonly ValType[]): void {
   const { ssa } = w;
   const { func } = ssa;
+  settle(w);
+  if (w.options.countInstructions && frame !== 0 && isLoop(w, frame)) {
+    const back = func.newBlock();
+    const on = func.newBlock();
+    ssa.terminate(Op.BrIf, cond, func.newEdge(back), func.newEdge(on), 0);
+    ssa.enter(back);
+    settleAndYield(w);
+    ssa.branch(liveLabel(w, frame), ssa.terminate(Op.Jump, 0, 0, 0, 0), EDGE_B, w.vals, w.sp);
+    ssa.enter(on);
+    return;
+  }
   const taken = frame === 0 ? func.newEdge(returnBlock(w, types, w.sp)) : 0;
   const next = func.newBlock();
   const term = ssa.terminate(Op.BrIf, cond, taken, func.newEdge(next), 0);
   if (frame !== 0) ssa.branch(liveLabel(w, frame), term, EDGE_B, w.vals, w.sp);
   ssa.enter(next);
+}
+
+function isLoop(w: Walk, frame: number): boolean {
+  return w.frames[frame * Fr.SIZE + Fr.Kind] === FrameKind.Loop;
 }
 
 function compareWithNull(w: Walk, op: Op.Eq | Op.Ne, value: Value): Value {
@@ -237,6 +271,7 @@ export function brTable(w: Walk): void {
   const index = w.pop(ValType.I32);
   const live = ssa.live;
   const { func } = ssa;
+  if (live) settleAndYield(w);
   const list = live ? func.newList(count + 1) : 0;
   const term = live ? ssa.terminate(Op.BrTable, index, list, 0, 0) : 0;
   if (live) ssa.beginBrTable();
@@ -273,7 +308,10 @@ export function ret(w: Walk): void {
 }
 
 export function unreachable(w: Walk): void {
-  if (w.ssa.live) w.ssa.terminate(Op.Trap, 0, 0, 0, TrapCode.Unreachable);
+  if (w.ssa.live) {
+    settle(w);
+    w.ssa.terminate(Op.Trap, 0, 0, 0, TrapCode.Unreachable);
+  }
   w.setUnreachable();
 }
 
@@ -286,6 +324,7 @@ function emitBareCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value
     for (const t of results) w.push(t, 0);
     return 0;
   }
+  settleAndYield(w);
   const args = valueList(w, type.params.length, w.sp);
   const single = results.length === 1 ? irType(results[0]!) : Type.None;
   const call = ssa.emit(op, single, code, args, vmctx, imm, 0);
@@ -346,6 +385,7 @@ function calleeOfTable(w: Walk): Callee {
   const index = w.pop(w.tableIndexType(tableIndex));
   w.popAll(type.params);
   if (!ssa.live) return known(type, typeIndex, -1);
+  settle(w);
   const image = module.tableImages[tableIndex];
   if (image) {
     const wanted = module.canonicalTypes[typeIndex]!;
@@ -392,6 +432,7 @@ function calleeOfRef(w: Walk): Callee {
   const ref = w.pop(concreteRef(typeIndex));
   w.popAll(type.params);
   if (!ssa.live) return known(type, typeIndex, -1);
+  settle(w);
   const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.NullReference);
   const code = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.CODE, record);
   const vmctx = ssa.emit(Op.RawLoad, Type.I64, ref, 0, 0, FUNCREF.VMCTX, record);
@@ -427,7 +468,10 @@ export function returnCall(w: Walk): void {
   const type = w.funcType(index);
   checkTailCall(w, type);
   w.popAll(type.params);
-  if (ssa.live) tailCall(w, type, index);
+  if (ssa.live) {
+    settleAndYield(w);
+    tailCall(w, type, index);
+  }
   w.setUnreachable();
 }
 
@@ -454,6 +498,7 @@ export function returnCallRef(w: Walk): void {
 function emitTailCall(w: Walk, { type, typeIndex, code, vmctx, only }: Callee): void {
   const { ssa } = w;
   if (!ssa.live) return;
+  settleAndYield(w);
   const { func } = ssa;
   if (only >= 0) {
     tailCall(w, type, only);

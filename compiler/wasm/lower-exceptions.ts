@@ -12,6 +12,7 @@ import { EXCEPTION } from '../abi/exceptions.ts';
 import { TrapCode } from '../abi/traps.ts';
 import type { Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { settle } from './count.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import { leaveTo, openBlock } from './lower-control.ts';
 import { ValType } from './module.ts';
@@ -70,6 +71,7 @@ function checkTag(w: Walk): number {
 
 function neverReturns(w: Walk, id: number, args: readonly Value[]): void {
   const { ssa } = w;
+  settle(w);
   const call = ssa.emit(Op.CallBuiltin, Type.None, 0, ssa.func.listOf(args), 0, id, 0);
   invoke(w, call);
   ssa.terminate(Op.Trap, 0, 0, 0, TrapCode.Unreachable);

@@ -13,6 +13,7 @@ import { Op, Type } from '../ir/ops.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { defaultOptions, type LowerOptions } from '../options.ts';
 import { canonicalNan } from './canonical-nans.ts';
+import { costOf } from './count.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as exceptions from './lower-exceptions.ts';
@@ -142,12 +143,14 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
 function walkCode(w: Walk): void {
   const { r, ssa, forbidden } = w;
   const { func } = ssa;
+  const counting = w.options.countInstructions;
   for (;;) {
     w.at = r.pos;
     func.loc = r.pos;
     if (func.count > LIMITS.rows) overLimit('function too large', LIMITS.rows, r.pos, r.func);
     const code = r.u8();
     if (forbidden !== null) checkAllowed(w, code);
+    if (counting && ssa.live) w.pendingCost += costOf(code);
     switch (code) {
       case Code.LocalGet: {
         const x = localIndex(w);

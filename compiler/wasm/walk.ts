@@ -65,6 +65,9 @@ export class Walk {
   offset = 0;
   offsetHigh = 0;
 
+  /** What has been read and not been counted yet (count.ts). */
+  pendingCost = 0;
+
   localTypes = new Int32Array(64);
   localCount = 0;
   paramCount = 0;

@@ -392,3 +392,9 @@ int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t de
 }
 
 int lucet_instance_needs_start(const lucet_instance *i) { return i->start_pending; }
+
+uint64_t lucet_instance_instruction_count(const lucet_instance *i) { return VMCTX_FIELD(i->base, LUCET_VMCTX_INSTRUCTION_COUNT, uint64_t); }
+
+void lucet_instance_set_instruction_bound(lucet_instance *i, uint64_t count) {
+  VMCTX_FIELD(i->base, LUCET_VMCTX_INSTRUCTION_BOUND, uint64_t) = count;
+}

@@ -352,6 +352,14 @@ typedef enum lucet_state {
 } lucet_state;
 LUCET_API lucet_state lucet_instance_state(const lucet_instance *instance);
 
+/**
+ * Operators that the instance's own functions have run, if its module was compiled with --count-instructions: most count 1, indirect calls and br_table 2,
+ * block, loop, else, end, nop and drop 0. Else 0.
+ */
+LUCET_API uint64_t lucet_instance_instruction_count(const lucet_instance *instance);
+/** The count from which on the guest yields, at its next call, return, br_table or branch back to a loop. Without a bound it is UINT64_MAX. */
+LUCET_API void lucet_instance_set_instruction_bound(lucet_instance *instance, uint64_t count);
+
 /* Entities are named by their index in the module's index space of their kind (lucet_extern.index), imported ones included. */
 
 LUCET_API void *lucet_instance_memory(lucet_instance *instance, uint32_t memory, uint64_t *length);

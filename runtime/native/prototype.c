@@ -30,6 +30,7 @@ bool lucet_prototype_make(struct prototype *p, const lucet_module *m) {
   VMCTX_FIELD(base, LUCET_VMCTX_HOSTCALL_STUB, const uint8_t *) = lucet_hostcall_stub;
   VMCTX_FIELD(base, LUCET_VMCTX_SIG_IDS, const uint32_t *) = m->sig_ids;
   VMCTX_FIELD(base, LUCET_VMCTX_STACK_LIMIT, uint64_t) = lucet_stack_limit_offset();
+  VMCTX_FIELD(base, LUCET_VMCTX_INSTRUCTION_BOUND, uint64_t) = UINT64_MAX;
   for (uint32_t k = d->header->imported_globals; k < d->global_count; k++) {
     const struct lucet_global_record *r = &d->globals[k];
     if (r->init == LUCET_CONST_KIND_BITS)
