@@ -528,6 +528,7 @@ LUCET_API void lucet_kill_switch_release(lucet_kill_switch *kill_switch);
 
 /** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: any time. */
 LUCET_API void lucet_instance_set_timeout(lucet_instance *instance, uint64_t nanoseconds);
+
 /* ------------------------------------------------------------------------------------------------------------- Exceptions */
 
 /** A tag of an instance, imported or its own; NULL: none of that index. Valid as long as the instance. Tags are compared by address. */
@@ -545,6 +546,47 @@ LUCET_API lucet_tag *lucet_exception_tag(const lucet_exception *exception);
 LUCET_API const uint64_t *lucet_exception_values(const lucet_exception *exception);
 LUCET_API void lucet_exception_retain(lucet_exception *exception);
 LUCET_API void lucet_exception_release(lucet_exception *exception);
+
+/* ----------------------------------------------------------------------------------------------------------------- Pools */
+
+/** Threads that run instances for the embedder, in time slices. Its functions may be called from any thread. */
+typedef struct lucet_pool lucet_pool;
+
+typedef struct lucet_pool_options {
+  /** 0: as many as there are processors. At most 1,024. */
+  uint32_t threads;
+  /** Nanoseconds that an instance runs before it must let others run that wait. 0: 10 ms. */
+  uint64_t slice;
+} lucet_pool_options;
+
+/** 64 bytes. The end or an interruption of a job. */
+typedef struct lucet_pool_event {
+  /** As given with the job. */
+  uint64_t id;
+  lucet_instance *instance;
+  /** lucet_status: if it isn't LUCET_OK the job could not be run, and `event` says nothing. */
+  int32_t status;
+  uint32_t reserved;
+  lucet_event event;
+} lucet_pool_event;
+
+LUCET_API lucet_status lucet_pool_create(const lucet_pool_options *options, lucet_pool **pool, lucet_error *error);
+/** Kills what runs, waits for its threads, and drops jobs that wait. */
+LUCET_API void lucet_pool_release(lucet_pool *pool);
+/**
+ * Have the pool call a function, run the start function, or resume, as the functions of lucet_instance_ with these names do. From then on the pool
+ * uses the instance, and with it its group, until the event of the job was taken; it holds a handle meanwhile. Of a group, one instance runs at a time.
+ */
+LUCET_API lucet_status lucet_pool_call(lucet_pool *pool, lucet_instance *instance, const lucet_funcref *function, uint64_t *args, uint64_t id,
+                                       lucet_error *error);
+LUCET_API lucet_status lucet_pool_run_start(lucet_pool *pool, lucet_instance *instance, uint64_t id, lucet_error *error);
+LUCET_API lucet_status lucet_pool_resume(lucet_pool *pool, lucet_instance *instance, lucet_value value, uint64_t id, lucet_error *error);
+/** Up to `limit` events that have happened; returns their number. Doesn't wait. */
+LUCET_API uint32_t lucet_pool_take(lucet_pool *pool, lucet_pool_event *events, uint32_t limit);
+/** Wait until there is an event, at most so long; 1 if there is one. */
+LUCET_API int lucet_pool_wait(lucet_pool *pool, uint64_t nanoseconds);
+/** A descriptor that is readable while there are events, for the caller to close; lucet_pool_take empties it. -1: none to be had. */
+LUCET_API int lucet_pool_descriptor(const lucet_pool *pool);
 
 /* ------------------------------------------------------------------------------------------------------------------ Traps */
 

@@ -1,0 +1,387 @@
+/** Kill switches and their races: at named points, at every instruction, and with signals of the host in between. */
+#define _GNU_SOURCE
+#include <ucontext.h>
+
+#include "control.h"
+
+/* ---- Races: at a test point, the thread that gets there waits until something was done */
+
+static struct {
+  const char *point;
+  void (*act)(void);
+  atomic_int armed;
+} race;
+
+static void at_test_point(const char *name) {
+  int one = 1;
+  if (race.point == NULL || strcmp(name, race.point) != 0 || !atomic_compare_exchange_strong(&race.armed, &one, 0)) return;
+  race.act();
+}
+
+static void at(const char *point, void (*act)(void)) {
+  race.act = act;
+  race.point = point;
+  atomic_store(&race.armed, 1);
+}
+
+static lucet_kill_switch *its_switch;
+static lucet_instance *its_instance;
+static struct runner its_runner;
+static atomic_int result;
+
+static void *kill_it(void *unused) {
+  (void)unused;
+  atomic_store(&result, (int)lucet_kill_switch_terminate(its_switch));
+  return NULL;
+}
+
+/** Another thread kills while this one is where it is. */
+static void kill_now(void) {
+  pthread_t t;
+  pthread_create(&t, NULL, kill_it, NULL);
+  pthread_join(t, NULL);
+}
+
+static void begin(const char *name) {
+  section = name;
+  race.point = NULL;
+  on_hostcall = NULL;
+  its_instance = instance();
+  its_switch = kill_switch(its_instance);
+  atomic_store(&result, -1);
+}
+
+static void finish(void) {
+  race.point = NULL;
+  on_hostcall = NULL;
+  CHECK(usable(its_instance));
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_INVALID);
+  lucet_kill_switch_release(its_switch);
+  lucet_instance_release(its_instance);
+}
+
+/** The run of `function` is killed when its thread is at `point`. */
+static void killed_at(const char *point, uint32_t function, lucet_kill_result expected) {
+  begin(point);
+  at(point, kill_now);
+  CHECK(is_killed(call(its_instance, function, 0)));
+  CHECK(atomic_load(&result) == (int)expected);
+  CHECK(lucet_instance_state(its_instance) == LUCET_STATE_TERMINATED);
+  finish();
+}
+
+static void kill_in_hostcall(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  CHECK(!lucet_vmctx_terminating(vm));
+  kill_now();
+  CHECK(lucet_vmctx_terminating(vm));
+  CHECK(lucet_instance_state(its_instance) == LUCET_STATE_TERMINATING);
+}
+
+/** The killer waits at its point while the run ends. */
+static void let_it_end(void) {
+  release(its_instance);
+  await(&its_runner.ended);
+}
+
+/** … and another run of the same instance begins. */
+static struct runner next_runner;
+static void let_it_end_and_begin_another(void) {
+  let_it_end();
+  hold(its_instance);
+  start(&next_runner, its_instance, F_WAIT);
+  await_guest(its_instance);
+}
+
+static void kill_again(void) { atomic_store(&result, (int)lucet_kill_switch_terminate(its_switch)); }
+
+static void test_races(void) {
+  /* Before, and on the way in. */
+  begin("before the run");
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_CANCELLED);
+  CHECK(lucet_instance_state(its_instance) == LUCET_STATE_TERMINATING);
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_NOT_TERMINABLE);
+  CHECK(is_killed(call(its_instance, F_UNREACHABLE, 0)));
+  finish();
+  killed_at("run_before_entering", F_UNREACHABLE, LUCET_KILL_CANCELLED);
+  killed_at("run_after_entering", F_UNREACHABLE, LUCET_KILL_SIGNALLED);
+
+  begin("in guest code");
+  start(&its_runner, its_instance, F_WAIT);
+  await_guest(its_instance);
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_SIGNALLED);
+  CHECK(is_killed(join(&its_runner)));
+  finish();
+
+  /* Hostcalls. F_TOUR never ends by itself. */
+  killed_at("hostcall_before_move", F_TOUR, LUCET_KILL_SIGNALLED);
+  killed_at("hostcall_after_move", F_TOUR, LUCET_KILL_PENDING);
+  begin("in a hostcall");
+  on_hostcall = kill_in_hostcall;
+  CHECK(is_killed(call(its_instance, F_TOUR, 0)) && atomic_load(&result) == LUCET_KILL_PENDING);
+  finish();
+  killed_at("hostcall_before_moving_back", F_TOUR, LUCET_KILL_PENDING);
+  killed_at("hostcall_after_moving_back", F_TOUR, LUCET_KILL_SIGNALLED);
+
+  /* On the way out. */
+  begin("run_before_ending");
+  at("run_before_ending", kill_now);
+  CHECK(call(its_instance, F_ADD, 0).kind == LUCET_EVENT_RETURNED && atomic_load(&result) == LUCET_KILL_SIGNALLED);
+  finish();
+  begin("run_after_ending");
+  at("run_after_ending", kill_now);
+  CHECK(call(its_instance, F_ADD, 0).kind == LUCET_EVENT_RETURNED && atomic_load(&result) == LUCET_KILL_INVALID);
+  finish();
+  begin("run_before_ending, faulted");
+  at("run_before_ending", kill_now);
+  CHECK(call(its_instance, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && atomic_load(&result) == LUCET_KILL_SIGNALLED);
+  finish();
+
+  /* The killer is late. */
+  static const struct {
+    const char *point;
+    lucet_kill_result expected;
+  } LATE[] = {
+      {"killer_before_request", LUCET_KILL_INVALID},
+      {"killer_after_looking", LUCET_KILL_SIGNALLED},
+  };
+  for (size_t k = 0; k < 2; k++) {
+    begin(LATE[k].point);
+    hold(its_instance);
+    start(&its_runner, its_instance, F_WAIT);
+    await_guest(its_instance);
+    at(LATE[k].point, let_it_end);
+    kill_now();
+    CHECK(atomic_load(&result) == (int)LATE[k].expected);
+    lucet_event e = join(&its_runner);
+    CHECK(e.kind == LUCET_EVENT_RETURNED || (k != 0 && is_killed(e)));
+    finish();
+    begin("killer is late for the next run");
+    hold(its_instance);
+    start(&its_runner, its_instance, F_WAIT);
+    await_guest(its_instance);
+    at(LATE[k].point, let_it_end_and_begin_another);
+    kill_now();
+    CHECK(atomic_load(&result) == (int)LATE[k].expected);
+    (void)join(&its_runner);
+    release(its_instance);
+    CHECK(join(&next_runner).kind == LUCET_EVENT_RETURNED);
+    finish();
+  }
+
+  /* The guest isn't kicked, but sees the request as it is about to go on. */
+  begin("killer_after_request, guest enters a hostcall");
+  start(&its_runner, its_instance, F_TOUR);
+  await_guest(its_instance);
+  at("killer_after_request", kill_again);
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_SIGNALLED && atomic_load(&result) == LUCET_KILL_NOT_TERMINABLE);
+  CHECK(is_killed(join(&its_runner)));
+  finish();
+
+  /* In the handler. */
+  static const char *const HANDLER[] = {"handler_before_looking", "handler_before_returning"};
+  for (size_t k = 0; k < 2; k++) {
+    begin(HANDLER[k]);
+    start(&its_runner, its_instance, F_WAIT);
+    await_guest(its_instance);
+    at(HANDLER[k], kill_again);
+    CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_SIGNALLED);
+    CHECK(is_killed(join(&its_runner)) && atomic_load(&result) == LUCET_KILL_NOT_TERMINABLE);
+    finish();
+  }
+
+  /* While it waits for the embedder. */
+  begin("at a hostcall of the embedder's");
+  CHECK(call(its_instance, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL);
+  CHECK(lucet_kill_switch_terminate(its_switch) == LUCET_KILL_PENDING);
+  CHECK(lucet_instance_state(its_instance) == LUCET_STATE_TERMINATING);
+  CHECK(is_killed(resume(its_instance)));
+  finish();
+
+  begin("two at once");
+  start(&its_runner, its_instance, F_WAIT);
+  await_guest(its_instance);
+  pthread_t t;
+  pthread_create(&t, NULL, kill_it, NULL);
+  lucet_kill_result mine = lucet_kill_switch_terminate(its_switch);
+  pthread_join(t, NULL);
+  CHECK(is_killed(join(&its_runner)));
+  CHECK((mine == LUCET_KILL_SIGNALLED) != (atomic_load(&result) == LUCET_KILL_SIGNALLED));
+  finish();
+
+  section = "after the instance";
+  lucet_instance *i = instance();
+  lucet_kill_switch *k = kill_switch(i);
+  lucet_instance_release(i);
+  CHECK(lucet_kill_switch_terminate(k) == LUCET_KILL_INVALID);
+  lucet_kill_switch_release(k);
+}
+
+/* ---- At every instruction: the path from lucet_instance_call through host and guest is stepped, and the kick arrives at the n-th */
+
+static struct {
+  long steps;
+  long at;
+  bool done;
+  /** It has reached the guest's endless loop. */
+  bool looping;
+  uint64_t last;
+} stepping;
+
+static void step(int sig, siginfo_t *info, void *context) {
+  (void)sig, (void)info;
+  ucontext_t *u = context;
+  uint64_t pc = (uint64_t)u->uc_mcontext.gregs[REG_RIP];
+  stepping.looping = pc == stepping.last;
+  stepping.last = pc;
+  if (stepping.steps++ < stepping.at) return;
+  stepping.done = true;
+  u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+  /* SIGURG is blocked here: it is delivered before the instruction that was to be next. */
+  (void)lucet_kill_switch_terminate(its_switch);
+}
+
+static void step_on(void) { __asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc"); }
+static void step_off(void) { __asm__ volatile("pushfq\n\tandl $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc"); }
+
+/** Restoring the guest's flags ends the stepping: then somebody has to end the guest. */
+static void *kill_later(void *unused) {
+  (void)unused;
+  usleep(2000);
+  (void)lucet_kill_switch_terminate(its_switch);
+  return NULL;
+}
+
+/** One run, killed at its n-th instruction. `resumes`: of a run that was interrupted in its endless loop. */
+static lucet_event step_run(uint32_t function, bool resumes, long n) {
+  static struct runner r;
+  if (resumes) {
+    start(&r, its_instance, function);
+    await_guest(its_instance);
+  }
+  its_switch = kill_switch(its_instance);
+  if (resumes) {
+    CHECK(lucet_kill_switch_pause(its_switch) == LUCET_KILL_SIGNALLED);
+    CHECK(join(&r).kind == LUCET_EVENT_INTERRUPTED);
+  }
+  struct sigaction s = {.sa_sigaction = step, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old;
+  sigemptyset(&s.sa_mask);
+  sigaddset(&s.sa_mask, SIGURG);
+  memset(&stepping, 0, sizeof stepping);
+  stepping.at = n;
+  uint64_t args[2] = {1, 2};
+  const lucet_funcref *f = lucet_instance_function(its_instance, function);
+  lucet_event e = {.kind = 99};
+  CHECK(lucet_signals_ready());
+  if (resumes) pthread_create(&r.thread, NULL, kill_later, NULL);
+  sigaction(SIGTRAP, &s, &old);
+  step_on();
+  lucet_status status = resumes ? lucet_instance_resume(its_instance, &e, NULL) : lucet_instance_call(its_instance, f, args, &e, NULL);
+  step_off();
+  sigaction(SIGTRAP, &old, NULL);
+  CHECK(status == LUCET_OK);
+  if (resumes) pthread_join(r.thread, NULL);
+  if (e.kind == LUCET_EVENT_RETURNED) CHECK((uint32_t)args[0] == 3);
+  lucet_kill_switch_release(its_switch);
+  return e;
+}
+
+/** A kick is never lost. Were one, the run would go on until the kick is repeated, which is not to be waited for. */
+static void test_every_instruction(void) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  enum { STRIDE = 61 };
+#else
+  enum { STRIDE = 1 };
+#endif
+  static const struct {
+    uint32_t function;
+    bool resumes;
+  } PATHS[] = {{F_TOUR, false}, {F_TOUR, true}, {F_ADD, false}};
+  section = "at every instruction";
+  on_hostcall = NULL;
+  its_instance = instance();
+  (void)call(its_instance, F_ADD, 1);
+  lucet_test_patience = 3600000000000u;
+  alarm(120);
+  for (size_t k = 0; k < 3; k++) {
+    long n = 0, ends = 0, returned = 0;
+    for (bool over = false; !over; n += PATHS[k].resumes ? 3 * STRIDE : STRIDE) {
+      lucet_event e = step_run(PATHS[k].function, PATHS[k].resumes, n);
+      ends += is_killed(e);
+      returned += e.kind == LUCET_EVENT_RETURNED;
+      over = stepping.looping || !stepping.done || n > 100000;
+    }
+    CHECK(ends > 0 && n < 100000);
+    CHECK(returned == 0 || PATHS[k].function == F_ADD);
+  }
+  alarm(0);
+  lucet_test_patience = 1000000;
+  CHECK(usable(its_instance));
+  lucet_instance_release(its_instance);
+}
+
+/* ---- The host's own SIGURG */
+
+static atomic_int urgent;
+static void on_urgent(int sig) {
+  (void)sig;
+  atomic_fetch_add(&urgent, 1);
+}
+
+static void test_foreign_urgent(void) {
+  section = "SIGURG of the host";
+  signal(SIGURG, on_urgent);
+  lucet_signals_changed();
+  lucet_instance *i = instance();
+  struct runner r;
+  lucet_kill_switch *k = kill_switch(i);
+  hold(i);
+  start(&r, i, F_WAIT);
+  await_guest(i);
+  pthread_kill(r.thread, SIGURG);
+  await(&urgent);
+  CHECK(!atomic_load(&r.ended));
+  CHECK(lucet_kill_switch_terminate(k) == LUCET_KILL_SIGNALLED && is_killed(join(&r)));
+  CHECK(atomic_load(&urgent) == 1);
+  lucet_kill_switch_release(k);
+  lucet_instance_release(i);
+}
+
+/* ---- Somebody's handler between the guest and the kick */
+
+static atomic_int in_handler;
+static void slow_handler(int sig) {
+  (void)sig;
+  atomic_store(&in_handler, 1);
+  for (uint64_t until = now() + 3000000; now() < until;) {
+  }
+}
+static void test_kick_in_foreign_handler(void) {
+  section = "a kick while another handler runs";
+  struct sigaction s = {.sa_handler = slow_handler, .sa_flags = SA_ONSTACK | SA_RESTART}, old;
+  sigaction(SIGUSR2, &s, &old);
+  lucet_instance *i = instance();
+  struct runner r;
+  lucet_kill_switch *k = kill_switch(i);
+  hold(i);
+  start(&r, i, F_WAIT);
+  await_guest(i);
+  unsigned resends = atomic_load(&lucet_control_resends);
+  pthread_kill(r.thread, SIGUSR2);
+  await(&in_handler);
+  CHECK(lucet_kill_switch_terminate(k) == LUCET_KILL_SIGNALLED && is_killed(join(&r)));
+  CHECK(atomic_load(&lucet_control_resends) > resends);
+  sigaction(SIGUSR2, &old, NULL);
+  lucet_kill_switch_release(k);
+  lucet_instance_release(i);
+}
+
+int main(void) {
+  begin_tests();
+  lucet_test_point = at_test_point;
+  test_races();
+  test_foreign_urgent();
+  test_kick_in_foreign_handler();
+  test_every_instruction();
+  return end_tests();
+}

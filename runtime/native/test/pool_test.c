@@ -1,0 +1,162 @@
+/** Pools: many instances on few threads, in slices. */
+#include "control.h"
+
+enum { MANY = 60 };
+
+static lucet_pool *pool(uint32_t threads, uint64_t slice) {
+  lucet_pool *p;
+  const lucet_pool_options options = {.threads = threads, .slice = slice};
+  if (lucet_pool_create(&options, &p, NULL) != LUCET_OK) exit(1);
+  return p;
+}
+
+static void submit(lucet_pool *p, lucet_instance *i, uint32_t function, uint64_t *args, uint64_t id) {
+  CHECK(lucet_pool_call(p, i, lucet_instance_function(i, function), args, id, NULL) == LUCET_OK);
+}
+
+/** The next event, waited for. */
+static lucet_pool_event next(lucet_pool *p) {
+  lucet_pool_event e;
+  memset(&e, 0xff, sizeof e);
+  while (lucet_pool_take(p, &e, 1) == 0)
+    if (!lucet_pool_wait(p, 20000000000u)) break;
+  return e;
+}
+
+/** All get their turns, and every register back after each. */
+static void test_slices(void) {
+  section = "slices";
+  lucet_pool *p = pool(2, 500000);
+  lucet_instance *all[MANY];
+  static uint64_t args[MANY][2];
+  bool seen[MANY] = {false};
+  for (uint64_t k = 0; k < MANY; k++) {
+    all[k] = instance();
+    args[k][0] = 3000000 + k * 10000;
+    args[k][1] = 0;
+    submit(p, all[k], F_KEEP, args[k], k);
+  }
+  for (int n = 0; n < MANY; n++) {
+    lucet_pool_event e = next(p);
+    CHECK(e.status == LUCET_OK && e.event.kind == LUCET_EVENT_RETURNED && e.id < MANY && !seen[e.id]);
+    if (e.id >= MANY) break;
+    CHECK(e.instance == all[e.id] && (uint32_t)args[e.id][0] == 0);
+    seen[e.id] = true;
+  }
+  for (int k = 0; k < MANY; k++) lucet_instance_release(all[k]);
+  lucet_pool_release(p);
+}
+
+/** One that never ends doesn't keep others from running, and can be killed. */
+static void test_endless(void) {
+  section = "an endless guest";
+  lucet_pool *p = pool(1, 200000);
+  lucet_instance *endless = instance(), *brief = instance();
+  uint64_t none[2] = {0, 0}, sum[2];
+  lucet_kill_switch *k = kill_switch(endless);
+  hold(endless);
+  submit(p, endless, F_WAIT, none, 1);
+  for (int n = 0; n < 50; n++) {
+    sum[0] = (uint64_t)n;
+    sum[1] = 1;
+    submit(p, brief, F_ADD, sum, 2);
+    lucet_pool_event e = next(p);
+    CHECK(e.id == 2 && e.event.kind == LUCET_EVENT_RETURNED && (uint32_t)sum[0] == (uint32_t)n + 1);
+  }
+  lucet_kill_result r = lucet_kill_switch_terminate(k);
+  CHECK(r == LUCET_KILL_SIGNALLED || r == LUCET_KILL_PENDING);
+  lucet_pool_event e = next(p);
+  CHECK(e.id == 1 && is_killed(e.event));
+  lucet_kill_switch_release(k);
+  lucet_instance_release(endless);
+  lucet_instance_release(brief);
+  lucet_pool_release(p);
+}
+
+/** Pauses come through to the embedder; hostcalls are carried out by him. */
+static void test_events(void) {
+  section = "events of a pool";
+  lucet_pool *p = pool(2, 0);
+  lucet_instance *i = instance();
+  uint64_t args[2] = {5, 0};
+  submit(p, i, F_CALL_HOST, args, 9);
+  lucet_pool_event e = next(p);
+  CHECK(e.id == 9 && e.event.kind == LUCET_EVENT_HOSTCALL && e.event.args[0] == 5);
+  e.event.args[0] = 50;
+  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 10, NULL) == LUCET_OK);
+  e = next(p);
+  CHECK(e.id == 10 && e.event.kind == LUCET_EVENT_RETURNED && args[0] == 50);
+
+  lucet_kill_switch *k = kill_switch(i);
+  hold(i);
+  args[0] = 0;
+  submit(p, i, F_WAIT, args, 11);
+  await_guest(i);
+  CHECK(lucet_kill_switch_pause(k) == LUCET_KILL_SIGNALLED);
+  e = next(p);
+  CHECK(e.id == 11 && e.event.kind == LUCET_EVENT_INTERRUPTED && e.event.code == LUCET_INTERRUPTION_PAUSE);
+  lucet_frame frame;
+  CHECK(lucet_instance_backtrace(i, &frame, 1) == 1 && frame.function == F_WAIT);
+  release(i);
+  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 12, NULL) == LUCET_OK);
+  e = next(p);
+  CHECK(e.id == 12 && e.event.kind == LUCET_EVENT_RETURNED);
+  lucet_kill_switch_release(k);
+
+  /* What can't be run. */
+  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 13, NULL) == LUCET_OK);
+  e = next(p);
+  CHECK(e.id == 13 && e.status == LUCET_ERROR_STATE);
+  CHECK(lucet_pool_run_start(p, i, 14, NULL) == LUCET_OK);
+  CHECK(next(p).status == LUCET_ERROR_STATE);
+  lucet_instance_release(i);
+  lucet_pool_release(p);
+}
+
+/** Its descriptor is readable exactly while there are events. */
+static void test_descriptor(void) {
+  section = "descriptor";
+  lucet_pool *p = pool(1, 0);
+  lucet_instance *i = instance();
+  int fd = lucet_pool_descriptor(p);
+  char byte;
+  CHECK(fd >= 0 && read(fd, &byte, 1) < 0);
+  for (int n = 0; n < 20; n++) {
+    uint64_t args[2] = {1, 2};
+    submit(p, i, F_ADD, args, 1);
+    CHECK(lucet_pool_wait(p, 20000000000u));
+    lucet_pool_event e[4];
+    CHECK(read(fd, &byte, 1) == 1 && lucet_pool_take(p, e, 4) == 1 && read(fd, &byte, 1) < 0);
+  }
+  close(fd);
+  lucet_instance_release(i);
+  lucet_pool_release(p);
+}
+
+/** Released while guests run and wait: nothing is left behind. */
+static void test_release(void) {
+  section = "release";
+  for (int round = 0; round < 10; round++) {
+    lucet_pool *p = pool(2, 100000);
+    lucet_instance *all[6];
+    static uint64_t args[6][2];
+    for (uint64_t k = 0; k < 6; k++) {
+      all[k] = instance();
+      args[k][0] = 0;
+      submit(p, all[k], k % 2 == 0 ? F_WAIT : F_TOUR, args[k], k);
+    }
+    usleep((unsigned)round * 300);
+    lucet_pool_release(p);
+    for (int k = 0; k < 6; k++) lucet_instance_release(all[k]);
+  }
+}
+
+int main(void) {
+  begin_tests();
+  test_events();
+  test_descriptor();
+  test_endless();
+  test_release();
+  test_slices();
+  return end_tests();
+}
