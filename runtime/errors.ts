@@ -49,11 +49,37 @@ export class GuestExit extends Error {
   }
 }
 
-/** A native host function ended the guest. */
+/**
+ * Why a guest was terminated: by a native host function; by a kill switch; its time was over; its signal handler said so; there was no
+ * memory to keep it while it was interrupted.
+ */
+export type TerminationReason = 'provided' | 'remote' | 'timeout' | 'signal' | 'resources';
+
+const REASONS: Readonly<Record<TerminationReason, string>> = {
+  provided: 'a host function terminated the guest',
+  remote: 'the guest was killed',
+  timeout: 'the guest took longer than it may',
+  signal: 'the signal handler terminated the guest',
+  resources: 'no memory to keep an interrupted guest',
+};
+
+/** The guest was ended before it was through. The instance can be used again. */
 export class TerminatedError extends Error {
   override readonly name = 'TerminatedError';
-  constructor(readonly details: bigint) {
-    super(`a host function terminated the guest (details ${details})`);
+  /** @param details of the host function's; the signal's number */
+  constructor(
+    readonly details: bigint,
+    readonly reason: TerminationReason = 'provided',
+  ) {
+    super(`${REASONS[reason]}${reason === 'provided' ? ` (details ${details})` : ''}`);
+  }
+}
+
+/** A guest that yielded was resumed with a value of another type than it expects. It still waits. */
+export class YieldTypeMismatch extends Error {
+  override readonly name = 'YieldTypeMismatch';
+  constructor(expected: string) {
+    super(`the guest expects ${expected}`);
   }
 }
 

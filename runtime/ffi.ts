@@ -68,6 +68,33 @@ interface Functions {
   lucet_exception_retain(exception: number): void;
   lucet_exception_release(exception: number): void;
   lucet_instance_trap_info(instance: number): number;
+  lucet_instance_set_timeout(instance: number, nanoseconds: number): void;
+  lucet_instance_kill_switch(instance: number, out: number, error: number): number;
+  lucet_kill_switch_terminate(killSwitch: number): number;
+  lucet_kill_switch_pause(killSwitch: number): number;
+  lucet_kill_switch_retain(killSwitch: number): void;
+  lucet_kill_switch_release(killSwitch: number): void;
+  lucet_pool_create(options: number, out: number, error: number): number;
+  lucet_pool_release(pool: number): void;
+  lucet_pool_call(
+    pool: number,
+    instance: number,
+    func: number,
+    args: number,
+    id: number,
+    error: number,
+  ): number;
+  lucet_pool_run_start(pool: number, instance: number, id: number, error: number): number;
+  lucet_pool_resume(pool: number, instance: number, value: number, id: number, error: number): number;
+  lucet_pool_resume_throw(
+    pool: number,
+    instance: number,
+    exception: number,
+    id: number,
+    error: number,
+  ): number;
+  lucet_pool_take(pool: number, events: number, limit: number): number;
+  lucet_pool_descriptor(pool: number): number;
 }
 
 /** Result and parameters of each, in koffi's names. `p` stands for an address. */
@@ -122,6 +149,20 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_exception_retain: ['void', 'p'],
   lucet_exception_release: ['void', 'p'],
   lucet_instance_trap_info: ['p', 'p'],
+  lucet_instance_set_timeout: ['void', 'p', 'uint64_t'],
+  lucet_instance_kill_switch: ['int', 'p', 'p', 'p'],
+  lucet_kill_switch_terminate: ['int', 'p'],
+  lucet_kill_switch_pause: ['int', 'p'],
+  lucet_kill_switch_retain: ['void', 'p'],
+  lucet_kill_switch_release: ['void', 'p'],
+  lucet_pool_create: ['int', 'p', 'p', 'p'],
+  lucet_pool_release: ['void', 'p'],
+  lucet_pool_call: ['int', 'p', 'p', 'p', 'p', 'uint64_t', 'p'],
+  lucet_pool_run_start: ['int', 'p', 'p', 'uint64_t', 'p'],
+  lucet_pool_resume: ['int', 'p', 'p', 'p', 'uint64_t', 'p'],
+  lucet_pool_resume_throw: ['int', 'p', 'p', 'p', 'uint64_t', 'p'],
+  lucet_pool_take: ['uint32_t', 'p', 'p', 'uint32_t'],
+  lucet_pool_descriptor: ['int', 'p'],
 };
 
 /** Byte offsets of the fields of lucet.h's structs, and their sizes. A test compares them with the C compiler's. */
@@ -155,6 +196,8 @@ export const STRUCTS = {
   lucet_instance_options: { size: 24, heap_memory_size: 0, table_elements: 8, data: 16 },
   lucet_import: { size: 48, kind: 0, index: 4, function: 8, data: 16, value: 16, signature: 32 },
   lucet_event: { size: 40, kind: 0, code: 4, instance: 8, args: 16, id: 24, words: 32 },
+  lucet_pool_event: { size: 64, id: 0, instance: 8, status: 16, event: 24 },
+  lucet_pool_options: { size: 16, threads: 0, slice: 8 },
   lucet_frame: { size: 40, module: 0, pc: 8, sp: 16, kind: 24, function: 28, wasm_offset: 32, count: 36 },
   lucet_trap_info: {
     size: 232,
@@ -190,6 +233,7 @@ export const enum Status {
   Resources = 10,
   Argument = 11,
   RegionFull = 12,
+  YieldType = 13,
 }
 
 /** enum lucet_region_kind */
@@ -221,6 +265,9 @@ export const enum EventKind {
   Hostcall = 2,
   Terminated = 3,
   Faulted = 4,
+  Yielded = 5,
+  Interrupted = 6,
+  BoundExpired = 7,
   Exception = 8,
 }
 
@@ -229,7 +276,14 @@ export const enum Reason {
   Provided = 0,
   Exit = 1,
   Aborted = 2,
+  Remote = 3,
+  Timeout = 4,
+  Signal = 5,
+  Resources = 6,
 }
+
+/** enum lucet_kill_result */
+export const KILL_RESULTS = ['Signalled', 'Pending', 'Cancelled', 'NotTerminable', 'Invalid'] as const;
 
 /** enum lucet_frame_kind */
 export const enum FrameKind {
@@ -313,6 +367,8 @@ const TRAP_SIGNALS: ReadonlySet<string | symbol> = new Set([
   'SIGFPE',
   'SIGILL',
   'SIGTRAP',
+  // It is no trap, but interrupts guests.
+  'SIGURG',
 ]);
 
 /** `process.on(signal)` and its end replace the native handler: the runtime must put its own back in front. */

@@ -10,16 +10,20 @@ export {
   LoadError,
   StateError,
   TerminatedError,
+  type TerminationReason,
+  YieldTypeMismatch,
 } from './errors.ts';
 export { WasmException } from './exception.ts';
 export { type Extern, Global, Memory, Table, Tag } from './externs.ts';
 export { Func } from './func.ts';
 export { type HostCallback, HostFunction, type HostFunctionOptions, type Vmctx } from './hostcalls.ts';
-export { Instance, type InstanceOptions, type InstanceState } from './instance.ts';
+export { Instance, type InstanceOptions, type InstanceState, type RunResult } from './instance.ts';
+export { type KillResult, KillSwitch } from './kill-switch.ts';
 export { hasLibrary, libraryPath } from './library.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
+export { Pool, type PoolOptions } from './pool.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
 export { ModuleSymbols, openSymbols } from './symbols.ts';
 export { createFunc, createGlobal, createMemory, createTable, createTag } from './synthetic.ts';
@@ -54,3 +58,4 @@ export {
   type WasiStream,
   WasiTemplate,
 } from './wasi.ts';
+export { Yield, type YieldType } from './yield.ts';

@@ -1,38 +1,47 @@
 /** A module at work: with memories, tables and globals of its own, and a stack. */
 
-import { EmbedContexts } from './embed.ts';
 import {
-  AsyncHostcallError,
-  GuestExit,
-  LimitError,
-  LinkError,
-  StateError,
-  TerminatedError,
-} from './errors.ts';
+  Activation,
+  bindingOf,
+  finish,
+  HERE,
+  type Hostcall,
+  perform,
+  type RunEvent,
+  type Runner,
+  readEvent,
+  termination,
+  unlessCancelled,
+} from './calls.ts';
+import { EmbedContexts } from './embed.ts';
+import { AsyncHostcallError, LimitError, LinkError, StateError, TerminatedError } from './errors.ts';
 import { WasmException } from './exception.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
 import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
-import { AT, EventKind, errorMessage, native, Reason, STRUCTS, Status, shared } from './ffi.ts';
+import { AT, type Block, EventKind, errorMessage, native, STRUCTS, Status, shared } from './ffi.ts';
 import { Func, type FuncHome } from './func.ts';
 import { Group } from './group.ts';
 import { type HostBinding, isPromise, type Vmctx } from './hostcalls.ts';
+import { KillSwitch } from './kill-switch.ts';
 import { type Imports, Linkage } from './linkage.ts';
 import type { Module } from './module.ts';
 import { RawTrap } from './raw-trap.ts';
 import type { Region } from './region.ts';
 import { InternalFault, Trap } from './trap.ts';
 import { wordsOf } from './types.ts';
-import { acquireBlock, loadResults, loadValues, releaseBlock, storeValues } from './values.ts';
+import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
+import { checkYieldType, Yield, type YieldType } from './yield.ts';
 
 /**
- * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions. Faulted, Terminated: how the last
- * run ended; it can be called again. Poisoned: lost after an internal fault.
+ * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions. Yielded: waits for `resume`.
+ * Faulted, Terminated: how the last run ended; it can be called again. Poisoned: lost after an internal fault.
  */
 export type InstanceState =
   | 'NotStarted'
   | 'Ready'
   | 'Running'
   | 'Suspended'
+  | 'Yielded'
   | 'Faulted'
   | 'Terminated'
   | 'Poisoned'
@@ -49,29 +58,21 @@ export interface InstanceOptions {
   readonly embed?: Iterable<object>;
 }
 
-const EVENT = STRUCTS.lucet_event;
-
 /** By native handle: events name instances by it. */
 const instances = new Map<number, Instance>();
 
-/** One call into the guest. The native side has them as a stack, of which only the innermost can go on or end. */
-class Activation {
-  /** It waits for a promise. */
-  waiting = false;
-  /** Why it was ended from outside. */
-  cancelled: Error | null = null;
-  /** Wakes those that wait to be innermost. */
-  wake: (() => void)[] = [];
-}
+/** What a run came to: it returned `value`, or it yielded `value` and waits for `resume`. */
+export type RunResult =
+  | { readonly done: true; readonly value: unknown }
+  | { readonly done: false; readonly value: unknown };
 
-/** What a guest wants of the host: copied out of the event. */
-interface Hostcall {
-  /** null: instantiating it failed, but a table that it wrote to has functions of it. */
-  readonly caller: Instance | null;
-  /** Among the caller's imported functions. */
-  readonly number: number;
-  /** Where the arguments are, and the results go. */
-  readonly args: number;
+/** A run that yielded. */
+interface Yielding {
+  readonly me: Activation;
+  readonly hostcall: Hostcall | null;
+  readonly expects: YieldType | null;
+  readonly block: Block;
+  readonly func: Func;
 }
 
 export class Instance implements FuncHome, EntityHome {
@@ -91,6 +92,7 @@ export class Instance implements FuncHome, EntityHome {
   readonly #funcs = new Map<number, Func>();
   readonly #externs: (Extern | undefined)[] = [];
   #exports: Readonly<Record<string, Extern>> | null = null;
+  #yielding: Yielding | null = null;
 
   private constructor(region: Region, linkage: Linkage, embed: Iterable<object>) {
     this.embed = new EmbedContexts(embed);
@@ -181,6 +183,7 @@ export class Instance implements FuncHome, EntityHome {
   get state(): InstanceState {
     if (this.#disposed) return 'Disposed';
     if (this.#activations.length === 0) return this.#rest;
+    if (this.#yielding !== null && this.#activations.at(-1) === this.#yielding.me) return 'Yielded';
     return this.#activations.every(a => a.waiting) ? 'Suspended' : 'Running';
   }
 
@@ -286,10 +289,9 @@ export class Instance implements FuncHome, EntityHome {
     this.#run(() => native().lucet_instance_run_start(this.address, s.event, s.error));
   }
 
-  async runStartAsync(): Promise<void> {
+  async runStartAsync(runner: Runner = HERE): Promise<void> {
     if (this.#rest !== 'NotStarted') return;
-    const s = shared();
-    await this.#runAsync(() => native().lucet_instance_run_start(this.address, s.event, s.error));
+    await this.#runAsync(runner, () => runner.start(this.address));
   }
 
   invoke(func: Func, args: readonly unknown[]): unknown {
@@ -307,15 +309,13 @@ export class Instance implements FuncHome, EntityHome {
     }
   }
 
-  async invokeAsync(func: Func, args: readonly unknown[]): Promise<unknown> {
+  /** @param runner where the guest runs; the promise is settled here in any case */
+  async invokeAsync(func: Func, args: readonly unknown[], runner: Runner = HERE): Promise<unknown> {
     const { params, results } = func.type;
     const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
     try {
       storeValues(block, params, args, this, 'the arguments');
-      const s = shared();
-      await this.#runAsync(() =>
-        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
-      );
+      await this.#runAsync(runner, () => runner.call(this.address, func.address, block.address));
       return loadResults(block, results, this);
     } finally {
       releaseBlock(block);
@@ -348,6 +348,7 @@ export class Instance implements FuncHome, EntityHome {
       while (hostcall !== null) {
         try {
           const result = perform(hostcall);
+          if (result instanceof Yield) throw new StateError(YIELDS_ELSEWHERE);
           if (isPromise(result)) {
             // Nobody will look at what becomes of it.
             Promise.resolve(result).catch(() => {});
@@ -357,7 +358,7 @@ export class Instance implements FuncHome, EntityHome {
           this.#cancelAbove(me, 'a call below it went on');
         } catch (e) {
           if (e instanceof WasmException) {
-            hostcall = this.#throwInto(me, hostcall, e);
+            hostcall = this.#look(this.#throwInto(me, hostcall, e) as RunEvent);
             continue;
           }
           this.#abort(me);
@@ -370,17 +371,18 @@ export class Instance implements FuncHome, EntityHome {
     }
   }
 
-  async #runAsync(start: () => Status): Promise<void> {
+  async #runAsync(runner: Runner, start: () => RunEvent | Promise<RunEvent>): Promise<void> {
     const me = this.#enter();
     try {
-      let hostcall = this.#next(start());
+      let hostcall = this.#look(await start());
       while (hostcall !== null) {
         try {
           let result = perform(hostcall);
           if (isPromise(result)) {
             me.waiting = true;
-            result = await result;
+            result = await unlessCancelled(me, result);
           }
+          if (result instanceof Yield) throw new StateError(YIELDS_ELSEWHERE);
           // Every later call of this instance must have ended.
           while (me.cancelled === null && this.#activations.at(-1) !== me) {
             me.waiting = true;
@@ -394,7 +396,7 @@ export class Instance implements FuncHome, EntityHome {
           me.waiting = false;
           if (me.cancelled === null) {
             if (e instanceof WasmException) {
-              hostcall = this.#throwInto(me, hostcall, e);
+              hostcall = this.#look(await this.#throwInto(me, hostcall, e, runner));
               continue;
             }
             this.#abort(me);
@@ -402,11 +404,143 @@ export class Instance implements FuncHome, EntityHome {
           }
         }
         if (me.cancelled !== null) throw me.cancelled;
-        hostcall = this.#next(this.#resume());
+        hostcall = this.#look(await runner.resume(this.address));
       }
     } finally {
       this.#leave(me);
     }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- Yields
+
+  /**
+   * Calls an export until it returns or a host function gives a Yield.
+   * @throws what `call` throws
+   */
+  run(name: string, ...args: unknown[]): RunResult {
+    if (this.#yielding !== null) throw new StateError('the instance has yielded: resume it first');
+    const func = this.func(name);
+    const { params, results } = func.type;
+    const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
+    let me: Activation | null = null;
+    try {
+      storeValues(block, params, args, this, 'the arguments');
+      me = this.#enter();
+      return this.#runOn(me, func, block, HERE.call(this.address, func.address, block.address) as RunEvent);
+    } catch (e) {
+      if (me !== null) this.#leave(me);
+      releaseBlock(block);
+      throw e;
+    }
+  }
+
+  /**
+   * Lets a guest that yielded go on; `value` becomes what its host function returns.
+   * @throws YieldTypeMismatch when that isn't what the host function expects: the guest still waits
+   */
+  resume(value?: unknown): RunResult {
+    const y = this.#yielding;
+    if (y === null || this.#activations.at(-1) !== y.me)
+      throw new StateError('the instance has not yielded, or runs');
+    checkYieldType(y.expects, value);
+    this.#yielding = null;
+    y.me.waiting = false;
+    try {
+      if (y.hostcall !== null) {
+        try {
+          finish(y.hostcall, value);
+        } catch (e) {
+          this.#abort(y.me);
+          throw e;
+        }
+      }
+      return this.#runOn(y.me, y.func, y.block, HERE.resume(this.address) as RunEvent);
+    } catch (e) {
+      this.#leave(y.me);
+      releaseBlock(y.block);
+      throw e;
+    }
+  }
+
+  /** Ends a guest that yielded, without running it any more. */
+  abandon(): void {
+    const y = this.#yielding;
+    if (y === null) return;
+    this.#yielding = null;
+    this.#abort(y.me);
+    this.#leave(y.me);
+    releaseBlock(y.block);
+  }
+
+  #runOn(me: Activation, func: Func, block: Block, first: RunEvent): RunResult {
+    let event = first;
+    for (;;) {
+      if (event.status === Status.Ok && event.kind === EventKind.Yielded)
+        return this.#yielded({ me, func, block, hostcall: null, expects: null }, event.id);
+      const hostcall = this.#look(event);
+      if (hostcall === null) {
+        const value = loadResults(block, func.type.results, this);
+        this.#leave(me);
+        releaseBlock(block);
+        return { done: true, value };
+      }
+      try {
+        const result = perform(hostcall);
+        if (result instanceof Yield) {
+          this.#cancelAbove(me, 'a call below it yielded');
+          return this.#yielded({ me, func, block, hostcall, expects: result.expects }, result.value);
+        }
+        if (isPromise(result)) {
+          Promise.resolve(result).catch(() => {});
+          throw new AsyncHostcallError(`host function ${bindingOf(hostcall).label}`);
+        }
+        finish(hostcall, result);
+        this.#cancelAbove(me, 'a call below it went on');
+      } catch (e) {
+        if (e instanceof WasmException) {
+          event = this.#throwInto(me, hostcall, e) as RunEvent;
+          continue;
+        }
+        this.#abort(me);
+        throw e;
+      }
+      event = HERE.resume(this.address) as RunEvent;
+    }
+  }
+
+  #yielded(y: Yielding, value: unknown): RunResult {
+    y.me.waiting = true;
+    this.#yielding = y;
+    return { done: false, value };
+  }
+
+  // ------------------------------------------------------------------------------------------------ Stopping from outside
+
+  /** A switch for the run that is under way, or for the next one. */
+  killSwitch(): KillSwitch {
+    const s = shared();
+    if (native().lucet_instance_kill_switch(this.address, s.out, s.error) !== Status.Ok)
+      throw new LimitError(errorMessage(), 'resources');
+    return new KillSwitch(s.block.word(AT.OUT), () => this.#killedWhileWaiting());
+  }
+
+  /** Promises that a killed guest waits for may never be settled. */
+  #killedWhileWaiting(): void {
+    for (;;) {
+      const top = this.#activations.at(-1);
+      if (top === undefined || !top.waiting || this.#disposed) return;
+      if (this.#yielding?.me === top) return;
+      this.#activations.pop();
+      native().lucet_instance_abort(this.address, shared().error);
+      this.#rest = 'Terminated';
+      top.cancel(new TerminatedError(0n, 'remote'));
+    }
+  }
+
+  /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: any time. */
+  set timeout(milliseconds: number) {
+    if (!(milliseconds >= 0)) throw new RangeError(`${milliseconds} is no time`);
+    native().lucet_instance_set_timeout(this.address, Math.min(Math.ceil(milliseconds * 1e6), 2 ** 62));
   }
 
   #enter(): Activation {
@@ -428,10 +562,17 @@ export class Instance implements FuncHome, EntityHome {
   #cancelAbove(me: Activation, why: string): void {
     while (this.#activations.at(-1) !== me) {
       const top = this.#activations.pop()!;
-      top.cancelled = new StateError(`the call was ended: ${why}`);
       native().lucet_instance_abort(this.address, shared().error);
-      for (const wake of top.wake) wake();
+      this.#forgetYield(top);
+      top.cancel(new StateError(`the call was ended: ${why}`));
     }
+  }
+
+  /** A run that yielded was ended by others. */
+  #forgetYield(top: Activation): void {
+    if (this.#yielding?.me !== top) return;
+    releaseBlock(this.#yielding.block);
+    this.#yielding = null;
   }
 
   /** Ends `me` at the host function it is in. */
@@ -442,12 +583,15 @@ export class Instance implements FuncHome, EntityHome {
     if (status !== Status.Ok) throw new StateError(errorMessage());
   }
 
-  /** The host function ended with an exception of a guest's: it is thrown at the call. Returns as #next does. */
-  #throwInto(me: Activation, hostcall: Hostcall, e: WasmException): Hostcall | null {
+  /** The host function ended with an exception of a guest's: it is thrown at the call. `e` must live until the event. */
+  #throwInto(
+    me: Activation,
+    hostcall: Hostcall,
+    e: WasmException,
+    runner: Runner = HERE,
+  ): RunEvent | Promise<RunEvent> {
     this.#cancelAbove(me, 'a call below it went on');
-    const s = shared();
-    const exception = e.addressFor(hostcall.caller ?? this);
-    return this.#next(native().lucet_instance_resume_throw(this.address, exception, s.event, s.error));
+    return runner.throwInto(this.address, e.addressFor(hostcall.caller ?? this));
   }
 
   #resume(): Status {
@@ -455,26 +599,40 @@ export class Instance implements FuncHome, EntityHome {
     return native().lucet_instance_resume(this.address, s.event, s.error);
   }
 
-  /** Looks at what a run ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */
+  /** Looks at what a run here ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */
   #next(status: Status): Hostcall | null {
-    if (status !== Status.Ok) throw new StateError(errorMessage());
     const { block } = shared();
-    const kind: EventKind = block.u32[(AT.EVENT + EVENT.kind) >> 2]!;
-    switch (kind) {
+    if (
+      status === Status.Ok &&
+      block.u32[(AT.EVENT + STRUCTS.lucet_event.kind) >> 2] === EventKind.Returned
+    ) {
+      this.#rest = 'Ready';
+      return null;
+    }
+    return this.#look(readEvent(block, AT.EVENT, status));
+  }
+
+  #look(event: RunEvent): Hostcall | null {
+    if (event.status !== Status.Ok) {
+      // What the pool had not finished is left suspended.
+      if (event.lost && this.#activations.length === 1) {
+        native().lucet_instance_abort(this.address, shared().error);
+        this.#rest = 'Terminated';
+      }
+      throw new StateError(event.message);
+    }
+    switch (event.kind) {
       case EventKind.Returned:
         this.#rest = 'Ready';
         return null;
-      case EventKind.Hostcall: {
-        const caller = instances.get(block.word(AT.EVENT + EVENT.instance)) ?? null;
-        const number = block.u32[(AT.EVENT + EVENT.code) >> 2]!;
-        return { caller, number, args: block.word(AT.EVENT + EVENT.args) };
-      }
+      case EventKind.Hostcall:
+        return { caller: instances.get(event.instance) ?? null, number: event.code, args: event.args };
       case EventKind.Trapped:
         this.#rest = 'Faulted';
-        throw this.#trap(block.u32[(AT.EVENT + EVENT.code) >> 2]!);
+        throw this.#trap(event.code);
       case EventKind.Exception: {
         this.#rest = 'Faulted';
-        const e = WasmException.at(block.word(AT.EVENT + EVENT.id), this, true);
+        const e = WasmException.at(Number(event.id), this, true);
         const info = native().lucet_instance_trap_info(this.address);
         if (info !== 0) e.thrownAt(this.#rawTrap(info));
         throw e;
@@ -484,7 +642,12 @@ export class Instance implements FuncHome, EntityHome {
         throw new InternalFault(this.#rawTrap(native().lucet_instance_trap_info(this.address)));
       case EventKind.Terminated:
         this.#rest = 'Terminated';
-        throw this.#termination();
+        throw termination(event.code, event.id);
+      default:
+        // A native host function yielded, or the run was paused, and nobody is there who could resume it.
+        this.#rest = 'Terminated';
+        native().lucet_instance_abort(this.address, shared().error);
+        throw new StateError(YIELDS_ELSEWHERE);
     }
   }
 
@@ -497,13 +660,6 @@ export class Instance implements FuncHome, EntityHome {
   #rawTrap(info: number): RawTrap {
     const run = this.#runs;
     return new RawTrap(info, { module: this.module, handle: () => (this.#runs === run ? this.#address : 0) });
-  }
-
-  #termination(): Error {
-    const { block } = shared();
-    const details = block.u64[(AT.EVENT + EVENT.id) >> 3]!;
-    const reason: Reason = block.u32[(AT.EVENT + EVENT.code) >> 2]!;
-    return reason === Reason.Exit ? new GuestExit(Number(details)) : new TerminatedError(details);
   }
 
   // ------------------------------------------------------------------------------------------------------- For hostcalls
@@ -562,9 +718,9 @@ export class Instance implements FuncHome, EntityHome {
   #endWaiting(why: string): void {
     while (this.#activations.length > 0) {
       const top = this.#activations.pop()!;
-      top.cancelled = new StateError(`the call was ended: ${why}`);
       native().lucet_instance_abort(this.address, shared().error);
-      for (const wake of top.wake) wake();
+      this.#forgetYield(top);
+      top.cancel(new StateError(`the call was ended: ${why}`));
     }
   }
 
@@ -614,45 +770,4 @@ function storeOptions(options: InstanceOptions): void {
   block.setWord(AT.OPTIONS + STRUCTS.lucet_instance_options.data, 0);
 }
 
-function bindingOf(hostcall: Hostcall): HostBinding {
-  if (hostcall.caller === null)
-    throw new StateError('an instance that could not be made called a host function');
-  return hostcall.caller.binding(hostcall.number);
-}
-
-/** Calls the host function. */
-function perform(hostcall: Hostcall): unknown {
-  const binding = bindingOf(hostcall);
-  const caller = hostcall.caller!;
-  const { params } = binding.type;
-  const words = wordsOf(params);
-  const block = acquireBlock(words);
-  let args: unknown[];
-  try {
-    if (words > 0) native().copy(block.address, hostcall.args, words * 8);
-    args = loadValues(block, params, caller);
-  } finally {
-    releaseBlock(block);
-  }
-  return binding.wantsVmctx ? binding.callback(caller.vmctx(), ...args) : binding.callback(...args);
-}
-
-/** Hands the guest what the host function gave. @throws TypeError when it isn't of the function's type */
-function finish(hostcall: Hostcall, result: unknown): void {
-  const { type, label } = bindingOf(hostcall);
-  const caller = hostcall.caller!;
-  const { results } = type;
-  if (results.length === 0) return;
-  const what = `the result of host function ${label}`;
-  if (results.length > 1 && !Array.isArray(result))
-    throw new TypeError(`${what}: expected an array of ${results.length} values`);
-  const values = results.length === 1 ? [result] : (result as unknown[]);
-  const words = wordsOf(results);
-  const block = acquireBlock(words);
-  try {
-    storeValues(block, results, values, caller, what);
-    native().copy(hostcall.args, block.address, words * 8);
-  } finally {
-    releaseBlock(block);
-  }
-}
+const YIELDS_ELSEWHERE = 'the guest yielded or was paused: it must be run by `run`';

@@ -580,7 +580,9 @@ LUCET_API void lucet_pool_release(lucet_pool *pool);
 LUCET_API lucet_status lucet_pool_call(lucet_pool *pool, lucet_instance *instance, const lucet_funcref *function, uint64_t *args, uint64_t id,
                                        lucet_error *error);
 LUCET_API lucet_status lucet_pool_run_start(lucet_pool *pool, lucet_instance *instance, uint64_t id, lucet_error *error);
-LUCET_API lucet_status lucet_pool_resume(lucet_pool *pool, lucet_instance *instance, lucet_value value, uint64_t id, lucet_error *error);
+/** `value` may be NULL: none. */
+LUCET_API lucet_status lucet_pool_resume(lucet_pool *pool, lucet_instance *instance, const lucet_value *value, uint64_t id, lucet_error *error);
+LUCET_API lucet_status lucet_pool_resume_throw(lucet_pool *pool, lucet_instance *instance, lucet_exception *exception, uint64_t id, lucet_error *error);
 /** Up to `limit` events that have happened; returns their number. Doesn't wait. */
 LUCET_API uint32_t lucet_pool_take(lucet_pool *pool, lucet_pool_event *events, uint32_t limit);
 /** Wait until there is an event, at most so long; 1 if there is one. */

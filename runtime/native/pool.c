@@ -25,11 +25,12 @@
 
 struct job {
   struct job *next;
-  enum { JOB_CALL, JOB_START, JOB_RESUME } what;
+  enum { JOB_CALL, JOB_START, JOB_RESUME, JOB_THROW } what;
   lucet_instance *instance;
   const lucet_funcref *function;
   uint64_t *args;
   lucet_value value;
+  lucet_exception *exception;
   lucet_pool_event done;
 };
 
@@ -95,6 +96,7 @@ static lucet_status run(struct job *j) {
   switch (j->what) {
     case JOB_CALL: return lucet_instance_call(j->instance, j->function, j->args, &j->done.event, NULL);
     case JOB_START: return lucet_instance_run_start(j->instance, &j->done.event, NULL);
+    case JOB_THROW: return lucet_instance_resume_throw(j->instance, j->exception, &j->done.event, NULL);
     default: return lucet_instance_resume_with(j->instance, j->value, &j->done.event, NULL);
   }
 }
@@ -290,8 +292,12 @@ lucet_status lucet_pool_run_start(lucet_pool *p, lucet_instance *i, uint64_t id,
   return submit(p, (struct job){.what = JOB_START, .instance = i}, id, error);
 }
 
-lucet_status lucet_pool_resume(lucet_pool *p, lucet_instance *i, lucet_value value, uint64_t id, lucet_error *error) {
-  return submit(p, (struct job){.what = JOB_RESUME, .instance = i, .value = value}, id, error);
+lucet_status lucet_pool_resume(lucet_pool *p, lucet_instance *i, const lucet_value *value, uint64_t id, lucet_error *error) {
+  return submit(p, (struct job){.what = JOB_RESUME, .instance = i, .value = value != NULL ? *value : (lucet_value){NULL, 0}}, id, error);
+}
+
+lucet_status lucet_pool_resume_throw(lucet_pool *p, lucet_instance *i, lucet_exception *e, uint64_t id, lucet_error *error) {
+  return submit(p, (struct job){.what = JOB_THROW, .instance = i, .exception = e}, id, error);
 }
 
 uint32_t lucet_pool_take(lucet_pool *p, lucet_pool_event *events, uint32_t limit) {

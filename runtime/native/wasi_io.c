@@ -66,7 +66,6 @@ static uint64_t monotonic(void) {
 }
 
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline) {
-  (void)c;
   for (;;) {
     struct timespec timeout = {0};
     uint64_t present = deadline == 0 || deadline == UINT64_MAX ? 0 : monotonic();
@@ -76,6 +75,8 @@ int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t
     }
     int got = ppoll(polls, count, deadline == UINT64_MAX ? NULL : &timeout, NULL);
     if (got > 0 || (got < 0 && errno != EINTR)) return got;
+    /* A killed guest won't see what comes of this. */
+    if (got < 0 && lucet_vmctx_terminating(c->vm)) return -1;
     if (deadline == 0 || (deadline != UINT64_MAX && deadline <= monotonic())) return 0;
   }
 }
@@ -172,7 +173,7 @@ static int64_t transfer_host(const wasi_call *c, wasi_fd *fd, bool writing, bool
   for (;;) {
     ssize_t moved = transfer_once(fd, writing, at_position, offset, vec, count);
     if (moved >= 0) return moved;
-    if (errno == EINTR) continue;
+    if (errno == EINTR && !lucet_vmctx_terminating(c->vm)) continue;
     if (errno != EAGAIN || (fd->fdflags & WASI_FDFLAG_NONBLOCK) != 0) return -errno;
     int error = wasi_wait_for(c, fd->host, writing ? POLLOUT : POLLIN);
     if (error != 0) return -error;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { EventKind, FrameKind, ImportKind, Reason, STRUCTS, Status } from '../ffi.ts';
+import { EventKind, FrameKind, ImportKind, KILL_RESULTS, Reason, STRUCTS, Status } from '../ffi.ts';
 
 const native = join(dirname(fileURLToPath(import.meta.url)), '..', 'native');
 
@@ -59,9 +59,22 @@ describe('the border to C', () => {
       LUCET_EVENT_HOSTCALL: EventKind.Hostcall,
       LUCET_EVENT_TERMINATED: EventKind.Terminated,
       LUCET_EVENT_FAULTED: EventKind.Faulted,
+      LUCET_EVENT_YIELDED: EventKind.Yielded,
+      LUCET_EVENT_INTERRUPTED: EventKind.Interrupted,
+      LUCET_EVENT_BOUND_EXPIRED: EventKind.BoundExpired,
       LUCET_REASON_PROVIDED: Reason.Provided,
       LUCET_REASON_EXIT: Reason.Exit,
       LUCET_REASON_ABORTED: Reason.Aborted,
+      LUCET_REASON_REMOTE: Reason.Remote,
+      LUCET_REASON_TIMEOUT: Reason.Timeout,
+      LUCET_REASON_SIGNAL: Reason.Signal,
+      LUCET_REASON_RESOURCES: Reason.Resources,
+      LUCET_KILL_SIGNALLED: KILL_RESULTS.indexOf('Signalled'),
+      LUCET_KILL_PENDING: KILL_RESULTS.indexOf('Pending'),
+      LUCET_KILL_CANCELLED: KILL_RESULTS.indexOf('Cancelled'),
+      LUCET_KILL_NOT_TERMINABLE: KILL_RESULTS.indexOf('NotTerminable'),
+      LUCET_KILL_INVALID: KILL_RESULTS.indexOf('Invalid'),
+      LUCET_ERROR_YIELD_TYPE: Status.YieldType,
       LUCET_FRAME_WASM: FrameKind.Wasm,
       LUCET_FRAME_HOST: FrameKind.Host,
       LUCET_FRAME_ELIDED: FrameKind.Elided,

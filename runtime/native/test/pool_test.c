@@ -83,7 +83,7 @@ static void test_events(void) {
   lucet_pool_event e = next(p);
   CHECK(e.id == 9 && e.event.kind == LUCET_EVENT_HOSTCALL && e.event.args[0] == 5);
   e.event.args[0] = 50;
-  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 10, NULL) == LUCET_OK);
+  CHECK(lucet_pool_resume(p, i, NULL, 10, NULL) == LUCET_OK);
   e = next(p);
   CHECK(e.id == 10 && e.event.kind == LUCET_EVENT_RETURNED && args[0] == 50);
 
@@ -98,13 +98,13 @@ static void test_events(void) {
   lucet_frame frame;
   CHECK(lucet_instance_backtrace(i, &frame, 1) == 1 && frame.function == F_WAIT);
   release(i);
-  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 12, NULL) == LUCET_OK);
+  CHECK(lucet_pool_resume(p, i, NULL, 12, NULL) == LUCET_OK);
   e = next(p);
   CHECK(e.id == 12 && e.event.kind == LUCET_EVENT_RETURNED);
   lucet_kill_switch_release(k);
 
   /* What can't be run. */
-  CHECK(lucet_pool_resume(p, i, (lucet_value){NULL, 0}, 13, NULL) == LUCET_OK);
+  CHECK(lucet_pool_resume(p, i, NULL, 13, NULL) == LUCET_OK);
   e = next(p);
   CHECK(e.id == 13 && e.status == LUCET_ERROR_STATE);
   CHECK(lucet_pool_run_start(p, i, 14, NULL) == LUCET_OK);
