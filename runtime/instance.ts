@@ -374,7 +374,9 @@ export class Instance implements FuncHome, EntityHome {
   async #runAsync(runner: Runner, start: () => RunEvent | Promise<RunEvent>): Promise<void> {
     const me = this.#enter();
     try {
-      let hostcall = this.#look(await start());
+      // Where it runs here, host functions are called before the promise is returned.
+      const first = start();
+      let hostcall = this.#look(isPromise(first) ? await first : first);
       while (hostcall !== null) {
         try {
           let result = perform(hostcall);
@@ -404,7 +406,8 @@ export class Instance implements FuncHome, EntityHome {
           }
         }
         if (me.cancelled !== null) throw me.cancelled;
-        hostcall = this.#look(await runner.resume(this.address));
+        const next = runner.resume(this.address);
+        hostcall = this.#look(isPromise(next) ? await next : next);
       }
     } finally {
       this.#leave(me);
