@@ -39,7 +39,7 @@ const modules = new Map<string, Module>();
 function synthetic(key: string, make: () => Uint8Array): Module {
   let module = modules.get(key);
   if (module === undefined)
-    modules.set(key, (module = Module.fromBytes(compile(make(), { debugInfo: false }))));
+    modules.set(key, (module = Module.fromBytes(compile(make(), { debugInfo: false, memory: 'dense' }))));
   return module;
 }
 

@@ -274,7 +274,8 @@ const uint8_t *lucet_tag_types(const lucet_tag *tag, uint32_t *params) {
 lucet_status lucet_exception_new(lucet_instance *i, lucet_tag *tag, const uint64_t *values, lucet_exception **exception, lucet_error *error) {
   const uint64_t *word = values;
   for (uint32_t k = 0; k < tag->params; k++) {
-    if (tag->types[k] == LUCET_FUNCREF) lucet_group_adopt(i, *word);
+    if (tag->types[k] == LUCET_FUNCREF && !lucet_group_adopt(i, *word))
+      return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is a function that can't be linked with the instance: see lucet_region_kind");
     if (tag->types[k] == LUCET_EXNREF && !lucet_exception_adopt(i, *word))
       return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is an exception whose instances are gone");
     word += tag->types[k] == LUCET_V128 ? 2 : 1;

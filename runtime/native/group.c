@@ -25,6 +25,8 @@ void lucet_group_new(struct lucet_instance *i) {
   g->size = 1;
   atomic_init(&g->references, 1);
   g->throws = i->module->throws;
+  g->dense_stacks = i->slot->dense;
+  g->guarded_code = i->module->meta.header->memory_mode != LUCET_MEMORY_DENSE;
   i->group = g;
 }
 
@@ -43,10 +45,47 @@ static void drop_inner_handles(struct group *g) {
   }
 }
 
-void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
+/** All groups that code of `from` can reach, as a list by `next`. The lock is held. */
+static struct group *reach(struct group *from) {
+  static uint64_t visit;
+  visit++;
+  from->visited = visit;
+  from->next = NULL;
+  for (struct group *g = from; g != NULL; g = g->next) {
+    for (const struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
+      for (uint32_t k = 0; k < i->held_count; k++) {
+        struct group *other = i->held[k]->group;
+        if (other->visited == visit) continue;
+        other->visited = visit;
+        /* Behind the one that is looked at: it is looked at next. */
+        other->next = g->next;
+        g->next = other;
+      }
+    }
+  }
+  return from;
+}
+
+/**
+ * Sandbox argument. Code that was compiled for guarded memory doesn't look at the stack's limit, and a dense slot's stack has nothing below it that would
+ * stop it. It is kept from dense regions (instance.c), and here from being linked, directly or by way of others, with an instance whose stack is dense:
+ * calls among linked instances run on the caller's stack. The lock is held.
+ * @returns false when code of `g` can't run there
+ */
+static bool allow_dense_stacks(struct group *g) {
+  if (g->dense_stacks) return true;
+  struct group *all = reach(g);
+  for (const struct group *x = all; x != NULL; x = x->next)
+    if (x->guarded_code) return false;
+  for (struct group *x = all; x != NULL; x = x->next) x->dense_stacks = true;
+  return true;
+}
+
+bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
   pthread_mutex_lock(&lock);
   struct group *into = a->group, *from = b->group;
-  if (into != from) {
+  bool allowed = (!into->dense_stacks && !from->dense_stacks) || (allow_dense_stacks(into) && allow_dense_stacks(from));
+  if (into != from && allowed) {
     if (into->size < from->size) {
       into = b->group;
       from = a->group;
@@ -62,6 +101,7 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     atomic_fetch_add_explicit(&into->references, atomic_exchange_explicit(&from->references, 0, memory_order_relaxed), memory_order_relaxed);
     if (atomic_load(&from->dying)) atomic_store(&into->dying, true);
     into->importers += from->importers;
+    into->guarded_code |= from->guarded_code;
     into->throws |= from->throws;
     into->keeps_exceptions |= from->keeps_exceptions;
     lucet_exceptions_unite(into, from);
@@ -69,12 +109,17 @@ void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     if (into->throws && into->importers != 0) into->keeps_exceptions = true;
   }
   pthread_mutex_unlock(&lock);
+  return allowed;
 }
 
-bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
+lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
   pthread_mutex_lock(&lock);
   bool held = i->group == other->group;
   for (uint32_t k = 0; !held && k < i->held_count; k++) held = i->held[k]->group == other->group;
+  if (!held && i->group->dense_stacks && !allow_dense_stacks(other->group)) {
+    pthread_mutex_unlock(&lock);
+    return LUCET_ERROR_LINK;
+  }
   if (!held) {
     struct lucet_instance **grown = realloc(i->held, (i->held_count + 1) * sizeof *grown);
     if (grown != NULL) {
@@ -86,13 +131,13 @@ bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other) {
     }
   }
   pthread_mutex_unlock(&lock);
-  return held;
+  return held ? LUCET_OK : LUCET_ERROR_RESOURCES;
 }
 
-void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref) {
-  if (funcref == 0) return;
+bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref) {
+  if (funcref == 0) return true;
   struct lucet_instance *other = instance_of(funcref_of(funcref)->vmctx);
-  if (other->group != i->group) lucet_group_unite(i, other);
+  return other->group == i->group || lucet_group_unite(i, other);
 }
 
 /** Does a member run? If so, on this thread. */
@@ -155,26 +200,11 @@ void lucet_instance_release(lucet_instance *i) {
 
 struct lucet_instance *lucet_group_find(struct lucet_instance *from, uint64_t base) {
   if ((uint64_t)(uintptr_t)from->base == base) return from;
-  static uint64_t visit;
   struct lucet_instance *found = NULL;
   pthread_mutex_lock(&lock);
-  visit++;
-  from->group->visited = visit;
-  from->group->next = NULL;
-  for (struct group *g = from->group; g != NULL && found == NULL;) {
-    struct group *rest = g->next;
-    for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
+  for (struct group *g = reach(from->group); g != NULL && found == NULL; g = g->next)
+    for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next)
       if ((uint64_t)(uintptr_t)i->base == base) found = i;
-      for (uint32_t k = 0; k < i->held_count; k++) {
-        struct group *other = i->held[k]->group;
-        if (other->visited == visit) continue;
-        other->visited = visit;
-        other->next = rest;
-        rest = other;
-      }
-    }
-    g = rest;
-  }
   pthread_mutex_unlock(&lock);
   return found;
 }

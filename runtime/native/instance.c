@@ -281,6 +281,7 @@ lucet_status lucet_instance_reset(lucet_instance *i, lucet_error *error) {
     lucet_link_again(i);
     status = initialise(i, error);
   }
+  i->rest = LUCET_STATE_READY;
   /* Half of it may be as it was. */
   if (status != LUCET_OK) i->poisoned = true;
   return status == LUCET_OK ? lucet_ok(error) : status;
@@ -356,7 +357,7 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   const struct lucet_global_record *r = &i->module->meta.globals[global];
   if (r->mutable == 0) return LUCET_ERROR_STATE;
   if (!lucet_valtype_holds(i->module, r->code, value[0])) return LUCET_ERROR_ARGUMENT;
-  if (r->type == LUCET_FUNCREF) lucet_group_adopt(i, value[0]);
+  if (r->type == LUCET_FUNCREF && !lucet_group_adopt(i, value[0])) return LUCET_ERROR_ARGUMENT;
   if (r->type == LUCET_EXNREF && !lucet_exception_adopt(i, value[0])) return LUCET_ERROR_ARGUMENT;
   memcpy(i->globals[global], value, 16);
   return LUCET_OK;
@@ -375,7 +376,7 @@ lucet_status lucet_instance_table_get(const lucet_instance *i, uint32_t table, u
 lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_t index, uint64_t value) {
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
-  if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   i->tables[table]->instance->tables_touched = true;
   i->tables[table]->desc->elements[index] = value;
@@ -385,7 +386,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
 int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t delta, uint64_t value) {
   if (table >= i->module->meta.table_count) return -1;
   if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return -1;
-  if (i->tables[table]->element == LUCET_FUNCREF) lucet_group_adopt(i, value);
+  if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return -1;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return -1;
   i->tables[table]->instance->tables_touched = true;
   return (int64_t)lucet_table_grow(i->tables[table], delta, value);

@@ -303,6 +303,10 @@ struct group {
   /** In the list of groups to be freed, or to be searched. */
   struct group *next;
   uint64_t visited;
+  /** Code of members runs, or may come to run, on the stack of a dense slot. */
+  bool dense_stacks;
+  /** A member's code was compiled for guarded memory. */
+  bool guarded_code;
   /** A member has tags, landing pads, or places for exnrefs. */
   bool throws;
   /** Not everything that may hold exceptions is known. */
@@ -411,12 +415,12 @@ void lucet_initialise_globals(struct lucet_instance *i);
 
 /** A group of its own, to which the caller has a handle. */
 void lucet_group_new(struct lucet_instance *i);
-/** References may flow either way from now on: the two live and die together. */
-void lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
-/** `i` refers to `other`, but `other` never to `i`. False: out of memory. */
-bool lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
-/** A function reference was handed to `i`. */
-void lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
+/** References may flow either way from now on: the two live and die together. False: code of one can't run on a stack of the other. */
+bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
+/** `i` refers to `other`, but `other` never to `i`. LUCET_ERROR_LINK: as above; LUCET_ERROR_RESOURCES. */
+lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
+/** A function reference was handed to `i`. False: it can't be, as above. */
+bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
 /** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */
 bool lucet_group_dying(const struct lucet_instance *i);
 void lucet_group_leave(struct lucet_instance *i);

@@ -371,7 +371,7 @@ static lucet_status bind(struct lucet_instance *i, uint32_t number, const lucet_
 }
 
 /** Tie the lifetimes (group.c). */
-static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *given) {
+static lucet_status tie(struct lucet_instance *i, uint32_t number, const lucet_import *given) {
   const struct metadata *d = &i->module->meta;
   const struct lucet_import_record *r = &d->imports[number];
   struct lucet_instance *other;
@@ -384,7 +384,7 @@ static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *g
   } else if (given->kind == LUCET_IMPORT_VALUE && given->index == LUCET_FUNCREF && given->value[0] != 0) {
     other = instance_of(funcref_of(given->value[0])->vmctx);
   } else {
-    return true;
+    return LUCET_OK;
   }
   bool flows_back = false;
   switch (r->kind) {
@@ -398,8 +398,7 @@ static bool tie(struct lucet_instance *i, uint32_t number, const lucet_import *g
     default: break;
   }
   if (!flows_back) return lucet_group_hold(i, other);
-  lucet_group_unite(i, other);
-  return true;
+  return lucet_group_unite(i, other) ? LUCET_OK : LUCET_ERROR_LINK;
 }
 
 lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error) {
@@ -412,7 +411,11 @@ lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, u
     lucet_status status = bind(i, k, k < count ? &imports[k] : &missing, error);
     if (status != LUCET_OK) return status;
   }
+  lucet_status status;
   for (uint32_t k = 0; !host_only && k < d->import_count; k++)
-    if (!tie(i, k, &imports[k])) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+    if ((status = tie(i, k, &imports[k])) == LUCET_ERROR_LINK)
+      return wrong(d, k, "an instance in a dense region can't be linked with code that was not compiled with --memory dense", error);
+    else if (status != LUCET_OK)
+      return lucet_fail(error, status, 0, "out of memory");
   return LUCET_OK;
 }

@@ -192,7 +192,8 @@ typedef enum lucet_region_kind {
   /**
    * All slots side by side in one mapping; for modules compiled with `--memory dense`. For hundreds of thousands of slots. A slot takes
    * heap_memory_size + stack_size + vmctx_size + 4 KiB of address space (heap_address_space_size isn't used), and page tables in
-   * proportion to the stretches of 2 MiB in which something was touched: small limits make dense regions.
+   * proportion to the stretches of 2 MiB in which something was touched: small limits make dense regions. Its instances can be linked only with
+   * code that was compiled that way, because calls among linked instances run on the caller's stack.
    */
   LUCET_REGION_DENSE = 1,
 } lucet_region_kind;

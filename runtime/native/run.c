@@ -100,21 +100,22 @@ void lucet_raise(uint32_t left, uint32_t code, uint64_t details) {
   lucet_leave(a, left);
 }
 
-/** References in an argument array tie the instances they lead to to the one that gets them. */
-static void adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words) {
+/** References in an argument array tie the instances they lead to to the one that gets them. False: one can't be. */
+static bool adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words) {
   for (uint32_t k = 0; k < count; k++) {
-    if (types[k] == LUCET_FUNCREF) lucet_group_adopt(i, *words);
-    if (types[k] == LUCET_EXNREF) lucet_exception_adopt(i, *words);
+    if (types[k] == LUCET_FUNCREF && !lucet_group_adopt(i, *words)) return false;
+    if (types[k] == LUCET_EXNREF && !lucet_exception_adopt(i, *words)) return false;
     words += types[k] == LUCET_V128 ? 2 : 1;
   }
+  return true;
 }
 
 /** The same for the results of an imported function. */
-static void adopt_results(struct lucet_instance *caller, uint32_t import, const uint64_t *words) {
-  if ((caller->bindings[import].refs & TYPE_FUNCREF_RESULT) == 0) return;
+static bool adopt_results(struct lucet_instance *caller, uint32_t import, const uint64_t *words) {
+  if ((caller->bindings[import].refs & TYPE_FUNCREF_RESULT) == 0) return true;
   const struct metadata *d = &caller->module->meta;
   const struct lucet_type_record *t = &d->types[d->functions[import].type];
-  adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
+  return adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
 }
 
 /** The host function is done: the guest may have its results. */
@@ -126,7 +127,7 @@ static uint64_t hostcall_done(struct lucet_activation *a) {
   const struct binding *b = &i->bindings[a->host_import];
   if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
-  adopt_results(i, a->host_import, a->host_args);
+  if (!adopt_results(i, a->host_import, a->host_args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   return LUCET_LEFT_RETURNED;
 }
 
@@ -371,13 +372,15 @@ static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f
   lucet_status status = may_run(i, error);
   if (status != LUCET_OK) return status;
   struct lucet_instance *callee = instance_of(f->vmctx);
-  if (callee->group != i->group) lucet_group_unite(i, callee);
+  if (callee->group != i->group && !lucet_group_unite(i, callee))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the function can't run on the stack of an instance in a dense region: it was not compiled with --memory dense");
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
   if ((callee->module->type_refs[type] & TYPE_EXACT_PARAM) != 0 && !lucet_valtypes_hold(callee->module, type, false, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
-  if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0)
-    adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args);
+  if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
+      !adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference that can't be linked with the instance");
   struct lucet_activation *a = lucet_control_of(i) != NULL ? push(i) : NULL;
   if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
@@ -430,8 +433,7 @@ static struct lucet_activation *suspended(const struct lucet_instance *i, lucet_
 static bool results_hold(struct lucet_activation *a) {
   struct lucet_instance *caller = instance_of(a->host_base);
   if (!lucet_valtypes_hold(caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
-  adopt_results(caller, a->host_import, a->host_args);
-  return true;
+  return adopt_results(caller, a->host_import, a->host_args);
 }
 
 lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lucet_event *event, lucet_error *error) {

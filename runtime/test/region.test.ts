@@ -4,6 +4,7 @@ import { compile } from '../../compiler/index.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';
 import {
   defaultLimits,
+  type Global,
   HostFunction,
   Instance,
   InstanceBuilder,
@@ -13,6 +14,7 @@ import {
   Module,
   Region,
   StateError,
+  type Table,
   type Vmctx,
 } from '../index.ts';
 import { describeNative } from './support/guest.ts';
@@ -114,6 +116,48 @@ describeNative('regions', () => {
     }
     expect(depths[0]).toBeGreaterThan(1000);
     expect(new Set(depths).size).toBe(1);
+  });
+
+  it('code without checks never comes to run on a dense stack, by whatever way', async () => {
+    const callee = `(module (memory 1) (table (export "t") 2 funcref) (elem (i32.const 0) $f)
+      (global (export "g") (mut funcref) (ref.null func))
+      (func $f (export "f") (result i32) (i32.const 42))
+      (func (export "take") (param funcref)))`;
+    const caller = `(module (import "m" "f" (func $f (result i32))) (import "m" "make" (func $make (result funcref)))
+      (memory 1)
+      (table (export "t") 2 funcref) (global (export "g") (mut funcref) (ref.null func))
+      (func (export "take") (param funcref)) (func (export "make") (drop (call $make)))
+      (func (export "call") (result i32) (call $f)))`;
+    const guarded = Region.create({ capacity: 8 });
+    const dense = Region.create({ capacity: 8, kind: 'dense' });
+    const unchecked = Instance.create(guarded, await load(callee, 'guarded'));
+    const checked = Instance.create(guarded, await load(callee, 'dense'));
+    const importer = await load(caller, 'dense');
+    const make = () => unchecked.func('f');
+    expect(() => Instance.create(dense, importer, { m: { f: unchecked.func('f'), make } })).toThrow(
+      /dense region can't be linked/,
+    );
+    expect(dense.usedSlots).toBe(0);
+    const i = Instance.create(dense, importer, { m: { f: checked.func('f'), make } });
+    expect(i.call('call')).toBe(42);
+    const f = unchecked.func('f');
+    expect(() => i.call('take', f)).toThrow();
+    expect(() => (i.export('t') as Table).set(0, f)).toThrow();
+    expect(() => (i.export('t') as Table).grow(1, f)).not.toThrow();
+    expect((i.export('t') as Table).length).toBe(2);
+    expect(() => {
+      (i.export('g') as Global).value = f;
+    }).toThrow();
+    expect(() => i.call('make')).toThrow();
+    // By way of an instance that is linked already: its code runs on the dense stack.
+    expect(() => (checked.export('t') as Table).set(0, f)).toThrow();
+    expect(i.call('call')).toBe(42);
+    // The other way round all is well: guards serve checked code, too.
+    const mixed = Instance.create(guarded, await load(caller, 'guarded'), {
+      m: { f: unchecked.func('f'), make },
+    });
+    expect(mixed.call('call')).toBe(42);
+    mixed.call('make');
   });
 
   it('the chooser decides which slot is next; an error of its is no choice', async () => {
