@@ -138,7 +138,7 @@ static void write_metadata(struct writer *w, const struct guest_options *o) {
   uint32_t module_name = string(&s, "handmade");
   part(w, LUCET_PART_STRINGS, s.bytes, s.at, 0);
   part(w, LUCET_PART_OPTIONS, "{}", 2, 0);
-  part(w, LUCET_PART_CONST_CODE, NULL, 0, 0);
+  for (uint32_t kind = LUCET_PART_CONST_CODE; kind <= LUCET_PART_COUNT; kind++) part(w, kind, NULL, 0, 0);
 
   *h = (struct lucet_artifact_header){
       .magic = LUCET_ARTIFACT_MAGIC_U64,
