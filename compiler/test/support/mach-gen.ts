@@ -61,6 +61,8 @@ interface Block {
   avail: number[];
   depth: number;
   cold: boolean;
+  /** It ends with a call, whose results arrive in its successors. */
+  calls?: boolean;
 }
 interface Inst {
   flags: number;
@@ -233,6 +235,7 @@ class Generator {
         block.avail.push(p);
       }
     }
+    if (this.blocks.some(p => p.calls && p.succ.includes(b))) this.arrival(block);
     for (let k = this.below(this.opts.length + 1); k > 0; k--) this.instruction(block);
     this.terminator(block);
   }
@@ -415,8 +418,34 @@ class Generator {
     block.avail.push(d);
   }
 
+  /** What the call before has left in registers. */
+  private arrival(block: Block): void {
+    const { m } = this;
+    const operands: [number, number][] = [];
+    const usable = [
+      ...this.ints.filter(r => (this.callerSaved[0] >>> r) & 1),
+      ...this.floats.filter(r => (this.callerSaved[1] >>> (r & 31)) & 1),
+    ];
+    for (const r of usable) {
+      if (!this.chance(30)) continue;
+      const v = m.newVreg(r >= FLOAT_BASE ? this.pick([RegClass.Float, RegClass.Vec]) : RegClass.Int);
+      operands.push([v, fixed(r, Opd.Def)]);
+      if (this.chance(80)) block.avail.push(v);
+    }
+    block.insts.push({ flags: MFlag.Arrives, clobber: 0, operands });
+  }
+
   private terminator(block: Block): void {
     const operands: [number, number][] = [];
+    if (block.succ.length > 1 && this.chance(40)) {
+      const usable = this.ints.filter(r => (this.callerSaved[0] >>> r) & 1);
+      for (let k = this.below(Math.min(4, usable.length + 1)); k > 0; k--)
+        operands.push([this.ofClass(block.avail, RegClass.Int), fixed(usable[k - 1])]);
+      if (this.chance(30)) operands.push([this.ofClass(block.avail, this.anyClass()), Opd.Any]);
+      block.insts.push({ flags: MFlag.Branch | MFlag.Call, clobber: 1, operands });
+      block.calls = true;
+      return;
+    }
     if (block.succ.length === 0) {
       const usable = this.ints.filter(r => (this.callerSaved[0] >>> r) & 1);
       for (let k = this.below(Math.min(3, usable.length + 1)); k > 0; k--)
@@ -615,6 +644,7 @@ export function runAllocated(m: MachFunc, steps: number): number {
   let b = 0;
   for (;;) {
     let seen = 0;
+    arrive(m, m.blockStart[b], at);
     for (let i = m.blockStart[b]; i < m.blockStart[b + 1]; i++) {
       edits(2 * i);
       if (steps-- === 0) return trace;
@@ -628,8 +658,22 @@ export function runAllocated(m: MachFunc, steps: number): number {
   }
 }
 
+/** What arrives in registers is there before any edit. */
+function arrive(m: MachFunc, i: number, at: Places): void {
+  if (!(m.insts[i * MROW + M_FLAGS] & MFlag.Arrives)) return;
+  const [first, end] = rowOperands(m, i);
+  for (let o = first; o < end; o++)
+    at.put(
+      opdArg(m.operands[o * 2 + 1]),
+      mix(i, o - first),
+      mix(i, ~(o - first)),
+      m.vregClass[m.operands[o * 2]],
+    );
+}
+
 function execute(m: MachFunc, i: number, at: Places): number {
   const [first, end] = rowOperands(m, i);
+  if (m.insts[i * MROW + M_FLAGS] & MFlag.Arrives) return i;
   const { operands, allocs } = m;
   const put = (o: number, seed: number) =>
     at.put(allocs[o], mix(seed, o - first), mix(seed, ~(o - first)), m.vregClass[operands[o * 2]]);
