@@ -170,10 +170,25 @@ class Parser {
       do this.f.slots.push(this.int());
       while (this.accept(','));
     }
+    while (this.accept('scope')) this.scope();
     this.expect('{');
     while (!this.accept('}')) this.blockBody();
     for (const [n] of this.values) if (!this.defined.has(n)) this.fail(`v${n} is used but not defined`);
     return this.f;
+  }
+
+  private scope(): void {
+    const { scopes } = this.f;
+    const parent = this.accept('in') ? this.int() : -1;
+    if (parent >= scopes.length) this.fail(`there is no scope ${parent} yet`);
+    const tags: number[] = [];
+    this.expect('[');
+    while (!this.accept(']')) {
+      if (tags.length > 0) this.expect(',');
+      tags.push(this.accept('all') ? -1 : this.prefixed('t'));
+    }
+    const last = scopes[scopes.length - 1];
+    scopes.push({ parent, first: last ? last.first + last.tags.length : 0, tags });
   }
 
   private blockBody(): void {

@@ -13,6 +13,7 @@
  * - `[v1+16]` is memory 0 at value v1 plus 16, `mem1[v1]` memory 1; `[vm-16]` is a field of the vmctx.
  * - A vector operator is named behind the suffix: `v3 = vbinary.v128 i8x16.add v1, v2`, `v4 = vextract.i32 i32x4.extract_lane v3, lane 1`.
  * - Values are numbered in the order in which they are printed, so that equal functions have equal texts whatever their rows' numbers.
+ * - Scopes of `invoke` stand in the head, each with the one it lies in and what it catches: `scope [t0, t1] scope in 0 [all]`.
  * - A block that is empty has been removed: it is not printed.
  */
 import { BUILTINS } from '../abi/builtins.ts';
@@ -274,7 +275,10 @@ class Printer {
     const out: string[] = [];
     const results = f.results.length === 0 ? '' : ` -> ${f.results.map(t => TYPE_NAMES[t]).join(', ')}`;
     const slots = f.slots.length === 0 ? '' : ` slots ${f.slots.join(', ')}`;
-    out.push(`func ${f.index} ${JSON.stringify(f.name)}${results}${slots} {`);
+    const scopes = f.scopes.map(
+      s => ` scope${s.parent < 0 ? '' : ` in ${s.parent}`} [${s.tags.map(t => (t < 0 ? 'all' : `t${t}`)).join(', ')}]`,
+    );
+    out.push(`func ${f.index} ${JSON.stringify(f.name)}${results}${slots}${scopes.join('')} {`);
     for (let b = 0; b < f.blockCount; b++) {
       if (f.first[b] === 0) continue;
       out.push(this.blockHead(b));

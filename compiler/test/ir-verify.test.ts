@@ -162,3 +162,67 @@ describe('verify', () => {
     expect(cpuTime(() => verify(f))).toBeLessThan(2000);
   });
 });
+
+describe('verify: invoke', () => {
+  const invoked = (rows: string, returned: string, thrown: string, rest = '', edges = 'b1, b2(v11)') =>
+    `func 1 "f" -> i32 scope [t0] {
+    b0(v1: i32):
+      v10 = call.i32 f1(v1)
+      ${rows}
+      invoke ${edges} scope=0
+    b1: ${returned}
+    b2(v20: ref): ${thrown}
+    ${rest} }`;
+  const CAUGHT = 'v11 = caught.ref v10 {0, 0} v12 = caught.i32 v10 {1, 0}';
+
+  it('accepts what a try_table becomes', () => {
+    expect(complaint(parseFunc(invoked(CAUGHT, 'return v10', 'return v1')))).toBe('');
+    expect(complaint(parseFunc(invoked(CAUGHT, 'return v10', 'return v12')))).toBe('');
+  });
+
+  it.each([
+    [
+      'a result on the way of a throw',
+      invoked(CAUGHT, 'return v1', 'return v10'),
+      /has not been left by its edge/,
+    ],
+    [
+      'a result as argument of the other edge',
+      invoked(
+        'v11 = caught.ref v10 {0, 0}',
+        'return v1',
+        'return v1',
+        'b3(v30: i32): return v30',
+        'b1, b3(v10)',
+      ),
+      /exists on the other edge only/,
+    ],
+    [
+      'the exception where the call has returned',
+      invoked(CAUGHT, 'return v12', 'return v1'),
+      /has not been left by its edge/,
+    ],
+    [
+      'the exception behind a join of both ways',
+      invoked(CAUGHT, 'jump b3', 'jump b3', 'b3: return v12'),
+      /has not been left by its edge/,
+    ],
+    [
+      'rows between the call and its invoke',
+      invoked(`${CAUGHT} v13 = add.i32 v1, v1`, 'return v13', 'return v1'),
+      /no call stands before it/,
+    ],
+    [
+      'what is caught without a call',
+      invoked('v13 = add.i32 v1, v1 v11 = caught.ref v13 {0, 0}', 'return v1', 'return v1'),
+      /follow its call/,
+    ],
+    [
+      'a scope that is not there',
+      invoked(CAUGHT, 'return v1', 'return v1').replace('scope=0', 'scope=1'),
+      /no such scope/,
+    ],
+  ])('refuses %s', (_, text, message) => {
+    expect(complaint(parseFunc(text))).toMatch(message);
+  });
+});
