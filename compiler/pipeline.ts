@@ -77,7 +77,10 @@ export class FunctionCompiler {
     this.layout = moduleLayout(module);
     this.signatures = verifyContext(module);
     this.lowering = new Lowering({ module, layout: this.layout, features: options.features });
-    this.emitter = new Emitter({ checksStack: options.memory === 'dense' });
+    this.emitter = new Emitter({
+      checksStack: options.memory === 'dense',
+      copiesDispatch: options.optLevel === 2,
+    });
   }
 
   /** The optimised SSA of a function or thunk; null where an index has no code. Valid until the next call. */
@@ -109,6 +112,11 @@ export class FunctionCompiler {
     const unit = this.lowering.lower(func, this.cfg, mach);
     allocate(mach, X64_REGS, { level: options.optLevel });
     if (options.verify) checkAllocation(mach, X64_REGS);
-    return this.emitter.emit(func, mach, unit);
+    const { emitter, counters } = this;
+    const copies = emitter.dispatchCopies;
+    const compiled = emitter.emit(func, mach, unit);
+    const more = emitter.dispatchCopies - copies;
+    if (more > 0) counters['dispatch-copy'] = (counters['dispatch-copy'] ?? 0) + more;
+    return compiled;
   }
 }

@@ -31,6 +31,7 @@ export const DEVELOPMENT_TOOLS = {
   'wasi-suite': 'scripts/wasi-suite.ts',
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
+  scale: 'scripts/scale.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
   demo: 'scripts/demo.ts',

@@ -69,8 +69,10 @@ export class LinearScan {
   private readonly limit = new Int32Array(REGS);
   private readonly hint = new Float64Array(REGS);
   private steps = 0;
+  private maxSteps = MAX_STEPS;
 
-  run(m: MachFunc, regs: RegSet, flow: Flow, live: Liveness, bundles: Bundles): void {
+  run(m: MachFunc, regs: RegSet, flow: Flow, live: Liveness, bundles: Bundles, maxSteps = MAX_STEPS): void {
+    this.maxSteps = maxSteps;
     this.m = m;
     this.regs = regs;
     this.flow = flow;
@@ -342,7 +344,7 @@ export class LinearScan {
   private computeLimits(p: number, order: readonly number[], c: number): void {
     const { fixedLimit, limit, inactive } = this;
     this.obstacles.limits(p, order, c, fixedLimit);
-    this.steps = MAX_STEPS;
+    this.steps = this.maxSteps;
     for (let k = 0; k < order.length; k++) {
       const r = order[k];
       limit[r] = fixedLimit[r];
@@ -500,7 +502,8 @@ export class LinearScan {
     pieces.prev[c] = p;
     pieces.next[p] = c;
     if (next >= 0) pieces.prev[next] = c;
-    pieces.end[p] = start > q ? Math.min(q, bundles.rangeTo[k - 1]) : q;
+    // A piece ends where it was last live: whoever cuts it relies on that. (k is a range: `start` is below `end`.)
+    pieces.end[p] = bundles.rangeFrom[k] >= q ? Math.min(q, bundles.rangeTo[k - 1]) : q;
     return c;
   }
 

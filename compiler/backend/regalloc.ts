@@ -15,6 +15,8 @@ export interface AllocateOptions {
   readonly level?: 0 | 1 | 2;
   /** Bound on liveness work, in block visits; for tests. */
   readonly explorationBudget?: number;
+  /** How much one decision of the scan looks at; for tests. */
+  readonly maxSteps?: number;
 }
 
 /** Work space, kept from function to function. */
@@ -28,7 +30,7 @@ export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = {}):
   flow.build(m);
   live.build(m, flow, regs, opts.explorationBudget ?? explorationBudget(m, opts.level === 0));
   bundles.build(m, flow, live);
-  scan.run(m, regs, flow, live, bundles);
+  scan.run(m, regs, flow, live, bundles, opts.maxSteps);
   resolver.run(m, flow, live, bundles, scan.pieces);
   m.usedRegs = collectUsedRegs(m);
 }

@@ -22,6 +22,8 @@ const OPEN_RELOC = 4;
 export interface EmitOptions {
   /** Compare the stack pointer with the stack's limit: dense code. */
   readonly checksStack: boolean;
+  /** Copy blocks that end in a jump through a table to where they are jumped to. */
+  readonly copiesDispatch?: boolean;
 }
 
 export class EmitState {

@@ -2,7 +2,8 @@
  * Machine rows after register allocation to bytes.
  *
  * One pass over the blocks in layout order: the allocator's edits, the rows, branches with fallthrough and threading through blocks that hold
- * nothing but a jump. Slow paths and trap stubs come behind the last block. Every allocator edit leaves the flags alone (mov, xchg,
+ * nothing but a jump. A loop's short block that ends in a jump through a table is copied to where it is jumped to: an interpreter then jumps from one
+ * operation to the next directly, and the processor has a history of its own for what follows each. Slow paths and trap stubs come behind the last block. Every allocator edit leaves the flags alone (mov, xchg,
  * xorps, loads), so edits may stand between a compare and its consumer.
  */
 import { TrapCode } from '../../abi/traps.ts';
@@ -40,6 +41,9 @@ import { BASE_REG, R10, R11, RAX, RDX, RSP, XMM_SCRATCH } from './regs.ts';
 const SCRATCH = XMM_SCRATCH - FLOAT_BASE;
 /** Where hot loops begin: a fetch block's size. Worth 1 % of run time on small loops (Zen 4), at 7 bytes for a loop. */
 const LOOP_ALIGN = 16;
+/** Rows of a block that is copied, and of all copies in a function for each of its own rows. */
+const DISPATCH_ROWS = 20;
+const DISPATCH_SHARE = 0.5;
 /** Frames of up to this many pages are probed without a loop. */
 const PROBE_UNROLLED = 16;
 
@@ -54,6 +58,14 @@ export class Emitter extends EmitState {
   /** Hot blocks that an edge from behind leads to. */
   private loopHeads = new Uint8Array(32);
   private edit = 0;
+  /** Blocks that are copied to where they are jumped to. */
+  private dispatch = new Uint8Array(32);
+  /** Rows that copies may still take. */
+  private dispatchRows = 0;
+  /** Place in rodata of each jump table that has been made, by its list in `unit.tables`; -1: not yet. */
+  private tableAt = new Int32Array(32);
+  /** Copies made in all functions so far. */
+  dispatchCopies = 0;
   /** Positions behind calls whose callee pops. */
   private popSites: number[] = [];
   /** Position behind the last call. */
@@ -72,6 +84,8 @@ export class Emitter extends EmitState {
     this.labels = asm.newLabel();
     for (let b = 1; b < m.blockCount; b++) asm.newLabel();
     this.threadJumps();
+    this.findDispatch();
+    this.tableAt = grown(this.tableAt, unit.tables.length).fill(-1, 0, unit.tables.length);
 
     this.prologue();
     for (let b = 0; b < m.blockCount; b++) {
@@ -163,6 +177,43 @@ export class Emitter extends EmitState {
       next[b] = following;
       if (thread[b] === b) following = b;
     }
+  }
+
+  private findDispatch(): void {
+    const { m } = this;
+    const n = m.blockCount;
+    if (this.dispatch.length < n) this.dispatch = new Uint8Array(n * 2);
+    this.dispatch.fill(0, 0, n);
+    if (!this.options.copiesDispatch) return;
+    this.dispatchRows = m.count * DISPATCH_SHARE;
+    for (let b = 0; b < n; b++) {
+      const last = m.blockStart[b + 1]! - 1;
+      if (this.loopHeads[b] === 0 || last - m.blockStart[b]! >= DISPATCH_ROWS) continue;
+      if (xShape(m.insts[last * MROW + M_OP]!) === X.Table) this.dispatch[b] = 1;
+    }
+  }
+
+  /** The code of a block of `dispatch`, in place of a jump to it. Its rows, edits and tables don't know where they stand. */
+  private copyDispatch(b: number): void {
+    const { m } = this;
+    const back = this.edit;
+    const first = m.blockStart[b]!;
+    const end = m.blockStart[b + 1]!;
+    let low = 0;
+    for (let high = m.editCount; low < high; ) {
+      const mid = (low + high) >> 1;
+      if (m.edits[mid * EDIT]! < 2 * first) low = mid + 1;
+      else high = mid;
+    }
+    this.edit = low;
+    for (let row = first; row < end; row++) {
+      this.edits(2 * row);
+      this.row(row, b);
+      this.edits(2 * row + 1);
+    }
+    this.edit = back;
+    this.dispatchRows -= end - first;
+    this.dispatchCopies++;
   }
 
   /** Successor `k` of block b, threaded. */
@@ -375,9 +426,13 @@ export class Emitter extends EmitState {
     if (shape === X.TrapIf || shape === X.Div) pcMap.note(asm.here(), m.insts[at + M_LOC]!, 0);
     else this.noteTrap(row);
     switch (shape) {
-      case X.Jmp:
-        this.jumpTo(b, this.succ(b, 0));
+      case X.Jmp: {
+        const target = this.succ(b, 0);
+        const copied = this.dispatch[target] !== 0 && target !== this.next[b] && this.dispatchRows > 0;
+        if (copied) this.copyDispatch(target);
+        else this.jumpTo(b, target);
         return;
+      }
       case X.Jcc:
         this.branch(b, xSub(word));
         return;
@@ -423,12 +478,15 @@ export class Emitter extends EmitState {
     // Safety: an index below n is the only one to reach the table, and as a 32-bit value with a zero upper half it may be scaled.
     asm.ri(Ins.CMP, 4, index, n);
     asm.jcc(CC.AE, this.label(this.succ(b, unit.tables[list + 1 + n]!)));
-    const at = unit.rodata.table(n);
+    const made = this.tableAt[list]!;
+    const at = made >= 0 ? made : unit.rodata.table(n);
+    this.tableAt[list] = at;
     this.memRodata(at);
     this.rm(Ins.LEA, 8, start);
     asm.rm(Ins.MOVSXD, 8, target, start, index, 2, 0);
     asm.rr(Ins.ADD, 8, target, start);
     asm.r(Ins.JMP, 8, target);
+    if (made >= 0) return;
     for (let k = 0; k < n; k++) {
       this.reloc(RelocKind.JumpTable, at + 4 * k, at, this.label(this.succ(b, unit.tables[list + 1 + k]!)));
     }
