@@ -1,10 +1,24 @@
 /** Launch requests: what a launch configuration may hold, checked, and the command line of lucet-wasi that it stands for. */
+import { dirname, resolve } from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 
-export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments {
+/** What launch and attach have in common. */
+export interface CommonArguments {
   readonly program: string;
-  readonly args?: readonly string[];
   readonly cwd?: string;
+  /** Prefix of recorded source paths -> folder on this machine. */
+  readonly sourceMap?: Readonly<Record<string, string>>;
+  /** Globs of sources that stepping passes over. */
+  readonly skipFiles?: readonly string[];
+  /** A file with the module's debug sections. */
+  readonly symbolFile?: string;
+  readonly disassemblySyntax?: 'intel' | 'att';
+  /** Folders where sources are looked for; made from the others. */
+  readonly folders: readonly string[];
+}
+
+export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, CommonArguments {
+  readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly inheritEnv?: boolean;
   readonly dirs?: readonly (
@@ -12,6 +26,13 @@ export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments {
     | { readonly host: string; readonly guest?: string; readonly readonly?: boolean }
   )[];
   readonly entrypoint?: string;
+  readonly stopOnEntry?: boolean;
+  readonly stopOnTrap?: boolean;
+  readonly optLevel?: 0 | 1 | 2;
+}
+
+export interface AttachArguments extends DebugProtocol.AttachRequestArguments, CommonArguments {
+  readonly coredump: string;
 }
 
 /** A launch configuration that can't be used: the message is for its author. */
@@ -21,16 +42,44 @@ export class LaunchError extends Error {
 
 const isString = (v: unknown): v is string => typeof v === 'string';
 
+const isStrings = (v: unknown): boolean =>
+  typeof v === 'object' && v !== null && Object.values(v).every(isString);
+
+function fail(name: string, expected: string): never {
+  throw new LaunchError(`launch configuration: "${name}" must be ${expected}`);
+}
+
+/** @throws LaunchError */
+function checkCommon(a: Record<string, unknown> & CommonArguments): void {
+  if (!isString(a.program) || a.program === '') fail('program', 'the path of a .wasm, .wat or .so file');
+  if (a.cwd !== undefined && !isString(a.cwd)) fail('cwd', 'a path');
+  if (a.sourceMap !== undefined && !isStrings(a.sourceMap)) fail('sourceMap', 'an object of paths');
+  if (a.skipFiles !== undefined && !(Array.isArray(a.skipFiles) && a.skipFiles.every(isString)))
+    fail('skipFiles', 'a list of patterns');
+  if (a.symbolFile !== undefined && !isString(a.symbolFile)) fail('symbolFile', 'a path');
+  if (a.disassemblySyntax !== undefined && !['intel', 'att'].includes(a.disassemblySyntax))
+    fail('disassemblySyntax', '"intel" or "att"');
+}
+
+function foldersOf(a: CommonArguments): string[] {
+  return [...new Set([...(a.cwd === undefined ? [] : [a.cwd]), dirname(resolve(a.cwd ?? '.', a.program))])];
+}
+
+/** Check an attach request's arguments. Throws LaunchError naming the attribute. */
+export function checkAttach(request: DebugProtocol.AttachRequestArguments): AttachArguments {
+  const a = request as Record<string, unknown> & AttachArguments;
+  checkCommon(a);
+  if (!isString(a.coredump) || a.coredump === '') fail('coredump', 'the path of a core dump');
+  return { ...a, folders: foldersOf(a) };
+}
+
 /** Check a launch request's arguments. Throws LaunchError naming the attribute. */
 export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): LaunchArguments {
   const a = request as Record<string, unknown> & LaunchArguments;
-  const fail = (name: string, expected: string): never => {
-    throw new LaunchError(`launch configuration: "${name}" must be ${expected}`);
-  };
-  if (!isString(a.program) || a.program === '') fail('program', 'the path of a .wasm, .wat or .so file');
+  checkCommon(a);
   if (a.args !== undefined && !(Array.isArray(a.args) && a.args.every(isString)))
     fail('args', 'a list of strings');
-  if (a.cwd !== undefined && !isString(a.cwd)) fail('cwd', 'a path');
+  if (a.optLevel !== undefined && ![0, 1, 2].includes(a.optLevel)) fail('optLevel', '0, 1 or 2');
   if (a.entrypoint !== undefined && !isString(a.entrypoint))
     fail('entrypoint', 'the name of an exported function');
   if (
@@ -45,11 +94,11 @@ export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): Laun
   ) {
     fail('dirs', 'a list of "host::guest" strings or {host, guest, readonly} objects');
   }
-  return a;
+  return { ...a, folders: foldersOf(a) };
 }
 
-/** Options and arguments of lucet-wasi for a launch. */
-export function lucetWasiArguments(launch: LaunchArguments): string[] {
+/** Options of lucet-wasi for a launch. */
+export function lucetWasiOptions(launch: LaunchArguments): string[] {
   const options: string[] = [];
   for (const dir of launch.dirs ?? []) {
     if (typeof dir === 'string') options.push('--dir', dir);
@@ -58,5 +107,5 @@ export function lucetWasiArguments(launch: LaunchArguments): string[] {
   if (launch.inheritEnv) options.push('--inherit-env');
   for (const [name, value] of Object.entries(launch.env ?? {})) options.push('--env', `${name}=${value}`);
   if (launch.entrypoint !== undefined) options.push('--entrypoint', launch.entrypoint);
-  return [...options, launch.program, ...(launch.args ?? [])];
+  return options;
 }

@@ -1,43 +1,157 @@
 /**
- * One debug session. The guest runs in a child process (`lucet-wasi`), so that nothing it does can take the adapter down; what it prints
- * arrives as output events, its end as exited and terminated events.
- *
- * Stopping at breakpoints is not offered yet: the capabilities say so, and breakpoints are answered as unverified with the reason.
+ * One debug session: the requests of the Debug Adapter Protocol, each handed to the file that knows the matter. It knows nothing of how a guest is run: a
+ * DebugTarget (target.ts) does. The editor is told of being initialised when the module has been read, so that its breakpoints can be bound at once, before the
+ * guest's first instruction.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   DebugSession,
+  Event,
   ExitedEvent,
   InitializedEvent,
+  InvalidatedEvent,
+  MemoryEvent,
   OutputEvent,
+  Source,
+  StackFrame,
+  StoppedEvent,
   TerminatedEvent,
+  Thread,
 } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import { checkLaunch, LaunchError, lucetWasiArguments } from './launch.ts';
-
-/** The bundle lies in dist/, the tools in bin/ beside it. */
-const LUCET_WASI = join(
-  dirname(import.meta.url.startsWith('file:') ? fileURLToPath(import.meta.url) : import.meta.url),
-  '..',
-  'bin',
-  'lucet-wasi.js',
-);
+import { Breakpoints } from './breakpoints.ts';
+import { Disassembly } from './disassembly.ts';
+import { Evaluator, ExpressionError } from './evaluate.ts';
+import { EXCEPTION_FILTERS, exceptionInfo } from './exceptions.ts';
+import { Frames, type ShownFrame } from './frames.ts';
+import { type CommonArguments, checkAttach, checkLaunch, LaunchError } from './launch.ts';
+import { openCore, openLaunch } from './prepare.ts';
+import { Sources } from './sources.ts';
+import { type Granularity, type StepKind, Stepping } from './stepping.ts';
+import type { DebugTarget, TargetEvent } from './target.ts';
+import { Variables } from './variables.ts';
+import { WatViews } from './wat-views.ts';
 
 const ERROR_LAUNCH = 1001;
+const ERROR_REQUEST = 1002;
+const MAX_MEMORY_READ = 1 << 24;
+
+/** All that hangs on one target. */
+interface Parts {
+  readonly target: DebugTarget;
+  readonly sources: Sources;
+  readonly frames: Frames;
+  readonly variables: Variables;
+  readonly breakpoints: Breakpoints;
+  readonly stepping: Stepping;
+  readonly disassembly: Disassembly;
+  readonly views: WatViews;
+}
 
 export class LucetSession extends DebugSession {
-  private guest: ChildProcess | null = null;
+  private parts: Parts | null = null;
+  private exceptionFilters: ReadonlySet<string> = new Set(
+    EXCEPTION_FILTERS.filter(f => f.default).map(f => f.filter),
+  );
   private configured: () => void = () => {};
   private readonly configurationDone = new Promise<void>(resolve => {
     this.configured = resolve;
   });
+  private isOver = false;
+
+  /** For tests: sessions over a target of their own. */
+  protected openTarget(launch: Parameters<typeof openLaunch>[0]): Promise<DebugTarget> {
+    return openLaunch(launch, report => this.exceptionFilters.has(report.code));
+  }
 
   protected override initializeRequest(response: DebugProtocol.InitializeResponse): void {
-    response.body = { supportsConfigurationDoneRequest: true, supportsTerminateRequest: true };
+    response.body = {
+      supportsConfigurationDoneRequest: true,
+      supportsTerminateRequest: true,
+      supportsFunctionBreakpoints: true,
+      supportsConditionalBreakpoints: true,
+      supportsHitConditionalBreakpoints: true,
+      supportsLogPoints: true,
+      supportsInstructionBreakpoints: true,
+      supportsBreakpointLocationsRequest: true,
+      supportsEvaluateForHovers: true,
+      supportsSetVariable: true,
+      supportsSetExpression: true,
+      supportsExceptionInfoRequest: true,
+      exceptionBreakpointFilters: EXCEPTION_FILTERS,
+      supportsReadMemoryRequest: true,
+      supportsWriteMemoryRequest: true,
+      supportsDisassembleRequest: true,
+      supportsSteppingGranularity: true,
+      supportsLoadedSourcesRequest: true,
+      supportsClipboardContext: true,
+      supportsValueFormattingOptions: false,
+    };
     this.sendResponse(response);
-    this.sendEvent(new InitializedEvent());
+  }
+
+  // ------------------------------------------------------------------------------------------------------ Begin and end
+
+  protected override async launchRequest(
+    response: DebugProtocol.LaunchResponse,
+    args: DebugProtocol.LaunchRequestArguments,
+  ): Promise<void> {
+    await this.open(response, async () => {
+      const launch = checkLaunch(args);
+      return { target: await this.openTarget(launch), settings: launch };
+    });
+  }
+
+  protected override async attachRequest(
+    response: DebugProtocol.AttachResponse,
+    args: DebugProtocol.AttachRequestArguments,
+  ): Promise<void> {
+    await this.open(response, async () => {
+      const attach = checkAttach(args);
+      return { target: await openCore(attach), settings: attach };
+    });
+  }
+
+  private async open(
+    response: DebugProtocol.Response,
+    make: () => Promise<{ target: DebugTarget; settings: CommonArguments }>,
+  ): Promise<void> {
+    try {
+      const { target, settings } = await make();
+      this.use(target, settings);
+      this.sendEvent(new InitializedEvent());
+      await this.configurationDone;
+      if (this.isOver) return;
+      this.sendResponse(response);
+      target.start();
+    } catch (e) {
+      if (!(e instanceof LaunchError)) throw e;
+      this.sendErrorResponse(response, ERROR_LAUNCH, e.message);
+    }
+  }
+
+  private use(target: DebugTarget, settings: CommonArguments): void {
+    const sources = new Sources(settings.sourceMap ?? {}, settings.folders);
+    const frames = new Frames(target);
+    const breakpoints = new Breakpoints(target, sources, frames);
+    const skipped = (settings.skipFiles ?? []).map(globPattern);
+    this.parts = {
+      target,
+      sources,
+      frames,
+      variables: new Variables(target, frames),
+      breakpoints,
+      stepping: new Stepping(
+        target,
+        frames,
+        file => sources.isLibrary(file) || skipped.some(p => p.test(sources.local(file))),
+        at => breakpoints.has(at),
+      ),
+      disassembly: new Disassembly(target.symbols, sources, settings.disassemblySyntax),
+      views: new WatViews(target.symbols),
+    };
+    for (const warning of [...target.symbols.warnings, ...(target.symbols.debug?.warnings ?? [])])
+      this.print('console', `debug information: ${warning}\n`);
+    target.onEvent(event => this.onTarget(event));
   }
 
   protected override configurationDoneRequest(response: DebugProtocol.ConfigurationDoneResponse): void {
@@ -45,72 +159,440 @@ export class LucetSession extends DebugSession {
     this.configured();
   }
 
-  protected override setBreakPointsRequest(
-    response: DebugProtocol.SetBreakpointsResponse,
-    args: DebugProtocol.SetBreakpointsArguments,
-  ): void {
-    response.body = {
-      breakpoints: (args.breakpoints ?? []).map(b => ({
-        verified: false,
-        line: b.line,
-        message: 'This version of Lucet runs programs but does not stop at breakpoints yet.',
-      })),
-    };
-    this.sendResponse(response);
-  }
-
-  protected override threadsRequest(response: DebugProtocol.ThreadsResponse): void {
-    response.body = { threads: [] };
-    this.sendResponse(response);
-  }
-
-  protected override async launchRequest(
-    response: DebugProtocol.LaunchResponse,
-    args: DebugProtocol.LaunchRequestArguments,
-  ): Promise<void> {
-    try {
-      const launch = checkLaunch(args);
-      await this.configurationDone;
-      const guest = spawn(process.execPath, [LUCET_WASI, ...lucetWasiArguments(launch)], {
-        ...(launch.cwd === undefined ? {} : { cwd: launch.cwd }),
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      this.guest = guest;
-      const forward = (category: 'stdout' | 'stderr') => (text: string) =>
-        this.sendEvent(new OutputEvent(text, category));
-      guest.stdout.setEncoding('utf8').on('data', forward('stdout'));
-      guest.stderr.setEncoding('utf8').on('data', forward('stderr'));
-      guest.once('error', e =>
-        this.sendEvent(new OutputEvent(`lucet-wasi could not be started: ${e.message}\n`, 'stderr')),
-      );
-      // 'close' comes after both streams have ended: no output is lost behind the exit.
-      guest.once('close', (code, signal) => {
-        this.guest = null;
-        if (signal && signal !== 'SIGTERM' && signal !== 'SIGKILL') {
-          this.sendEvent(new OutputEvent(`lucet-wasi died of ${signal}\n`, 'stderr'));
-        }
-        this.sendEvent(new ExitedEvent(code ?? 128));
-        this.sendEvent(new TerminatedEvent());
-      });
-      this.sendResponse(response);
-    } catch (e) {
-      if (!(e instanceof LaunchError)) throw e;
-      this.sendErrorResponse(response, ERROR_LAUNCH, e.message);
-    }
-  }
-
-  private kill(): void {
-    // SIGKILL: a guest in an endless loop keeps its process from handling anything milder.
-    this.guest?.kill('SIGKILL');
-  }
-
   protected override terminateRequest(response: DebugProtocol.TerminateResponse): void {
-    this.kill();
+    this.parts?.target.kill();
     this.sendResponse(response);
   }
 
   protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
-    this.kill();
+    this.isOver = true;
+    this.parts?.target.kill();
+    this.parts?.target.dispose();
+    this.configured();
     this.sendResponse(response);
   }
+
+  private print(category: 'stdout' | 'stderr' | 'console', text: string): void {
+    this.sendEvent(new OutputEvent(text, category));
+  }
+
+  // -------------------------------------------------------------------------------------------------------------- Events
+
+  private onTarget(event: TargetEvent): void {
+    const parts = this.parts;
+    if (parts === null || this.isOver) return;
+    switch (event.kind) {
+      case 'output':
+        this.print(event.stream, event.text);
+        return;
+      case 'failed':
+        this.print('stderr', `${event.message}\n`);
+        return;
+      case 'exited':
+        this.isOver = true;
+        this.sendEvent(new ExitedEvent(event.code));
+        this.sendEvent(new TerminatedEvent());
+        parts.target.dispose();
+        return;
+      case 'stopped':
+        this.forget();
+        this.onStop(parts, event);
+    }
+  }
+
+  /** What was handed out belongs to a stop that is over. */
+  private forget(): void {
+    this.parts?.frames.clear();
+    this.parts?.variables.clear();
+  }
+
+  private onStop(parts: Parts, { thread, reason }: Extract<TargetEvent, { kind: 'stopped' }>): void {
+    if (reason !== 'breakpoint') {
+      parts.stepping.end();
+      if (reason === 'trap') this.stopAtTrap(parts, thread);
+      else this.tellStop(reason, thread);
+      return;
+    }
+    const at = parts.target.frames(thread)[0]?.wasmOffset ?? -1;
+    const hit = parts.breakpoints.hit(thread, at);
+    for (const message of hit.messages) this.print('console', message);
+    const stepped = parts.stepping.isDone(thread);
+    if (hit.ids.length === 0 && !stepped) {
+      this.forget();
+      parts.target.resume(thread);
+      return;
+    }
+    parts.stepping.end();
+    this.tellStop(hit.ids.length > 0 ? 'breakpoint' : 'step', thread, hit.ids);
+  }
+
+  private tellStop(reason: string, thread: number, ids: readonly number[] = []): void {
+    const event: DebugProtocol.StoppedEvent = new StoppedEvent(reason, thread);
+    event.body.allThreadsStopped = false;
+    if (ids.length > 0) event.body.hitBreakpointIds = [...ids];
+    this.sendEvent(event);
+  }
+
+  private stopAtTrap(parts: Parts, thread: number): void {
+    const report = parts.target.trapReport();
+    const event: DebugProtocol.StoppedEvent = new StoppedEvent(
+      'exception',
+      thread,
+      report?.message ?? 'trap',
+    );
+    if (report !== null) {
+      event.body.description = `Trap: ${report.message}`;
+      event.body.text = report.explanation;
+      // For an editor that shows more than the protocol has words for.
+      this.sendEvent(new Event('lucet.trap', report));
+    }
+    this.sendEvent(event);
+  }
+
+  protected override threadsRequest(response: DebugProtocol.ThreadsResponse): void {
+    response.body = { threads: (this.parts?.target.threads ?? []).map(t => new Thread(t.id, t.name)) };
+    this.sendResponse(response);
+  }
+
+  // --------------------------------------------------------------------------------------------------------- Breakpoints
+
+  protected override setBreakPointsRequest(
+    response: DebugProtocol.SetBreakpointsResponse,
+    args: DebugProtocol.SetBreakpointsArguments,
+  ): void {
+    const wanted = args.breakpoints ?? [];
+    const view = this.parts?.views.functionOf(args.source) ?? null;
+    response.body = {
+      breakpoints:
+        this.parts === null
+          ? wanted.map(b => ({
+              verified: false,
+              line: b.line,
+              message: 'The program has not been read yet: breakpoints are set when it is.',
+            }))
+          : view === null
+            ? this.parts.breakpoints.setForSource(args.source, wanted)
+            : this.parts.breakpoints.setForView(args.source, wanted, line =>
+                this.parts!.views.offsetAt(view, line),
+              ),
+    };
+    this.sendResponse(response);
+  }
+
+  protected override setFunctionBreakPointsRequest(
+    response: DebugProtocol.SetFunctionBreakpointsResponse,
+    args: DebugProtocol.SetFunctionBreakpointsArguments,
+  ): void {
+    response.body = { breakpoints: this.parts?.breakpoints.setForFunctions(args.breakpoints) ?? [] };
+    this.sendResponse(response);
+  }
+
+  protected override setInstructionBreakpointsRequest(
+    response: DebugProtocol.SetInstructionBreakpointsResponse,
+    args: DebugProtocol.SetInstructionBreakpointsArguments,
+  ): void {
+    const { parts } = this;
+    const offsetOf = (reference: string, offset: number): number | null => {
+      const wasm = /^wasm:(\d+)$/.exec(reference);
+      if (wasm !== null) return Number(wasm[1]);
+      const text = Disassembly.textOffset(reference);
+      const where = text === null ? null : (parts?.target.symbols.artifact.locate(text + offset) ?? null);
+      return where === null || where.wasmOffset < 0 ? null : where.wasmOffset;
+    };
+    response.body = { breakpoints: parts?.breakpoints.setForInstructions(args.breakpoints, offsetOf) ?? [] };
+    this.sendResponse(response);
+  }
+
+  protected override breakpointLocationsRequest(
+    response: DebugProtocol.BreakpointLocationsResponse,
+    args: DebugProtocol.BreakpointLocationsArguments,
+  ): void {
+    const path = args.source.path ?? '';
+    response.body = {
+      breakpoints: this.parts?.breakpoints.locations(path, args.line, args.endLine ?? args.line) ?? [],
+    };
+    this.sendResponse(response);
+  }
+
+  protected override setExceptionBreakPointsRequest(
+    response: DebugProtocol.SetExceptionBreakpointsResponse,
+    args: DebugProtocol.SetExceptionBreakpointsArguments,
+  ): void {
+    this.exceptionFilters = new Set(args.filters);
+    response.body = { breakpoints: args.filters.map(() => ({ verified: true })) };
+    this.sendResponse(response);
+  }
+
+  protected override exceptionInfoRequest(response: DebugProtocol.ExceptionInfoResponse): void {
+    const report = this.parts?.target.trapReport() ?? null;
+    if (report === null) {
+      this.sendErrorResponse(response, ERROR_REQUEST, 'nothing has trapped');
+      return;
+    }
+    response.body = exceptionInfo(report);
+    this.sendResponse(response);
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- Running
+
+  protected override continueRequest(
+    response: DebugProtocol.ContinueResponse,
+    args: DebugProtocol.ContinueArguments,
+  ): void {
+    response.body = { allThreadsContinued: false };
+    this.sendResponse(response);
+    this.go(args.threadId);
+  }
+
+  private go(thread: number): void {
+    this.forget();
+    this.parts?.target.resume(thread);
+  }
+
+  private stepBy(
+    response: DebugProtocol.Response,
+    thread: number,
+    kind: StepKind,
+    granularity: string | undefined,
+  ): void {
+    this.sendResponse(response);
+    const { parts } = this;
+    if (parts === null) return;
+    parts.stepping.begin(thread, kind, (granularity ?? 'statement') as Granularity);
+    this.go(thread);
+  }
+
+  protected override nextRequest(
+    response: DebugProtocol.NextResponse,
+    args: DebugProtocol.NextArguments,
+  ): void {
+    this.stepBy(response, args.threadId, 'over', args.granularity);
+  }
+
+  protected override stepInRequest(
+    response: DebugProtocol.StepInResponse,
+    args: DebugProtocol.StepInArguments,
+  ): void {
+    this.stepBy(response, args.threadId, 'in', args.granularity);
+  }
+
+  protected override stepOutRequest(
+    response: DebugProtocol.StepOutResponse,
+    args: DebugProtocol.StepOutArguments,
+  ): void {
+    this.stepBy(response, args.threadId, 'out', args.granularity);
+  }
+
+  protected override pauseRequest(
+    response: DebugProtocol.PauseResponse,
+    args: DebugProtocol.PauseArguments,
+  ): void {
+    this.parts?.target.pause(args.threadId);
+    this.sendResponse(response);
+  }
+
+  // ---------------------------------------------------------------------------------------------------- Stack and values
+
+  protected override stackTraceRequest(
+    response: DebugProtocol.StackTraceResponse,
+    args: DebugProtocol.StackTraceArguments,
+  ): void {
+    const all = this.parts?.frames.of(args.threadId) ?? [];
+    const start = args.startFrame ?? 0;
+    const end = args.levels ? start + args.levels : all.length;
+    response.body = {
+      stackFrames: all.slice(start, end).map(f => this.stackFrame(f)),
+      totalFrames: all.length,
+    };
+    this.sendResponse(response);
+  }
+
+  private stackFrame(frame: ShownFrame): DebugProtocol.StackFrame {
+    const { sources, views } = this.parts!;
+    const { source, target } = frame;
+    const shown: DebugProtocol.StackFrame = new StackFrame(frame.id, frame.name);
+    if (target.kind !== 'wasm') shown.presentationHint = 'label';
+    else if (source !== null && source.line > 0) {
+      shown.source = sources.source(source.file);
+      shown.line = source.line;
+      shown.column = source.column;
+      if (sources.isLibrary(source.file)) shown.presentationHint = 'subtle';
+    } else {
+      const view = views.at(target.functionIndex, target.wasmOffset);
+      if (view !== null) {
+        shown.source = new Source(view.name, undefined, view.reference);
+        shown.line = view.line;
+        shown.column = 1;
+      }
+    }
+    if (target.textOffset >= 0) shown.instructionPointerReference = Disassembly.reference(target.textOffset);
+    return shown;
+  }
+
+  protected override sourceRequest(
+    response: DebugProtocol.SourceResponse,
+    args: DebugProtocol.SourceArguments,
+  ): void {
+    const text = this.parts?.views.text(args.sourceReference) ?? null;
+    if (text === null) {
+      this.sendErrorResponse(response, ERROR_REQUEST, 'there is no such source');
+      return;
+    }
+    response.body = { content: text, mimeType: 'text/x-wat' };
+    this.sendResponse(response);
+  }
+
+  protected override loadedSourcesRequest(response: DebugProtocol.LoadedSourcesResponse): void {
+    const { parts } = this;
+    const files = parts?.target.symbols.debug?.files ?? [];
+    response.body = { sources: files.slice(0, 5000).map(f => parts!.sources.source(f)) };
+    this.sendResponse(response);
+  }
+
+  protected override scopesRequest(
+    response: DebugProtocol.ScopesResponse,
+    args: DebugProtocol.ScopesArguments,
+  ): void {
+    const frame = this.parts?.frames.get(args.frameId) ?? null;
+    response.body = { scopes: frame === null ? [] : this.parts!.variables.scopes(frame) };
+    this.sendResponse(response);
+  }
+
+  protected override variablesRequest(
+    response: DebugProtocol.VariablesResponse,
+    args: DebugProtocol.VariablesArguments,
+  ): void {
+    const { variablesReference, filter, start, count } = args;
+    response.body = {
+      variables: this.parts?.variables.children(variablesReference, filter, start, count) ?? [],
+    };
+    this.sendResponse(response);
+  }
+
+  /** Runs what an expression may fail in: the message is for its author. */
+  private trying(response: DebugProtocol.Response, act: (parts: Parts) => void): void {
+    try {
+      if (this.parts === null) throw new ExpressionError('nothing is debugged');
+      act(this.parts);
+      this.sendResponse(response);
+    } catch (e) {
+      if (!(e instanceof ExpressionError)) throw e;
+      this.sendErrorResponse(response, ERROR_REQUEST, e.message);
+    }
+  }
+
+  private evaluator(parts: Parts, frameId: number | undefined): { evaluator: Evaluator; frame: ShownFrame } {
+    const frame = frameId === undefined ? parts.frames.first() : parts.frames.get(frameId);
+    if (frame === null) throw new ExpressionError('the program is not stopped here');
+    return { evaluator: new Evaluator(parts.target, parts.frames, frame), frame };
+  }
+
+  protected override evaluateRequest(
+    response: DebugProtocol.EvaluateResponse,
+    args: DebugProtocol.EvaluateArguments,
+  ): void {
+    this.trying(response, parts => {
+      const { evaluator, frame } = this.evaluator(parts, args.frameId);
+      const result = evaluator.evaluate(args.expression);
+      const path = /^[^=]*(?:[=!<>]=[^=]*)*$/.test(args.expression) ? args.expression : '';
+      const { value, ...rest } = parts.variables.result(result, frame, path);
+      response.body = { result: value, ...rest };
+      if (args.expression.includes('=')) this.changed();
+    });
+  }
+
+  protected override setVariableRequest(
+    response: DebugProtocol.SetVariableResponse,
+    args: DebugProtocol.SetVariableArguments,
+  ): void {
+    this.trying(response, parts => {
+      response.body = parts.variables.set(args.variablesReference, args.name, args.value);
+    });
+  }
+
+  protected override setExpressionRequest(
+    response: DebugProtocol.SetExpressionResponse,
+    args: DebugProtocol.SetExpressionArguments,
+  ): void {
+    this.trying(response, parts => {
+      const { evaluator, frame } = this.evaluator(parts, args.frameId);
+      evaluator.assign(evaluator.evaluate(args.expression), evaluator.evaluate(args.value));
+      const again = parts.variables.result(evaluator.evaluate(args.expression), frame, args.expression);
+      response.body = { value: again.value, variablesReference: again.variablesReference };
+    });
+  }
+
+  /** Something was set: what is shown of it is old. */
+  private changed(): void {
+    this.sendEvent(new InvalidatedEvent(['variables']));
+  }
+
+  // ------------------------------------------------------------------------------------------------------- Machine views
+
+  protected override readMemoryRequest(
+    response: DebugProtocol.ReadMemoryResponse,
+    args: DebugProtocol.ReadMemoryArguments,
+  ): void {
+    const start = Number(args.memoryReference) + (args.offset ?? 0);
+    const state = this.parts?.target.state ?? null;
+    const size = state?.memorySize(0) ?? 0;
+    const from = Math.max(0, start);
+    const count = Math.max(0, Math.min(args.count, MAX_MEMORY_READ, size - from));
+    const bytes = count === 0 ? null : (state?.memory(0, from, count) ?? null);
+    response.body = {
+      address: `0x${from.toString(16)}`,
+      ...(bytes === null ? {} : { data: Buffer.from(bytes).toString('base64') }),
+      unreadableBytes: args.count - (bytes?.length ?? 0),
+    };
+    this.sendResponse(response);
+  }
+
+  protected override writeMemoryRequest(
+    response: DebugProtocol.WriteMemoryResponse,
+    args: DebugProtocol.WriteMemoryArguments,
+  ): void {
+    this.trying(response, parts => {
+      const start = Number(args.memoryReference) + (args.offset ?? 0);
+      const bytes = Uint8Array.from(Buffer.from(args.data, 'base64'));
+      if (!parts.target.state.writeMemory(0, start, bytes))
+        throw new ExpressionError('this memory can not be written');
+      response.body = { bytesWritten: bytes.length };
+      this.changed();
+      this.sendEvent(new MemoryEvent(args.memoryReference, args.offset ?? 0, bytes.length));
+    });
+  }
+
+  protected override async disassembleRequest(
+    response: DebugProtocol.DisassembleResponse,
+    args: DebugProtocol.DisassembleArguments,
+  ): Promise<void> {
+    const at = Disassembly.textOffset(args.memoryReference);
+    if (this.parts === null || at === null) {
+      this.sendErrorResponse(response, ERROR_REQUEST, 'there is no code there');
+      return;
+    }
+    const start = at + (args.offset ?? 0);
+    const instructions = await this.parts.disassembly.disassemble(
+      start,
+      args.instructionOffset ?? 0,
+      args.instructionCount,
+    );
+    response.body = { instructions };
+    this.sendResponse(response);
+  }
+
+  protected override customRequest(command: string, response: DebugProtocol.Response, args: unknown): void {
+    if (command === 'lucet.trapReport') {
+      response.body = this.parts?.target.trapReport() ?? null;
+      this.sendResponse(response);
+    } else super.customRequest(command, response, args);
+  }
+}
+
+/** `**` any folders, `*` within one: what skipFiles are. */
+function globPattern(glob: string): RegExp {
+  const source = glob
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*\*\/?|\*|\?/g, m => (m.startsWith('**') ? '.*' : m === '*' ? '[^/]*' : '[^/]'));
+  return new RegExp(`^${source}$`);
 }

@@ -10,6 +10,18 @@ import { type Artifact, ArtifactError, readArtifact } from '../compiler/object/a
 /** Debug files larger than this are left alone. */
 const MAX_FILE_BYTES = 1 << 30;
 
+const MAX_LOCALS = 50_000;
+/** Binary code -> ValType. */
+const LOCAL_TYPES: Readonly<Record<number, number>> = {
+  127: 1,
+  126: 2,
+  125: 3,
+  124: 4,
+  123: 5,
+  112: 6,
+  111: 7,
+};
+
 export interface SymbolOptions {
   /** A module with the debug sections, in place of what the artifact has or names. */
   readonly symbolFile?: string;
@@ -96,6 +108,40 @@ export class ModuleSymbols {
   /** Offset as DWARF counts, of a byte offset in the module. */
   codeOffset(wasmOffset: number): number {
     return wasmOffset - this.artifact.codeStart;
+  }
+
+  /** The function whose body an offset of the module is in; null: none. */
+  functionAt(wasmOffset: number): number | null {
+    this.body(0);
+    const bodies = this.#bodies ?? [];
+    let lo = 0;
+    let hi = bodies.length;
+    while (lo < hi) {
+      const mid = (lo + hi) >> 1;
+      if (bodies[mid]!.start <= wasmOffset) lo = mid + 1;
+      else hi = mid;
+    }
+    const found = bodies[lo - 1];
+    return found === undefined || wasmOffset >= found.end ? null : lo - 1 + this.artifact.importedFunctions;
+  }
+
+  /** Types of a function's locals, parameters first (ValType, erased to a base); empty: not known. */
+  localTypes(functionIndex: number): readonly number[] {
+    const body = this.body(functionIndex);
+    const type = this.artifact.types[this.artifact.func(functionIndex).typeIndex];
+    if (type === undefined) return [];
+    const types: number[] = [...type.params];
+    if (this.wasm === null || body === null) return types;
+    const r = new ByteReader(this.wasm, body.start);
+    for (let groups = r.leb(); groups > 0 && r.at < body.end; groups--) {
+      const count = r.leb();
+      const code = this.wasm[r.at++] ?? 0;
+      // A reference with a heap type behind it.
+      if (code === 0x63 || code === 0x64) r.leb();
+      if (types.length + count > MAX_LOCALS) break;
+      for (let i = 0; i < count; i++) types.push(LOCAL_TYPES[code] ?? 0);
+    }
+    return types;
   }
 
   /** Byte range in the module of a function's body (its local declarations first); null: imported, or the module isn't here. */

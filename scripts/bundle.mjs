@@ -79,8 +79,9 @@ export async function bundle({ dist, tools, minify, sourcemap }) {
       format: 'cjs',
       entryPoints: EDITOR,
       outdir: dist,
+      banner: { js: "const lucetUrl = require('node:url').pathToFileURL(__filename).href;" },
       outExtension: { '.js': '.cjs' },
-      define: { ...common.define, 'import.meta.url': '__filename' },
+      define: { ...common.define, 'import.meta.url': 'lucetUrl' },
     }),
   ]);
 }

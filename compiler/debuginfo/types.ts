@@ -401,6 +401,56 @@ export class PointerType extends Type {
   }
 }
 
+/** A number type by its name alone, for casts to what the program itself has none of. Sizes as on wasm32. */
+class NumberType extends Type {
+  constructor(
+    types: Types,
+    private readonly facts: { readonly name: string; readonly size: number; readonly encoding: Encoding },
+  ) {
+    super(types, null, 'base');
+  }
+
+  override get name(): string {
+    return this.facts.name;
+  }
+
+  override get size(): number {
+    return this.facts.size;
+  }
+
+  override get encoding(): Encoding {
+    return this.facts.encoding;
+  }
+}
+
+const NUMBER_TYPES: Readonly<Record<string, readonly [size: number, encoding: Encoding]>> = {
+  char: [1, Encoding.SignedChar],
+  'signed char': [1, Encoding.SignedChar],
+  'unsigned char': [1, Encoding.UnsignedChar],
+  short: [2, Encoding.Signed],
+  'unsigned short': [2, Encoding.Unsigned],
+  int: [4, Encoding.Signed],
+  unsigned: [4, Encoding.Unsigned],
+  'unsigned int': [4, Encoding.Unsigned],
+  long: [4, Encoding.Signed],
+  'unsigned long': [4, Encoding.Unsigned],
+  'long long': [8, Encoding.Signed],
+  'unsigned long long': [8, Encoding.Unsigned],
+  float: [4, Encoding.Float],
+  double: [8, Encoding.Float],
+  bool: [1, Encoding.Boolean],
+  i8: [1, Encoding.Signed],
+  u8: [1, Encoding.Unsigned],
+  i16: [2, Encoding.Signed],
+  u16: [2, Encoding.Unsigned],
+  i32: [4, Encoding.Signed],
+  u32: [4, Encoding.Unsigned],
+  i64: [8, Encoding.Signed],
+  u64: [8, Encoding.Unsigned],
+  f32: [4, Encoding.Float],
+  f64: [8, Encoding.Float],
+};
+
 export function isRust(language: Language): boolean {
   return language === Language.Rust;
 }
@@ -462,7 +512,9 @@ export class Types {
   /** A type by its qualified name, wherever it is defined: for casts. Reads all units when first asked. */
   named(name: string): Type | null {
     const die = this.definitionIndex().get(name);
-    return die === undefined ? null : this.of(die);
+    if (die !== undefined) return this.of(die);
+    const number = Object.hasOwn(NUMBER_TYPES, name) ? NUMBER_TYPES[name] : undefined;
+    return number === undefined ? null : new NumberType(this, { name, size: number[0], encoding: number[1] });
   }
 
   /** The definition of a declared type, looked for in all units. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { checkLaunch, LaunchError, lucetWasiArguments } from '../launch.ts';
+import { checkLaunch, LaunchError, lucetWasiOptions } from '../launch.ts';
 
 describe('launch arguments', () => {
-  it('become options before the module and arguments behind it', () => {
+  it('become options of lucet-wasi', () => {
     const launch = checkLaunch({
       program: '/w/a.wasm',
       args: ['--help', 'x y'],
@@ -11,9 +11,9 @@ describe('launch arguments', () => {
       inheritEnv: true,
       entrypoint: 'go',
     } as never);
-    expect(lucetWasiArguments(launch)).toEqual([
+    expect(lucetWasiOptions(launch)).toEqual([
       ...['--dir', '/d::/data', '--readonly-dir', '/r::/ro', '--dir', '/h::/h'],
-      ...['--inherit-env', '--env', 'A=1', '--env', 'B=', '--entrypoint', 'go', '/w/a.wasm', '--help', 'x y'],
+      ...['--inherit-env', '--env', 'A=1', '--env', 'B=', '--entrypoint', 'go'],
     ]);
   });
 

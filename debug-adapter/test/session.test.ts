@@ -72,14 +72,35 @@ describe('a debug session', () => {
     });
   });
 
-  it('shows where a program trapped', async () => {
-    const { stderr, exit } = await run({ program: program(TRAPS) });
-    expect(exit).toBe(134);
-    expect(stderr).toContain('Unreachable');
-    expect(stderr).toContain('deep');
+  it('stops where a program trapped, with the report, the stack and its text', async () => {
+    const report = client.waitForEvent('lucet.trap');
+    const stopped = client.waitForEvent('stopped') as Promise<DebugProtocol.StoppedEvent>;
+    await Promise.all([client.configurationSequence(), client.launch({ program: program(TRAPS) } as never)]);
+    expect((await stopped).body).toMatchObject({
+      reason: 'exception',
+      threadId: 1,
+      text: expect.stringContaining('gave up'),
+    });
+    expect((await report).body).toMatchObject({ version: 2, code: 'Unreachable', functionName: 'deep' });
+    const { body: info } = await client.customRequest('exceptionInfo', { threadId: 1 });
+    expect(info).toMatchObject({ exceptionId: 'Unreachable', breakMode: 'always' });
+    const { body: stack } = await client.stackTraceRequest({ threadId: 1 });
+    expect(stack.stackFrames.map(f => f.name)).toEqual(['deep', '_start']);
+    const { body: scopes } = await client.scopesRequest({ frameId: stack.stackFrames[0]!.id });
+    expect(scopes.scopes.map(s => s.name)).toContain('Registers');
+    const { body: code } = await client.customRequest('disassemble', {
+      memoryReference: stack.stackFrames[0]!.instructionPointerReference,
+      instructionCount: 3,
+      instructionOffset: -1,
+    });
+    // What traps is a halt out of line.
+    expect(code.instructions[1].instruction).toMatch(/^hlt/);
+    const exited = client.waitForEvent('exited') as Promise<DebugProtocol.ExitedEvent>;
+    await client.continueRequest({ threadId: 1 });
+    expect((await exited).body.exitCode).toBe(134);
   });
 
-  it('answers breakpoints as not verified, with the reason', async () => {
+  it('answers breakpoints before there is a program, with the reason', async () => {
     await client.initializeRequest();
     const { body } = await client.setBreakpointsRequest({
       source: { path: program(TRAPS) },

@@ -1,0 +1,465 @@
+/** Expressions over a stopped frame: C-like paths, arithmetic, casts; `$l0`, `$g0`, `$s0`, registers and `$mem[…]`. */
+import type { Type } from '../compiler/debuginfo/index.ts';
+import { littleEndian, type Value, type Values, wordBytes } from '../compiler/debuginfo/values.ts';
+import { type Expression, ExpressionError, parseExpression } from './expression-parser.ts';
+import type { Frames, ShownFrame } from './frames.ts';
+import type { DebugTarget } from './target.ts';
+
+export { ExpressionError } from './expression-parser.ts';
+
+/** What an expression is: something with a type and a place, a number, or something of the machine that can be set. */
+export type Result =
+  | { readonly kind: 'value'; readonly value: Value }
+  | {
+      readonly kind: 'number';
+      readonly n: bigint | number;
+      readonly set?: (bits: bigint) => boolean;
+      readonly hex?: boolean;
+    };
+
+const fail = (message: string): never => {
+  throw new ExpressionError(message);
+};
+
+/** DW_ATE_float */
+const FLOAT = 4;
+
+export class Evaluator {
+  private readonly values: Values;
+
+  constructor(
+    private readonly target: DebugTarget,
+    frames: Frames,
+    private readonly frame: ShownFrame,
+  ) {
+    this.values = frames.values(frame);
+  }
+
+  /** @throws ExpressionError */
+  evaluate(text: string): Result {
+    return this.run(
+      parseExpression(text, name => this.variable(name) === null && this.typeNamed(name) !== null),
+    );
+  }
+
+  /** Whether a condition holds. @throws ExpressionError */
+  isTrue(text: string): boolean {
+    const n = this.number(this.evaluate(text));
+    return typeof n === 'bigint' ? n !== 0n : n !== 0;
+  }
+
+  /** One line. */
+  describe(result: Result): string {
+    if (result.kind === 'value') return this.values.describe(result.value);
+    return result.hex && typeof result.n === 'bigint'
+      ? `0x${BigInt.asUintN(64, result.n).toString(16)}`
+      : `${result.n}`;
+  }
+
+  /** Sets what an expression names to what another is. @throws ExpressionError */
+  assign(to: Result, from: Result): void {
+    if (to.kind === 'number') {
+      if (to.set === undefined) fail('that is no place that can be set');
+      else if (!to.set(this.bits(this.number(from)))) fail('it could not be set');
+      return;
+    }
+    this.store(to.value, from);
+  }
+
+  private typeNamed(name: string): Type | null {
+    return this.target.symbols.debug?.typeNamed(name) ?? null;
+  }
+
+  /** A variable in scope by its name: inner ones hide outer ones. */
+  variable(name: string): Value | null {
+    const { debug } = this.target.symbols;
+    const { call, codeOffset, reader } = this.frame;
+    if (debug === null) return null;
+    const plain = name.replace(/^::/, '');
+    const inScope = call === null ? [] : debug.variables(call);
+    for (let i = inScope.length - 1; i >= 0; i--) {
+      const v = inScope[i]!;
+      if (v.name === plain) return this.values.value(v.type, debug.locate(v, call, codeOffset, reader));
+    }
+    const outside = debug.statics(codeOffset);
+    const found = outside.find(v => v.name === plain) ?? outside.find(v => v.name.endsWith(`::${plain}`));
+    if (found !== undefined)
+      return this.values.value(found.type, debug.locate(found, null, codeOffset, reader));
+    // A member function sees its object's members.
+    for (const self of ['this', 'self']) {
+      const object = inScope.find(v => v.name === self);
+      if (object === undefined) continue;
+      const pointer = this.values.value(object.type, debug.locate(object, call, codeOffset, reader));
+      const whole = this.values.deref(pointer);
+      return whole === null ? null : this.values.member(whole, plain);
+    }
+    return null;
+  }
+
+  private run(e: Expression): Result {
+    switch (e.kind) {
+      case 'number':
+        return { kind: 'number', n: e.value };
+      case 'name':
+        return this.name(e.name);
+      case 'special':
+        return this.special(e.name);
+      case 'member':
+        return this.member(e);
+      case 'index':
+        return this.index(e);
+      case 'unary':
+        return this.unary(e.op, e.of);
+      case 'binary':
+        return this.binary(e);
+      case 'cast':
+        return this.cast(e.type, e.stars, this.run(e.of));
+      case 'assign': {
+        const to = this.run(e.to);
+        this.assign(to, this.run(e.value));
+        return this.run(e.to);
+      }
+    }
+  }
+
+  private name(name: string): Result {
+    if (name === 'true' || name === 'false') return { kind: 'number', n: name === 'true' ? 1n : 0n };
+    if (name === 'NULL' || name === 'nullptr') return { kind: 'number', n: 0n };
+    const value = this.variable(name);
+    if (value !== null) return { kind: 'value', value };
+    // Enumerators of types in reach would take reading all units; the last part of a qualified name may be one.
+    const parts = name.split('::');
+    const enumType = parts.length > 1 ? this.typeNamed(parts.slice(0, -1).join('::')) : null;
+    const found = enumType?.plain.enumerators.find(x => x.name === parts.at(-1));
+    return found === undefined ? fail(`there is no ${name} here`) : { kind: 'number', n: found.value };
+  }
+
+  /** `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register. */
+  private special(name: string): Result {
+    const { target, frame } = this;
+    const { thread } = frame;
+    const numbered = /^([lgs])(\d+)$/.exec(name);
+    if (numbered !== null) {
+      const index = Number(numbered[2]);
+      const kind = numbered[1]!;
+      const bits =
+        kind === 'l'
+          ? frame.reader.local(index)
+          : kind === 'g'
+            ? target.state.global(index)
+            : frame.reader.operand(index);
+      if (bits === null) return fail(`$${name} is not known here`);
+      const set = (v: bigint): boolean =>
+        kind === 'l'
+          ? target.writeLocal(thread, frame.target, index, v)
+          : kind === 'g' && target.state.setGlobal(index, v);
+      return { kind: 'number', n: bits, set };
+    }
+    if (name === 'mem') return fail('$mem is used as $mem[address], or $mem8, $mem16, $mem32, $mem64');
+    const register = target.registers(thread)[name];
+    return register === undefined
+      ? fail(`there is no $${name}`)
+      : { kind: 'number', n: BigInt(register), hex: true };
+  }
+
+  private member(e: Extract<Expression, { kind: 'member' }>): Result {
+    const of = this.run(e.of);
+    if (of.kind !== 'value') return fail('a number has no members');
+    let { value } = of;
+    const isPointer = (): boolean => ['pointer', 'reference'].includes(value.type.plain.kind);
+    // Dot and arrow do the same: what is a pointer shows.
+    for (let hops = 0; hops < 8 && isPointer(); hops++) {
+      const to = this.values.deref(value);
+      if (to === null) return fail(`${this.values.describe(value)} points to nothing that can be read`);
+      value = to;
+    }
+    const found = this.part(value, e.name) ?? this.behindSmartPointer(value, e.name);
+    return found === null
+      ? fail(`${value.type.name} has no member ${e.name}`)
+      : { kind: 'value', value: found };
+  }
+
+  private part(value: Value, name: string): Value | null {
+    return this.values.member(value, name) ?? this.variantMember(value, name) ?? this.child(value, name);
+  }
+
+  /** unique_ptr, Rc, …: what they point to is their child `*`. */
+  private behindSmartPointer(value: Value, name: string): Value | null {
+    const to = this.child(value, '*');
+    return to === null ? null : this.part(to, name);
+  }
+
+  private variantMember(value: Value, name: string): Value | null {
+    const active = this.values.activeVariant(value);
+    return active === null ? null : this.values.member(active.value, name);
+  }
+
+  private child(value: Value, name: string): Value | null {
+    return this.values.children(value).named.find(c => c.name === name)?.value ?? null;
+  }
+
+  private index(e: Extract<Expression, { kind: 'index' }>): Result {
+    const number = this.number(this.run(e.index));
+    const i = Number(number);
+    if (!Number.isSafeInteger(i)) return fail('an index must be an integer');
+    const memory = e.of.kind === 'special' ? /^mem(8|16|32|64)?$/.exec(e.of.name) : null;
+    if (memory !== null) return this.memoryAt(i, Number(memory[1] ?? 8) / 8);
+    const of = this.run(e.of);
+    if (of.kind !== 'value') return fail('a number can not be indexed');
+    const { value } = of;
+    const { plain } = value.type;
+    if (plain.kind === 'array') return { kind: 'value', value: this.values.element(value, i) };
+    if (plain.kind === 'pointer') {
+      const at = this.values.pointer(value);
+      if (at === null) return fail('the pointer has no value here');
+      const element = plain.target;
+      return { kind: 'value', value: this.values.at(element, at + i * Math.max(element.plain.size, 1)) };
+    }
+    const children = this.values.children(value);
+    if (i >= 0 && i < children.indexed) return { kind: 'value', value: children.item(i).value };
+    return fail(
+      children.indexed > 0
+        ? `the index ${i} is not below ${children.indexed}`
+        : `${value.type.name} can not be indexed`,
+    );
+  }
+
+  private memoryAt(address: number, size: number): Result {
+    const bytes = this.target.state.memory(0, address, size);
+    if (bytes === null) return fail(`there is no memory at 0x${address.toString(16)}`);
+    const set = (v: bigint): boolean =>
+      this.target.state.writeMemory(0, address, wordBytes(BigInt.asUintN(64, v), size));
+    return { kind: 'number', n: littleEndian(bytes), set, hex: true };
+  }
+
+  private unary(op: string, operand: Expression): Result {
+    const of = this.run(operand);
+    if (op === '&') {
+      if (of.kind !== 'value') return fail('a number has no address');
+      const at = this.values.address(of.value);
+      if (at === null) return fail('it is in no memory, so it has no address');
+      return {
+        kind: 'value',
+        value: this.values.value(of.value.type.pointer, { kind: 'value', value: BigInt(at) }),
+      };
+    }
+    if (op === '*') {
+      if (of.kind !== 'value') return fail('a number is no pointer: cast it first');
+      if (of.value.type.plain.kind === 'array')
+        return { kind: 'value', value: this.values.element(of.value, 0) };
+      const to =
+        this.values.deref(of.value) ?? this.values.children(of.value).named.find(c => c.name === '*')?.value;
+      return to == null
+        ? fail(`${this.values.describe(of.value)} points to nothing that can be read`)
+        : { kind: 'value', value: to };
+    }
+    const n = this.number(of);
+    if (op === '!') return { kind: 'number', n: n === 0n || n === 0 ? 1n : 0n };
+    if (op === '~')
+      return typeof n === 'bigint' ? { kind: 'number', n: ~n } : fail('~ of a floating-point number');
+    return { kind: 'number', n: op === '-' ? -n : n };
+  }
+
+  private binary(e: Extract<Expression, { kind: 'binary' }>): Result {
+    const left = this.run(e.left);
+    const truth = (r: Result): boolean => ![0n, 0].includes(this.number(r));
+    if (e.op === '&&') return { kind: 'number', n: truth(left) && truth(this.run(e.right)) ? 1n : 0n };
+    if (e.op === '||') return { kind: 'number', n: truth(left) || truth(this.run(e.right)) ? 1n : 0n };
+    const right = this.run(e.right);
+    const moved = e.op === '+' || e.op === '-' ? this.pointerArithmetic(e.op, left, right) : null;
+    if (moved !== null) return moved;
+    return { kind: 'number', n: arithmetic(e.op, this.number(left), this.number(right)) };
+  }
+
+  /** p + n, p - n; null: no pointer is in it, or it is the difference of two. */
+  private pointerArithmetic(op: string, left: Result, right: Result): Result | null {
+    if (left.kind !== 'value' || (right.kind === 'value' && right.value.type.plain.kind === 'pointer'))
+      return null;
+    const { plain } = left.value.type;
+    if (plain.kind !== 'pointer' && plain.kind !== 'array') return null;
+    const at = plain.kind === 'array' ? this.values.address(left.value) : this.values.pointer(left.value);
+    const n = this.number(right);
+    if (at === null || typeof n !== 'bigint') return null;
+    const step = n * BigInt(Math.max(plain.target.plain.size, 1));
+    const type = plain.kind === 'array' ? plain.target.pointer : left.value.type;
+    return {
+      kind: 'value',
+      value: this.values.value(type, { kind: 'value', value: BigInt(at) + (op === '+' ? step : -step) }),
+    };
+  }
+
+  private cast(name: string, stars: number, of: Result): Result {
+    let type = this.typeNamed(name) ?? fail(`the program has no type ${name}`);
+    for (let i = 0; i < stars; i++) type = type.pointer;
+    const { plain } = type;
+    if (plain.kind !== 'base' && plain.kind !== 'pointer' && plain.kind !== 'enum')
+      return fail(`can't cast to ${type.name}`);
+    return { kind: 'value', value: this.values.value(type, { kind: 'bytes', bytes: this.encode(type, of) }) };
+  }
+
+  /** A result as a number. @throws ExpressionError */
+  number(r: Result): bigint | number {
+    if (r.kind === 'number') return r.n;
+    const { value } = r;
+    const { plain } = value.type;
+    if (plain.kind === 'reference') {
+      const to = this.values.deref(value);
+      return to === null
+        ? fail('it refers to nothing that can be read')
+        : this.number({ kind: 'value', value: to });
+    }
+    if (plain.kind === 'array')
+      return BigInt(this.values.address(value) ?? fail('the array is in no memory'));
+    if (plain.kind !== 'base' && plain.kind !== 'pointer' && plain.kind !== 'enum')
+      return fail(`${value.type.name} is no number`);
+    const bytes = this.values.bytes(value);
+    if (typeof bytes === 'string') return fail(bytes);
+    if (plain.encoding === FLOAT && plain.kind === 'base') {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      if (bytes.length === 4) return view.getFloat32(0, true);
+      if (bytes.length === 8) return view.getFloat64(0, true);
+      return fail('a floating-point number of that size is not computed with');
+    }
+    return this.values.integer(value) ?? fail(`${value.type.name} is no number`);
+  }
+
+  private bits(n: bigint | number): bigint {
+    if (typeof n === 'bigint') return BigInt.asUintN(64, n);
+    const view = new DataView(new ArrayBuffer(8));
+    view.setFloat64(0, n, true);
+    return view.getBigUint64(0, true);
+  }
+
+  /** A result in the bytes of a type. */
+  private encode(type: Type, from: Result): Uint8Array {
+    const { plain } = type;
+    const n = this.number(from);
+    if (plain.kind === 'base' && plain.encoding === FLOAT) {
+      const bytes = new Uint8Array(plain.size);
+      const view = new DataView(bytes.buffer);
+      if (plain.size === 4) view.setFloat32(0, Number(n), true);
+      else if (plain.size === 8) view.setFloat64(0, Number(n), true);
+      else return fail('a floating-point number of that size is not set');
+      return bytes;
+    }
+    const whole = typeof n === 'bigint' ? n : BigInt(Math.trunc(Number.isFinite(n) ? n : 0));
+    return wordBytes(BigInt.asUintN(128, whole), plain.size);
+  }
+
+  private store(to: Value, from: Result): void {
+    const { plain } = to.type;
+    const { place } = to;
+    if (plain.kind === 'reference') {
+      const inner = this.values.deref(to);
+      this.store(inner ?? fail('it refers to nothing'), from);
+      return;
+    }
+    const { target, frame } = this;
+    let bytes: Uint8Array;
+    if (
+      from.kind === 'value' &&
+      from.value.type.plain === plain &&
+      (plain.kind === 'struct' || plain.kind === 'union')
+    ) {
+      const whole = this.values.bytes(from.value);
+      bytes = typeof whole === 'string' ? fail(whole) : whole;
+    } else if (plain.kind === 'base' || plain.kind === 'pointer' || plain.kind === 'enum')
+      bytes = this.encode(to.type, from);
+    else bytes = fail(`a ${to.type.name} can not be set`);
+    if (to.bits !== null) bytes = this.withBits(to, littleEndian(bytes));
+    const bits = littleEndian(bytes.subarray(0, 8));
+    const done =
+      place.kind === 'memory'
+        ? target.state.writeMemory(0, place.address, bytes)
+        : place.kind === 'local'
+          ? target.writeLocal(frame.thread, frame.target, place.index, bits)
+          : place.kind === 'global'
+            ? target.state.setGlobal(place.index, bits)
+            : fail('it has a value, but is nowhere where it could be set');
+    if (!done) fail('it could not be set');
+  }
+
+  /** A bit field's new value within the bytes that it shares. */
+  private withBits(to: Value, n: bigint): Uint8Array {
+    const { size, first } = to.bits!;
+    const length = Math.ceil((first + size) / 8);
+    if (to.place.kind !== 'memory') return fail('a bit field outside of memory');
+    const old = this.target.state.memory(0, to.place.address, length) ?? fail('it can not be read');
+    const mask = ((1n << BigInt(size)) - 1n) << BigInt(first);
+    return wordBytes((littleEndian(old) & ~mask) | ((n << BigInt(first)) & mask), length);
+  }
+}
+
+function arithmetic(op: string, a: bigint | number, b: bigint | number): bigint | number {
+  if (typeof a === 'bigint' && typeof b === 'bigint') return integers(op, a, b);
+  const x = Number(a);
+  const y = Number(b);
+  const truth = (v: boolean): bigint => (v ? 1n : 0n);
+  switch (op) {
+    case '+':
+      return x + y;
+    case '-':
+      return x - y;
+    case '*':
+      return x * y;
+    case '/':
+      return x / y;
+    case '==':
+      return truth(x === y);
+    case '!=':
+      return truth(x !== y);
+    case '<':
+      return truth(x < y);
+    case '<=':
+      return truth(x <= y);
+    case '>':
+      return truth(x > y);
+    case '>=':
+      return truth(x >= y);
+    default:
+      return fail(`${op} of floating-point numbers`);
+  }
+}
+
+/** Results larger than this are of no use, and shifts could make them without end. */
+const MAX_SHIFT = 128n;
+
+function integers(op: string, a: bigint, b: bigint): bigint {
+  const truth = (v: boolean): bigint => (v ? 1n : 0n);
+  switch (op) {
+    case '+':
+      return a + b;
+    case '-':
+      return a - b;
+    case '*':
+      return BigInt.asIntN(256, a * b);
+    case '/':
+      return b === 0n ? fail('division by zero') : a / b;
+    case '%':
+      return b === 0n ? fail('division by zero') : a % b;
+    case '&':
+      return a & b;
+    case '|':
+      return a | b;
+    case '^':
+      return a ^ b;
+    case '<<':
+      return b < 0n || b > MAX_SHIFT ? fail('the shift is too large') : BigInt.asIntN(256, a << b);
+    case '>>':
+      return b < 0n ? fail('the shift is negative') : a >> (b > MAX_SHIFT ? MAX_SHIFT : b);
+    case '==':
+      return truth(a === b);
+    case '!=':
+      return truth(a !== b);
+    case '<':
+      return truth(a < b);
+    case '<=':
+      return truth(a <= b);
+    case '>':
+      return truth(a > b);
+    case '>=':
+      return truth(a >= b);
+    default:
+      return fail(`unknown operator ${op}`);
+  }
+}

@@ -1,0 +1,197 @@
+/** C-like expressions of the debugger, as trees. */
+
+export type Expression =
+  | { readonly kind: 'number'; readonly value: bigint | number }
+  | { readonly kind: 'name'; readonly name: string }
+  /** `$l0`, `$rax`, … without the dollar. */
+  | { readonly kind: 'special'; readonly name: string }
+  | { readonly kind: 'member'; readonly of: Expression; readonly name: string; readonly arrow: boolean }
+  | { readonly kind: 'index'; readonly of: Expression; readonly index: Expression }
+  | { readonly kind: 'unary'; readonly op: string; readonly of: Expression }
+  | { readonly kind: 'binary'; readonly op: string; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'cast'; readonly type: string; readonly stars: number; readonly of: Expression }
+  | { readonly kind: 'assign'; readonly to: Expression; readonly value: Expression };
+
+export class ExpressionError extends Error {
+  override readonly name = 'ExpressionError';
+}
+
+const TOKEN =
+  /\s*(?:(0[xX][0-9a-fA-F]+|0[bB][01]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)([uUlLfF]*)|('(?:\\.|[^'\\])')|(\$\w+)|((?:::)?[A-Za-z_]\w*(?:::~?[A-Za-z_]\w*)*)|(->|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>=().[\]?:,]))/y;
+
+interface Token {
+  readonly kind: 'number' | 'special' | 'name' | 'operator' | 'end';
+  readonly text: string;
+  readonly value?: bigint | number;
+}
+
+const MAX_LENGTH = 4096;
+const MAX_DEPTH = 100;
+
+const PRECEDENCE: readonly (readonly string[])[] = [
+  ['||'],
+  ['&&'],
+  ['|'],
+  ['^'],
+  ['&'],
+  ['==', '!='],
+  ['<', '<=', '>', '>='],
+  ['<<', '>>'],
+  ['+', '-'],
+  ['*', '/', '%'],
+];
+
+/** Words that type names are made of, beside those of the program. */
+const TYPE_WORDS = new Set([
+  'unsigned',
+  'signed',
+  'int',
+  'char',
+  'short',
+  'long',
+  'float',
+  'double',
+  'bool',
+  'void',
+  'const',
+  'struct',
+  'union',
+  'enum',
+  'class',
+  'volatile',
+]);
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '0': '\0' };
+
+function tokenize(text: string): Token[] {
+  if (text.length > MAX_LENGTH) throw new ExpressionError('the expression is too long');
+  const tokens: Token[] = [];
+  TOKEN.lastIndex = 0;
+  for (let at = 0; text.slice(at).trim() !== ''; at = TOKEN.lastIndex) {
+    TOKEN.lastIndex = at;
+    const m = TOKEN.exec(text);
+    if (m === null) throw new ExpressionError(`can't read "${text.slice(at).trim().slice(0, 20)}"`);
+    const [, number, suffix, character, special, name, operator] = m;
+    if (number !== undefined) {
+      const isFloat = !/^0[xXbB]/.test(number) && (/[.eE]/.test(number) || /[fF]/.test(suffix ?? ''));
+      tokens.push({ kind: 'number', text: number, value: isFloat ? Number(number) : BigInt(number) });
+    } else if (character !== undefined) {
+      const inner = character.slice(1, -1);
+      const c = inner.startsWith('\\') ? (ESCAPES[inner[1]!] ?? inner[1]!) : inner;
+      tokens.push({ kind: 'number', text: character, value: BigInt(c.codePointAt(0)!) });
+    } else if (special !== undefined) tokens.push({ kind: 'special', text: special.slice(1) });
+    else if (name !== undefined) tokens.push({ kind: 'name', text: name });
+    else tokens.push({ kind: 'operator', text: operator! });
+  }
+  tokens.push({ kind: 'end', text: 'the end' });
+  return tokens;
+}
+
+/**
+ * @param isType whether a name is a type of the program (and no variable): decides what `(x) - 1` is
+ * @throws ExpressionError
+ */
+export function parseExpression(text: string, isType: (name: string) => boolean): Expression {
+  const parser = new Parser(tokenize(text), isType);
+  return parser.whole();
+}
+
+class Parser {
+  private at = 0;
+  private depth = 0;
+
+  constructor(
+    private readonly tokens: readonly Token[],
+    private readonly isType: (name: string) => boolean,
+  ) {}
+
+  whole(): Expression {
+    const left = this.binary(0);
+    let result = left;
+    if (this.take('=')) result = { kind: 'assign', to: left, value: this.binary(0) };
+    const rest = this.tokens[this.at]!;
+    if (rest.kind !== 'end') throw new ExpressionError(`unexpected "${rest.text}"`);
+    return result;
+  }
+
+  private take(op: string): boolean {
+    const t = this.tokens[this.at]!;
+    if (t.kind !== 'operator' || t.text !== op) return false;
+    this.at++;
+    return true;
+  }
+
+  private expect(op: string): void {
+    if (!this.take(op)) throw new ExpressionError(`"${op}" expected, found "${this.tokens[this.at]!.text}"`);
+  }
+
+  private binary(level: number): Expression {
+    const ops = PRECEDENCE[level];
+    if (ops === undefined) return this.unary();
+    let left = this.binary(level + 1);
+    for (;;) {
+      const op = ops.find(o => this.take(o));
+      if (op === undefined) return left;
+      left = { kind: 'binary', op, left, right: this.binary(level + 1) };
+    }
+  }
+
+  private unary(): Expression {
+    if (++this.depth > MAX_DEPTH) throw new ExpressionError('the expression is nested too deeply');
+    try {
+      for (const op of ['-', '!', '~', '*', '&', '+'])
+        if (this.take(op)) return { kind: 'unary', op, of: this.unary() };
+      return this.cast() ?? this.postfix(this.primary());
+    } finally {
+      this.depth--;
+    }
+  }
+
+  private cast(): Expression | null {
+    const start = this.at;
+    if (!this.take('(')) return null;
+    const words: string[] = [];
+    let stars = 0;
+    for (let t = this.tokens[this.at]!; t.kind === 'name'; t = this.tokens[++this.at]!) words.push(t.text);
+    while (this.take('*')) stars++;
+    const type = words.filter(w => !/^(?:const|volatile|struct|union|enum|class)$/.test(w)).join(' ');
+    const known = words.length > 0 && (words.every(w => TYPE_WORDS.has(w)) || this.isType(type));
+    if (known && this.take(')')) return { kind: 'cast', type, stars, of: this.unary() };
+    this.at = start;
+    return null;
+  }
+
+  private postfix(of: Expression): Expression {
+    let e = of;
+    for (;;) {
+      if (this.take('[')) {
+        const index = this.binary(0);
+        this.expect(']');
+        e = { kind: 'index', of: e, index };
+      } else if (this.take('.')) e = { kind: 'member', of: e, name: this.memberName(), arrow: false };
+      else if (this.take('->')) e = { kind: 'member', of: e, name: this.memberName(), arrow: true };
+      else return e;
+    }
+  }
+
+  private memberName(): string {
+    const t = this.tokens[this.at++]!;
+    // Rust's tuples have numbered ones.
+    if (t.kind === 'name') return t.text;
+    if (t.kind === 'number' && /^\d+$/.test(t.text)) return `__${t.text}`;
+    throw new ExpressionError(`the name of a member expected, found "${t.text}"`);
+  }
+
+  private primary(): Expression {
+    const t = this.tokens[this.at++]!;
+    if (t.kind === 'number') return { kind: 'number', value: t.value! };
+    if (t.kind === 'special') return { kind: 'special', name: t.text };
+    if (t.kind === 'name') return { kind: 'name', name: t.text };
+    if (t.text === '(') {
+      const e = this.binary(0);
+      this.expect(')');
+      return e;
+    }
+    throw new ExpressionError(`a value expected, found "${t.text}"`);
+  }
+}

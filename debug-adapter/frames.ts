@@ -1,0 +1,104 @@
+/** A stopped thread's frames as the user sees them: inlined calls are frames of their own. */
+import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
+import { Values } from '../compiler/debuginfo/values.ts';
+import { demangle, frameBasesOf, functionNameAt } from '../runtime/debug.ts';
+import type { SourcePosition } from '../runtime/index.ts';
+import type { DebugTarget, TargetFrame } from './target.ts';
+
+export interface ShownFrame {
+  readonly id: number;
+  readonly thread: number;
+  readonly target: TargetFrame;
+  readonly name: string;
+  readonly source: SourcePosition | null;
+  /** null: nothing but the function is known. */
+  readonly call: Call | null;
+  /** Offset as the debug information counts. */
+  readonly codeOffset: number;
+  readonly reader: FrameReader;
+}
+
+/** Frames of one stop; gone when the thread runs again. */
+export class Frames {
+  private readonly byThread = new Map<number, readonly ShownFrame[]>();
+  private readonly byId = new Map<number, ShownFrame>();
+  private next = 1;
+
+  constructor(private readonly target: DebugTarget) {}
+
+  clear(): void {
+    this.byThread.clear();
+    this.byId.clear();
+  }
+
+  /** The innermost frame of the first thread that is stopped. */
+  first(): ShownFrame | null {
+    for (const { id } of this.target.threads) {
+      const [frame] = this.of(id);
+      if (frame !== undefined) return frame;
+    }
+    return null;
+  }
+
+  get(id: number): ShownFrame | null {
+    return this.byId.get(id) ?? null;
+  }
+
+  of(thread: number): readonly ShownFrame[] {
+    let frames = this.byThread.get(thread);
+    if (frames === undefined) {
+      frames = this.expand(thread);
+      this.byThread.set(thread, frames);
+      for (const f of frames) this.byId.set(f.id, f);
+    }
+    return frames;
+  }
+
+  /** Descriptions of values in a frame. */
+  values(frame: ShownFrame): Values {
+    const { symbols, state } = this.target;
+    return new Values(frame.reader, index => functionNameAt(symbols, state, index));
+  }
+
+  private expand(thread: number): ShownFrame[] {
+    const { symbols, state } = this.target;
+    const native = this.target.frames(thread);
+    const bases = frameBasesOf(native, symbols, state);
+    return native.flatMap((frame, i): ShownFrame[] => {
+      const codeOffset = symbols.codeOffset(frame.wasmOffset);
+      const reader = this.reader(thread, frame, bases[i] ?? null);
+      const base = { thread, target: frame, codeOffset, reader };
+      const name = demangle(frame.functionName) || `function ${frame.functionIndex}`;
+      if (frame.kind !== 'wasm') {
+        const text = frame.kind === 'host' ? '[in host]' : `[${frame.count} frames left out]`;
+        return [{ ...base, id: this.next++, name: text, source: null, call: null }];
+      }
+      const { debug } = symbols;
+      const calls = debug?.calls(codeOffset) ?? [];
+      if (calls.length === 0)
+        return [{ ...base, id: this.next++, name, source: debug?.lookup(codeOffset) ?? null, call: null }];
+      return calls.map(call => ({
+        ...base,
+        id: this.next++,
+        name: call.isInlined ? `${call.name} [inlined]` : frame.functionName === '' ? call.name : name,
+        source: call.source,
+        call,
+      }));
+    });
+  }
+
+  private reader(thread: number, frame: TargetFrame, bases: ReadonlyMap<number, number> | null): FrameReader {
+    const { target } = this;
+    return {
+      memory: (address, length) => target.state.memory(0, address, length),
+      local(index) {
+        const v = target.readLocal(thread, frame, index);
+        if (v !== null) return v;
+        const base = bases?.get(index);
+        return base === undefined ? null : BigInt(base);
+      },
+      global: index => target.state.global(index),
+      operand: index => target.readOperand(thread, frame, index),
+    };
+  }
+}

@@ -1,0 +1,270 @@
+/** Scopes and variables: a stopped frame's, and what they are made of. References are handed out as they are shown, and gone at the next run. */
+import { Handles, Scope } from '@vscode/debugadapter';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { littleEndian } from '../compiler/debuginfo/expressions.ts';
+import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
+import { bitsText } from '../runtime/debug.ts';
+import { Evaluator, ExpressionError, type Result } from './evaluate.ts';
+import type { Frames, ShownFrame } from './frames.ts';
+import type { DebugTarget } from './target.ts';
+
+/** One line of a scope. */
+interface Item {
+  readonly name: string;
+  readonly text: string;
+  readonly type: string;
+  /** To be taken apart. */
+  readonly value: Value | null;
+  /** An expression for it; '' where there is none. */
+  readonly path: string;
+  /** What setting it sets; null: it can't be set. */
+  readonly target: Result | null;
+}
+
+/** What a reference stands for. */
+interface Container {
+  readonly frame: ShownFrame;
+  readonly named: () => readonly Item[];
+  readonly indexed: number;
+  readonly item: (i: number) => Item;
+}
+
+/** Numbered children that one request gets without asking for fewer. */
+const MAX_CHILDREN = 1_000;
+const WASM_TYPES: Readonly<Record<number, string>> = {
+  1: 'i32',
+  2: 'i64',
+  3: 'f32',
+  4: 'f64',
+  5: 'v128',
+  6: 'funcref',
+  7: 'externref',
+};
+const MAX_LOCALS = 1_000;
+
+export class Variables {
+  private handles = new Handles<Container>();
+
+  constructor(
+    private readonly target: DebugTarget,
+    private readonly frames: Frames,
+  ) {}
+
+  clear(): void {
+    this.handles.reset();
+  }
+
+  scopes(frame: ShownFrame): DebugProtocol.Scope[] {
+    const scopes: DebugProtocol.Scope[] = [];
+    const add = (name: string, hint: string, expensive: boolean, named: () => readonly Item[]): void => {
+      const container: Container = { frame, named, indexed: 0, item: () => named()[0]! };
+      const scope: DebugProtocol.Scope = new Scope(name, this.handles.create(container), expensive);
+      if (hint !== '') scope.presentationHint = hint;
+      scopes.push(scope);
+    };
+    if (frame.target.kind !== 'wasm') return [];
+    if (frame.call !== null) {
+      add('Locals', 'locals', false, () => this.locals(frame));
+      add('Statics', '', true, () => this.statics(frame));
+    }
+    add('Wasm Locals', frame.call === null ? 'locals' : '', frame.call !== null, () =>
+      this.wasmLocals(frame),
+    );
+    add('Operand Stack', '', true, () => this.operands(frame));
+    add('Wasm Globals', '', true, () => this.globals());
+    if (frame.target.depth === 0) add('Registers', 'registers', true, () => this.registers(frame));
+    return scopes;
+  }
+
+  /** @param start and count: of the numbered children, if the client wants a part of them */
+  children(reference: number, filter: string | undefined, start = 0, count = 0): DebugProtocol.Variable[] {
+    const container = this.handles.get(reference);
+    if (container === undefined) return [];
+    const found: Item[] = filter === 'indexed' ? [] : [...container.named()];
+    if (filter !== 'named') {
+      const end = Math.min(container.indexed, start + (count > 0 ? count : MAX_CHILDREN));
+      for (let i = start; i < end; i++) found.push(container.item(i));
+    }
+    return found.map(item => this.shown(item, container.frame));
+  }
+
+  /** @throws ExpressionError */
+  set(reference: number, name: string, text: string): DebugProtocol.SetVariableResponse['body'] {
+    const container = this.handles.get(reference);
+    if (container === undefined) throw new ExpressionError('the program has gone on since');
+    const item = container.named().find(i => i.name === name) ?? this.numbered(container, name);
+    if (item === null || item.target === null) throw new ExpressionError(`${name} can not be set`);
+    const evaluator = new Evaluator(this.target, this.frames, container.frame);
+    evaluator.assign(item.target, evaluator.evaluate(text));
+    const again = container.named().find(i => i.name === name) ?? this.numbered(container, name) ?? item;
+    const { value, type, variablesReference, namedVariables, indexedVariables } = this.shown(
+      again,
+      container.frame,
+    );
+    return {
+      value,
+      variablesReference,
+      ...(type === undefined ? {} : { type }),
+      ...(namedVariables === undefined ? {} : { namedVariables }),
+      ...(indexedVariables === undefined ? {} : { indexedVariables }),
+    };
+  }
+
+  private numbered(container: Container, name: string): Item | null {
+    const i = Number(/^\[(\d+)\]$/.exec(name)?.[1] ?? NaN);
+    return i < container.indexed ? container.item(i) : null;
+  }
+
+  /** The result of an expression, as DAP shows it. */
+  result(result: Result, frame: ShownFrame, path: string): DebugProtocol.Variable {
+    return this.shown(this.itemOf('result', result, frame, path), frame);
+  }
+
+  private itemOf(name: string, result: Result, frame: ShownFrame, path: string): Item {
+    if (result.kind === 'value') return this.item(name, result.value, this.frames.values(frame), path);
+    const text = new Evaluator(this.target, this.frames, frame).describe(result);
+    return { name, text, type: '', value: null, path, target: result.set === undefined ? null : result };
+  }
+
+  private item(name: string, value: Value, values: Values, path: string): Item {
+    return {
+      name,
+      text: values.describe(value),
+      type: value.type.name,
+      value,
+      path,
+      target: ['missing', 'value', 'bytes'].includes(value.place.kind) ? null : { kind: 'value', value },
+    };
+  }
+
+  private shown(item: Item, frame: ShownFrame): DebugProtocol.Variable {
+    const { value } = item;
+    const values = this.frames.values(frame);
+    const children = value === null || value.place.kind === 'missing' ? null : values.children(value);
+    const reference = children === null ? 0 : this.reference(children, frame, item.path);
+    const address = value === null ? null : (values.address(value) ?? null);
+    const pointee = value?.type.plain.kind === 'pointer' ? values.pointer(value) : null;
+    const memory = pointee ?? address;
+    return {
+      name: item.name,
+      value: item.text,
+      variablesReference: reference,
+      ...(item.type === '' ? {} : { type: item.type }),
+      ...(item.path === '' ? {} : { evaluateName: item.path }),
+      ...(children === null || reference === 0
+        ? {}
+        : { namedVariables: children.named.length, indexedVariables: children.indexed }),
+      ...(memory === null ? {} : { memoryReference: `0x${memory.toString(16)}` }),
+      ...(item.target === null ? { presentationHint: { attributes: ['readOnly'] } } : {}),
+    };
+  }
+
+  private reference(children: Children, frame: ShownFrame, path: string): number {
+    if (children.named.length === 0 && children.indexed === 0) return 0;
+    const values = this.frames.values(frame);
+    const of = (e: Entry): Item => this.item(e.name, e.value, values, pathTo(path, e.path));
+    return this.handles.create({
+      frame,
+      named: () => children.named.map(of),
+      indexed: children.indexed,
+      item: i => of(children.item(i)),
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------- Scopes
+
+  private locals(frame: ShownFrame): Item[] {
+    const { debug } = this.target.symbols;
+    const { call, codeOffset, reader } = frame;
+    if (debug === null || call === null) return [];
+    const values = this.frames.values(frame);
+    const items = new Map<string, Item>();
+    for (const v of debug.variables(call)) {
+      const place = debug.locate(v, call, codeOffset, reader);
+      // An inner one hides an outer one of its name.
+      items.delete(v.name);
+      items.set(v.name, this.item(v.name, values.value(v.type, place), values, v.name));
+    }
+    return [...items.values()];
+  }
+
+  private statics(frame: ShownFrame): Item[] {
+    const { debug } = this.target.symbols;
+    if (debug === null) return [];
+    const values = this.frames.values(frame);
+    return debug.statics(frame.codeOffset).map(v => {
+      const place = debug.locate(v, null, frame.codeOffset, frame.reader);
+      return this.item(v.name, values.value(v.type, place), values, v.name);
+    });
+  }
+
+  private wasmLocals(frame: ShownFrame): Item[] {
+    const { symbols } = this.target;
+    const types = symbols.localTypes(frame.target.functionIndex);
+    return types.slice(0, MAX_LOCALS).map((type, i) => {
+      const bits = frame.reader.local(i);
+      return this.machine(`$l${i}`, type, bits, v =>
+        this.target.writeLocal(frame.thread, frame.target, i, v),
+      );
+    });
+  }
+
+  private operands(frame: ShownFrame): Item[] {
+    const count = Math.min(this.target.operandCount(frame.thread, frame.target), MAX_LOCALS);
+    return Array.from({ length: count }, (_, i) => this.machine(`$s${i}`, 0, frame.reader.operand(i), null));
+  }
+
+  private globals(): Item[] {
+    const { symbols, state } = this.target;
+    return symbols.artifact.globals.slice(0, MAX_LOCALS).map(({ type, mutable }, i) => {
+      const set = mutable ? (v: bigint): boolean => state.setGlobal(i, v) : null;
+      return this.machine(`$g${i}`, type, state.global(i), set);
+    });
+  }
+
+  private registers(frame: ShownFrame): Item[] {
+    return Object.entries(this.target.registers(frame.thread)).map(([name, text]) => ({
+      name: `$${name}`,
+      text,
+      type: '',
+      value: null,
+      path: `$${name}`,
+      target: null,
+    }));
+  }
+
+  /** A value of WebAssembly's own. */
+  private machine(
+    name: string,
+    type: number,
+    bits: bigint | null,
+    set: ((bits: bigint) => boolean) | null,
+  ): Item {
+    const typed = bits === null ? '' : type === 0 ? `${bits}` : bitsText(bits, type);
+    return {
+      name,
+      text: bits === null ? '<not kept by optimised code>' : typed,
+      type: WASM_TYPES[type] ?? '',
+      value: null,
+      path: name,
+      target:
+        bits === null || set === null ? null : { kind: 'number', n: bits, set: v => set(asType(v, type)) },
+    };
+  }
+}
+
+/** A number's bits as those of a float type, when that is what is set. */
+function asType(bits: bigint, type: number): bigint {
+  if (type !== 3) return bits;
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, bits, true);
+  view.setFloat32(0, view.getFloat64(0, true), true);
+  return littleEndian(new Uint8Array(view.buffer, 0, 4));
+}
+
+/** The expression of a part. */
+function pathTo(owner: string, path: string): string {
+  if (owner === '' || path === '') return '';
+  const simple = /^[\w$:.[\]>-]+$/.test(owner) ? owner : `(${owner})`;
+  return path === '*' ? `*${simple}` : simple + path;
+}
