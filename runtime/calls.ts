@@ -1,16 +1,6 @@
 /** One call into a guest, as JavaScript sees it: where it runs, the events it stops with, and the host functions it asks for. */
 import { GuestExit, StateError, TerminatedError, type TerminationReason } from './errors.ts';
-import {
-  AT,
-  type Block,
-  type EventKind,
-  errorMessage,
-  native,
-  Reason,
-  STRUCTS,
-  Status,
-  shared,
-} from './ffi.ts';
+import { AT, type Block, EventKind, errorMessage, native, Reason, STRUCTS, Status, shared } from './ffi.ts';
 import type { HostBinding, Vmctx } from './hostcalls.ts';
 import { wordsOf } from './types.ts';
 import { acquireBlock, loadValues, releaseBlock, storeValues, type ValueHome } from './values.ts';
@@ -109,6 +99,30 @@ export const HERE: Runner = {
     );
   },
 };
+
+/** On this thread, which the guest gives back whenever it has run `bound` operators: other work of the event loop gets its turn. */
+export function boundedRunner(bound: number): Runner {
+  const arm = (instance: number): void => {
+    const count = BigInt(native().lucet_instance_instruction_count(instance));
+    native().lucet_instance_set_instruction_bound(instance, count + BigInt(bound));
+  };
+  const run = async (instance: number, start: () => RunEvent | Promise<RunEvent>): Promise<RunEvent> => {
+    arm(instance);
+    let event = await start();
+    while (event.status === Status.Ok && event.kind === EventKind.BoundExpired) {
+      await new Promise(resolve => setImmediate(resolve));
+      arm(instance);
+      event = await HERE.resume(instance);
+    }
+    return event;
+  };
+  return {
+    call: (instance, func, args) => run(instance, () => HERE.call(instance, func, args)),
+    start: instance => run(instance, () => HERE.start(instance)),
+    resume: instance => run(instance, () => HERE.resume(instance)),
+    throwInto: (instance, exception) => run(instance, () => HERE.throwInto(instance, exception)),
+  };
+}
 
 /** The instance that calls a host function. */
 export interface Caller extends ValueHome {

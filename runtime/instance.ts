@@ -3,6 +3,7 @@
 import {
   Activation,
   bindingOf,
+  boundedRunner,
   finish,
   HERE,
   type Hostcall,
@@ -242,6 +243,15 @@ export class Instance implements FuncHome, EntityHome {
   /** See Func.callAsync. */
   async callAsync(name: string, ...args: unknown[]): Promise<unknown> {
     return this.invokeAsync(this.func(name), args);
+  }
+
+  /**
+   * Calls an export of a module compiled with `countInstructions`, and lets the event loop go on each time `bound` operators have been run.
+   * The instance may not be called meanwhile. Host functions may return promises.
+   */
+  async runAsync(name: string, args: readonly unknown[], bound: number): Promise<unknown> {
+    if (!Number.isSafeInteger(bound) || bound < 1) throw new RangeError(`${bound} is no number of operators`);
+    return this.invokeAsync(this.func(name), args, boundedRunner(bound));
   }
 
   /** See Func.callRaw. */

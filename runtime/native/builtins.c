@@ -86,9 +86,10 @@ uint64_t lucet_builtin_signature_matches(uint8_t *base, uint64_t id, uint64_t ot
   return lucet_signature_matches((uint32_t)id, (uint32_t)other);
 }
 
-/** What suspends the activation is not there yet: the guest goes on. */
+/** The stub that called this sees the request on its way back, and stops the guest there. Whoever resumes it sets another bound, or none. */
 uint64_t lucet_builtin_yield_bound(uint8_t *base) {
-  (void)base;
+  VMCTX_FIELD(base, LUCET_VMCTX_INSTRUCTION_BOUND, uint64_t) = UINT64_MAX;
+  atomic_fetch_or(lucet_current->requests, REQUEST_BOUND);
   return 0;
 }
 

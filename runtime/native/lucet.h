@@ -454,8 +454,8 @@ typedef struct lucet_event {
 
 /**
  * Tell that the process's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP have been replaced, or may have been:
- * the next run puts the runtime's back in front. Without that it happens at the first run that is 10 ms later; a guest
- * that traps before then would hang in the other handler.
+ * the next run puts the runtime's back in front. Without that it happens 10 ms later, at the latest at the
+ * 64th run of the thread from then on; a guest that traps before would hang in the other handler.
  */
 LUCET_API void lucet_signals_changed(void);
 

@@ -227,6 +227,8 @@ struct thread_area {
   /** Never NULL: the handler writes here. */
   struct machine_state *machine;
   int32_t thread;
+  /** Runs until it is asked for the time again. */
+  uint32_t unasked;
 };
 extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 

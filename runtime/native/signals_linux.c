@@ -250,11 +250,18 @@ static uint64_t coarse_time(void) {
 
 /**
  * Embedders do replace handlers, and a guest's fault would then be handled, and repeated, without end. Asking the
- * system about six signals takes longer than a short run, so it is done once for each tick of the coarse clock (1 to
- * 10 ms), and whenever the embedder says that something changed.
+ * system about six signals takes longer than a short run, and so does asking for the time. So the time is asked for at every 64th run of a thread, the
+ * system once for each tick of the coarse clock (1 to 10 ms), and whenever the embedder says that something changed.
  */
+#define RUNS_UNASKED 63
+
 bool lucet_signals_ready(void) {
   if (lucet_thread == NULL && !make_area()) return false;
+  if (lucet_thread->unasked != 0 && !atomic_load_explicit(&changed, memory_order_relaxed)) {
+    lucet_thread->unasked--;
+    return true;
+  }
+  lucet_thread->unasked = RUNS_UNASKED;
   uint64_t now = coarse_time();
   if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&changed, memory_order_relaxed)) return true;
   atomic_store(&changed, false);

@@ -7,7 +7,8 @@
  * overflows in generated code, never here.
  *
  * Generated code uses neither x87 nor the upper halves of vector registers, so only mxcsr is switched: guests always see the default
- * (round to nearest, all exceptions masked, no flushing), host functions see what the host had.
+ * (round to nearest, all exceptions masked, no flushing), host functions see what the host had. Loading it takes longer than everything else here, and hosts
+ * have the default themselves as a rule: so it is loaded only where modes differ. Its status flags belong to nobody, as the ABI says.
  *
  * The current activation is found in a thread-local variable: nothing in a vmctx tells threads or runs apart.
  *
@@ -17,6 +18,9 @@
  * needs no register and no stack. Before a window the comparison is still to come; behind it there is guest code, where the handler saves all.
  */
 #include "activation.h"
+
+/* All but the six status flags. */
+#define MXCSR_MODES 0xffc0
 
         .section .rodata
         .balign 4
@@ -46,6 +50,24 @@ lucet_stopped_\name:
 .macro CURRENT reg
         movq    lucet_current@gottpoff(%rip), \reg
         movq    %fs:(\reg), \reg
+.endm
+
+/* Load the guest's or the host's mxcsr, where the host's, at the stack pointer, has other modes than the guest's. Changes eax. */
+.macro GUEST_MXCSR
+        movl    (%rsp), %eax
+        andl    $MXCSR_MODES, %eax
+        cmpl    $0x1f80, %eax
+        je      .Lsame\@
+        ldmxcsr guest_mxcsr(%rip)
+.Lsame\@:
+.endm
+.macro HOST_MXCSR scratch
+        movl    (%rsp), \scratch
+        andl    $MXCSR_MODES, \scratch
+        cmpl    $0x1f80, \scratch
+        je      .Lsame\@
+        ldmxcsr (%rsp)
+.Lsame\@:
 .endm
 
 .macro FUNCTION name
@@ -80,7 +102,7 @@ lucet_stopped_\name:
         .cfi_adjust_cfa_offset 8
         stmxcsr (%rsp)
         movq    %rsp, ACT_HOST_RSP(%rdi)
-        ldmxcsr guest_mxcsr(%rip)
+        GUEST_MXCSR
 .endm
 
 /* The same frame as a debugger finds it again once rsp is back on the host's stack. */
@@ -118,7 +140,7 @@ lucet_enter_return:
 leave_rdi:
         movq    ACT_HOST_RSP(%rdi), %rsp
 host_return:
-        ldmxcsr (%rsp)
+        HOST_MXCSR %ecx
         addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
         popq    %r15
@@ -197,7 +219,7 @@ WINDOW_END return
 FUNCTION lucet_reenter_continuing
         .cfi_startproc
         HOST_FRAME
-        ldmxcsr (%rsp)
+        HOST_MXCSR %eax
         callq   lucet_hostcall_continue
         jmp     hostcall_done
         .cfi_endproc
@@ -252,8 +274,9 @@ WINDOW_END machine
 /* void lucet_land(struct lucet_activation *): the same from host code that works for the guest. */
 FUNCTION lucet_land
         .cfi_startproc
-        ldmxcsr guest_mxcsr(%rip)
         movq    %rdi, %r10
+        movq    ACT_HOST_RSP(%rdi), %rsp
+        GUEST_MXCSR
         jmp     guest_return
         .cfi_endproc
         .size   lucet_land, .-lucet_land
@@ -330,16 +353,16 @@ FUNCTION lucet_hostcall_stub
         movq    %r15, ACT_SAVED+40(%r10)
         movq    ACT_HOST_RSP(%r10), %rsp
         HOST_FRAME_CFI
-        ldmxcsr (%rsp)
-        movq    %r10, %rdi
         movl    %eax, %esi
+        HOST_MXCSR %eax
+        movq    %r10, %rdi
         movq    %r15, %rcx
         callq   lucet_hostcall          /* (activation, import, args, base) */
 hostcall_done:                          /* rax: LUCET_LEFT_RETURNED when the guest goes on; else how to leave */
         CURRENT %r10
         testq   %rax, %rax
         jnz     1f
-        ldmxcsr guest_mxcsr(%rip)
+        GUEST_MXCSR
         jmp     guest_return
 1:      movq    ACT_HOST_RSP(%r10), %rsp
         jmp     host_return

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { beforeAll, expect, it } from 'vitest';
 import {
+  Instance,
   type KillResult,
   KillSwitch,
   StateError,
@@ -171,5 +172,29 @@ describeNative('guests that are stopped from outside', () => {
     expect(traps.map(t => t.report.frames.length)).toEqual([2, 1, 2, 1, 2, 1]);
     expect(traps[0]).toBeInstanceOf(Trap);
     expect(traps[0]!.report.functionIndex).toBe(0);
+  });
+
+  it('give the thread back when an instruction bound is spent', async () => {
+    const module = await guests.module(
+      `(module (import "h" "f" (func $f (param i32) (result i32))) (func (export "count") (param i32) (result i32) (local i32)
+        (loop (local.set 1 (i32.add (local.get 1) (i32.const 2))) (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (call $f (local.get 1))))`,
+      { countInstructions: true },
+    );
+    using i = Instance.create(guests.region, module, { h: { f: async (n: number) => n + 1 } });
+    let turns = 0;
+    let over = false;
+    const turn = (): void => {
+      turns++;
+      if (!over) setImmediate(turn);
+    };
+    setImmediate(turn);
+    expect(await i.runAsync('count', [100_000], 50_000)).toBe(200_001);
+    over = true;
+    // 9 operators a round.
+    expect(turns).toBeGreaterThanOrEqual(16);
+    expect(turns).toBeLessThan(25);
+    await expect(i.runAsync('count', [1], 0)).rejects.toThrow(RangeError);
+    expect(await i.callAsync('count', 5)).toBe(11);
   });
 });

@@ -25,6 +25,7 @@ enum {
   F_WAIT,
   F_TOUR,
   F_DEEP,
+  F_MODES,
 };
 
 enum { TEXT_ADDRESS = 0x3000, METADATA_OFFSET = 0x1000 };

@@ -341,7 +341,16 @@ FUNCTION deep, 1, 24
         ret
 END deep
 
-/* 20, 21: host thunks; one word in, one word out */
+/* 20: the control and status register of the vector unit */
+FUNCTION modes, 1, 8
+        subq    $8, %rsp
+        stmxcsr (%rsp)
+        movl    (%rsp), %eax
+        addq    $8, %rsp
+        ret
+END modes
+
+/* 21, 22: host thunks; one word in, one word out */
 .macro HOST_THUNK name, number, type
 FUNCTION \name, \type, 24
         subq    $24, %rsp
@@ -357,7 +366,7 @@ END \name
         HOST_THUNK host_thunk0, 0, 1
         HOST_THUNK host_thunk1, 1, 3
 
-/* 22-25: entry thunks, two words in at most, one out */
+/* 23-26: entry thunks, two words in at most, one out */
 .macro ENTRY_THUNK name, type
 FUNCTION \name, \type, 8
         pushq   %rbx

@@ -504,6 +504,7 @@ static void replaced_handlers(void) {
   if (seen != SIGSEGV) _exit(2);
   signal(SIGFPE, count);
   usleep(20000);
+  for (int n = 0; n < 64; n++) value(i, F_ADD, 1, 2);
   if (trap(i, F_DIVIDE, 1, 0) != LUCET_TRAP_INTEGER_DIV_BY_ZERO) _exit(3);
 }
 

@@ -1,6 +1,7 @@
 /** Interruptions at any instruction, deadlines, yields, signal handlers, stack depth. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fenv.h>
 
 #include "control.h"
 
@@ -345,8 +346,35 @@ static void test_depth(void) {
   }
 }
 
+/* ---- The host's rounding is not the guest's */
+
+static atomic_int seen_mode;
+static void look_at_mode(lucet_vmctx *vm, uint64_t *args) {
+  (void)vm, (void)args;
+  atomic_store(&seen_mode, fegetround());
+}
+
+static void test_modes(void) {
+  section = "modes";
+  static const int MODES[] = {FE_TONEAREST, FE_DOWNWARD, FE_TOWARDZERO};
+  lucet_instance *i = instance();
+  for (size_t k = 0; k < 3; k++) {
+    CHECK(fesetround(MODES[k]) == 0);
+    CHECK((call(i, F_MODES, 0).id & 0xffc0) == 0x1f80 && fegetround() == MODES[k]);
+    on_hostcall = look_at_mode;
+    CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && atomic_load(&seen_mode) == MODES[k] && fegetround() == MODES[k]);
+    on_hostcall = NULL;
+    CHECK(call(i, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && fegetround() == MODES[k]);
+    CHECK(call(i, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL && fegetround() == MODES[k]);
+    CHECK(resume(i).kind == LUCET_EVENT_RETURNED && fegetround() == MODES[k]);
+  }
+  fesetround(FE_TONEAREST);
+  lucet_instance_release(i);
+}
+
 int main(void) {
   begin_tests();
+  test_modes();
   test_yields();
   test_signal_handler();
   test_fatal_handler();
