@@ -59,6 +59,32 @@ void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint
   r[REG_EFL] = 0x202;
 }
 
+void lucet_context_end_step(void *ucontext) { ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; }
+
+/** Offset of mxcsr in the extended state; its default. */
+#define MXCSR_AT 24
+#define DEFAULT_MXCSR 0x1f80u
+#define DEFAULT_X87 0x37fu
+
+void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activation *a) {
+  static const int SAVED[6] = {3, 5, 12, 13, 14, 15};
+  uint32_t mxcsr = DEFAULT_MXCSR;
+  uint16_t x87 = DEFAULT_X87;
+  memset(m->registers, 0, sizeof m->registers);
+  for (int k = 0; k < 6; k++) m->registers[SAVED[k]] = a->saved[k];
+  m->registers[0] = a->result;
+  m->registers[2] = a->clause;
+  m->registers[4] = a->guest_rsp + 8;
+  memcpy(&m->registers[16], (const void *)(uintptr_t)a->guest_rsp, 8);
+  m->registers[17] = 0x202;
+  m->signal = 0;
+  m->extended_size = (uint32_t)lucet_xsave_size();
+  /* A header without components: all are at their beginning. */
+  memset(m->extended, 0, m->extended_size);
+  memcpy(m->extended, &x87, sizeof x87);
+  memcpy(m->extended + MXCSR_AT, &mxcsr, sizeof mxcsr);
+}
+
 #define WINDOW(name) extern const uint8_t lucet_window_##name[], lucet_window_end_##name[], lucet_stopped_##name[];
 WINDOW(enter)
 WINDOW(return)

@@ -167,6 +167,12 @@ struct lucet_module {
   uint8_t *type_refs;
   /** Instances can make, catch or hold exceptions. */
   bool throws;
+  /** debug.c: set places, and the mapping through which code is written. */
+  struct breakpoint *breakpoints;
+  uint32_t breakpoint_count;
+  uint8_t *writable;
+  /** It can't have that mapping. */
+  bool private_code;
   /** Of all modules that were ever loaded, only this one has the number; never 0. */
   uint64_t serial;
   struct image heap_image;

@@ -380,6 +380,7 @@ void lucet_module_release(lucet_module *m) {
   if (m->group_ids != NULL)
     for (uint32_t i = 0; i < m->meta.type_count; i++)
       if (m->group_ids[i] != 0) lucet_signature_release(m->group_ids[i]);
+  lucet_breakpoints_free(m);
   if (m->image != NULL) munmap(m->image, m->image_size);
   if (m->meta.bytes != NULL) munmap(m->meta.bytes, m->meta.size);
   free(m->code_order);

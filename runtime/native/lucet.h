@@ -410,7 +410,15 @@ typedef enum lucet_event_kind {
    * lucet_instance_trap_info has the place of the throw and its backtrace.
    */
   LUCET_EVENT_EXCEPTION = 8,
+  /** For debuggers: `code` = lucet_stop, `id` = the program counter. Resuming goes on behind it. */
+  LUCET_EVENT_STOPPED = 9,
 } lucet_event_kind;
+
+typedef enum lucet_stop {
+  LUCET_STOP_BREAKPOINT = 0,
+  /** lucet_instance_step */
+  LUCET_STOP_STEP = 1,
+} lucet_stop;
 
 typedef enum lucet_interruption {
   /** lucet_kill_switch_pause */
@@ -665,6 +673,24 @@ LUCET_API void lucet_instance_set_signal_handler(lucet_instance *instance, lucet
 /** Called before LUCET_EVENT_FAULTED is reported, for an embedder that would rather not live on. */
 typedef void (*lucet_fatal_handler)(lucet_instance *instance, const lucet_trap_info *trap, void *data);
 LUCET_API void lucet_instance_set_fatal_handler(lucet_instance *instance, lucet_fatal_handler handler, void *data);
+
+/* -------------------------------------------------------------------------------------------------------------- Debugging */
+
+/**
+ * Stop every guest that comes to the instruction at `offset` of the module's code, with LUCET_EVENT_STOPPED. Costs nothing elsewhere. It must be the first
+ * byte of an instruction, behind the function's prologue; a module stays the same for all of its instances, so all of them stop.
+ */
+LUCET_API lucet_status lucet_module_set_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
+LUCET_API lucet_status lucet_module_clear_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
+/** Of a guest that is stopped or interrupted: as in lucet_trap_info, and they may be changed; NULL: it isn't. */
+LUCET_API uint64_t *lucet_instance_registers(lucet_instance *instance);
+/** Likewise the extended state, in the standard form of XSAVE. */
+LUCET_API uint8_t *lucet_instance_extended(lucet_instance *instance, size_t *size);
+/** The next resume executes one instruction (what host functions it calls included), then stops. */
+LUCET_API lucet_status lucet_instance_step(lucet_instance *instance, lucet_error *error);
+/** Bytes of the suspended guest's stack, by address (lucet_frame.sp). LUCET_ERROR_ARGUMENT: not all inside, or it runs. */
+LUCET_API lucet_status lucet_instance_stack_read(const lucet_instance *instance, uint64_t address, void *to, size_t length);
+LUCET_API lucet_status lucet_instance_stack_write(lucet_instance *instance, uint64_t address, const void *from, size_t length);
 
 /* -------------------------------------------------------------------------------------------------- Inside host functions */
 

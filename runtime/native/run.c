@@ -5,6 +5,7 @@
  * is always the innermost one that is resumed, so activations on a stack end in the reverse order of their beginning,
  * however host and guest call each other.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,7 @@ static struct lucet_activation *push(struct lucet_instance *i) {
   a->requests = &i->control->requests;
   a->path = RESUME_ENTER;
   a->yield.asked = false;
+  memset(&a->step, 0, sizeof a->step);
   a->outer = i->innermost;
   uint64_t top = a->outer != NULL ? a->outer->guest_rsp & ~(uint64_t)15 : (uint64_t)(uintptr_t)i->slot->stack_top;
   a->stack_top = a->guest_rsp = top;
@@ -227,10 +229,36 @@ static bool keep_machine(struct lucet_activation *a) {
   return true;
 }
 
+static void tell_stop(struct lucet_activation *a, uint32_t code, lucet_event *event) {
+  a->step.wanted = false;
+  a->step.told = a->machine->registers[16];
+  event->kind = LUCET_EVENT_STOPPED;
+  event->code = code;
+  event->instance = a->instance;
+  event->id = a->step.told;
+  suspend(a, RESUME_MACHINE, LUCET_EVENT_STOPPED);
+}
+
+/** A guest behind a call of the host is as good as stopped anywhere, so that it can be looked into and stepped. False: no memory. */
+static bool behind_call(struct lucet_activation *a) {
+  if (a->machine == NULL && (a->machine = lucet_machine_new()) == NULL) return false;
+  lucet_machine_behind_call(a->machine, a);
+  a->guest_rsp = a->machine->registers[4];
+  a->path = RESUME_MACHINE;
+  return true;
+}
+
 /** The guest was stopped because of requests: tell the first of them. False: somebody took it back. */
 static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
   a->path = path;
   if (killed(a, event)) return true;
+  if ((atomic_load(a->requests) & REQUEST_STEP) != 0) {
+    atomic_fetch_and(a->requests, ~(uint64_t)REQUEST_STEP);
+    if (a->step.wanted && (path == RESUME_MACHINE || (path == RESUME_RETURN && behind_call(a)))) {
+      tell_stop(a, LUCET_STOP_STEP, event);
+      return true;
+    }
+  }
   static const struct {
     uint32_t request, event, code;
   } ANSWERS[] = {
@@ -245,7 +273,8 @@ static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_eve
     event->kind = ANSWERS[k].event;
     event->code = ANSWERS[k].code;
     event->instance = a->instance;
-    suspend(a, path, event->kind);
+    bool look = request == REQUEST_PAUSE && path == RESUME_RETURN && behind_call(a);
+    suspend(a, look ? RESUME_MACHINE : path, event->kind);
     return true;
   }
   return false;
@@ -255,6 +284,19 @@ static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_eve
 static bool faulted(struct lucet_activation *a, lucet_event *event) {
   struct lucet_instance *i = a->instance;
   int signal = lucet_thread->machine->signal;
+  if (signal == SIGTRAP) {
+    uint32_t stop = lucet_debug_trapped(a, lucet_thread->machine);
+    if (stop != LUCET_STOP_UNKNOWN) {
+      if (!keep_machine(a)) {
+        terminated(a, LUCET_REASON_RESOURCES, 0, event);
+        return true;
+      }
+      a->path = RESUME_MACHINE;
+      if (stop == LUCET_STOP_NONE) return false;
+      tell_stop(a, stop, event);
+      return true;
+    }
+  }
   uint32_t code = lucet_trap_describe(a, LUCET_TRAP_NONE, &lucet_thread->machine);
   if (code == 0) {
     i->poisoned = true;
@@ -282,6 +324,7 @@ static bool faulted(struct lucet_activation *a, lucet_event *event) {
 static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event) {
   struct lucet_instance *i = a->instance;
   if (i->innermost != a) pop_to(a);
+  if (a->step.stepping) lucet_debug_settle(a);
   memset(event, 0, sizeof *event);
   switch (left) {
     case LUCET_LEFT_RETURNED:
@@ -346,6 +389,7 @@ static void proceed(struct lucet_activation *a, lucet_event *event) {
     control_move(c, CONTROL_GUEST);
     TEST_POINT(run_after_entering);
     lucet_current = a;
+    if (a->path == RESUME_MACHINE) lucet_debug_prepare(a);
     uint64_t outer_limit = lucet_stack_limit;
     lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
     left = PATHS[a->path](a);
@@ -517,6 +561,7 @@ lucet_state lucet_instance_state(const lucet_instance *i) {
   if (a->state == ACTIVATION_RUNNING) return a->yield.asked ? LUCET_STATE_YIELDING : LUCET_STATE_RUNNING;
   switch (a->waits) {
     case LUCET_EVENT_YIELDED: return LUCET_STATE_YIELDED;
+    case LUCET_EVENT_STOPPED:
     case LUCET_EVENT_INTERRUPTED: return LUCET_STATE_INTERRUPTED;
     case LUCET_EVENT_BOUND_EXPIRED: return LUCET_STATE_BOUND_EXPIRED;
     default: return LUCET_STATE_SUSPENDED;

@@ -40,6 +40,8 @@ struct machine_state {
   /** The signal that brought it about; 0: a request. */
   uint64_t address;
   int signal;
+  /** SIGTRAP: si_code. */
+  int trap_code;
   /** The system says that `address` is the address of the access. */
   bool address_known;
   uint32_t extended_size;
@@ -105,6 +107,18 @@ struct lucet_activation {
   /** At a hostcall. */
   uint64_t *host_args;
   uint8_t *host_base;
+  /** For debug.c. */
+  struct {
+    /** The next resume is to execute one instruction. */
+    bool wanted;
+    /** It runs with the trap flag. */
+    bool stepping;
+    /** The breakpoint that is out of the way for one step. */
+    lucet_module *lifted;
+    uint32_t offset;
+    /** Where the embedder was told that it stopped; 0: nowhere. */
+    uint64_t told;
+  } step;
   /** Of the yield that it asked for or waits in. */
   struct {
     bool asked;
@@ -141,6 +155,8 @@ enum {
   REQUEST_SLICE = 8,
   /** From a builtin on the guest's own thread. */
   REQUEST_BOUND = 16,
+  /** A single step has led into the host. */
+  REQUEST_STEP = 32,
   REQUEST_BITS = 0xff,
 };
 
@@ -195,6 +211,21 @@ static inline void control_move(struct lucet_control *c, uint32_t where) {
   if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* ---- debug.c */
+
+/** Beside lucet_stop: it goes on; it is no breakpoint and no step. */
+enum { LUCET_STOP_NONE = 100, LUCET_STOP_UNKNOWN };
+
+/** Before an activation goes on along RESUME_MACHINE. */
+void lucet_debug_prepare(struct lucet_activation *a);
+/** After it was left, however. */
+void lucet_debug_settle(struct lucet_activation *a);
+/** What a SIGTRAP means: lucet_stop, or one of the above. */
+uint32_t lucet_debug_trapped(const struct lucet_activation *a, const struct machine_state *m);
+void lucet_breakpoints_free(lucet_module *m);
+/** A byte of code, as if no breakpoint were there. */
+uint8_t lucet_code_byte(const lucet_module *m, uint32_t offset);
+
 /* ---- watchdog.c: one thread for everything that has to happen at a time */
 
 /** After `delay` ns, if the run is still that one: end it (`deadline`), or repeat the kick (`resend`). False: there is no thread or memory to be had. */
@@ -244,6 +275,10 @@ uint64_t lucet_context_pc(const void *ucontext);
 bool lucet_context_save(const void *ucontext, struct machine_state *m);
 /** Make the handler's return go to lucet_fault_return of `a`, to leave as `left`. */
 void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint64_t left);
+/** End a single step that has led into the host. */
+void lucet_context_end_step(void *ucontext);
+/** Everything that a guest behind a call of the host has: what isn't in the activation is arbitrary there. */
+void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activation *a);
 /** If the thread is between the look at its requests and guest code, make it look again. */
 void lucet_context_rewind(void *ucontext);
 

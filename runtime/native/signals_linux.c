@@ -91,13 +91,20 @@ static void hand_on(int sig, siginfo_t *info, void *context) {
 static void handler(int sig, siginfo_t *info, void *context) {
   int saved_errno = errno;
   struct lucet_activation *a = lucet_current;
-  if (a != NULL && info->si_code > 0 && lucet_registry_is_guest(lucet_context_pc(context))) {
+  /* A breakpoint leaves the program counter behind it. */
+  uint64_t behind = sig == SIGTRAP && info->si_code == SI_KERNEL ? 1 : 0;
+  if (a != NULL && info->si_code > 0 && lucet_registry_is_guest(lucet_context_pc(context) - behind)) {
     struct machine_state *m = lucet_thread->machine;
     (void)lucet_context_save(context, m);
+    m->registers[16] -= behind;
+    m->trap_code = info->si_code;
     m->signal = sig;
     m->address = (uint64_t)(uintptr_t)info->si_addr;
     m->address_known = info->si_code != SI_KERNEL;
     lucet_context_divert(context, a, LUCET_LEFT_FAULT);
+  } else if (a != NULL && sig == SIGTRAP && info->si_code == TRAP_TRACE && a->step.stepping) {
+    atomic_fetch_or(a->requests, REQUEST_STEP);
+    lucet_context_end_step(context);
   } else {
     hand_on(sig, info, context);
   }

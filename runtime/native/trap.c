@@ -144,7 +144,7 @@ static uint32_t classify(const struct lucet_activation *a, const struct machine_
     info->fault_address = f->address;
     if (f->address >= (uint64_t)(uintptr_t)s->stack_guard && f->address < (uint64_t)(uintptr_t)s->stack_low) return LUCET_TRAP_STACK_OVERFLOW;
   }
-  bool halt = f->signal == SIGSEGV && !access && *(const uint8_t *)(uintptr_t)c->pc == HALT;
+  bool halt = f->signal == SIGSEGV && !access && lucet_code_byte(c->module, (uint32_t)(c->pc - (uint64_t)(uintptr_t)c->module->text)) == HALT;
   if (f->signal == SIGSEGV && !access && !halt && no_room_for_signal(a, f)) return LUCET_TRAP_STACK_OVERFLOW;
   uint64_t start = (uint64_t)(uintptr_t)c->module->text + c->module->meta.functions[c->function].code;
   uint32_t pc = (uint32_t)(c->pc - start);

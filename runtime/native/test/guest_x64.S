@@ -344,6 +344,7 @@ END deep
 /* 20: the control and status register of the vector unit */
 FUNCTION modes, 1, 8
         subq    $8, %rsp
+        nop
         stmxcsr (%rsp)
         movl    (%rsp), %eax
         addq    $8, %rsp
