@@ -68,6 +68,13 @@ interface Functions {
   lucet_exception_retain(exception: number): void;
   lucet_exception_release(exception: number): void;
   lucet_instance_trap_info(instance: number): number;
+  lucet_module_set_breakpoint(module: number, offset: number, error: number): number;
+  lucet_module_clear_breakpoint(module: number, offset: number, error: number): number;
+  lucet_instance_backtrace(instance: number, frames: number, limit: number): number;
+  lucet_instance_registers(instance: number): number;
+  lucet_instance_step(instance: number, error: number): number;
+  lucet_instance_stack_read(instance: number, address: number, to: number, length: number): number;
+  lucet_instance_stack_write(instance: number, address: number, from: number, length: number): number;
   lucet_instance_set_timeout(instance: number, nanoseconds: number): void;
   lucet_instance_kill_switch(instance: number, out: number, error: number): number;
   lucet_kill_switch_terminate(killSwitch: number): number;
@@ -149,6 +156,13 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_exception_retain: ['void', 'p'],
   lucet_exception_release: ['void', 'p'],
   lucet_instance_trap_info: ['p', 'p'],
+  lucet_module_set_breakpoint: ['int', 'p', 'uint32_t', 'p'],
+  lucet_module_clear_breakpoint: ['int', 'p', 'uint32_t', 'p'],
+  lucet_instance_backtrace: ['uint32_t', 'p', 'p', 'uint32_t'],
+  lucet_instance_registers: ['p', 'p'],
+  lucet_instance_step: ['int', 'p', 'p'],
+  lucet_instance_stack_read: ['int', 'p', 'p', 'p', 'size_t'],
+  lucet_instance_stack_write: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_set_timeout: ['void', 'p', 'uint64_t'],
   lucet_instance_kill_switch: ['int', 'p', 'p', 'p'],
   lucet_kill_switch_terminate: ['int', 'p'],
@@ -269,6 +283,7 @@ export const enum EventKind {
   Interrupted = 6,
   BoundExpired = 7,
   Exception = 8,
+  Stopped = 9,
 }
 
 /** enum lucet_reason */

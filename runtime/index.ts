@@ -25,6 +25,7 @@ export { type Imports, type ImportValue, Linkage, type NativeImport, type Native
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
 export { Pool, type PoolOptions } from './pool.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
+export { type RegisterName, Stop, type StopAction, type StopFrame, type StopHandler } from './stop.ts';
 export { ModuleSymbols, openSymbols } from './symbols.ts';
 export { createFunc, createGlobal, createMemory, createTable, createTag } from './synthetic.ts';
 export { InternalFault, Trap } from './trap.ts';

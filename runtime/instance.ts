@@ -28,6 +28,7 @@ import { type Imports, Linkage } from './linkage.ts';
 import type { Module } from './module.ts';
 import { RawTrap } from './raw-trap.ts';
 import type { Region } from './region.ts';
+import { isStop, Stop, type StopAction, type StopHandler } from './stop.ts';
 import { InternalFault, Trap } from './trap.ts';
 import { wordsOf } from './types.ts';
 import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
@@ -386,7 +387,9 @@ export class Instance implements FuncHome, EntityHome {
     try {
       // Where it runs here, host functions are called before the promise is returned.
       const first = start();
-      let hostcall = this.#look(isPromise(first) ? await first : first);
+      let event = isPromise(first) ? await first : first;
+      if (isStop(event)) event = await this.#throughStops(me, event, runner);
+      let hostcall = this.#look(event);
       while (hostcall !== null) {
         try {
           let result = perform(hostcall);
@@ -408,7 +411,9 @@ export class Instance implements FuncHome, EntityHome {
           me.waiting = false;
           if (me.cancelled === null) {
             if (e instanceof WasmException) {
-              hostcall = this.#look(await this.#throwInto(me, hostcall, e, runner));
+              event = await this.#throwInto(me, hostcall, e, runner);
+              if (isStop(event)) event = await this.#throughStops(me, event, runner);
+              hostcall = this.#look(event);
               continue;
             }
             this.#abort(me);
@@ -417,11 +422,42 @@ export class Instance implements FuncHome, EntityHome {
         }
         if (me.cancelled !== null) throw me.cancelled;
         const next = runner.resume(this.address);
-        hostcall = this.#look(isPromise(next) ? await next : next);
+        event = isPromise(next) ? await next : next;
+        if (isStop(event)) event = await this.#throughStops(me, event, runner);
+        hostcall = this.#look(event);
       }
     } finally {
       this.#leave(me);
     }
+  }
+
+  /**
+   * Called wherever a call by callAsync or on a pool stops: at breakpoints, after steps, and when a kill switch paused it. What it returns tells
+   * how the guest goes on. A call that stops without it ends with a StateError.
+   */
+  onStop: StopHandler | null = null;
+
+  /** The first event that isn't a stop. */
+  async #throughStops(me: Activation, stopped: RunEvent, runner: Runner): Promise<RunEvent> {
+    let event = stopped;
+    while (isStop(event) && this.onStop !== null) {
+      const stop = new Stop(this.address, event);
+      me.waiting = true;
+      let action: StopAction;
+      try {
+        action = await this.onStop(stop);
+      } catch (e) {
+        if (me.cancelled === null) this.#abort(me);
+        throw e;
+      } finally {
+        stop.end();
+        me.waiting = false;
+      }
+      if (me.cancelled !== null) throw me.cancelled;
+      if (action === 'step') native().lucet_instance_step(this.address, shared().error);
+      event = await runner.resume(this.address);
+    }
+    return event;
   }
 
   // ------------------------------------------------------------------------------------------------------------- Yields

@@ -31,6 +31,11 @@ export class KillSwitch {
     return result;
   }
 
+  /** The run stops where it is, and Instance.onStop is called. NotTerminable: it is about to. */
+  pause(): KillResult {
+    return KILL_RESULTS[native().lucet_kill_switch_pause(this.#address)]!;
+  }
+
   /**
    * For one KillSwitch.fromToken, in any thread of this process. A token that isn't used keeps some bytes of memory.
    */

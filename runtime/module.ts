@@ -1,5 +1,5 @@
 /** A compiled module, mapped into memory. */
-import { LoadError } from './errors.ts';
+import { LoadError, StateError } from './errors.ts';
 import { AT, bytesAt, errorMessage, native, STRUCTS, Status, shared, stringAt } from './ffi.ts';
 import { type ExternType, type FuncType, type ReferenceType, type ValueType, valueTypeOf } from './types.ts';
 
@@ -89,6 +89,21 @@ export class Module {
   /** First 16 bytes of the SHA-256 of the wasm module, in hex. */
   get hash(): string {
     return Buffer.from(bytesAt(native().lucet_module_hash(this.#use()), 16)).toString('hex');
+  }
+
+  /**
+   * Every guest of this module stops where it comes to that instruction; see Instance.onStop.
+   * @param offset in the code, of an instruction behind its function's prologue
+   * @throws StateError when the system does not allow it, or there is no code
+   */
+  setBreakpoint(offset: number): void {
+    if (native().lucet_module_set_breakpoint(this.#use(), offset, shared().error) !== Status.Ok)
+      throw new StateError(errorMessage());
+  }
+
+  clearBreakpoint(offset: number): void {
+    if (native().lucet_module_clear_breakpoint(this.#use(), offset, shared().error) !== Status.Ok)
+      throw new StateError(errorMessage());
   }
 
   /** Address and size of the mapped code. */

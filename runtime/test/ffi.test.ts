@@ -61,6 +61,7 @@ describe('the border to C', () => {
       LUCET_EVENT_FAULTED: EventKind.Faulted,
       LUCET_EVENT_YIELDED: EventKind.Yielded,
       LUCET_EVENT_INTERRUPTED: EventKind.Interrupted,
+      LUCET_EVENT_STOPPED: EventKind.Stopped,
       LUCET_EVENT_BOUND_EXPIRED: EventKind.BoundExpired,
       LUCET_REASON_PROVIDED: Reason.Provided,
       LUCET_REASON_EXIT: Reason.Exit,
