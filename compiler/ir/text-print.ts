@@ -276,7 +276,8 @@ class Printer {
     const results = f.results.length === 0 ? '' : ` -> ${f.results.map(t => TYPE_NAMES[t]).join(', ')}`;
     const slots = f.slots.length === 0 ? '' : ` slots ${f.slots.join(', ')}`;
     const scopes = f.scopes.map(
-      s => ` scope${s.parent < 0 ? '' : ` in ${s.parent}`} [${s.tags.map(t => (t < 0 ? 'all' : `t${t}`)).join(', ')}]`,
+      s =>
+        ` scope${s.parent < 0 ? '' : ` in ${s.parent}`} [${s.tags.map(t => (t < 0 ? 'all' : `t${t}`)).join(', ')}]`,
     );
     out.push(`func ${f.index} ${JSON.stringify(f.name)}${results}${slots}${scopes.join('')} {`);
     for (let b = 0; b < f.blockCount; b++) {

@@ -114,13 +114,16 @@ static void test_timeouts(void) {
     uint64_t begun = now();
     lucet_event e = call(i, F_WAIT, 0);
     CHECK(e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT && now() - begun >= 5000000);
+    lucet_instance_set_timeout(i, 0);
     CHECK(usable(i));
+    lucet_instance_set_timeout(i, 5000000);
   }
   /* What host functions and the embedder take counts. */
   CHECK(call(i, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL);
   usleep(20000);
   lucet_event e = resume(i);
   CHECK(e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT);
+  lucet_instance_set_timeout(i, 60000000000u);
   for (int n = 0; n < 10000; n++) CHECK(usable(i));
   lucet_instance_set_timeout(i, 0);
   CHECK(usable(i));
