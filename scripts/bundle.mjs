@@ -18,7 +18,6 @@ export const TOOLS = {
   'lucetc-wasi': 'compiler/lucetc-wasi-main.ts',
   'compiler-worker': 'compiler/worker.ts',
   'lucet-objdump': 'compiler/objdump-main.ts',
-  'lucet-wasi': 'runtime/lucet-wasi-main.ts',
   'lucet-wasi-helper': 'runtime/lucet-wasi-helper.ts',
   'module-tool': 'extension/tool/main.ts',
   'wat-server': 'extension/server/main.ts',
@@ -29,6 +28,7 @@ export const TOOLS = {
 export const DEVELOPMENT_TOOLS = {
   spec: 'scripts/spec-main.ts',
   'wasi-suite': 'scripts/wasi-suite.ts',
+  'wasi-mutants': 'scripts/wasi-mutants.ts',
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',

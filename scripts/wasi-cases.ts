@@ -1,5 +1,5 @@
 /** The cases of the WASI test suite, as its `cases.json` lists them. */
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -43,12 +43,23 @@ export async function runCase(
 ): Promise<string | null> {
   const copy = test.root === null ? null : mkdtempSync(join(tmpdir(), 'lucet-wasi-case-'));
   try {
-    if (copy !== null) cpSync(join(folder, test.root!), copy, { recursive: true });
+    if (copy !== null) {
+      cpSync(join(folder, test.root!), copy, { recursive: true });
+      makeWritable(copy);
+    }
     const result = await run(join(folder, test.wasm), copy);
     return verdict(test, result);
   } finally {
     if (copy !== null) rmSync(copy, { recursive: true, force: true });
   }
+}
+
+/** The suite may be read-only, and a copy has the original's modes. */
+function makeWritable(path: string): void {
+  const st = lstatSync(path);
+  if (st.isSymbolicLink()) return;
+  chmodSync(path, st.mode | 0o600 | (st.isDirectory() ? 0o100 : 0));
+  if (st.isDirectory()) for (const name of readdirSync(path)) makeWritable(join(path, name));
 }
 
 function verdict(test: WasiCase, result: CaseResult): string | null {

@@ -112,7 +112,7 @@ static int add_preopen(lucet_wasi_template *t, int host_fd, bool owned, const ch
                       .rights_inheriting = WASI_DIRECTORY_RIGHTS | WASI_FILE_RIGHTS,
                   }};
   // The rights that it passes on stay: wasi-libc asks for no more than these, and opening for writing would quietly open for reading.
-  if (g.fd.readonly && GUARD(READONLY_RIGHTS)) g.fd.rights_base &= ~WASI_MODIFYING_RIGHTS;
+  if (g.fd.readonly && GUARD(READONLY)) g.fd.rights_base &= ~WASI_MODIFYING_RIGHTS;
   char *name = strdup(guest_path);
   if (name == NULL) return ENOMEM;
   g.fd.preopen = name;
@@ -136,16 +136,16 @@ int lucet_wasi_template_preopen_fd(lucet_wasi_template *t, int host_fd, const ch
 }
 
 int lucet_wasi_template_socket(lucet_wasi_template *t, int host_fd) {
-  int type = 0;
+  int type = 0, listening = 0;
   socklen_t length = sizeof type;
-  if (getsockopt(host_fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) return errno;
+  if (getsockopt(host_fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || getsockopt(host_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0) return errno;
   const wasi_grant g = {.fd = {
                             .kind = WASI_FD_HOST,
                             .filetype = type == SOCK_STREAM ? WASI_FILETYPE_SOCKET_STREAM : WASI_FILETYPE_SOCKET_DGRAM,
                             .described = true,
                             .blocks = WASI_BLOCKS_ASK,
                             .host = host_fd,
-                            .rights_base = WASI_SOCKET_RIGHTS,
+                            .rights_base = WASI_SOCKET_RIGHTS & ~(listening ? 0 : WASI_RIGHT_SOCK_ACCEPT),
                             // What a connection gets that is accepted.
                             .rights_inheriting = WASI_SOCKET_RIGHTS & ~WASI_RIGHT_SOCK_ACCEPT,
                         }};

@@ -39,7 +39,7 @@ static wasi_errno check_target(const wasi_call *c, uint32_t fd, uint64_t right, 
   t->fd = wasi_fd_with(c, fd, right, &error);
   if (t->fd == NULL) return error;
   if (t->fd->filetype != WASI_FILETYPE_DIRECTORY) return WASI_ENOTDIR;
-  if (GUARD(READONLY_MODIFY) && (how & MODIFIES) != 0 && t->fd->readonly) return WASI_EROFS;
+  if (GUARD(READONLY) && (how & MODIFIES) != 0 && t->fd->readonly) return WASI_EROFS;
   return load_path(c, path_at, path_length, &t->path);
 }
 
@@ -326,7 +326,7 @@ wasi_errno wasi_do_path_open(const wasi_call *c) {
       .readonly = GUARD(READONLY_INHERIT) && o.readonly,
       .described = true,
       .fdflags = (uint16_t)o.fdflags,
-      .rights_base = asked & (GUARD(RIGHTS_INHERIT) ? t.fd->rights_inheriting : UINT64_MAX) & ~(o.readonly && GUARD(READONLY_RIGHTS) ? WASI_MODIFYING_RIGHTS : 0),
+      .rights_base = asked & (GUARD(RIGHTS_INHERIT) ? t.fd->rights_inheriting : UINT64_MAX) & ~(o.readonly && GUARD(READONLY) ? WASI_MODIFYING_RIGHTS : 0),
       .rights_inheriting = wasi_arg64(c, 6) & t.fd->rights_inheriting,
   };
   fd.host = open_path(&t, &o, how);

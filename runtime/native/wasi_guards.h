@@ -9,7 +9,6 @@
 #define WASI_GUARDS(X)                                                               \
   /* Paths (wasi_path.c) */                                                          \
   X(BENEATH)             /* openat2 is told to stay beneath the root */              \
-  X(MAGIC_LINKS)         /* openat2 follows no links of /proc */                     \
   X(FAST_OPEN)           /* the same flags where a file is opened by one openat2 */  \
   X(WALK_PARENT)         /* the walk refuses `..` at the root */                     \
   X(WALK_NOFOLLOW)       /* the walk opens no symbolic link */                       \
@@ -29,10 +28,9 @@
   X(PATH_NUL)            /* a path holds no zero byte */                             \
   X(OPEN_NONBLOCK)       /* opening a pipe does not hang the host */                 \
   /* Read-only directories */                                                        \
-  X(READONLY_MODIFY)     /* calls that change an entry */                            \
+  X(READONLY)            /* what changes an entry or a file, and rights to do so */  \
   X(READONLY_OPEN)       /* opening to write, create or truncate */                  \
   X(READONLY_INHERIT)    /* what is opened beneath is read-only too */               \
-  X(READONLY_RIGHTS)     /* and its descriptors have no right to modify */           \
   /* Descriptors (wasi_fd.c, wasi_io.c, wasi_dir.c) */                               \
   X(FD_BOUND)            /* numbers are checked */                                   \
   X(FD_FREE)             /* a closed descriptor is none */                           \

@@ -59,7 +59,7 @@ static int open_by_openat2(int root, const char *path, int flags, uint64_t resol
 
 static int open_directory_by_openat2(int root, const char *path) {
   return open_by_openat2(root, path, O_PATH | O_DIRECTORY | O_CLOEXEC,
-                         (GUARD(BENEATH) ? RESOLVE_BENEATH : 0u) | (GUARD(MAGIC_LINKS) ? RESOLVE_NO_MAGICLINKS : 0u));
+                         (GUARD(BENEATH) ? RESOLVE_BENEATH : 0u) | RESOLVE_NO_MAGICLINKS);
 }
 
 /** Puts a link's target before what is left to walk. Returns 0 or an errno. */

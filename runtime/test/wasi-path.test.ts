@@ -1,29 +1,36 @@
-/** Builds wasi-path-test.c with the sanitizers and runs it. */
+/** Builds the tests of confinement that are in C, with the sanitizers, and runs them. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-it('no path leads out of its directory', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'lucet-wasi-path-'));
-  try {
-    const program = join(dir, 'test');
-    const sources = [
-      join(import.meta.dirname, 'wasi-path-test.c'),
-      join(import.meta.dirname, '../native/wasi_path.c'),
-    ];
-    const flags = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread'];
-    const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
-    const built = spawnSync('gcc', [...flags, ...sanitize, ...sources, '-o', program], { encoding: 'utf8' });
-    expect(built.stderr).toBe('');
-    const tree = join(dir, 'tree');
-    mkdirSync(tree);
-    const run = spawnSync(program, [tree], { encoding: 'utf8' });
-    expect(run.stderr).toBe('');
-    expect(run.stdout).toMatch(/^\d{5,} checks, 0 failed\n$/);
-    expect(run.status).toBe(0);
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-});
+const native = join(import.meta.dirname, '../native');
+const wasi = readdirSync(native).filter(f => /^wasi\w*\.c$/.test(f));
+
+it.each([
+  ['no path leads out of its directory', [join(import.meta.dirname, 'wasi-path-test.c')], ['wasi_path.c']],
+  ['no attack gets at what was not granted', [join(native, 'test/wasi_attack.c')], wasi],
+])(
+  '%s',
+  (_, tests, sources) => {
+    const dir = mkdtempSync(join(tmpdir(), 'lucet-wasi-path-'));
+    try {
+      const program = join(dir, 'test');
+      const flags = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread'];
+      const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+      const files = [...tests, ...sources.map(f => join(native, f))];
+      const built = spawnSync('gcc', [...flags, ...sanitize, ...files, '-o', program], { encoding: 'utf8' });
+      expect(built.stderr).toBe('');
+      const tree = join(dir, 'tree');
+      mkdirSync(tree);
+      const run = spawnSync(program, [tree], { encoding: 'utf8' });
+      expect(run.stderr).toBe('');
+      expect(run.stdout).toMatch(/^\d{5,} checks, 0 failed\n$/);
+      expect(run.status).toBe(0);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  },
+  60_000,
+);
