@@ -42,6 +42,7 @@ export const OPTIONS = {
   'max-heap-size': { value: 'SIZE', doc: 'largest size of a memory (default: 4GiB)' },
   'heap-address-space': { value: 'SIZE', doc: 'address space for each memory (default: 8GiB)' },
   'stack-size': { value: 'SIZE', doc: 'size of the stack (default: 8MiB)' },
+  timeout: { value: 'TIME', doc: 'end the run after so long: milliseconds, or with a unit (500ms, 2s, 1m)' },
   'opt-level': {
     value: 'LEVEL',
     complete: ['0', '1', '2'],
@@ -72,7 +73,6 @@ export const OPTIONS = {
 
 /** Options that are promised but not there: refused by name, never ignored. */
 export const NOT_YET: Readonly<Record<string, string>> = {
-  timeout: 'a time limit',
   fuel: 'an instruction limit',
   'signature-verify': 'signatures',
   'signature-pk': 'signatures',
@@ -91,7 +91,7 @@ export function helpText(): string {
     '',
     ...rows,
     '',
-    "Exit status: the program's own; 134 if it trapped; 1 if it could not be run.",
+    "Exit status: the program's own; 134 if it trapped; 124 if its time was over; 1 if it could not be run.",
     '',
   ].join('\n');
 }

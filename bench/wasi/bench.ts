@@ -41,11 +41,20 @@ async function main(): Promise<void> {
     mkdirSync(at('world/folder'), { recursive: true });
     writeFileSync(at('world/data'), Buffer.alloc(4 << 20));
     for (let i = 0; i < 200; i++) writeFileSync(at(`world/folder/entry-${i}`), '');
-    writeFileSync(at('guest.wasm'), await clang({ 'guest.c': readFileSync(join(source, 'guest.c'), 'utf8') }, ['-O2']));
+    writeFileSync(
+      at('guest.wasm'),
+      await clang({ 'guest.c': readFileSync(join(source, 'guest.c'), 'utf8') }, ['-O2']),
+    );
     execFileSync(process.execPath, [join(dist, 'lucetc-wasi.js'), at('guest.wasm'), '-o', at('guest.so')]);
     const engines: Engine[] = [
-      { name: 'lucet', command: [join(dist, 'native/lucet-wasi'), '--dir', `${at('world')}::/`, at('guest.so')] },
-      { name: 'node', command: [process.execPath, '--no-warnings', join(source, 'node.mjs'), at('guest.wasm'), at('world')] },
+      {
+        name: 'lucet',
+        command: [join(dist, 'native/lucet-wasi'), '--dir', `${at('world')}::/`, at('guest.so')],
+      },
+      {
+        name: 'node',
+        command: [process.execPath, '--no-warnings', join(source, 'node.mjs'), at('guest.wasm'), at('world')],
+      },
     ];
     if (wasmtime !== undefined && existsSync(wasmtime)) {
       const driver = [process.execPath, join(dist, 'bench-wasi-wasmtime.js')];
@@ -54,7 +63,10 @@ async function main(): Promise<void> {
     }
     const run = (e: Engine, operation: string, n: number): number => {
       const [command, ...args] = [...e.command, operation, String(n)];
-      const { status, stderr } = spawnSync(command!, args, { stdio: ['ignore', sink, 'pipe'], encoding: 'utf8' });
+      const { status, stderr } = spawnSync(command!, args, {
+        stdio: ['ignore', sink, 'pipe'],
+        encoding: 'utf8',
+      });
       const [ns, done] = stderr.trim().split(' ').map(Number);
       if (status !== 0 || !ns || !done) throw new Error(`${e.name} ${operation}: exit ${status}: ${stderr}`);
       return ns / done;
@@ -84,7 +96,8 @@ function print(
   console.log(`${'calls per second'.padEnd(22)}${engines.map(e => e.name.padStart(24)).join('')}`);
   for (const { what } of OPERATIONS) {
     const cells = engines.map(e => {
-      const ratio = e.name === 'lucet' ? '' : ` (ours: x${(of(what, 'lucet') / of(what, e.name)).toFixed(1)})`;
+      const ratio =
+        e.name === 'lucet' ? '' : ` (ours: x${(of(what, 'lucet') / of(what, e.name)).toFixed(1)})`;
       return `${Math.round(of(what, e.name)).toLocaleString('en')}${ratio}`.padStart(24);
     });
     console.log(`${what.padEnd(22)}${cells.join('')}`);

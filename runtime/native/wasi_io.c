@@ -65,8 +65,16 @@ static uint64_t monotonic(void) {
   return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+/**
+ * A guest that is killed waits no longer: its kick interrupts ppoll, and is repeated until it has been heard, so it does no harm if one arrives between
+ * the question and the call. The EINTR that the guest would see is never seen: it ends where it would go on.
+ */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline) {
   for (;;) {
+    if (lucet_vmctx_terminating(c->vm)) {
+      errno = EINTR;
+      return -1;
+    }
     struct timespec timeout = {0};
     uint64_t present = deadline == 0 || deadline == UINT64_MAX ? 0 : monotonic();
     if (deadline > present) {

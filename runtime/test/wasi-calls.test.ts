@@ -24,7 +24,7 @@ beforeAll(async () => {
   wasi = new WasiOnV8();
   const source = readFileSync(join(import.meta.dirname, 'support/wasi-guest.c'), 'utf8');
   guest = await clang({ 'guest.c': source }, ['-O1', '-Wall', '-Werror']);
-}, 60_000);
+}, 180_000);
 
 afterAll(() => {
   wasi.close();

@@ -1,8 +1,10 @@
 /** lucet-wasi as users type it. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -136,6 +138,7 @@ describe('lucet-wasi', () => {
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "exit") == 0) return atoi(argv[2]);
   if (argc > 1 && strcmp(argv[1], "env") == 0) {
@@ -149,6 +152,19 @@ int main(int argc, char **argv) {
     if (!f) { perror(argv[2]); return 1; }
     for (int c; (c = getc(f)) != EOF;) putchar(c);
     return 0;
+  }
+  if (argc > 1 && strcmp(argv[1], "wait") == 0) {
+    getchar();
+    puts("went on");
+    return 0;
+  }
+  if (argc > 1 && strcmp(argv[1], "sleep") == 0) {
+    sleep(100);
+    puts("went on");
+    return 0;
+  }
+  if (argc > 1 && strcmp(argv[1], "spin") == 0) {
+    for (volatile int i = 0;; i++) {}
   }
   if (argc > 1 && strcmp(argv[1], "trap") == 0) {
     int *volatile p = (int *)0x7fff0000; // HERE
@@ -329,6 +345,10 @@ int main(int argc, char **argv) {
     [['--inherit-env=yes', 'm'], /takes no value/],
     [['--stack-size', '1', '--stack-size', '2', 'm'], /given twice/],
     [['--fuel=5', 'm'], /not supported yet/],
+    ...['0', 'x', '1 s', '-1', '1y'].map((t): [string[], RegExp] => [
+      ['--timeout', t, 'm'],
+      /expected a time/,
+    ]),
     [['--constructor', 'm'], /unknown option/],
     [['--backtrace', 'long', 'lib.wat'], /expected short, full/],
     [['--color', 'sometimes', 'lib.wat'], /expected auto, always, never/],
@@ -382,6 +402,24 @@ int main(int argc, char **argv) {
     const { facts } = JSON.parse(readFileSync(path('alone.json'), 'utf8')) as { facts: TrapFacts };
     expect(facts).toMatchObject({ kind: 'trap', access: { memory: 0, offset: `${0x7fff0000}` } });
     expect(facts.frames[0]).toMatchObject({ kind: 0, functionIndex: facts.functionIndex });
+  });
+
+  it.each(['spin', 'wait', 'sleep'])('--timeout ends a guest that would %s', what => {
+    // A pipe with a writer that never writes: us.
+    execFileSync('mkfifo', [path(`fifo-${what}`)]);
+    const stdin = openSync(path(`fifo-${what}`), 'r+');
+    const { status, stdout, stderr } = spawnSync(bin, ['--timeout', '200ms', path('alone.so'), what], {
+      encoding: 'utf8',
+      stdio: [stdin, 'pipe', 'pipe'],
+      timeout: 15_000,
+      killSignal: 'SIGKILL',
+    });
+    closeSync(stdin);
+    expect({ status, stdout, stderr }).toEqual({
+      status: 124,
+      stdout: '',
+      stderr: 'lucet-wasi: the time is over (--timeout 200ms)\n',
+    });
   });
 
   it('a stream that is closed is closed for the guest, whatever is opened meanwhile', () => {

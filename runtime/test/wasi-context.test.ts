@@ -50,7 +50,7 @@ beforeAll(async () => {
   region = Region.create({ capacity: 2 });
   dir = mkdtempSync(join(tmpdir(), 'lucet-wasi-context-'));
   writeFileSync(join(dir, 'file'), 'from a file');
-}, 60_000);
+}, 180_000);
 
 afterAll(() => {
   region.dispose();

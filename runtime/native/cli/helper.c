@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,8 @@ static int run(const char *const *args, const char *input, size_t input_length, 
     // Above all that is given a number below.
     if (extra >= 0) extra = fcntl(extra, F_DUPFD, 16);
     int answers = fcntl(out[1], F_DUPFD_CLOEXEC, 16);
+    // Whoever kills us means the whole run.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (input != NULL) dup2(in[0], 0);
     // What it prints is ours to say: the guest's output has its own descriptor.
     dup2(2, 1);

@@ -403,6 +403,10 @@ static int outcome(const struct run *r, lucet_status status, const lucet_event *
     // A process has eight bits for its status, on this host as on any other.
     case LUCET_EVENT_TERMINATED:
       if (event->code == LUCET_REASON_EXIT) return (int)(event->id & 0xff);
+      if (event->code == LUCET_REASON_TIMEOUT) {
+        fprintf(stderr, "%s: the time is over (--timeout %s)\n", tool, value_of(r->line, OPTION_TIMEOUT));
+        return EXIT_TIMEOUT;
+      }
       fail("the guest was terminated");
     case LUCET_EVENT_TRAPPED:
     case LUCET_EVENT_EXCEPTION:
@@ -515,12 +519,14 @@ int main(int argc, char **argv) {
   size_of(&line, OPTION_MAX_HEAP_SIZE, 0);
   size_of(&line, OPTION_HEAP_ADDRESS_SPACE, 0);
   size_of(&line, OPTION_STACK_SIZE, 0);
+  duration_of(&line, OPTION_TIMEOUT);
   r.program = load_program(&line, is_program ? &embedded : NULL);
   check_imports(r.program.module, r.program.label);
   lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
   lucet_wasi_ctx *ctx = lucet_wasi_ctx_new(t);
   if (ctx == NULL) fail("out of memory");
   r.instance = instantiate(&line, r.program.module, ctx);
+  lucet_instance_set_timeout(r.instance, duration_of(&line, OPTION_TIMEOUT));
   int status = run_guest(&r);
   if (r.program.temporary) unlink(r.program.path);
   // The system takes back the rest, and faster.

@@ -28,6 +28,11 @@ void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
 
 lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return vm->ctx; }
 
+int lucet_vmctx_terminating(lucet_vmctx *vm) {
+  (void)vm;
+  return 0;
+}
+
 void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details) {
   vm->exit_code = details;
   longjmp(vm->exit, reason == LUCET_REASON_EXIT ? 1 : 2);
