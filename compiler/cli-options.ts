@@ -13,8 +13,14 @@ export const OPTIONS = {
   output: { type: 'string', short: 'o', value: 'FILE', doc: 'where to write the result (default: a.out)' },
   emit: {
     type: 'string',
-    value: 'so|ir',
-    doc: 'native shared object, or the intermediate code as text (default: so)',
+    value: 'so|exe|ir',
+    doc: 'native shared object, a program of its own (WASI), or the intermediate code as text (default: so)',
+  },
+  grant: {
+    type: 'string',
+    multiple: true,
+    value: 'OPTION',
+    doc: "with --emit exe: an option of lucet-wasi's that the program runs with, such as --grant=--dir=data::/",
   },
   target: { type: 'string', value: 'TRIPLE', doc: 'machine to compile for (default: x86_64-linux)' },
   'target-cpu': {

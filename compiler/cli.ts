@@ -1,12 +1,23 @@
 /** lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is pure. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
 import { CompileError } from './diagnostics.ts';
+import { makeExecutable } from './executable.ts';
 import { DEFAULT_FEATURES, type FeatureSet, featuresText, switchFeatures } from './features.ts';
 import { type CompileStats, emitIr } from './index.ts';
 import { nativeFeatures } from './native-cpu.ts';
@@ -27,6 +38,7 @@ type Flags = {
 } & {
   'target-feature'?: string[];
   bindings?: string[];
+  grant?: string[];
   'enable-feature'?: string[];
   'disable-feature'?: string[];
 };
@@ -154,7 +166,7 @@ function checkWasi(module: Module, tool: string, wasiExe: boolean): void {
     }
   }
   if (wasiExe && !module.exports.some(e => e.name === '_start' && e.kind === ExternKind.Func)) {
-    throw new CompileError("--wasi_exe: the module exports no function '_start'", -1, 'invalid');
+    throw new CompileError("a program (--wasi_exe, --emit exe) starts at an exported function '_start', and the module has none", -1, 'invalid');
   }
 }
 
@@ -192,6 +204,28 @@ function printStats(stats: CompileStats): void {
   process.stderr.write(`${lines.join('\n')}\n`);
 }
 
+/** The lucet-wasi executable, which programs of their own begin with: built into dist/native/. */
+function readExecutable(): Uint8Array {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const places = [join(here, 'native/lucet-wasi'), join(here, '../dist/native/lucet-wasi')];
+  const path = places.find(p => existsSync(p));
+  if (path === undefined)
+    throw usage(`--emit exe: lucet-wasi, which the program begins with, is not at ${places[0]}`);
+  return readFileSync(path);
+}
+
+/** Options only, in one word each: what else there is would be taken for a module. */
+function checkGrants(grants: readonly string[]): readonly string[] {
+  const allowed =
+    /^--(?:dir|readonly-dir|env|max-heap-size|heap-address-space|stack-size|timeout|color|backtrace|entrypoint)=|^--inherit-env$/;
+  const wrong = grants.find(g => !allowed.test(g) || g.includes('\0'));
+  if (wrong !== undefined)
+    throw usage(
+      `--grant ${wrong}: expected an option of lucet-wasi as one word, such as --dir=data::/ or --inherit-env`,
+    );
+  return grants;
+}
+
 /** A progress line on a terminal, from half a second on. */
 function progressLine(): { update: (done: number, total: number) => void; end: () => void } {
   const from = performance.now();
@@ -212,7 +246,9 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
   const options = compileOptions(tool, flags);
   const emit = flags.emit ?? 'so';
   if (emit === 'obj') throw usage('--emit obj is not supported yet by this version');
-  if (emit !== 'so' && emit !== 'ir') throw usage(`--emit ${emit}: expected so or ir`);
+  if (emit !== 'so' && emit !== 'exe' && emit !== 'ir') throw usage(`--emit ${emit}: expected so, exe or ir`);
+  if (emit !== 'exe' && flags.grant !== undefined) throw usage('--grant is for --emit exe');
+  const runtime = emit === 'exe' ? readExecutable() : null;
   let bytes: Uint8Array = readFileSync(input);
   if (!isWasm(bytes)) {
     if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
@@ -223,7 +259,7 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
     source.bytes = bytes;
   }
   const module = decodeModule(bytes, options.wasmFeatures);
-  checkWasi(module, tool, flags.wasi_exe ?? false);
+  checkWasi(module, tool, flags.wasi_exe ?? emit === 'exe');
   const output = flags.output ?? 'a.out';
   if (emit === 'ir') {
     writeAtomically(output, new TextEncoder().encode(emitIr(module, options)));
@@ -232,7 +268,11 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
   const progress = progressLine();
   try {
     const { artifact, stats } = await compileParallel(module, options, progress.update);
-    writeAtomically(output, artifact);
+    writeAtomically(
+      output,
+      runtime === null ? artifact : makeExecutable(runtime, artifact, checkGrants(flags.grant ?? [])),
+    );
+    if (runtime !== null) chmodSync(output, 0o777 & ~process.umask());
     progress.end();
     if (flags.stats) printStats(stats);
   } finally {

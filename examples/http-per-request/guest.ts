@@ -1,0 +1,67 @@
+/** One instance for each request: everything of Lucet's in this example. */
+import { compile } from '../../compiler/index.ts';
+import { Instance, Linkage, Module, Region, Trap, WasiTemplate } from '../../runtime/index.ts';
+
+export interface Response {
+  readonly status: number;
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+export class GuestHandler {
+  readonly #region = Region.create({ capacity: 1 });
+  /** Granted to all: memory as stdin and stdout, and nothing else. */
+  readonly #template = new WasiTemplate({ stdin: 'buffer', stdout: 'buffer', args: ['handler'] });
+  readonly #context = this.#template.context();
+  readonly #linkage: Linkage;
+
+  constructor(wasm: Uint8Array) {
+    this.#linkage = Linkage.create(Module.fromBytes(compile(wasm)), this.#template.imports);
+  }
+
+  /** The guest runs to its end before this returns: one context and one slot serve all requests of a thread, each reset in between. */
+  handle(request: Uint8Array): Response {
+    const wasi = this.#context;
+    wasi.reset({ stdin: request });
+    const instance = Instance.create(this.#region, this.#linkage);
+    try {
+      wasi.attach(instance);
+      instance.call('_start');
+      return parseResponse(Buffer.from(wasi.output(1)));
+    } catch (e) {
+      // A guest that traps takes nobody along.
+      if (!(e instanceof Trap)) throw e;
+      return { status: 502, type: 'text/plain', body: Buffer.from(e.message) };
+    } finally {
+      instance.dispose();
+    }
+  }
+}
+
+/** "STATUS TYPE\n", then the body. */
+function parseResponse(bytes: Buffer): Response {
+  const end = bytes.indexOf(10);
+  const [status, type] = bytes.toString('latin1', 0, end).split(' ');
+  return { status: Number(status), type: type!, body: bytes.subarray(end + 1) };
+}
+
+/** What the guest does, as a function of JavaScript's: what the load test compares with. */
+export function handleInJavaScript(request: Uint8Array): Response {
+  const bytes = Buffer.from(request.buffer, request.byteOffset, request.length);
+  const line = bytes.indexOf(10);
+  const [, path] = bytes.toString('latin1', 0, line).split(' ');
+  let words = 0;
+  let letters = 0;
+  let hash = 2166136261;
+  let inside = false;
+  for (let k = line + 1; k < bytes.length; k++) {
+    const c = bytes[k]!;
+    const letter = (c >= 97 && c <= 122) || (c >= 65 && c <= 90);
+    if (letter) letters++;
+    if (letter && !inside) words++;
+    inside = letter;
+    hash = Math.imul(hash ^ c, 16777619);
+  }
+  const body = JSON.stringify({ path, request: 1, words, letters, hash: hash >>> 0 });
+  return { status: 200, type: 'application/json', body: Buffer.from(body) };
+}
