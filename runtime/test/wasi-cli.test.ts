@@ -431,14 +431,18 @@ int main(int argc, char **argv) {
     const program = (...args: string[]): Result =>
       spawnSync(path('app'), args, { cwd: dir, encoding: 'utf8', env: { SECRET: 'x', SHOWN: 'y' } });
     expect(lucetc('--emit', 'exe', 'program.wasm', '-o', 'app')).toMatchObject({ status: 0, stderr: '' });
-    expect(program('--help', '--dir', 'x')).toMatchObject({ status: 0, stdout: 'app|--help|--dir|x\n', stderr: '' });
+    expect(program('--help', '--dir', 'x')).toMatchObject({
+      status: 0,
+      stdout: 'app|--help|--dir|x\n',
+      stderr: '',
+    });
     expect(program('exit', '7').status).toBe(7);
     expect(program('env').stdout).toBe('');
     expect(program('cat', 'data/text').status).toBe(1);
     const trapped = program('trap');
     expect(trapped.status).toBe(134);
     expect(trapped.stderr).toMatch(/HeapOutOfBounds[^]*Accessed address 0x7fff0000[^]*#0 /);
-    const grants = ['--grant=--readonly-dir=data::/', '--grant', '--env=SHOWN', '--grant=--env=NEW=1'];
+    const grants = ['--grant=--readonly-dir=data::/', '--grant=--env=SHOWN', '--grant=--env=NEW=1'];
     expect(lucetc('--emit', 'exe', ...grants, 'program.wasm', '-o', 'app').stderr).toBe('');
     expect(program('env').stdout).toBe('SHOWN=y\nNEW=1\n');
     expect(program('cat', '/text').stdout).toBe('some text\n');
@@ -446,7 +450,9 @@ int main(int argc, char **argv) {
     truncateSync(path('app'), statSync(path('app')).size - 1);
     expect(program().stdout).toBe('');
     for (const grant of ['x.so', '--help', '--dir', '--invoke=x', '--trap-json=x'])
-      expect(lucetc('--emit', 'exe', `--grant=${grant}`, 'program.wasm').stderr, grant).toMatch(/--grant .*expected/);
+      expect(lucetc('--emit', 'exe', `--grant=${grant}`, 'program.wasm').stderr, grant).toMatch(
+        /--grant .*expected/,
+      );
     expect(lucetc('--grant=--dir=x', 'program.wasm').stderr).toMatch(/--grant is for --emit exe/);
     expect(lucetc('--emit', 'exe', 'none.wat').stderr).toMatch(/function '_start'/);
   });
