@@ -29,6 +29,7 @@ export const DEVELOPMENT_TOOLS = {
   spec: 'scripts/spec-main.ts',
   'wasi-suite': 'scripts/wasi-suite.ts',
   'wasi-mutants': 'scripts/wasi-mutants.ts',
+  'wasi-programs': 'scripts/wasi-programs.ts',
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',
