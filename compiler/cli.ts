@@ -166,7 +166,11 @@ function checkWasi(module: Module, tool: string, wasiExe: boolean): void {
     }
   }
   if (wasiExe && !module.exports.some(e => e.name === '_start' && e.kind === ExternKind.Func)) {
-    throw new CompileError("a program (--wasi_exe, --emit exe) starts at an exported function '_start', and the module has none", -1, 'invalid');
+    throw new CompileError(
+      "a program (--wasi_exe, --emit exe) starts at an exported function '_start', and the module has none",
+      -1,
+      'invalid',
+    );
   }
 }
 
