@@ -80,11 +80,52 @@ async function main(): Promise<void> {
         rows.push({ engine: e.name, operation: o.what, nsPerCall, callsPerSecond: 1e9 / nsPerCall });
       }
     }
-    if (values.json) console.log(JSON.stringify(rows, null, 2));
-    else print(engines, rows);
+    const starts = await startTimes(dir, wasmtime, sink);
+    if (values.json) console.log(JSON.stringify({ calls: rows, start: starts }, null, 2));
+    else {
+      print(engines, rows);
+      const cells = starts.map(r => `${r.engine} ${r.median.toFixed(2)} ms (least ${r.least.toFixed(2)})`);
+      console.log(`whole process that prints a line, compiled beforehand: ${cells.join(', ')}`);
+    }
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+interface StartTime {
+  readonly engine: string;
+  /** Milliseconds. */
+  readonly median: number;
+  readonly least: number;
+}
+
+/** Whole processes in turns: from starting to having ended. */
+async function startTimes(dir: string, wasmtime: string | undefined, sink: number): Promise<StartTime[]> {
+  const at = (name: string): string => join(dir, name);
+  const hello = '#include <unistd.h>\nint main(void) { return write(1, "hello\\n", 6) != 6; }\n';
+  writeFileSync(at('hello.wasm'), await clang({ 'hello.c': hello }, ['-O2']));
+  execFileSync(process.execPath, [join(dist, 'lucetc-wasi.js'), at('hello.wasm'), '-o', at('hello.so')]);
+  const commands = [{ engine: 'lucet', command: join(dist, 'native/lucet-wasi'), args: [at('hello.so')] }];
+  if (wasmtime !== undefined && existsSync(wasmtime)) {
+    const driver = join(dist, 'bench-wasi-wasmtime.js');
+    execFileSync(process.execPath, [driver, '--precompile', wasmtime, at('hello.wasm'), at('hello.cwasm')]);
+    execFileSync('cc', ['-O2', '-std=gnu11', join(source, 'start.c'), '-o', at('start')]);
+    commands.push({ engine: 'wasmtime', command: at('start'), args: [wasmtime, at('hello.cwasm')] });
+  }
+  const times = commands.map(() => [] as number[]);
+  for (let round = 0; round < 100; round++) {
+    commands.forEach(({ command, args }, k) => {
+      const from = performance.now();
+      const { status } = spawnSync(command, args, { stdio: ['ignore', sink, 'inherit'] });
+      times[k]!.push(performance.now() - from);
+      if (status !== 0) throw new Error(`${command}: exit ${status}`);
+    });
+  }
+  return commands.map(({ engine }, k) => ({
+    engine,
+    median: median(times[k]!),
+    least: Math.min(...times[k]!),
+  }));
 }
 
 function print(
