@@ -105,27 +105,26 @@ async function startTimes(dir: string, wasmtime: string | undefined, sink: numbe
   const hello = '#include <unistd.h>\nint main(void) { return write(1, "hello\\n", 6) != 6; }\n';
   writeFileSync(at('hello.wasm'), await clang({ 'hello.c': hello }, ['-O2']));
   execFileSync(process.execPath, [join(dist, 'lucetc-wasi.js'), at('hello.wasm'), '-o', at('hello.so')]);
-  const commands = [{ engine: 'lucet', command: join(dist, 'native/lucet-wasi'), args: [at('hello.so')] }];
+  execFileSync('cc', ['-O2', '-std=gnu11', join(source, 'start.c'), '-o', at('start')]);
+  const commands = [{ engine: 'lucet', command: [join(dist, 'native/lucet-wasi'), at('hello.so')] }];
   if (wasmtime !== undefined && existsSync(wasmtime)) {
     const driver = join(dist, 'bench-wasi-wasmtime.js');
     execFileSync(process.execPath, [driver, '--precompile', wasmtime, at('hello.wasm'), at('hello.cwasm')]);
-    execFileSync('cc', ['-O2', '-std=gnu11', join(source, 'start.c'), '-o', at('start')]);
-    commands.push({ engine: 'wasmtime', command: at('start'), args: [wasmtime, at('hello.cwasm')] });
+    commands.push({ engine: 'wasmtime', command: [at('start'), wasmtime, at('hello.cwasm')] });
   }
-  const times = commands.map(() => [] as number[]);
-  for (let round = 0; round < 100; round++) {
-    commands.forEach(({ command, args }, k) => {
-      const from = performance.now();
-      const { status } = spawnSync(command, args, { stdio: ['ignore', sink, 'inherit'] });
-      times[k]!.push(performance.now() - from);
-      if (status !== 0) throw new Error(`${command}: exit ${status}`);
+  const all = commands.flatMap(({ command }, k) => (k === 0 ? command : ['--', ...command]));
+  const { status, stderr } = spawnSync(at('start'), ['--time', '100', ...all], {
+    stdio: ['ignore', sink, 'pipe'],
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`timing whole processes: ${stderr}`);
+  return stderr
+    .trim()
+    .split('\n')
+    .map((line, k) => {
+      const times = line.split(' ').map(ns => Number(ns) / 1e6);
+      return { engine: commands[k]!.engine, median: median(times), least: Math.min(...times) };
     });
-  }
-  return commands.map(({ engine }, k) => ({
-    engine,
-    median: median(times[k]!),
-    least: Math.min(...times[k]!),
-  }));
 }
 
 function print(

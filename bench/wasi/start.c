@@ -1,12 +1,20 @@
 /**
- * What `wasmtime run --allow-precompiled` does and no more, over its C API: `start LIBRARY PROGRAM.cwasm`. The peer of `lucet-wasi PROGRAM.so` when
+ * `start --time N COMMAND… -- COMMAND…`: runs the commands in turns, N times each, and prints the nanoseconds of each run, a line for each command.
+ * A small process starts others faster than a large one does.
+ *
+ * Otherwise: what `wasmtime run --allow-precompiled` does and no more, over its C API: `start LIBRARY PROGRAM.cwasm`. The peer of `lucet-wasi PROGRAM.so` when
  * whole processes are measured.
  */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <spawn.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 
 static void *library;
 
@@ -27,7 +35,40 @@ static void check(void *error, const char *what) {
   exit(1);
 }
 
+extern char **environ;
+
+static long long run(char **command) {
+  struct timespec from, to;
+  pid_t child;
+  int status;
+  clock_gettime(CLOCK_MONOTONIC, &from);
+  if (posix_spawn(&child, command[0], NULL, NULL, command, environ) != 0 || waitpid(child, &status, 0) != child || status != 0) {
+    fprintf(stderr, "%s failed\n", command[0]);
+    exit(1);
+  }
+  clock_gettime(CLOCK_MONOTONIC, &to);
+  return (to.tv_sec - from.tv_sec) * 1000000000ll + to.tv_nsec - from.tv_nsec;
+}
+
+static int time_commands(int rounds, char **at) {
+  char **commands[8];
+  int count = 0;
+  commands[count++] = at;
+  for (; *at != NULL; at++) {
+    if (strcmp(*at, "--") != 0 || count == 8) continue;
+    *at = NULL;
+    commands[count++] = at + 1;
+  }
+  long long *times = calloc((size_t)(rounds * count), sizeof *times);
+  for (int r = 0; r < rounds; r++)
+    for (int k = 0; k < count; k++) times[k * rounds + r] = run(commands[k]);
+  for (int k = 0; k < count; k++)
+    for (int r = 0; r < rounds; r++) fprintf(stderr, "%lld%c", times[k * rounds + r], r + 1 < rounds ? ' ' : '\n');
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc > 3 && strcmp(argv[1], "--time") == 0) return time_commands(atoi(argv[2]), argv + 3);
   if (argc != 3) return 2;
   library = dlopen(argv[1], RTLD_NOW);
   if (library == NULL) {

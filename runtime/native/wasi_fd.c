@@ -101,7 +101,8 @@ bool wasi_fd_describe(wasi_fd *fd, uint32_t number) {
     seekable = fd->filetype == WASI_FILETYPE_REGULAR_FILE || (fd->filetype == WASI_FILETYPE_CHARACTER_DEVICE && !isatty(fd->host));
     int flags = fcntl(fd->host, F_GETFL);
     if (flags >= 0 && (flags & O_APPEND) != 0) fd->fdflags |= WASI_FDFLAG_APPEND;
-    fd->blocks = fd->filetype == WASI_FILETYPE_REGULAR_FILE || fd->filetype == WASI_FILETYPE_BLOCK_DEVICE ? WASI_BLOCKS_NEVER : WASI_BLOCKS_ASK;
+// Pipes, sockets and terminals can block for long; other devices (/dev/null) don't.
+    fd->blocks = seekable || fd->filetype == WASI_FILETYPE_BLOCK_DEVICE ? WASI_BLOCKS_NEVER : WASI_BLOCKS_ASK;
   }
   fd->rights_base = (seekable ? WASI_FILE_RIGHTS : WASI_STREAM_RIGHTS) & ~(number == 0 ? WASI_RIGHT_FD_WRITE : WASI_RIGHT_FD_READ);
   fd->described = true;
