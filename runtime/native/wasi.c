@@ -144,12 +144,17 @@ wasi_errno wasi_do_sched_yield(const wasi_call *c) {
   return WASI_OK;
 }
 
+/** Asked for at a time: some milliseconds' worth. */
+#define RANDOM_CHUNK (UINT32_C(1) << 20)
+
 wasi_errno wasi_do_random_get(const wasi_call *c) {
   uint32_t length = wasi_arg(c, 1);
   uint8_t *to = wasi_memory(c, wasi_arg(c, 0), length);
   if (to == NULL) return WASI_EFAULT;
   while (length > 0) {
-    ssize_t got = getrandom(to, length, 0);
+    // Gigabytes of it take seconds.
+    if (lucet_vmctx_terminating(c->vm)) return WASI_EINTR;
+    ssize_t got = getrandom(to, length < RANDOM_CHUNK ? length : RANDOM_CHUNK, 0);
     if (got < 0) {
       if (errno == EINTR) continue;
       return wasi_errno_of(errno);

@@ -23,7 +23,7 @@ static wasi_fd *socket_with(const wasi_call *c, uint64_t right, wasi_errno *erro
 
 /** After a call on the socket failed: 0 if it is to be tried again, else an errno. */
 static int wait_again(const wasi_call *c, const wasi_fd *fd, short events) {
-  if (errno == EINTR) return 0;
+  if (errno == EINTR) return lucet_vmctx_terminating(c->vm) ? EINTR : 0;
   if (errno != EAGAIN || (fd->fdflags & WASI_FDFLAG_NONBLOCK) != 0) return errno;
   return wasi_wait_for(c, fd->host, events);
 }
