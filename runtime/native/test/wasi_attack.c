@@ -573,6 +573,70 @@ static void borrowed(void) {
   unlink("e/stream");
 }
 
+/** Entries come and go between two calls: what stays comes once, whatever happens to the others. */
+static void cookies(void) {
+  enum { FILES = 300, REMOVED = 3 };
+  char path[64], seen[FILES] = {0};
+  for (int k = 0; k < FILES; k++) {
+    snprintf(path, sizeof path, "e/%d", k);
+    write_file(path, "");
+  }
+  uint32_t buffer = room(512), used = room(4);
+  uint64_t cookie = 0;
+  for (int calls = 0;; calls++) {
+    IS(CALL(&vm, fd_readdir, E, buffer, 512, cookie, used), WASI_OK);
+    uint32_t at = 0, end = load32(used);
+    while (at + 24 <= end) {
+      wasi_dirent e;
+      memcpy(&e, vm.memory + buffer + at, sizeof e);
+      if (at + 24 + e.name_length > end) break;
+      char name[32] = "";
+      memcpy(name, vm.memory + buffer + at + 24, e.name_length < 31 ? e.name_length : 31);
+      if (name[0] >= '0' && name[0] <= '9') {
+        int k = atoi(name);
+        CHECK(!seen[k]);
+        seen[k] = 1;
+        if (k % REMOVED == 0) {
+          snprintf(path, sizeof path, "e/%d", k);
+          unlink(path);
+        }
+      }
+      cookie = e.next;
+      at += 24 + e.name_length;
+    }
+    if (end < 512) break;
+    snprintf(path, sizeof path, "e/new-%d", calls);
+    write_file(path, "");
+  }
+  for (int k = 0; k < FILES; k++) CHECK(seen[k]);
+  IS(CALL(&vm, fd_readdir, E, buffer, 512, UINT64_MAX, used), WASI_EINVAL);
+  // From the start again, after the end.
+  IS(CALL(&vm, fd_readdir, E, buffer, 512, 0, used), WASI_OK);
+  CHECK(load32(used) == 512);
+  must(system("rm -rf e && mkdir -m 700 e") == 0, "rm");
+}
+
+/** Devices that were granted with their folder: usable, and no way to the host's terminal. */
+static void devices(void) {
+  lucet_wasi_template *t = lucet_wasi_template_new();
+  must(lucet_wasi_template_preopen(t, "/dev", "/dev", LUCET_WASI_READONLY) == 0, "/dev");
+  lucet_wasi_ctx *own = lucet_wasi_ctx_new(t), *saved = vm.ctx;
+  vm.ctx = own;
+  uint32_t buffer = room(64);
+  memset(vm.memory + buffer, 1, 64);
+  int zero = open_at(3, 0, "zero", 0, READ);
+  IS(move("fd_read", zero, buffer, 32), 32);
+  CHECK(vm.memory[buffer + 31] == 0 && vm.memory[buffer + 32] == 1);
+  IS(move("fd_read", open_at(3, 0, "null", 0, READ), buffer, 32), 0);
+  IS(open_at(3, 0, "null", 0, EVERYTHING), -WASI_EROFS);
+  IS(CALL(&vm, fd_allocate, (uint64_t)zero, 0, 10), WASI_EROFS);
+  // Links of /dev lead out of it.
+  CHECK(open_at(3, 1, "fd/0", 0, READ) < 0 && open_at(3, 1, "stdin", 0, READ) < 0);
+  vm.ctx = saved;
+  lucet_wasi_ctx_free(own);
+  lucet_wasi_template_release(t);
+}
+
 static void limits(void) {
   lucet_wasi_template *t = granted();
   const lucet_wasi_limits few = {.descriptors = 9, .written = 100};
@@ -848,6 +912,8 @@ static const struct {
     {"descriptors", descriptors},
     {"rights", rights},
     {"borrowed", borrowed},
+    {"cookies", cookies},
+    {"devices", devices},
     {"limits", limits},
     {"exhaustion", exhaustion},
     {"vectors", vectors},
