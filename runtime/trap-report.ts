@@ -2,6 +2,7 @@
  * The record of a fault: one form for the command line, the editor and the debugger. It is plain data, good for JSON; docs/trap-report.md describes
  * it, docs/trap-report.schema.json is its schema.
  */
+import { ConstKind, SegmentMode } from '../compiler/abi/artifact.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
 import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
 import { frameBases } from '../compiler/debuginfo/shadow-stack.ts';
@@ -398,10 +399,13 @@ function reportBytes(facts: TrapFacts, state: GuestState): TrapReport['bytes'] {
 const INDIRECT = new Set(['IndirectCallToNull', 'BadSignature', 'TableOutOfBounds']);
 /** Elements of a table that are searched for the one in a register. */
 const MAX_TABLE = 100_000;
+/** Bytes of an entry in the image of a table that never changes. */
+const IMAGE_ENTRY = 8;
 
 /**
  * Of an indirect call. Optimised code leaves the index and the element in whatever register it had them in; at the trap all registers are as they were
- * at the check. So: of a mismatch, the one register that holds the address of an element of this table says which it was.
+ * at the check, which tells most of it. A table that never changes is an image in .rodata: two registers point into it, to its start and to the entry. Of
+ * others a register holds the address of an element.
  */
 function reportTable(
   facts: TrapFacts,
@@ -414,47 +418,100 @@ function reportTable(
   const type = symbols.artifact.types[operator.typeIndex];
   if (type === undefined) return null;
   const { table } = operator;
-  const size = state.tableSize(table);
-  const registers = new Set(Object.values(facts.registers).map(v => BigInt(v)));
-  const low = new Set([...registers].filter(v => v < 1n << 32n).map(Number));
-  const base = {
-    table,
-    size,
-    expected: signatureText(type),
-    actual: null,
-    functionIndex: null,
-    functionName: '',
+  const live = state.tableSize(table);
+  const declared = symbols.artifact.tables[table];
+  // A table without a size is one that never changes: it is not kept with the instance.
+  const isImage = !live && declared !== undefined;
+  const size = isImage ? Number(declared.limits.min) : live;
+  const registers = Object.entries(facts.registers)
+    .filter(([name]) => name !== 'rip' && name !== 'rflags' && name !== 'rsp')
+    .map(([, v]) => BigInt(v));
+  const expected = signatureText(type);
+  const base = { table, size, index: null, expected, actual: null, functionIndex: null, functionName: '' };
+  if (code === 'TableOutOfBounds')
+    return { ...base, index: size === null ? null : indexBeyond(registers, size) };
+  const index = isImage
+    ? imageIndex(facts, symbols, registers, size ?? 0)
+    : liveIndex(code, table, size ?? 0, expected, registers, state);
+  if (index === null || code === 'IndirectCallToNull') return { ...base, index };
+  const functionIndex = isImage
+    ? initialElement(symbols, table, index)
+    : (state.tableElement(table, index)?.functionIndex ?? null);
+  if (functionIndex === null) return { ...base, index };
+  const { artifact } = symbols;
+  const actual = artifact.types[artifact.func(functionIndex).typeIndex];
+  return {
+    ...base,
+    index,
+    actual: actual === undefined ? null : signatureText(actual),
+    functionIndex,
+    functionName: demangle(artifact.describe(functionIndex)),
   };
-  if (code === 'TableOutOfBounds') {
-    const beyond = [...low].filter(n => size !== null && n >= size);
-    return { ...base, index: beyond.length === 1 ? beyond[0]! : null };
-  }
+}
+
+/** The check leaves the index in a register, often in two. */
+function indexBeyond(registers: readonly bigint[], size: number): number | null {
+  const low = registers.filter(v => v < 1n << 32n && v >= BigInt(size)).map(Number);
+  const distinct = [...new Set(low)];
+  if (distinct.length === 1) return distinct[0]!;
+  const twice = distinct.filter(v => low.filter(x => x === v).length > 1);
+  return twice.length === 1 ? twice[0]! : null;
+}
+
+function imageIndex(
+  facts: TrapFacts,
+  symbols: ModuleSymbols,
+  registers: readonly bigint[],
+  size: number,
+): number | null {
+  const innermost = facts.frames[0];
+  if (innermost === undefined || innermost.textOffset < 0) return null;
+  const { artifact } = symbols;
+  const text = BigInt(facts.pc) - BigInt(innermost.textOffset);
+  const rodata = text + BigInt(artifact.rodataAddress - artifact.textAddress);
+  const inside = registers
+    .filter(v => v >= rodata && v < rodata + BigInt(artifact.rodata.length))
+    .map(v => Number(v - rodata));
+  if (inside.length < 2) return null;
+  const distance = Math.max(...inside) - Math.min(...inside);
+  const index = distance / IMAGE_ENTRY;
+  return Number.isInteger(index) && index < size ? index : null;
+}
+
+function liveIndex(
+  code: string,
+  table: number,
+  size: number,
+  expected: string,
+  registers: readonly bigint[],
+  state: GuestState,
+): number | null {
+  const held = new Set(registers);
+  const low = new Set(registers.filter(v => v < 1n << 32n).map(Number));
   const fits: number[] = [];
-  for (let i = 0; size !== null && i < Math.min(size, MAX_TABLE); i++) {
+  for (let i = 0; i < Math.min(size, MAX_TABLE); i++) {
     const element = state.tableElement(table, i);
     if (element === null) continue;
     if (code === 'IndirectCallToNull') {
       if (element.functionIndex === null && low.has(i)) fits.push(i);
-    } else if (
-      element.functionIndex !== null &&
-      registers.has(element.record) &&
-      element.signature !== base.expected
-    ) {
+    } else if (element.functionIndex !== null && held.has(element.record) && element.signature !== expected)
       fits.push(i);
-    }
   }
+  if (fits.length === 1) return fits[0]!;
   // One function may be in several slots: the one whose number is in a register as well.
-  const chosen = fits.length === 1 ? fits[0]! : (fits.filter(i => low.has(i))[0] ?? fits[0] ?? null);
-  const element = chosen === null || code === 'IndirectCallToNull' ? null : state.tableElement(table, chosen);
-  if (chosen !== null && code === 'IndirectCallToNull' && fits.length > 1) return { ...base, index: null };
-  return {
-    ...base,
-    index: chosen,
-    actual: element?.signature ?? null,
-    functionIndex: element?.functionIndex ?? null,
-    functionName:
-      element?.functionIndex == null ? '' : demangle(symbols.artifact.describe(element.functionIndex)),
-  };
+  const numbered = fits.filter(i => low.has(i));
+  return code === 'BadSignature' && numbered.length === 1 ? numbered[0]! : null;
+}
+
+/** What an element segment with a constant offset puts into a table. */
+function initialElement(symbols: ModuleSymbols, table: number, index: number): number | null {
+  for (const elem of symbols.artifact.elems) {
+    if (elem.mode !== SegmentMode.Active || elem.table !== table || elem.offset.kind !== ConstKind.Bits)
+      continue;
+    const item = elem.items[index - Number(elem.offset.bits)];
+    if (item?.kind === ConstKind.RefFunc) return item.index;
+  }
+  return null;
 }
 
 /** `(i32, i64) -> f32` */

@@ -33,6 +33,7 @@ export const DEVELOPMENT_TOOLS = {
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',
+  traps: 'scripts/trap-suite.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
   'bench-wasi': 'bench/wasi/bench.ts',
