@@ -33,6 +33,11 @@ function viewAt(address: number, length: number): DataView {
   return new DataView(bytesAt(address, length).buffer);
 }
 
+/** An address: exact below 2^53. */
+function wordAt(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
 /** The instance that trapped, as long as nothing has run in it since. */
 export interface TrappedInstance {
   readonly module: Module;
@@ -40,11 +45,17 @@ export interface TrappedInstance {
   handle(): number;
 }
 
-/** What the native side tells of a fault, copied at once: it is gone when the instance runs again. Names and lines are for later. */
+/**
+ * What the native side tells of a fault, copied at once: it is gone when the instance runs again. Many a trap is caught and forgotten, so everything that
+ * takes asking, names of functions included, is left for when somebody wants to know.
+ */
 export class RawTrap {
   readonly #info: DataView;
   readonly #modules: Module[] = [];
-  readonly #frames: readonly FactFrame[];
+  readonly #records: DataView;
+  /** By frame: its module's position, or -1. Modules are looked up at once: another one may come to lie at the address. */
+  readonly #moduleOf: readonly number[];
+  #frames: readonly FactFrame[] | null = null;
   readonly #instance: TrappedInstance;
 
   /** @param address of a lucet_trap_info */
@@ -52,8 +63,13 @@ export class RawTrap {
     this.#info = viewAt(address, INFO.size);
     this.#instance = instance;
     const count = this.#u32(INFO.frame_count);
-    const frames = viewAt(this.#address(INFO.frames), count * FRAME.size);
-    this.#frames = Array.from({ length: count }, (_, i) => this.#frame(frames, i * FRAME.size));
+    const records = viewAt(this.#address(INFO.frames), count * FRAME.size);
+    this.#records = records;
+    const moduleOf: number[] = [];
+    for (let at = FRAME.module; at < records.byteLength; at += FRAME.size) {
+      moduleOf.push(this.#module(wordAt(records, at)));
+    }
+    this.#moduleOf = moduleOf;
   }
 
   get code(): number {
@@ -67,19 +83,20 @@ export class RawTrap {
     return known >= 0 ? known : this.#modules.push(module) - 1;
   }
 
-  #frame(view: DataView, at: number): FactFrame {
+  #frame(index: number, number: number): FactFrame {
+    const view = this.#records;
+    const at = number * FRAME.size;
     const kind = view.getUint32(at + FRAME.kind, true);
-    const index = this.#module(Number(view.getBigUint64(at + FRAME.module, true)));
     const module = this.#modules[index];
     const functionIndex = view.getUint32(at + FRAME.function, true);
-    const wasm = kind === FrameKind.Wasm && module !== undefined;
+    const wasm = kind === FrameKind.Wasm && module !== undefined && !module.disposed;
     return {
       kind: kind as FactFrame['kind'],
       module: index,
       functionIndex,
       functionName: wasm ? module.functionName(functionIndex) : '',
       wasmOffset: view.getUint32(at + FRAME.wasm_offset, true),
-      textOffset: wasm ? Number(view.getBigUint64(at + FRAME.pc, true)) - module.code.address : -1,
+      textOffset: wasm ? wordAt(view, at + FRAME.pc) - module.code.address : -1,
       count: view.getUint32(at + FRAME.count, true),
     };
   }
@@ -109,7 +126,7 @@ export class RawTrap {
       faultAddress: fault === ALL_ONES_64 ? null : hex(fault),
       pc: hex(info.getBigUint64(INFO.pc, true)),
       registers: signal === 0 ? {} : this.#registers(),
-      frames: this.#frames,
+      frames: (this.#frames ??= this.#moduleOf.map((module, i) => this.#frame(module, i))),
       totalFrames: this.#u32(INFO.total_frames),
     };
   }
@@ -134,7 +151,7 @@ export class RawTrap {
   }
 
   #address(offset: number): number {
-    return Number(this.#info.getBigUint64(offset, true));
+    return wordAt(this.#info, offset);
   }
 }
 
