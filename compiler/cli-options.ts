@@ -42,6 +42,11 @@ export const OPTIONS = {
   },
   'canonicalize-nans': { type: 'boolean', doc: 'make every NaN whose bits are left open the same one' },
   'count-instructions': { type: 'boolean', doc: 'count the operators that run, for bounds on instructions' },
+  debug: {
+    type: 'boolean',
+    short: 'g',
+    doc: 'code for debuggers, at --opt-level 0: stops at each line, and every value can be read and changed there',
+  },
   'enable-feature': {
     type: 'string',
     multiple: true,

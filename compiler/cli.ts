@@ -136,9 +136,11 @@ function wasmFeatures(flags: Flags): FeatureSet {
 
 function compileOptions(tool: string, flags: Flags): CompileOptions {
   if (flags.target !== undefined) checkTriple(flags.target);
-  const level = OPT_LEVELS[flags['opt-level'] ?? '2'];
+  const level = OPT_LEVELS[flags['opt-level'] ?? (flags.debug ? '0' : '2')];
   if (level === undefined)
     throw usage(`--opt-level ${flags['opt-level']}: expected one of ${Object.keys(OPT_LEVELS).join(', ')}`);
+  if (flags.debug && level !== 0) throw usage('-g: code for debuggers is made at --opt-level 0 only');
+  if (flags.debug && flags['strip-debug']) throw usage('-g and --strip-debug exclude each other');
   const switches = (flags['target-feature'] ?? []).flatMap(s => s.split(',')).filter(s => s !== '');
   const given = readBindings(flags.bindings ?? []);
   return {
@@ -149,6 +151,7 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
     reservedSize: 8 * 2 ** 30,
     canonicalizeNans: flags['canonicalize-nans'] ?? false,
     countInstructions: flags['count-instructions'] ?? false,
+    debugCode: flags.debug ?? false,
     debugInfo: !flags['strip-debug'],
     workers: workerCount(flags.workers),
     bindings: mergeBindings(tool === 'lucetc-wasi' ? [WASI_BINDINGS, ...given] : given),

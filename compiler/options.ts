@@ -17,6 +17,8 @@ export interface CompileOptions {
   readonly canonicalizeNans: boolean;
   /** Count the operators that run, and yield when a bound is spent (wasm/count.ts). */
   readonly countInstructions: boolean;
+  /** Sequence points and homes for all values (wasm/debug-code.ts); at level 0 only. */
+  readonly debugCode: boolean;
   readonly debugInfo: boolean;
   /** Worker threads; 1: compile on the calling thread. */
   readonly workers: number;
@@ -27,7 +29,10 @@ export interface CompileOptions {
 }
 
 /** What lowering a body to intermediate code depends on. */
-export type LowerOptions = Pick<CompileOptions, 'memory' | 'canonicalizeNans' | 'countInstructions'>;
+export type LowerOptions = Pick<
+  CompileOptions,
+  'memory' | 'canonicalizeNans' | 'countInstructions' | 'debugCode'
+>;
 
 /** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
 export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {
@@ -39,6 +44,7 @@ export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOpti
     reservedSize: 8 * 2 ** 30,
     canonicalizeNans: false,
     countInstructions: false,
+    debugCode: false,
     debugInfo: true,
     workers: 1,
     bindings: new Map(),

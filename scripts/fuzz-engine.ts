@@ -138,12 +138,13 @@ const CAPACITY = 4;
 /** Bytes of a module that the allocation checker is run on: it follows each location through each block. */
 const VERIFIED_SIZE = 64 * 1024;
 
-/** For what is compiled: for any processor or for this one's, guarded or dense code. */
+/** For what is compiled: for any processor or for this one's, guarded or dense code; for debuggers, at level 0. */
 export const VARIANTS = {
-  baseline: { native: false, memory: 'guarded' },
-  native: { native: true, memory: 'guarded' },
-  'baseline dense': { native: false, memory: 'dense' },
-  'native dense': { native: true, memory: 'dense' },
+  baseline: { native: false, memory: 'guarded', debug: false },
+  native: { native: true, memory: 'guarded', debug: false },
+  'baseline dense': { native: false, memory: 'dense', debug: false },
+  'native dense': { native: true, memory: 'dense', debug: false },
+  debug: { native: true, memory: 'guarded', debug: true },
 } as const;
 export type Variant = keyof typeof VARIANTS;
 export const VARIANT_NAMES = Object.keys(VARIANTS) as Variant[];
@@ -154,10 +155,15 @@ export class LucetEngine implements FuzzEngine {
   static #region: Region | null = null;
 
   constructor(optLevel: CompileOptions['optLevel'], variant: Variant) {
-    const { native, memory } = VARIANTS[variant];
+    const { native, memory, debug } = VARIANTS[variant];
     const features = native ? nativeFeatures() : null;
     this.name = `Lucet -O${optLevel} ${variant}`;
-    this.#options = { optLevel, memory, ...(features === null ? {} : { features }) };
+    this.#options = {
+      optLevel,
+      memory,
+      debugCode: debug && optLevel === 0,
+      ...(features === null ? {} : { features }),
+    };
   }
 
   functionIndex(value: unknown): number | null {

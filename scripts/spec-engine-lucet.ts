@@ -50,8 +50,9 @@ export function lucetEngine(
   optLevel: CompileOptions['optLevel'],
   cpu: string,
   memory: CompileOptions['memory'],
+  debugCode: boolean,
 ): Engine<Module, Instance> {
-  const options = { optLevel, memory, features: resolveFeatures(cpu, [], nativeFeatures()) };
+  const options = { optLevel, memory, debugCode, features: resolveFeatures(cpu, [], nativeFeatures()) };
   let region: Region | null = null;
   return {
     name: 'lucet',

@@ -19,6 +19,7 @@ Run test scripts of the official WebAssembly suite, in their JSON form.
   --opt-level 0|1|2   how lucet compiles (2)
   --target-cpu CPU    what machine lucet compiles for, as for lucetc (x86-64-v2)
   --memory guarded|dense   how accesses are kept in bounds (guarded)
+  --debug             compile for debuggers, at level 0
   --jobs N            processes (2)
   --timeout SECONDS   for one command (60)
   --table             print counts by directory
@@ -31,6 +32,7 @@ interface Options {
   readonly optLevel: 0 | 1 | 2;
   readonly targetCpu: string;
   readonly memory: MemoryMode;
+  readonly debug: boolean;
   readonly jobs: number;
   readonly timeout: number;
   readonly failures: number;
@@ -55,7 +57,10 @@ class UsageError extends Error {}
 export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === '--worker') {
     if (argv[1] === 'v8') runWorker(v8Engine);
-    else runWorker(lucetEngine(Number(argv[2]) as 0 | 1 | 2, argv[3]!, argv[4] as MemoryMode));
+    else
+      runWorker(
+        lucetEngine(Number(argv[2]) as 0 | 1 | 2, argv[3]!, argv[4] as MemoryMode, argv[5] === 'debug'),
+      );
     return 0;
   }
   try {
@@ -91,9 +96,10 @@ function parseCommandLine(argv: readonly string[]): { options: Options; paths: s
   return {
     options: {
       engine,
-      optLevel: number('opt-level', 0, 2) as 0 | 1 | 2,
+      optLevel: values.debug ? 0 : (number('opt-level', 0, 2) as 0 | 1 | 2),
       targetCpu: values['target-cpu'],
       memory,
+      debug: values.debug,
       jobs: number('jobs', 1, 64),
       timeout: number('timeout', 1, 3600),
       failures: number('failures', 0, 1_000_000),
@@ -113,6 +119,7 @@ function parse(argv: readonly string[]) {
       'opt-level': { type: 'string', default: '2' },
       'target-cpu': { type: 'string', default: 'x86-64-v2' },
       memory: { type: 'string', default: 'guarded' },
+      debug: { type: 'boolean', default: false },
       jobs: { type: 'string', default: '2' },
       timeout: { type: 'string', default: '60' },
       failures: { type: 'string', default: '20' },
@@ -232,8 +239,8 @@ class Worker {
   }
 
   #fork(): ChildProcess {
-    const { engine, optLevel, targetCpu, memory } = this.#options;
-    const args = ['--worker', engine, String(optLevel), targetCpu, memory];
+    const { engine, optLevel, targetCpu, memory, debug } = this.#options;
+    const args = ['--worker', engine, String(optLevel), targetCpu, memory, debug ? 'debug' : 'release'];
     const flags = engine === 'v8' ? v8Engine.nodeFlags : [];
     return fork(process.argv[1] ?? fileURLToPath(import.meta.url), args, {
       execArgv: [...process.execArgv, ...flags],

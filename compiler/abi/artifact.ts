@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 7;
+export const ARTIFACT_VERSION = 8;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -92,7 +92,7 @@ export const DIRECTORY_ENTRY: RecordType = {
 };
 
 /** Number of parts. */
-export const PART_COUNT = 21;
+export const PART_COUNT = 25;
 /** Each occurs exactly once, in this order. */
 export const enum Part {
   Types = 1,
@@ -118,6 +118,12 @@ export const enum Part {
   Landings = 19,
   TryScopes = 20,
   CatchClauses = 21,
+  // Of debug code; else empty.
+  DebugFunctions = 22,
+  DebugLocals = 23,
+  SequencePoints = 24,
+  /** Erased ValTypes of operands, a byte each. */
+  OperandTypes = 25,
 }
 
 /** In exact types of fields: the field is mutable. */
@@ -361,6 +367,45 @@ export const CATCH_CLAUSE_RECORD: RecordType = {
   ],
 };
 
+/** Bytes from an operand's home to the next one's: a vector fits. */
+export const OPERAND_HOME_SIZE = 16;
+
+/** A function of debug code, ascending. Homes are counted from the stack pointer in the function's body. */
+export const DEBUG_FUNCTION_RECORD: RecordType = {
+  name: 'debug_function_record',
+  fields: [
+    ['function', 'u32', 'function index'],
+    ['first_local', 'u32', 'record in DebugLocals'],
+    ['local_count', 'u32', 'parameters included'],
+    ['operands', 'u32', 'home of the lowest operand; each further one lies OPERAND_HOME_SIZE above'],
+    ['first_point', 'u32', 'record in SequencePoints'],
+    ['point_count', 'u32'],
+  ],
+};
+
+export const DEBUG_LOCAL_RECORD: RecordType = {
+  name: 'debug_local_record',
+  fields: [
+    ['type', 'u32', 'ValType'],
+    ['home', 'u32'],
+  ],
+};
+
+/** Ascending within a function. */
+export const SEQUENCE_POINT_RECORD: RecordType = {
+  name: 'sequence_point_record',
+  fields: [
+    [
+      'pc',
+      'u32',
+      'offset in .text of a one-byte NOP (0x90): there, every local and operand lies in its home, and is read from there afterwards',
+    ],
+    ['wasm_offset', 'u32', 'module offset of the operator that comes next'],
+    ['operand_count', 'u32'],
+    ['first_type', 'u32', 'offset in OperandTypes'],
+  ],
+};
+
 export const RECORDS: readonly RecordType[] = [
   ARTIFACT_HEADER,
   DIRECTORY_ENTRY,
@@ -379,6 +424,9 @@ export const RECORDS: readonly RecordType[] = [
   LANDING_RECORD,
   TRY_SCOPE_RECORD,
   CATCH_CLAUSE_RECORD,
+  DEBUG_FUNCTION_RECORD,
+  DEBUG_LOCAL_RECORD,
+  SEQUENCE_POINT_RECORD,
 ];
 
 const SIZES: Record<FieldType, number> = { u8: 1, u16: 2, u32: 4, u64: 8, i32: 4, bytes16: 16 };

@@ -1,6 +1,6 @@
 /** What compiling one function yields: machine code with everything that is still open, and what the runtime must know about it. */
 
-import type { TryScope } from '../ir/func.ts';
+import type { FuncDebug, TryScope } from '../ir/func.ts';
 
 export const enum RelocKind {
   /** 4 bytes in code: address of function `target` - (place + 4). */
@@ -16,6 +16,12 @@ export const enum RelocKind {
 export const LANDING = 3;
 /** [kind, offset of the 4 bytes, target, addend] */
 export const RELOC = 4;
+
+/** Of a function of debug code. Offsets are from the stack pointer in the body. */
+export interface CompiledDebug extends FuncDebug {
+  /** Offset in the code of each point's NOP; -1: it can't be reached. */
+  readonly places: Int32Array;
+}
 
 /**
  * One compiled function. Plain data: it crosses worker boundaries.
@@ -51,4 +57,6 @@ export interface CompiledFunc {
   /** LANDING ints for each call that may throw into this function: offset behind it, offset of its landing pad, scope. Ascending. */
   readonly landings: Int32Array;
   readonly scopes: readonly TryScope[];
+  /** null: not debug code. */
+  readonly debug: CompiledDebug | null;
 }

@@ -52,6 +52,22 @@ export interface TryScope {
   readonly tags: readonly number[];
 }
 
+/** [wasm offset, number of operands, their types' place in FuncDebug.operandTypes] */
+export const POINT = 3;
+
+/** Of a function of debug code (wasm/debug-code.ts): offsets are in its stack slots. */
+export interface FuncDebug {
+  /** ValType and home of each local. */
+  readonly localTypes: Uint32Array;
+  readonly localOffsets: Int32Array;
+  /** Home of the lowest operand; each further one lies 16 bytes above. */
+  readonly operands: number;
+  /** POINT records; a SeqPoint names one. */
+  readonly points: Int32Array;
+  /** Erased ValTypes. */
+  readonly operandTypes: Uint8Array;
+}
+
 export class Func {
   rows = new Int32Array(ROW * 256);
   next = new Int32Array(256);
@@ -69,6 +85,8 @@ export class Func {
   slots: number[] = [];
   /** What Invokes name. */
   scopes: TryScope[] = [];
+  /** null: not debug code. */
+  debug: FuncDebug | null = null;
   /** Result types. */
   results: Type[] = [];
   /** Loc given to rows that are made. */
@@ -88,6 +106,7 @@ export class Func {
     this.poolEnd = 1;
     this.blockCount = 0;
     this.slots = [];
+    this.debug = null;
     this.scopes = [];
     this.results = [];
     this.loc = 0;

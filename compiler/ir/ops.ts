@@ -138,6 +138,8 @@ export const enum Op {
   /** Trap with code IMM if A (i32) is zero / is not zero. */
   TrapZ,
   TrapNz,
+  /** Debug code: IMM = point (FuncDebug.points). Everything may be read and written by whoever stops here. */
+  SeqPoint,
   // -- Calls: B = list of arguments. More than one result: Result rows follow.
   /** IMM = function index of a function defined in this module. */
   Call,
@@ -390,6 +392,7 @@ function table(): OpInfo[] {
   def(Op.ImageAddr, 'image_addr', 0, P);
   def(Op.TrapZ, 'trap_z', 1, T);
   def(Op.TrapNz, 'trap_nz', 1, T);
+  def(Op.SeqPoint, 'seq_point', 0, OpFlag.Read | OpFlag.Write);
   def(Op.Call, 'call', 0, CALL);
   def(Op.CallImport, 'call_import', 0, CALL);
   def(Op.CallIndirect, 'call_indirect', 1, CALL);

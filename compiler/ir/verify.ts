@@ -94,7 +94,7 @@ rule([Op.CallIndirect], VOID | ANY, I64);
 rule([Op.TailCallIndirect], VOID, I64);
 rule([Op.CallHost], VOID, I64);
 rule([Op.BrIf, Op.BrTable], VOID, I32);
-rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall, Op.Invoke], VOID);
+rule([Op.Jump, Op.Return, Op.Trap, Op.TailCall, Op.Invoke, Op.SeqPoint], VOID);
 rule([Op.VUnary, Op.VBinary, Op.VTernary, Op.VShuffle], V128, V128, V128, V128);
 rule([Op.VShift], V128, V128, I32);
 rule([Op.VSplat], V128, INT | FLOAT);

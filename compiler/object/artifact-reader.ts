@@ -14,6 +14,8 @@ import {
   CPU_FEATURES,
   type CpuFeature,
   DATA_RECORD,
+  DEBUG_FUNCTION_RECORD,
+  DEBUG_LOCAL_RECORD,
   DIRECTORY_ENTRY,
   ELEM_ITEM,
   ELEM_RECORD,
@@ -31,6 +33,7 @@ import {
   type RecordType,
   recordLayout,
   SECTION,
+  SEQUENCE_POINT_RECORD,
   SegmentMode,
   TABLE_RECORD,
   TAG_RECORD,
@@ -105,6 +108,10 @@ const PARTS: readonly (readonly [kind: Part, record: RecordType | null])[] = [
   [Part.Landings, LANDING_RECORD],
   [Part.TryScopes, TRY_SCOPE_RECORD],
   [Part.CatchClauses, CATCH_CLAUSE_RECORD],
+  [Part.DebugFunctions, DEBUG_FUNCTION_RECORD],
+  [Part.DebugLocals, DEBUG_LOCAL_RECORD],
+  [Part.SequencePoints, SEQUENCE_POINT_RECORD],
+  [Part.OperandTypes, null],
 ];
 
 interface PartPlace {
@@ -233,7 +240,7 @@ export class Artifact {
     throw new ArtifactError(`damaged artifact: ${message}`, this.base + offset);
   }
 
-  private failAt(message: string, fileOffset: number): never {
+  failAt(message: string, fileOffset: number): never {
     throw new ArtifactError(`damaged artifact: ${message}`, fileOffset);
   }
 
@@ -266,6 +273,11 @@ export class Artifact {
         this.fail(`part ${kind}: size and count disagree`, at);
       return { ...place, offset: this.base + place.offset };
     });
+  }
+
+  bytePart(part: Part): Uint8Array {
+    const { offset, size } = this.place(part);
+    return this.slice(offset, size);
   }
 
   private place(part: Part): PartPlace {
@@ -311,7 +323,8 @@ export class Artifact {
   }
 
   /** Offsets of the fields of each record of a part. */
-  private records<T>(
+  /** For the readers of parts that are in files of their own. */
+  records<T>(
     part: Part,
     record: RecordType,
     read: (field: (name: string) => number, at: number, i: number) => T,

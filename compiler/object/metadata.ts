@@ -46,6 +46,7 @@ import {
 } from '../wasm/module.ts';
 import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
+import { writeDebugTables } from './debug-tables.ts';
 import { sha256 } from './hashes.ts';
 
 const HEADER = recordLayout(ARTIFACT_HEADER);
@@ -268,6 +269,7 @@ class Builder {
     this.whole(Part.Options, optionsText(this.l.options));
     this.whole(Part.ConstCode, this.constCode.done());
     this.exceptions();
+    this.debugTables();
     this.w.align(PART_ALIGN);
     this.header(name);
   }
@@ -568,6 +570,19 @@ class Builder {
     }
   }
 
+  private debugTables(): void {
+    writeDebugTables(
+      {
+        part: (kind, count, size) => this.part(kind, count, size),
+        bytePart: (kind, size) => this.bytePart(kind, size),
+        u32: (at, value) => this.u32(at, value),
+        bytes: (at, bytes) => this.w.bytes.set(bytes, at),
+      },
+      this.l.funcs,
+      this.l.codeOffsets,
+    );
+  }
+
   private header(name: number): void {
     const { module: m, layout, options, machine } = this.l;
     const f = HEADER.offsets;
@@ -621,6 +636,7 @@ function optionsText(o: CompileOptions): Uint8Array {
     reservedSize: o.reservedSize,
     canonicalizeNans: o.canonicalizeNans,
     countInstructions: o.countInstructions,
+    debugCode: o.debugCode,
     debugInfo: o.debugInfo,
   });
   return new TextEncoder().encode(text);

@@ -111,6 +111,8 @@ describe('lucetc', () => {
     [['--target', 'riscv64-linux', 'add.wasm'], /riscv64-linux.*not supported/],
     [['--target-cpu', 'z80', 'add.wasm'], /z80/],
     [['--target-feature', '+mmx9', 'add.wasm'], /mmx9/],
+    [['-g', '-O2', 'add.wasm'], /opt-level 0 only/],
+    [['-g', '--strip-debug', 'add.wasm'], /exclude each other/],
     [['--emit', 'obj', 'add.wasm'], /emit obj.*not supported yet/],
     [['--workers', '0', 'add.wasm'], /workers 0/],
     [['--bindings', 'none.json', 'add.wasm'], /none\.json/],

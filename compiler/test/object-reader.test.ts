@@ -59,6 +59,7 @@ describe('round trip', () => {
       reservedSize: 2 ** 33,
       canonicalizeNans: false,
       countInstructions: false,
+      debugCode: false,
       debugInfo: true,
     });
     expect(a.moduleHash).toMatch(/^[0-9a-f]{32}$/);

@@ -35,6 +35,7 @@ export function open(w: Walk, kind: FrameKind): void {
   const construct = w.constructs++;
   const cond = kind === FrameKind.If ? w.pop(ValType.I32) : 0;
   w.popAll(type.params);
+  w.debug?.enterConstruct(w);
   let label = NO_LABEL;
   const live = ssa.live;
   if (live && (kind === FrameKind.If || assigned.targeted[construct])) {
@@ -71,6 +72,7 @@ export function openBlock(w: Walk, kind: FrameKind, handlers: () => OpenTry | nu
   const { ssa, assigned } = w;
   const type = readBlockType(w.r, w.module.types);
   w.popAll(type.params);
+  w.debug?.enterConstruct(w);
   const open = handlers();
   const construct = w.constructs++;
   let label = NO_LABEL;
@@ -140,7 +142,9 @@ export function end(w: Walk): boolean {
     }
     ssa.join(label, w.vals, w.sp);
   }
+  const height = w.frames[i + Fr.Height]!;
   w.popFrame();
+  w.debug?.leaveConstruct(w, height);
   w.pushAgain(type.results);
   return false;
 }

@@ -14,6 +14,7 @@ import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { defaultOptions, type LowerOptions } from '../options.ts';
 import { canonicalNan } from './canonical-nans.ts';
 import { costOf } from './count.ts';
+import { DebugPoints } from './debug-code.ts';
 import { LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as exceptions from './lower-exceptions.ts';
@@ -48,6 +49,7 @@ function walkFor(module: Module, layout: VmctxLayout, options: LowerOptions): Wa
   if (!w) walks.set(module, (w = new Walk(module, layout, options)));
   w.layout = layout;
   w.options = options;
+  w.debug = options.debugCode ? (w.debug ?? new DebugPoints(module)) : null;
   return w;
 }
 
@@ -99,17 +101,21 @@ function lowerBody(w: Walk, funcIndex: number, func: Func, localsInMemory: boole
   func.results = type.results.map(irType);
   readLocals(w, type.params);
   const code = r.pos;
-  let inMemory = localsInMemory;
+  let inMemory = localsInMemory || w.debug !== null;
   if (build) {
     w.assigned.compute(r, w.localCount, type.params.length);
     r.pos = code;
     if (w.assigned.overBudget) inMemory = true;
   }
   w.ssa.begin(func, w.localTypes, w.localCount, type.params.length, w.assigned.locals, inMemory, build);
+  w.debug?.begin(body.start);
   control.beginBody(w, type);
   walkCode(w);
   if (r.pos !== r.end) r.fail('section size mismatch: bytes behind the end of a function', r.pos);
-  if (build) w.ssa.finish();
+  if (build) {
+    w.ssa.finish();
+    if (w.debug) func.debug = w.debug.finish(w);
+  }
 }
 
 /** Parameters and declared locals, into `localTypes`. */
@@ -150,6 +156,7 @@ function walkCode(w: Walk): void {
     if (func.count > LIMITS.rows) overLimit('function too large', LIMITS.rows, r.pos, r.func);
     const code = r.u8();
     if (forbidden !== null) checkAllowed(w, code);
+    if (w.debug !== null) w.debug.visit(w, code);
     if (counting && ssa.live) w.pendingCost += costOf(code);
     switch (code) {
       case Code.LocalGet: {

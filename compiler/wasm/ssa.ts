@@ -93,6 +93,7 @@ export class Ssa {
   /** Locals lie in stack slot 0, at these offsets. */
   private inMemory = false;
   private offsets = new Int32Array(0);
+  private localCount = 0;
   /** Lists of locals of constructs. */
   private lists: Int32Array = new Int32Array(0);
 
@@ -133,6 +134,7 @@ export class Ssa {
     this.localTypes = localTypes;
     this.lists = lists;
     this.inMemory = inMemory;
+    this.localCount = localCount;
     this.labelCount = 0;
     this.labelTypes.length = 0;
     this.edgeCount = 1;
@@ -207,6 +209,11 @@ export class Ssa {
   setLocal(x: number, v: Value): void {
     if (this.inMemory) this.store(x, v);
     else this.current[x] = v;
+  }
+
+  /** Where each local lies in stack slot 0, if they live there. */
+  localOffsets(): Int32Array {
+    return this.offsets.slice(0, this.localCount);
   }
 
   private slot(): Value {

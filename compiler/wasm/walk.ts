@@ -10,6 +10,7 @@ import { CompileError } from '../diagnostics.ts';
 import { forbiddenOperators } from '../features.ts';
 import type { LowerOptions } from '../options.ts';
 import { AssignedLocals } from './assigned-locals.ts';
+import type { DebugPoints } from './debug-code.ts';
 import type { OpenTry } from './lower-exceptions.ts';
 import {
   ExternKind,
@@ -64,6 +65,9 @@ export class Walk {
   /** Of the memory operand that was read last: the low and high half. */
   offset = 0;
   offsetHigh = 0;
+
+  /** null: not debug code. */
+  debug: DebugPoints | null = null;
 
   /** What has been read and not been counted yet (count.ts). */
   pendingCost = 0;

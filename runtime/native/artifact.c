@@ -59,6 +59,10 @@ static const struct part_info PARTS[] = {
     {"Landings", sizeof(struct lucet_landing_record)},
     {"TryScopes", sizeof(struct lucet_try_scope_record)},
     {"CatchClauses", sizeof(struct lucet_catch_clause_record)},
+    {"DebugFunctions", sizeof(struct lucet_debug_function_record)},
+    {"DebugLocals", sizeof(struct lucet_debug_local_record)},
+    {"SequencePoints", sizeof(struct lucet_sequence_point_record)},
+    {"OperandTypes", 0},
 };
 _Static_assert(sizeof PARTS / sizeof PARTS[0] == LUCET_PART_COUNT, "a part has no description");
 
@@ -109,6 +113,10 @@ static lucet_status check_directory(struct checker *c) {
   m->landings = PART(LUCET_PART_LANDINGS);
   m->try_scopes = PART(LUCET_PART_TRY_SCOPES);
   m->catch_clauses = PART(LUCET_PART_CATCH_CLAUSES);
+  m->debug_functions = PART(LUCET_PART_DEBUG_FUNCTIONS);
+  m->debug_locals = PART(LUCET_PART_DEBUG_LOCALS);
+  m->sequence_points = PART(LUCET_PART_SEQUENCE_POINTS);
+  m->operand_types = PART(LUCET_PART_OPERAND_TYPES);
 #undef PART
   m->type_count = d[LUCET_PART_TYPES - 1].count;
   m->type_bytes_size = d[LUCET_PART_TYPE_BYTES - 1].size;
@@ -130,6 +138,10 @@ static lucet_status check_directory(struct checker *c) {
   m->landing_count = d[LUCET_PART_LANDINGS - 1].count;
   m->try_scope_count = d[LUCET_PART_TRY_SCOPES - 1].count;
   m->catch_clause_count = d[LUCET_PART_CATCH_CLAUSES - 1].count;
+  m->debug_function_count = d[LUCET_PART_DEBUG_FUNCTIONS - 1].count;
+  m->debug_local_count = d[LUCET_PART_DEBUG_LOCALS - 1].count;
+  m->sequence_point_count = d[LUCET_PART_SEQUENCE_POINTS - 1].count;
+  m->operand_types_size = d[LUCET_PART_OPERAND_TYPES - 1].size;
   return LUCET_OK;
 }
 
@@ -516,10 +528,38 @@ static lucet_status check_exceptions(struct checker *c) {
   return LUCET_OK;
 }
 
+/** Debug code: afterwards homes lie in their function's frame, and points in its code, each a byte that is there. */
+static lucet_status check_debug(struct checker *c) {
+  const struct metadata *m = c->m;
+  uint64_t local = 0, point = 0, function = 0;
+  enter_part(c, LUCET_PART_DEBUG_FUNCTIONS);
+  for (uint32_t i = 0; i < m->debug_function_count; i++) {
+    const struct lucet_debug_function_record *r = &m->debug_functions[i];
+    CHECK(r->function >= function && r->function < m->header->functions && m->functions[r->function].length != 0, "bad function");
+    function = (uint64_t)r->function + 1;
+    CHECK(r->first_local >= local && (uint64_t)r->first_local + r->local_count <= m->debug_local_count, "bad locals");
+    CHECK(r->first_point >= point && (uint64_t)r->first_point + r->point_count <= m->sequence_point_count, "bad points");
+    local = (uint64_t)r->first_local + r->local_count;
+    point = (uint64_t)r->first_point + r->point_count;
+    const struct lucet_function_record *f = &m->functions[r->function];
+    for (uint32_t k = r->first_local; k < local; k++) {
+      const struct lucet_debug_local_record *l = &m->debug_locals[k];
+      CHECK(l->type != 0 && (uint64_t)l->home + (l->type == LUCET_V128 ? 16 : 8) <= f->frame_size, "a local's home is outside of the frame");
+    }
+    for (uint32_t k = r->first_point; k < point; k++) {
+      const struct lucet_sequence_point_record *p = &m->sequence_points[k];
+      CHECK(p->pc >= f->code && p->pc - f->code < f->length && (k == r->first_point || p->pc > p[-1].pc), "a point is outside of its function's code");
+      CHECK((uint64_t)p->first_type + p->operand_count <= m->operand_types_size, "types of operands are missing");
+      CHECK(p->operand_count == 0 || r->operands + LUCET_OPERAND_HOME_SIZE * (uint64_t)p->operand_count <= f->frame_size, "an operand's home is outside of the frame");
+    }
+  }
+  return LUCET_OK;
+}
+
 /** In order of need: a step may index with what the steps before it have checked. */
 static lucet_status (*const STEPS[])(struct checker *) = {
     check_directory, check_counts,  check_types,    check_functions, check_escaping, check_header,
-    check_exceptions, check_imports,   check_exports, check_entities, check_segments,  check_thunks,
+    check_exceptions, check_imports,   check_exports, check_entities, check_segments,  check_thunks,    check_debug,
 };
 
 lucet_status lucet_metadata_check(struct metadata *m, uint64_t file_offset, lucet_error *error) {

@@ -107,11 +107,16 @@ struct metadata {
   const uint8_t *strings;
   const uint8_t *const_code;
   const struct lucet_tag_record *tags;
+  const struct lucet_debug_function_record *debug_functions;
+  const struct lucet_debug_local_record *debug_locals;
+  const struct lucet_sequence_point_record *sequence_points;
+  const uint8_t *operand_types;
   const struct lucet_landing_record *landings;
   const struct lucet_try_scope_record *try_scopes;
   const struct lucet_catch_clause_record *catch_clauses;
   uint32_t type_count, function_count, import_count, export_count, memory_count, table_count, global_count, elem_count, elem_item_count,
-      data_count, escaping_count, tag_count, imported_tags, landing_count, try_scope_count, catch_clause_count;
+      data_count, escaping_count, tag_count, imported_tags, landing_count, try_scope_count, catch_clause_count,
+      debug_function_count, debug_local_count, sequence_point_count, operand_types_size;
   uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size, const_code_size;
 };
 

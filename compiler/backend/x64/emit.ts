@@ -9,9 +9,9 @@
 import { TrapCode } from '../../abi/traps.ts';
 import { VMCTX } from '../../abi/vmctx.ts';
 import { bug } from '../../diagnostics.ts';
-import type { Func } from '../../ir/func.ts';
+import { type Func, type FuncDebug, POINT } from '../../ir/func.ts';
 import { grown } from '../../ir/scratch.ts';
-import { type CompiledFunc, LANDING, RelocKind } from '../code.ts';
+import { type CompiledDebug, type CompiledFunc, LANDING, RelocKind } from '../code.ts';
 import {
   EDIT,
   EditKind,
@@ -66,6 +66,8 @@ export class Emitter extends EmitState {
   private tableAt = new Int32Array(32);
   /** Copies made in all functions so far. */
   dispatchCopies = 0;
+  /** Position of each sequence point, or -1: its code was dropped. */
+  private pointPlaces: number[] = [];
   /** Positions behind calls whose callee pops. */
   private popSites: number[] = [];
   /** Position behind the last call. */
@@ -78,6 +80,7 @@ export class Emitter extends EmitState {
     const { asm, frame, pcMap } = this;
     this.start(m, unit);
     this.edit = 0;
+    this.pointPlaces = func.debug ? new Array<number>(func.debug.points.length / POINT).fill(-1) : [];
     this.popSites.length = 0;
     this.landings.length = 0;
     pcMap.start(this.firstLoc());
@@ -117,8 +120,19 @@ export class Emitter extends EmitState {
       ),
       scopes: func.scopes,
       saved: frame.saved,
+      debug: func.debug ? this.debugOf(func.debug) : null,
       savesBase: unit.savesBase,
       popSites: Int32Array.from(this.popSites, p => asm.map(p)),
+    };
+  }
+
+  private debugOf(d: FuncDebug): CompiledDebug {
+    const { asm, frame } = this;
+    return {
+      ...d,
+      localOffsets: d.localOffsets.map(at => at + frame.slots),
+      operands: d.operands + frame.slots,
+      places: Int32Array.from(this.pointPlaces, place => (place < 0 ? -1 : asm.map(place))),
     };
   }
 
@@ -450,6 +464,10 @@ export class Emitter extends EmitState {
         return;
       case X.Trap:
         asm.plain(Ins.HLT);
+        return;
+      case X.Point:
+        this.pointPlaces[m.insts[at + M_IMM]!] = asm.here();
+        asm.plain(Ins.NOP);
         return;
       default:
         this.inst(row, -1);

@@ -105,10 +105,13 @@ export const enum X {
   Vex4,
   /** [d reuse 1, c, v, any] VEX `ins d, v, src`: multiply and add to c */
   Fma,
+  // -- Debug code
+  /** IMM = point */
+  Point,
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide carry bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide carry bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma point'.split(
     ' ',
   );
 

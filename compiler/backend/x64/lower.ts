@@ -473,6 +473,9 @@ export class Lowering {
       case Op.TrapNz:
         selectTrapIf(s, v);
         return;
+      case Op.SeqPoint:
+        s.row(xop(X.Point), 0, s.func.imm(v));
+        return;
       case Op.Call:
       case Op.CallImport:
       case Op.CallIndirect:

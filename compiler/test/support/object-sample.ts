@@ -142,6 +142,7 @@ export function sampleFunction(
       savesBase: false,
       landings: new Int32Array(0),
       scopes: [],
+      debug: null,
     },
     places,
   };
