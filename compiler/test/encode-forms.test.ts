@@ -14,6 +14,22 @@ import { describe, expect, test } from 'vitest';
 import { Assembler, CC, Ins, NO_REG, RIP } from '../backend/x64/encode.ts';
 import { F_IMM, F_LOAD, F_STORE, F_UNARY, FORMS, Form, PLAIN } from '../backend/x64/encode-table.ts';
 
+/** Methods that the tests of this file have called. */
+const called = new Set<string>();
+/** Forms that they have encoded. */
+const encoded = new Set<number>();
+const METHODS = Object.getOwnPropertyNames(Assembler.prototype);
+for (const name of METHODS) {
+  if (name === 'constructor') continue;
+  const methods = Assembler.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const original = methods[name]!;
+  methods[name] = function (this: Assembler, ...args) {
+    called.add(name);
+    if (name === 'head' || name === 'vexHead') encoded.add(args[0] as number);
+    return original.apply(this, args);
+  };
+}
+
 const source = readFileSync(new URL('../backend/x64/encode-table.ts', import.meta.url), 'utf8');
 const body = /enum Ins \{([^}]*)\}/
   .exec(source)![1]!
@@ -529,6 +545,24 @@ test('RIP-relative operands give the place to relocate', () => {
   for (const at of [3, 9, 19, 29]) expect(view.getInt32(at, true)).toBe(0x11223344);
 });
 
+test('jumps and returns of tail calls', () => {
+  const decoded = (emit: (a: Assembler) => void): string => {
+    const a = new Assembler();
+    emit(a);
+    const bytes = a.finish();
+    const i = new Decoder(64, bytes, DecoderOptions.None).decode();
+    expect(i.length).toBe(bytes.length);
+    return `${Mnemonic[i.mnemonic]} ${OpKind[i.op0Kind]} ${i.op0Kind === OpKind.Register ? Register[i.op0Register] : i.op0Kind === OpKind.Immediate16 ? i.immediate16 : i.nearBranchTarget}`;
+  };
+  for (let n = 0; n < 16; n++) {
+    if (n === 4) continue;
+    expect(decoded(a => a.jmpTail(n))).toBe(`Jmp Register ${G64[n]!.toUpperCase()}`);
+  }
+  for (const n of [8, 16, 0x1230, 0xfff0]) expect(decoded(a => a.retPop(n))).toBe(`Ret Immediate16 ${n}`);
+  expect(decoded(a => a.jmpRel())).toBe('Jmp NearBranch64 5');
+  expect(decoded(a => a.callRel())).toBe('Call NearBranch64 5');
+});
+
 test('misuse is refused', () => {
   const a = new Assembler();
   expect(() => a.rm(Ins.TEST, 4, 0, 1, NO_REG, 0, 0)).toThrow(/has no form/);
@@ -538,4 +572,25 @@ test('misuse is refused', () => {
   expect(() => a.finish()).toThrow(/not bound/);
   a.bind(l);
   expect(() => a.bind(l)).toThrow(/bound twice/);
+});
+
+/** What encodes nothing by itself, or is in encode-labels.test.ts. */
+const ELSEWHERE =
+  'constructor reset here newLabel bind isBound jmp jcc align finish map labelPos itemsBefore'.split(' ');
+
+test('every method of the assembler has been held against the disassembler', () => {
+  const missing = METHODS.filter(name => !called.has(name) && !ELSEWHERE.includes(name));
+  // The others are parts of these: they can't be reached but through one.
+  expect(missing).toEqual([]);
+});
+
+test('every form of the table has been held against the disassembler', () => {
+  // An immediate's form is used as such, with the short immediate, or as a shift by one.
+  const missing = NAMES.flatMap((name, ins) =>
+    [F_LOAD, F_STORE, F_IMM, F_UNARY]
+      .map(column => ({ name, column, form: FORMS[ins * 4 + column]! }))
+      .filter(({ form }) => form !== 0 && ![form, form + 2, form + 0x10].some(f => encoded.has(f))),
+  );
+  expect(missing).toEqual([]);
+  expect(encoded.size).toBeGreaterThan(300);
 });
