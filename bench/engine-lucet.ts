@@ -1,7 +1,4 @@
 /** Ours. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { compileModule, defaultOptions } from '../compiler/index.ts';
 import { nativeFeatures } from '../compiler/native-cpu.ts';
 import { link } from '../compiler/object/artifact-writer.ts';
@@ -10,22 +7,26 @@ import { decodeModule } from '../compiler/wasm/decode.ts';
 import { GuestExit, Instance, Module, Region } from '../runtime/index.ts';
 import { WasiContext } from '../runtime/wasi.ts';
 import type { Engine, RunResult } from './engine.ts';
+import { Streams } from './files.ts';
 import { Stopwatch } from './stopwatch.ts';
 import type { Workload } from './workload.ts';
 
 /** As much as the peers give a guest's stack. */
 const STACK_SIZE = 8 * 2 ** 20;
 
+export interface LucetOptions {
+  readonly optLevel: 0 | 1 | 2;
+  readonly memory: 'guarded' | 'dense';
+}
+
 function run(module: Module, workload: Workload): RunResult {
-  const folder = mkdtempSync(join(tmpdir(), 'lucet-bench-'));
-  const files = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') };
-  const fds = { stdout: openSync(files.stdout, 'w'), stderr: openSync(files.stderr, 'w') };
+  const streams = new Streams();
   const wasi = new WasiContext({
     args: [`${workload.name}.wasm`, ...workload.args],
     preopens: [{ host: workload.folder, guest: '.' }],
     stdin: 'null',
-    stdout: { fd: fds.stdout },
-    stderr: { fd: fds.stderr },
+    stdout: { fd: streams.stdout },
+    stderr: { fd: streams.stderr },
   });
   const region = Region.create({ capacity: 1, limits: { stackSize: STACK_SIZE } });
   try {
@@ -46,23 +47,18 @@ function run(module: Module, workload: Workload): RunResult {
       whole.stop();
       instance.dispose();
     }
-    return {
-      runMs: watch.used ? watch.ms : whole.ms,
-      output: { exit, stdout: readFileSync(files.stdout), stderr: readFileSync(files.stderr) },
-    };
+    return { runMs: watch.used ? watch.ms : whole.ms, output: streams.output(exit) };
   } finally {
     wasi.dispose();
     region.dispose();
-    for (const fd of Object.values(fds)) closeSync(fd);
-    rmSync(folder, { recursive: true, force: true });
+    streams.dispose();
   }
 }
 
-export function lucetEngine(optLevel: 0 | 1 | 2): Engine {
+export function lucetEngine({ optLevel, memory }: LucetOptions): Engine {
   const features = nativeFeatures();
-  const options = defaultOptions({ optLevel, ...(features ? { features } : {}) });
+  const options = defaultOptions({ optLevel, memory, ...(features ? { features } : {}) });
   return {
-    name: 'lucet',
     compile: async bytes => {
       const watch = new Stopwatch();
       watch.start();

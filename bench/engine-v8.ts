@@ -1,21 +1,24 @@
-/** Node's own engine, optimising compiler only, as the peer to measure beside. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
+/** Node's own engine, optimising compiler only, as the peer to measure beside. Its process is started with V8_FLAGS. */
 import type { Engine, RunResult } from './engine.ts';
+import { Streams } from './files.ts';
 import { Stopwatch } from './stopwatch.ts';
 import type { Workload } from './workload.ts';
 
+/**
+ * Everything by the optimising tier, eagerly. Node 20's V8 can lose live objects when it marks concurrently while wasm runs (bench/chase dies of
+ * it): marking is left to the main thread.
+ */
+export const V8_FLAGS: readonly string[] = [
+  '--no-liftoff',
+  '--no-wasm-tier-up',
+  '--no-wasm-lazy-compilation',
+  '--no-concurrent-marking',
+  '--no-warnings',
+];
+
 async function run(module: WebAssembly.Module, workload: Workload): Promise<RunResult> {
   const { WASI } = await import('node:wasi');
-  const folder = mkdtempSync(join(tmpdir(), 'lucet-bench-'));
-  const files = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') };
-  const fds = {
-    stdin: openSync('/dev/null', 'r'),
-    stdout: openSync(files.stdout, 'w'),
-    stderr: openSync(files.stderr, 'w'),
-  };
+  const streams = new Streams();
   try {
     const wasi = new WASI({
       version: 'preview1',
@@ -23,7 +26,9 @@ async function run(module: WebAssembly.Module, workload: Workload): Promise<RunR
       env: {},
       preopens: { '.': workload.folder },
       returnOnExit: true,
-      ...fds,
+      stdin: streams.stdin,
+      stdout: streams.stdout,
+      stderr: streams.stderr,
     });
     const watch = new Stopwatch();
     const instance = await WebAssembly.instantiate(module, {
@@ -34,17 +39,9 @@ async function run(module: WebAssembly.Module, workload: Workload): Promise<RunR
     whole.start();
     const exit = wasi.start(instance);
     whole.stop();
-    return {
-      runMs: watch.used ? watch.ms : whole.ms,
-      output: {
-        exit: Number(exit ?? 0),
-        stdout: readFileSync(files.stdout),
-        stderr: readFileSync(files.stderr),
-      },
-    };
+    return { runMs: watch.used ? watch.ms : whole.ms, output: streams.output(Number(exit ?? 0)) };
   } finally {
-    for (const fd of Object.values(fds)) closeSync(fd);
-    rmSync(folder, { recursive: true, force: true });
+    streams.dispose();
   }
 }
 
@@ -59,17 +56,7 @@ function unique(bytes: Uint8Array, serial: number): Uint8Array<ArrayBuffer> {
 
 export function v8Engine(): Engine {
   let serial = 0;
-  // Set before the first module is compiled: everything by the optimising tier, eagerly.
-  // Node 20's V8 can lose live objects when it marks concurrently while wasm runs (bench/chase dies of it): marking is left to the main thread.
-  const flags = [
-    '--no-liftoff',
-    '--no-wasm-tier-up',
-    '--no-wasm-lazy-compilation',
-    '--no-concurrent-marking',
-  ];
-  for (const flag of flags) setFlagsFromString(flag);
   return {
-    name: 'v8',
     async compile(bytes) {
       const watch = new Stopwatch();
       const copy = unique(bytes, serial++);

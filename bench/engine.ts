@@ -16,6 +16,20 @@ export interface Compiled {
 }
 
 export interface Engine {
-  readonly name: 'lucet' | 'v8';
-  readonly compile: (bytes: Uint8Array) => Promise<Compiled>;
+  readonly compile: (bytes: Uint8Array, workload: Workload) => Promise<Compiled>;
+}
+
+/** Ours, an earlier build of ours (against.ts), and peers. */
+export type EngineName = 'lucet' | 'before' | 'v8' | 'wasmtime';
+
+export interface Row {
+  readonly workload: string;
+  readonly engine: EngineName;
+  /** Median of all runs; null: it is there to be compiled only. */
+  readonly run_ms: number | null;
+  readonly compile_cpu_ms: number;
+  readonly wasm_code_bytes: number;
+  readonly text_bytes: number | null;
+  /** Peak resident memory of the process behind its first compilation, the engine's own included. */
+  readonly peak_mb: number;
 }

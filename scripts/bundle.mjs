@@ -40,6 +40,7 @@ export const DEVELOPMENT_TOOLS = {
   'bench-wasi-wasmtime': 'bench/wasi/wasmtime.ts',
   'http-per-request': 'examples/http-per-request/main.ts',
   'http-per-request-server': 'examples/http-per-request/server.ts',
+  'bench-child': 'bench/child.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
   'gen-cli': 'scripts/gen-cli.ts',
