@@ -6,6 +6,11 @@ export interface CompileFailure {
   readonly kind: string;
   /** Byte offset in the module, where it is known. */
   readonly offset?: number;
+  /** Of a module that is text; from 1. */
+  readonly line?: number;
+  readonly column?: number;
+  readonly endLine?: number;
+  readonly endColumn?: number;
 }
 
 export type CompileOutcome =
@@ -25,20 +30,21 @@ export function parseFailure(stderr: string): CompileFailure {
   return { message: stderr.trim() || 'lucetc ended without saying why', kind: 'io' };
 }
 
+export interface Tool {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
 /**
- * Compile `input` to `output` with lucetc-wasi.
+ * Run a compiler.
+ * @param output what it writes
  * @param signal kills the compiler when aborted
  */
-export function compileFile(
-  node: string,
-  lucetc: string,
-  input: string,
-  output: string,
-  signal: AbortSignal,
-): Promise<CompileOutcome> {
+export function compileFile(tool: Tool, output: string, signal: AbortSignal): Promise<CompileOutcome> {
   return new Promise(resolve => {
-    const child = spawn(node, [lucetc, '--error-style', 'json', input, '-o', output], {
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
+    const child = spawn(tool.command, tool.args, {
+      env: { ...process.env, ...tool.env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';

@@ -10,7 +10,15 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 /** Packages that carry native code or WebAssembly: loaded from node_modules when first needed. The first three go into the VSIX. */
 export const RUNTIME_PACKAGES = ['koffi', 'wabt', 'iced-x86'];
-const EXTERNAL = [...RUNTIME_PACKAGES, 'binaryen', '@yowasp/clang', 'playwright-core', 'mocha', 'vscode'];
+const EXTERNAL = [
+  ...RUNTIME_PACKAGES,
+  'binaryen',
+  '@yowasp/clang',
+  'playwright-core',
+  '@vscode/test-electron',
+  'mocha',
+  'vscode',
+];
 
 /** What users get. Name in dist -> entry; the CLI entries call main() of the module beside them. */
 export const TOOLS = {
@@ -43,13 +51,24 @@ export const DEVELOPMENT_TOOLS = {
   'bench-child': 'bench/child.ts',
   demo: 'scripts/demo.ts',
   'gen-abi': 'scripts/gen-abi.ts',
+  'vscode-drive': 'extension/test/vscode/drive.ts',
+  'vscode-electron': 'extension/test/vscode/electron.ts',
   'gen-cli': 'scripts/gen-cli.ts',
 };
 
-/** The extension and the debug adapter. */
+/** The extension and the debug adapter, as CommonJS. */
 const EDITOR = {
   extension: 'extension/extension.ts',
   'debug-adapter': 'debug-adapter/main.ts',
+};
+
+/** The suite that runs in the editor. */
+const EDITOR_TESTS = { 'vscode-suite': 'extension/test/vscode/suite.ts' };
+
+/** Scripts of webview pages. */
+const PAGES = {
+  trap: 'extension/webview/trap.ts',
+  inspector: 'extension/webview/inspector.ts',
 };
 
 /** @param {{dist: string, tools: Record<string, string>, minify: boolean, sourcemap: boolean}} options */
@@ -84,11 +103,19 @@ export async function bundle({ dist, tools, minify, sourcemap }) {
     build({
       ...common,
       format: 'cjs',
-      entryPoints: EDITOR,
+      entryPoints: 'gen-abi' in tools ? { ...EDITOR, ...EDITOR_TESTS } : EDITOR,
       outdir: dist,
       banner: { js: "const lucetUrl = require('node:url').pathToFileURL(__filename).href;" },
       outExtension: { '.js': '.cjs' },
       define: { ...common.define, 'import.meta.url': 'lucetUrl' },
+    }),
+    build({
+      ...common,
+      format: 'iife',
+      platform: 'browser',
+      target: 'es2022',
+      entryPoints: PAGES,
+      outdir: join(dist, 'webview'),
     }),
   ]);
 }

@@ -13,7 +13,7 @@ const packagePath = join(root, `lucet-${TARGET}.vsix`);
 /** Path in the project -> path in the extension. */
 const FILES = {
   LICENSE: 'LICENSE',
-  'docs/extension.md': 'README.md',
+  'docs/trap-report.schema.json': 'docs/trap-report.schema.json',
   'bin/lucetc-wasi.js': 'bin/lucetc-wasi.js',
   'bin/lucet-objdump.js': 'bin/lucet-objdump.js',
   media: 'media',
@@ -59,6 +59,12 @@ function copy(from, to) {
 rmSync(stage, { recursive: true, force: true });
 await bundle({ dist, tools: TOOLS, minify: true, sourcemap: false });
 writeFileSync(join(stage, 'package.json'), manifest());
+// Links of docs/ lead elsewhere from the root.
+const readme = readFileSync(join(root, 'docs/extension.md'), 'utf8');
+writeFileSync(
+  join(stage, 'README.md'),
+  readme.replaceAll('](../', '](').replaceAll('](trap-report', '](docs/trap-report'),
+);
 for (const [from, to] of Object.entries(FILES)) copy(join(root, from), join(stage, to));
 for (const [name, files] of Object.entries(PACKAGES)) {
   for (const file of files)

@@ -1,5 +1,5 @@
 /** The manifest and the code must name the same things. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -7,8 +7,8 @@ import { parseFailure } from '../compile.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const source = readdirSync(join(root, 'extension'))
-  .filter(f => f.endsWith('.ts'))
+const source = readdirSync(join(root, 'extension'), { recursive: true, encoding: 'utf8' })
+  .filter(f => f.endsWith('.ts') && !f.includes('test'))
   .map(f => readFileSync(join(root, 'extension', f), 'utf8'))
   .join('\n');
 
@@ -23,6 +23,30 @@ describe('manifest', () => {
     const contributed = new Set(manifest.contributes.commands.map((c: { command: string }) => c.command));
     const used = Object.values<{ command: string }[]>(manifest.contributes.menus).flat();
     expect(used.filter(m => !contributed.has(m.command))).toEqual([]);
+  });
+
+  it('has the settings that are read, and no others', () => {
+    const declared = Object.keys(manifest.contributes.configuration.properties).map(k => k.slice(6));
+    const read = [...source.matchAll(/get(?:<[^(]*>)?\('([a-zA-Z]+\.[a-zA-Z]+)'/g)].map(m => m[1]!);
+    // These two are for the debug adapter, which has them with the launch configuration.
+    expect([...read, 'debug.disassemblySyntax', 'debug.evaluationTimeout'].sort()).toEqual(declared.sort());
+  });
+
+  it('names files that are there', () => {
+    const { languages, walkthroughs } = manifest.contributes;
+    const files = [
+      languages[0].configuration,
+      ...walkthroughs[0].steps.map((s: { media: { markdown: string } }) => s.media.markdown),
+    ];
+    expect(files.filter(f => !existsSync(join(root, f)))).toEqual([]);
+  });
+
+  it('names contributed commands in the walkthrough', () => {
+    const contributed = new Set(manifest.contributes.commands.map((c: { command: string }) => c.command));
+    const named = [
+      ...JSON.stringify(manifest.contributes.walkthroughs).matchAll(/(?:command:|onCommand:)([\w.]+)/g),
+    ];
+    expect(named.map(m => m[1]).filter(c => !contributed.has(c))).toEqual([]);
   });
 
   it('never activates on everything', () => {

@@ -75,7 +75,7 @@ describe('the module tool', () => {
     expect(code.wat!.filter(r => r.text.startsWith('i32.load')).map(r => r.line)).toContain(line);
     const none = await tool.request('trapCode', { artifact: so, hash: '00', index, candidates: [] });
     expect(none).toMatchObject({ wat: null, native: null, module: null });
-  }, 20_000);
+  }, 90_000);
 
   it('answers what can not be read with an error, and lives on', async () => {
     const bad = join(folder, 'bad.wasm');

@@ -1,0 +1,264 @@
+/** Tests of the extension through VS Code's own interfaces. The workspace is scripts/vscode-host/workspace.ts's. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+
+const EXTENSION = 'lucet.lucet';
+const POLL_MS = 50;
+
+const folder = (): string => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
+const file = (name: string): vscode.Uri => vscode.Uri.file(join(folder(), name));
+const lineOf = (name: string, marker: string): number =>
+  readFileSync(file(name).fsPath, 'utf8')
+    .split('\n')
+    .findIndex(l => l.includes(marker));
+
+async function until<T>(
+  what: string,
+  probe: () => T | undefined | null | false | Promise<T | undefined | null | false>,
+  ms = 20_000,
+): Promise<T> {
+  const end = Date.now() + ms;
+  for (;;) {
+    const value = await probe();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`timed out: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, POLL_MS));
+  }
+}
+
+const problems = (uri: vscode.Uri, source: string): vscode.Diagnostic[] =>
+  vscode.languages.getDiagnostics(uri).filter(d => d.source === source);
+const tabs = (): vscode.Tab[] => vscode.window.tabGroups.all.flatMap(g => g.tabs);
+const openWat = (name: string): Thenable<vscode.TextEditor> => vscode.window.showTextDocument(file(name));
+const at = (document: vscode.TextDocument, needle: string, within = 0): vscode.Position =>
+  document.positionAt(document.getText().indexOf(needle) + within);
+
+/** Processes that run a program of the test's folder. */
+function guests(name: string): { pid: number; state: string }[] {
+  const { readdirSync } = require('node:fs') as typeof import('node:fs');
+  return readdirSync('/proc')
+    .filter(p => /^\d+$/.test(p))
+    .flatMap(p => {
+      try {
+        const line = readFileSync(`/proc/${p}/cmdline`, 'utf8');
+        if (!line.includes('lucet-wasi') || !line.includes(join(folder(), name))) return [];
+        const state = /^State:\s+(\S)/m.exec(readFileSync(`/proc/${p}/status`, 'utf8'))![1]!;
+        return [{ pid: Number(p), state }];
+      } catch {
+        return [];
+      }
+    });
+}
+
+export function defineTests(): void {
+  describe('Lucet', () => {
+    before(async () => {
+      await vscode.extensions.getExtension(EXTENSION)!.activate();
+    });
+    afterEach(async () => {
+      await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    });
+
+    it('registers every command that it contributes', async () => {
+      const { packageJSON } = vscode.extensions.getExtension(EXTENSION)!;
+      const known = new Set(await vscode.commands.getCommands(true));
+      const contributed: string[] = packageJSON.contributes.commands.map(
+        (c: { command: string }) => c.command,
+      );
+      assert.deepEqual(
+        contributed.filter(c => !known.has(c)),
+        [],
+      );
+    });
+
+    it('compiles a module', async () => {
+      rmSync(file('hello.so').fsPath, { force: true });
+      await vscode.commands.executeCommand('lucet.compile', file('hello.wasm'));
+      assert.ok(existsSync(file('hello.so').fsPath));
+    });
+
+    it('puts a compiler error where it is, and takes it away when it is mended', async () => {
+      await vscode.commands.executeCommand('lucet.compile', file('broken.wat'));
+      const [problem] = problems(file('broken.wat'), 'lucetc');
+      assert.ok(problem);
+      assert.equal(problem.range.start.line, 3);
+      assert.match(problem.message, /type mismatch/);
+      const text = readFileSync(file('broken.wat').fsPath);
+      try {
+        await vscode.workspace.fs.writeFile(
+          file('broken.wat'),
+          Buffer.from(text.toString().replace('f64.const', 'i32.const')),
+        );
+        await vscode.commands.executeCommand('lucet.compile', file('broken.wat'));
+        await until('no problem', () => problems(file('broken.wat'), 'lucetc').length === 0);
+      } finally {
+        await vscode.workspace.fs.writeFile(file('broken.wat'), text);
+      }
+    });
+
+    it('squiggles an error in an open .wat', async () => {
+      await openWat('broken.wat');
+      const [problem] = await until('a diagnostic', () => {
+        const found = problems(file('broken.wat'), 'lucetc');
+        return found.length > 0 && found;
+      });
+      assert.equal(problem!.range.start.line, 3);
+      assert.equal(problem!.range.start.character, 5);
+    });
+
+    it('knows names in a .wat: hover, definition, references, outline, rename, folding, lenses', async () => {
+      const { document } = await openWat('counter.wat');
+      const call = at(document, 'call $bump', 6);
+      const execute = <T>(command: string, ...args: unknown[]) =>
+        vscode.commands.executeCommand<T>(command, document.uri, ...args);
+      const hovers = await until('a hover', async () => {
+        const h = await execute<vscode.Hover[]>('vscode.executeHoverProvider', call);
+        return h.length > 0 && h;
+      });
+      const text = hovers.flatMap(h => h.contents.map(c => (typeof c === 'string' ? c : c.value))).join('\n');
+      assert.match(text, /\(func \$bump \(param \$at i32\) \(result i32\)\)/);
+      assert.match(text, /bytes of native code/);
+      const [definition] = await execute<(vscode.Location & vscode.LocationLink)[]>(
+        'vscode.executeDefinitionProvider',
+        call,
+      );
+      assert.equal(
+        (definition!.range ?? definition!.targetRange).start.line,
+        lineOf('counter.wat', '(func $bump'),
+      );
+      const references = await execute<vscode.Location[]>('vscode.executeReferenceProvider', call);
+      assert.equal(references.length, 4);
+      const symbols = await execute<vscode.DocumentSymbol[]>('vscode.executeDocumentSymbolProvider');
+      assert.deepEqual(
+        symbols.map(s => s.name),
+        ['memory', '$steps', '$bump', 'count', 'trap'],
+      );
+      const edit = await execute<vscode.WorkspaceEdit>('vscode.executeDocumentRenameProvider', call, '$step');
+      assert.equal(edit.get(document.uri).length, 4);
+      const lenses = await execute<vscode.CodeLens[]>('vscode.executeCodeLensProvider');
+      assert.deepEqual(
+        lenses.map(l => l.command?.title),
+        ['Run', 'Debug', 'Run', 'Debug'],
+      );
+      const tokens = await execute<vscode.SemanticTokens>('vscode.provideDocumentSemanticTokens');
+      assert.ok(tokens.data.length > 100);
+      const completions = await execute<vscode.CompletionList>('vscode.executeCompletionItemProvider', call);
+      assert.ok(completions.items.some(i => i.label === '$bump'));
+    });
+
+    it('shows a trap on its line, with the frames, and opens the inspector', async () => {
+      await vscode.commands.executeCommand('lucet.run', file('trap.wasm'));
+      const [problem] = await until('a trap', () => {
+        const found = problems(file('trap.c'), 'lucet');
+        return found.length > 0 && found;
+      });
+      assert.equal(problem!.range.start.line, lineOf('trap.c', 'return t->cells[i]'));
+      assert.match(problem!.message, /out of bounds memory access \(HeapOutOfBounds\)/);
+      const related = problem!.relatedInformation!.map(r => [r.message, r.location.range.start.line]);
+      assert.deepEqual(related[0], ['sum', lineOf('trap.c', 's += read_cell')]);
+      await until('the inspector', () => tabs().some(t => t.label === 'Trap: HeapOutOfBounds'));
+      await vscode.window.showTextDocument(file('trap.c'));
+      const actions = await vscode.commands.executeCommand<vscode.CodeAction[]>(
+        'vscode.executeCodeActionProvider',
+        file('trap.c'),
+        problem!.range,
+      );
+      assert.ok(actions.some(a => a.title === 'Open Trap Inspector'));
+    });
+
+    it('shows a trap in a .wat on its line', async () => {
+      await vscode.commands.executeCommand('lucet.run', file('counter.wat'), { invoke: 'trap', params: [] });
+      const [problem] = await until('a trap', () => {
+        const found = problems(file('counter.wat'), 'lucet');
+        return found.length > 0 && found;
+      });
+      assert.equal(problem!.range.start.line, lineOf('counter.wat', '(i32.store (local.get $at)'));
+    });
+
+    it('forgets a trap at the next run', async () => {
+      await vscode.commands.executeCommand('lucet.run', file('hello.wasm'));
+      await until('no trap', () => problems(file('trap.c'), 'lucet').length === 0);
+    });
+
+    it('pauses and kills a program that never ends', async () => {
+      await vscode.commands.executeCommand('lucet.run', file('spin.wasm'));
+      await until('it runs', () => guests('spin').some(g => g.state === 'R'));
+      await vscode.commands.executeCommand('lucet.instance.pause');
+      await until('it is paused', () => guests('spin').every(g => g.state === 'T'));
+      await vscode.commands.executeCommand('lucet.instance.pause');
+      await until('it runs again', () => guests('spin').some(g => g.state === 'R'));
+      await vscode.commands.executeCommand('lucet.instance.kill');
+      await until('it is gone', () => guests('spin').length === 0);
+    });
+
+    it('offers tasks, and runs them', async () => {
+      const tasks = await vscode.tasks.fetchTasks({ type: 'lucet' });
+      const compile = tasks.find(t => t.name === 'compile counter.wat');
+      assert.ok(compile);
+      rmSync(file('counter.so').fsPath, { force: true });
+      const ended = new Promise<number | undefined>(resolve => {
+        const listener = vscode.tasks.onDidEndTaskProcess(e => {
+          if (e.execution.task.name !== compile.name) return;
+          listener.dispose();
+          resolve(e.exitCode);
+        });
+      });
+      await vscode.tasks.executeTask(compile);
+      assert.equal(await ended, 0);
+      assert.ok(existsSync(file('counter.so').fsPath));
+    });
+
+    it('debugs without a launch.json, and passes on what is printed', async () => {
+      let output = '';
+      const tracker = vscode.debug.registerDebugAdapterTrackerFactory('lucet', {
+        createDebugAdapterTracker: () => ({
+          onDidSendMessage: (m: { event?: string; body?: { output?: string } }) => {
+            if (m.event === 'output') output += m.body?.output ?? '';
+          },
+        }),
+      });
+      try {
+        const ended = new Promise<void>(resolve => {
+          const listener = vscode.debug.onDidTerminateDebugSession(() => {
+            listener.dispose();
+            resolve();
+          });
+        });
+        await vscode.commands.executeCommand('lucet.debug', file('hello.wasm'));
+        await ended;
+        assert.match(output, /Hello, world!/);
+      } finally {
+        tracker.dispose();
+      }
+    });
+
+    it('shows a module in the inspector and as text', async () => {
+      await vscode.commands.executeCommand('lucet.inspectModule', file('trap.wasm'));
+      await until('the inspector', () =>
+        tabs().some(
+          t => t.input instanceof vscode.TabInputCustom && t.input.viewType === 'lucet.moduleInspector',
+        ),
+      );
+      await vscode.commands.executeCommand('lucet.showWat', file('trap.wasm'));
+      const text = await until('the text', () => {
+        const document = vscode.window.activeTextEditor?.document;
+        return document?.uri.scheme === 'lucet-wat' && document.getText();
+      });
+      assert.match(text, /\(func \$read_cell/);
+      await vscode.commands.executeCommand('lucet.showNativeDisassembly', file('trap.wasm'));
+      await until('the disassembly', () =>
+        vscode.window.activeTextEditor?.document.getText().includes('<read_cell>'),
+      );
+    });
+
+    it('survives modules that are no modules', async () => {
+      const bad = file('bad.wasm');
+      await vscode.workspace.fs.writeFile(bad, Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 99));
+      await vscode.commands.executeCommand('lucet.compile', bad);
+      assert.match(problems(bad, 'lucetc')[0]!.message, /at offset 0x/);
+      await vscode.commands.executeCommand('lucet.inspectModule', bad);
+    });
+  });
+}

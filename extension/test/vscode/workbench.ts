@@ -1,0 +1,105 @@
+/** What a person does in VS Code's window, by its selectors. Everything polls; nothing sleeps for a fixed time. */
+import { join } from 'node:path';
+import type { Frame, Locator, Page } from 'playwright-core';
+
+const LONG_MS = 30_000;
+
+export class Workbench {
+  constructor(
+    readonly page: Page,
+    readonly folder: string,
+    private readonly screenshots: string,
+  ) {
+    page.setDefaultTimeout(LONG_MS);
+  }
+
+  async shot(name: string): Promise<void> {
+    await this.page.screenshot({ path: join(this.screenshots, `${name}.png`) });
+  }
+
+  explorerFile(name: string): Locator {
+    return this.page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`);
+  }
+
+  async openFile(name: string): Promise<void> {
+    await this.explorerFile(name).dblclick();
+    await this.page.locator(`.tab.active[aria-label^="${name}"]`).waitFor();
+  }
+
+  /** The explorer's context menu. Contributions arrive late: it is opened again until the item is there. */
+  async contextMenu(file: string, item: string): Promise<void> {
+    const entry = this.page.locator('.monaco-menu .action-item', { hasText: item }).first();
+    const end = Date.now() + LONG_MS;
+    for (;;) {
+      await this.explorerFile(file).click({ button: 'right' });
+      try {
+        await entry.waitFor({ timeout: 2000 });
+        await entry.click();
+        return;
+      } catch (e) {
+        if (Date.now() > end) throw e;
+        await this.page.keyboard.press('Escape');
+      }
+    }
+  }
+
+  async command(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor();
+    await input.fill(`>${title}`);
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+  }
+
+  /** Rows of the Problems panel that have the text. */
+  problem(text: string | RegExp): Locator {
+    return this.page.locator('.markers-panel .monaco-list-row', { hasText: text });
+  }
+
+  async showProblems(): Promise<void> {
+    if (!(await this.page.locator('.markers-panel').isVisible()))
+      await this.command('Problems: Focus on Problems View');
+    await this.page.locator('.markers-panel').waitFor();
+  }
+
+  /** The inner frame of a webview whose page has the element. */
+  async webview(selector: string): Promise<Frame> {
+    const end = Date.now() + LONG_MS;
+    for (;;) {
+      for (const frame of this.page.frames()) {
+        if (!frame.parentFrame()) continue;
+        const found = await frame
+          .locator(selector)
+          .first()
+          .isVisible()
+          .catch(() => false);
+        if (found) return frame;
+      }
+      if (Date.now() > end) throw new Error(`no webview with ${selector}`);
+      await this.page.waitForTimeout(100);
+    }
+  }
+
+  /** Text that the terminal shows: the settings have it drawn as elements, not on a canvas. */
+  async terminalText(): Promise<string> {
+    const rows = await this.page.locator('.terminal-wrapper.active .xterm-rows').first().innerText();
+    return rows.replace(/\u00a0/g, ' ');
+  }
+
+  async theme(name: string): Promise<void> {
+    await this.command('Preferences: Color Theme');
+    const input = this.page.locator('.quick-input-widget input.input');
+    await this.page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'Dark Modern' })
+      .first()
+      .waitFor();
+    await input.fill(name);
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first().click();
+    await input.waitFor({ state: 'hidden' });
+  }
+
+  async closeEditors(): Promise<void> {
+    await this.command('View: Close All Editors');
+    await this.page.locator('.tabs-container .tab').first().waitFor({ state: 'detached' });
+  }
+}
