@@ -170,6 +170,8 @@ struct lucet_module {
   uint32_t *group_ids;
   uint32_t *type_words;
   uint8_t *type_refs;
+  /** Some type has parameters that a call must look at. */
+  bool takes_references;
   /** Instances can make, catch or hold exceptions. */
   bool throws;
   /** debug.c: set places, and the mapping through which code is written. */

@@ -412,19 +412,25 @@ static lucet_status may_run(const struct lucet_instance *i, lucet_error *error) 
   return LUCET_OK;
 }
 
-static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  lucet_status status = may_run(i, error);
-  if (status != LUCET_OK) return status;
-  struct lucet_instance *callee = instance_of(f->vmctx);
-  if (callee->group != i->group && !lucet_group_unite(i, callee))
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the function can't run on the stack of an instance in a dense region: it was not compiled with --memory dense");
+/** References among the arguments are of the right types, and from now on tied to the callee. */
+static lucet_status take_references(struct lucet_instance *callee, const struct lucet_funcref *f, const uint64_t *args, lucet_error *error) {
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
-  if ((callee->module->type_refs[type] & TYPE_EXACT_PARAM) != 0 && !lucet_valtypes_hold(callee->module, type, false, args))
+  if (!lucet_valtypes_hold(callee->module, type, false, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
   if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
       !adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference that can't be linked with the instance");
+  return LUCET_OK;
+}
+
+static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
+  lucet_status status = may_run(i, error);
+  if (status != LUCET_OK) return status;
+  struct lucet_instance *callee = instance_of(f->vmctx);
+  if (callee != i && callee->group != i->group && !lucet_group_unite(i, callee))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the function can't run on the stack of an instance in a dense region: it was not compiled with --memory dense");
+  if (callee->module->takes_references && (status = take_references(callee, f, args, error)) != LUCET_OK) return status;
   struct lucet_activation *a = lucet_control_of(i) != NULL ? push(i) : NULL;
   if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
