@@ -349,6 +349,33 @@ static void test_depth(void) {
   }
 }
 
+/** Hostcalls take none of the guest's stack: what is full is found by guest code, never in the middle of one. */
+static void test_hostcalls_on_a_full_stack(void) {
+  section = "hostcalls on a full stack";
+  lucet_limits l;
+  lucet_region *r, *kept = region;
+  lucet_limits_default(&l);
+  l.stack_size = 16 << 10;
+  CHECK(lucet_region_create(1, &l, &r, NULL) == LUCET_OK);
+  region = r;
+  lucet_instance *i = instance();
+  region = kept;
+  lucet_event e;
+  uint64_t depth = 0;
+  static uint64_t args[1024][2];
+  for (; depth < 1024; depth++) {
+    args[depth][0] = depth;
+    CHECK(lucet_instance_call(i, lucet_instance_function(i, F_CALL_HOST), args[depth], &e, NULL) == LUCET_OK);
+    if (e.kind != LUCET_EVENT_HOSTCALL) break;
+    CHECK(e.args[0] == depth);
+  }
+  CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_STACK_OVERFLOW && depth > 50);
+  for (uint64_t k = depth; k-- > 0;) CHECK(resume(i).kind == LUCET_EVENT_RETURNED && args[k][0] == k);
+  CHECK(usable(i));
+  lucet_instance_release(i);
+  lucet_region_release(r);
+}
+
 /* ---- The host's rounding is not the guest's */
 
 static atomic_int seen_mode;
@@ -382,6 +409,7 @@ int main(void) {
   test_signal_handler();
   test_fatal_handler();
   test_depth();
+  test_hostcalls_on_a_full_stack();
   test_nested_interruption();
   test_timeouts();
   test_blocked_hostcall();
