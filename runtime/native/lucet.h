@@ -234,7 +234,7 @@ LUCET_API uint32_t lucet_region_free_slots(lucet_region *region);
 
 /**
  * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from the start.
- * It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap or lucet_vmctx_terminate.
+ * It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap, _throw, _rethrow or _terminate.
  */
 typedef void (*lucet_host_function)(lucet_vmctx *vm, uint64_t *args, void *data);
 
