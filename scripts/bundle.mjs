@@ -44,6 +44,7 @@ export const DEVELOPMENT_TOOLS = {
   traps: 'scripts/trap-suite.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
+  'bench-live': 'bench/instances-live.ts',
   'bench-wasi': 'bench/wasi/bench.ts',
   'bench-wasi-wasmtime': 'bench/wasi/wasmtime.ts',
   'http-per-request': 'examples/http-per-request/main.ts',
