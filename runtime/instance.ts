@@ -30,7 +30,7 @@ import { RawTrap } from './raw-trap.ts';
 import type { Region } from './region.ts';
 import { isStop, Stop, type StopAction, type StopHandler } from './stop.ts';
 import { InternalFault, Trap } from './trap.ts';
-import { wordsOf } from './types.ts';
+import { type FuncType, wordsOf } from './types.ts';
 import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
 import { checkYieldType, Yield, type YieldType } from './yield.ts';
 
@@ -268,7 +268,7 @@ export class Instance implements FuncHome, EntityHome {
     const { type, index } = this.module.exports[number]!;
     switch (type.kind) {
       case 'func':
-        return this.funcAt(native().lucet_instance_function(this.address, index));
+        return this.funcAt(native().lucet_instance_function(this.address, index), type);
       case 'memory':
         return new Memory(this, number, index, type);
       case 'table':
@@ -280,9 +280,10 @@ export class Instance implements FuncHome, EntityHome {
     }
   }
 
-  funcAt(address: number): Func {
+  /** @param type where it is known */
+  funcAt(address: number, type: FuncType | null = null): Func {
     let func = this.#funcs.get(address);
-    if (func === undefined) this.#funcs.set(address, (func = new Func(this, address)));
+    if (func === undefined) this.#funcs.set(address, (func = new Func(this, address, type)));
     return func;
   }
 

@@ -36,6 +36,12 @@
 /** Below each dense slot; belt and braces, where the kernel has guards that are no mapping of their own (Linux 6.13). */
 #define DENSE_GUARD HOST_PAGE
 #define ADVICE_GUARD_INSTALL 102
+/**
+ * What one page table maps; and how far above such a boundary a guarded slot's base lies. The upper part of the stack, which is all that most guests use,
+ * shares its page table with the vmctx and the heap's bottom; below it there is mostly none, so that resetting doesn't look at every page of the stack.
+ */
+#define TABLE_SPAN ((uint64_t)2 << 20)
+#define ABOVE_TABLE ((uint64_t)128 << 10)
 
 /** Below this a hostcall out of a small function couldn't be served. */
 #define LEAST_STACK (16u << 10)
@@ -193,13 +199,14 @@ static bool make_slot(const struct lucet_region *r, struct slot *s) {
     s->base = s->start + DENSE_GUARD + l->stack_size + l->vmctx_size;
     (void)madvise(s->start, DENSE_GUARD, ADVICE_GUARD_INSTALL);
   } else {
-    uint64_t size = STACK_GUARD + l->stack_size + l->vmctx_size + l->heap_address_space_size + HEAP_GUARD;
+    uint64_t below = STACK_GUARD + l->stack_size + l->vmctx_size, size = below + TABLE_SPAN + l->heap_address_space_size + HEAP_GUARD;
     void *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return false;
     (void)madvise(start, size, MADV_NOHUGEPAGE);
     s->size = size;
     s->start = start;
-    s->base = s->start + STACK_GUARD + l->stack_size + l->vmctx_size;
+    uint64_t least = (uint64_t)(uintptr_t)start + below;
+    s->base = (uint8_t *)(uintptr_t)(round_up(least - ABOVE_TABLE, TABLE_SPAN) + ABOVE_TABLE);
   }
   s->stack_guard = s->start;
   /* Nothing of the stack is open yet. */
