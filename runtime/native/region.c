@@ -108,10 +108,25 @@ static void init_lock(pthread_mutex_t *lock) {
   pthread_mutexattr_destroy(&a);
 }
 
+/**
+ * A mapped extent splits the mapping that it lies in: up to two more of the 65,530 that a process has by default, which its heap and its threads need too.
+ * When so many extents are mapped, further slots get copies.
+ */
+#define MOST_MAPPED 16384
+unsigned lucet_most_mapped = MOST_MAPPED;
+static _Atomic(unsigned) mapped_extents;
+
+static void forget_mapped(struct slot *s) {
+  atomic_fetch_sub_explicit(&mapped_extents, (unsigned)__builtin_popcount(s->mapped_extents), memory_order_relaxed);
+  s->mapped_extents = 0;
+  s->mapped = 0;
+}
+
 static void destroy(struct lucet_region *r) {
   for (uint32_t k = 0; r->slots != NULL && k < r->capacity; k++) {
     struct slot *s = &r->slots[k];
     if (r->free.strategy == LUCET_SLOTS_LINEAR && k >= r->free.fresh) break;
+    if (s->start != NULL) forget_mapped(s);
     if (s->start != NULL && !s->dense) munmap(s->start, s->size);
     free(s->host);
   }
@@ -211,7 +226,9 @@ static bool make_slot(const struct lucet_region *r, struct slot *s) {
   s->stack_guard = s->start;
   /* Nothing of the stack is open yet. */
   s->stack_low = s->stack_top = s->base;
-  s->heap_open = s->mapped = 0;
+  s->heap_open = 0;
+  s->mapped = 0;
+  s->mapped_extents = 0;
   s->warm = 0;
   return true;
 }
@@ -219,6 +236,7 @@ static bool make_slot(const struct lucet_region *r, struct slot *s) {
 /** Give back what can't be reset. False: the slot is lost. */
 static bool unmake_slot(struct slot *s) {
   s->warm = 0;
+  forget_mapped(s);
   bool gone;
   if (!s->dense)
     gone = munmap(s->start, s->size) == 0;
@@ -240,7 +258,7 @@ static bool map_fresh(struct slot *s, uint64_t offset, uint64_t length) {
 /** Zero all that an instance of another module left: its image and its vmctx. */
 static bool scrub(struct slot *s) {
   if (s->mapped != 0 && !map_fresh(s, 0, s->mapped)) return false;
-  s->mapped = 0;
+  forget_mapped(s);
   if (!lucet_slot_reset(s, NULL)) return false;
   memset(s->stack_top, 0, (size_t)(s->base - s->stack_top));
   return true;
@@ -268,16 +286,17 @@ static bool open_heap(struct slot *s, uint64_t length) {
 }
 
 static bool load_image(struct slot *s, const struct image *image) {
-  s->mapped_extents = 0;
   for (uint32_t k = 0; k < image->extent_count; k++) {
     const struct image_extent *e = &image->extents[k];
-    if (image->file >= 0 && lucet_image_map(image, e, s->base)) {
+    bool map = image->file >= 0 && atomic_load_explicit(&mapped_extents, memory_order_relaxed) < lucet_most_mapped;
+    if (map && lucet_image_map(image, e, s->base)) {
       s->mapped = e->offset + e->length;
       s->mapped_extents |= 1u << k;
+      atomic_fetch_add_explicit(&mapped_extents, 1, memory_order_relaxed);
       continue;
     }
-    /* A process may have no more mappings: then the slot has a copy. A mapping that failed may have left a hole. */
-    if (image->file >= 0 && !map_fresh(s, e->offset, e->length)) return false;
+    /* A mapping that failed may have left a hole. */
+    if (map && !map_fresh(s, e->offset, e->length)) return false;
     memcpy(s->base + e->offset, e->bytes, e->length);
   }
   return true;

@@ -143,6 +143,9 @@ void lucet_region_give(lucet_region *r, struct slot *slot, const lucet_module *m
 /** For an instance without memory: nothing behind the base is accessible. */
 bool lucet_region_close_heap(struct slot *slot);
 
+/** Extents of images that may be mapped at a time; for tests to change. */
+extern unsigned lucet_most_mapped __attribute__((visibility("hidden")));
+
 /* ---- reset_linux.c */
 
 /** Zero the stack, and bring the heap back to the image (NULL: zeros). False: the system refuses. */

@@ -345,6 +345,34 @@ static void leaks(lucet_region_kind kind, bool blind, unsigned reuses) {
   for (int k = 0; k < 3; k++) lucet_module_release(modules[k]);
 }
 
+/** When no more extents may be mapped, slots have copies: which one a slot has must make no difference. */
+static void test_most_mapped(void) {
+  for (int k = 0; k < 2; k++) {
+    const struct guest_options o = {.memory_mode = mode(KINDS[k]), .pages = 3, .data_offset = 5000, .data_length = 150000};
+    lucet_module *m = guest(&o);
+    unsigned most = lucet_most_mapped;
+    lucet_most_mapped = 1;
+    for (int round = 0; round < 3; round++) {
+      lucet_region *r = region_of(KINDS[k], 3, LUCET_SLOTS_LINEAR);
+      lucet_instance *all[3];
+      for (int n = 0; n < 3; n++) all[n] = instance(r, m);
+      CHECK(all[0]->slot->mapped != 0 && all[1]->slot->mapped == 0 && all[2]->slot->mapped == 0);
+      for (int n = 0; n < 3; n++) {
+        check_clean(all[n], &o);
+        write_everywhere(all[n], 7);
+        lucet_instance_release(all[n]);
+      }
+      lucet_reset_blind = round == 1;
+      for (int n = 0; n < 3; n++) check_clean(all[n] = instance(r, m), &o);
+      for (int n = 0; n < 3; n++) lucet_instance_release(all[n]);
+      lucet_reset_blind = false;
+      lucet_region_release(r);
+    }
+    lucet_most_mapped = most;
+    lucet_module_release(m);
+  }
+}
+
 static void test_leaks(unsigned reuses) {
   for (int k = 0; k < 2; k++) {
     leaks(KINDS[k], false, reuses);
@@ -548,6 +576,7 @@ int main(int argc, char **argv) {
     test_reset();
     test_embed();
     test_leaks(300);
+    test_most_mapped();
     test_threads(200);
     for (int k = 0; k < 2; k++)
       for (int what = 0; what < SYSTEM_KINDS; what++) test_failures(KINDS[k], (enum system_kind)what);
