@@ -268,7 +268,10 @@ export class Instance implements FuncHome, EntityHome {
     const { type, index } = this.module.exports[number]!;
     switch (type.kind) {
       case 'func':
-        return this.funcAt(native().lucet_instance_function(this.address, index), type);
+        return this.funcAt(native().lucet_instance_function(this.address, index), {
+          params: type.params,
+          results: type.results,
+        });
       case 'memory':
         return new Memory(this, number, index, type);
       case 'table':
