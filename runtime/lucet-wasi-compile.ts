@@ -17,6 +17,7 @@ const VERSION = typeof LUCET_VERSION === 'string' ? LUCET_VERSION : 'dev';
 export interface SourceOptions {
   readonly optLevel: 0 | 1 | 2;
   readonly cache: boolean;
+  readonly countInstructions: boolean;
   /** Compiling has begun, or goes on. */
   readonly progress: (done: number, total: number) => void;
 }
@@ -112,6 +113,7 @@ export async function compileSource(
   ]);
   const options = defaultOptions({
     optLevel: source.optLevel,
+    countInstructions: source.countInstructions,
     features: resolveFeatures('native', [], nativeFeatures()),
     workers: Math.min(8, (await import('node:os')).availableParallelism()),
   });

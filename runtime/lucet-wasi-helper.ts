@@ -2,7 +2,7 @@
  * The part of lucet-wasi that is JavaScript: compiling, and trap reports with the lines of the source. The executable (runtime/native/cli/) runs
  * it when needed:
  *
- *     compile SOURCE OPT-LEVEL cache|no-cache    writes "cached PATH" or "temporary PATH" to descriptor 3
+ *     compile SOURCE OPT-LEVEL cache|no-cache count|plain    writes "cached PATH" or "temporary PATH" to descriptor 3
  *     report color|plain full|short JSON-PATH CORE-PATH memory|""
  *         reads the facts of a trap from stdin (and what the guest's memory holds from descriptor 4), prints the report; writes it to JSON-PATH, and
  *         a core dump to CORE-PATH, if not empty
@@ -19,13 +19,14 @@ import { openSymbols } from './symbols.ts';
 import { type StateCopy, stateOf, type TrapFacts } from './trap-facts.ts';
 import { makeReport, signatureText } from './trap-report.ts';
 
-async function compile(path: string, level: string, cache: string): Promise<void> {
+async function compile(path: string, level: string, cache: string, count: string): Promise<void> {
   let shown = false;
   const from = performance.now();
   try {
     const made = await compileSource(path, readFileSync(path), {
       optLevel: Number(level) as 0 | 1 | 2,
       cache: cache === 'cache',
+      countInstructions: count === 'count',
       progress: (done, total) => {
         if (performance.now() - from < 500 || !isatty(2)) return;
         shown = true;
@@ -80,7 +81,7 @@ function describe(e: unknown, path: string): string {
 
 const [command, a = '', b = '', c = '', d = '', memory = ''] = process.argv.slice(2);
 try {
-  if (command === 'compile') await compile(a, b, c);
+  if (command === 'compile') await compile(a, b, c, d);
   else report(a, b, c, d, memory);
 } catch (e) {
   writeSync(2, `lucet-wasi: ${describe(e, a)}\n`);

@@ -108,6 +108,8 @@ static lucet_status check_directory(struct checker *c) {
   m->data_bytes = PART(LUCET_PART_DATA_BYTES);
   m->escaping = PART(LUCET_PART_ESCAPING);
   m->strings = PART(LUCET_PART_STRINGS);
+  m->options = PART(LUCET_PART_OPTIONS);
+  m->options_size = d[LUCET_PART_OPTIONS - 1].size;
   m->const_code = PART(LUCET_PART_CONST_CODE);
   m->tags = PART(LUCET_PART_TAGS);
   m->landings = PART(LUCET_PART_LANDINGS);

@@ -105,6 +105,9 @@ struct metadata {
   const uint8_t *pc_map;
   const uint8_t *data_bytes;
   const uint8_t *strings;
+  /** Compile options, as JSON text. */
+  const char *options;
+  uint32_t options_size;
   const uint8_t *const_code;
   const struct lucet_tag_record *tags;
   const struct lucet_debug_function_record *debug_functions;

@@ -165,6 +165,8 @@ LUCET_API const char *lucet_module_function_name(const lucet_module *module, uin
 LUCET_API const void *lucet_module_code(const lucet_module *module, size_t *length);
 /** First 16 bytes of the SHA-256 of the wasm module. */
 LUCET_API const uint8_t *lucet_module_hash(const lucet_module *module);
+/** The options that it was compiled with, as JSON text (not terminated): "countInstructions" and others. */
+LUCET_API const char *lucet_module_options(const lucet_module *module, uint32_t *length);
 
 /* --------------------------------------------------------------------------------------------------------------- Regions */
 

@@ -145,4 +145,9 @@ const void *lucet_module_code(const lucet_module *m, size_t *length) {
   return m->text;
 }
 
+const char *lucet_module_options(const lucet_module *m, uint32_t *length) {
+  *length = m->meta.options_size;
+  return m->meta.options;
+}
+
 const uint8_t *lucet_module_hash(const lucet_module *m) { return m->meta.header->module_hash; }

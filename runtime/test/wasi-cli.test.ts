@@ -344,7 +344,7 @@ int main(int argc, char **argv) {
     [['--dir'], /--dir needs a value: DIR/],
     [['--inherit-env=yes', 'm'], /takes no value/],
     [['--stack-size', '1', '--stack-size', '2', 'm'], /given twice/],
-    [['--fuel=5', 'm'], /not supported yet/],
+    [['--fuel=-5', 'm'], /expected a whole number/],
     ...['0', 'x', '1 s', '-1', '1y'].map((t): [string[], RegExp] => [
       ['--timeout', t, 'm'],
       /expected a time/,
@@ -456,6 +456,19 @@ int main(int argc, char **argv) {
     expect(lucetc('--grant=--dir=x', 'program.wasm').stderr).toMatch(/--grant is for --emit exe/);
     expect(lucetc('--emit', 'exe', 'none.wat').stderr).toMatch(/function '_start'/);
   }, 120_000);
+
+  it('--fuel ends a guest that has run so many operators', () => {
+    const spent = run(['--fuel', '1000000', 'program.wasm', 'spin']);
+    expect(spent).toEqual({
+      status: 124,
+      stdout: '',
+      stderr: 'lucet-wasi: the fuel is spent (--fuel 1000000)\n',
+    });
+    expect(run(['--fuel', '1000000', 'program.wasm', 'exit', '3']).status).toBe(3);
+    const plain = run(['--fuel', '1000000', 'alone.so']);
+    expect(plain).toMatchObject({ status: 1, stdout: '' });
+    expect(plain.stderr).toMatch(/--count-instructions/);
+  });
 
   it('a stream that is closed is closed for the guest, whatever is opened meanwhile', () => {
     const shell = (redirect: string): number | null =>

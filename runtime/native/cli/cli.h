@@ -48,6 +48,8 @@ void parse_command_line(int argc, char **argv, struct command_line *line);
 static inline bool has(const struct command_line *line, enum option_id o) { return line->options[o].count > 0; }
 /** The value, or NULL. */
 static inline const char *value_of(const struct command_line *line, enum option_id o) { return has(line, o) ? line->options[o].items[0] : NULL; }
+/** A whole number above zero; 0: not given. */
+uint64_t count_of(const struct command_line *line, enum option_id o);
 /** A size in bytes, or `otherwise`. */
 uint64_t size_of(const struct command_line *line, enum option_id o, uint64_t otherwise);
 /** Position of the value in a NULL-terminated list; 0 if the option is not given. */
@@ -98,7 +100,7 @@ void print_safely(FILE *to, const char *text, size_t length);
 /** False: Node or its part of Lucet isn't there. */
 bool helper_found(void);
 /** Compiles a .wasm or .wat: path of the artifact, allocated. `*temporary`: to be removed after use. Ends the process if it fails. */
-char *helper_compile(const char *source, int opt_level, bool cache, bool *temporary);
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, bool *temporary);
 /**
  * Prints a trap from its JSON. `memory`: a descriptor of a file with the contents of memory 0, or -1. Paths: files to write the whole report and the core
  * dump to; NULL: none. False: it could not.

@@ -94,10 +94,10 @@ static int run(const char *const *args, const char *input, size_t input_length, 
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-char *helper_compile(const char *source, int opt_level, bool cache, bool *temporary) {
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, bool *temporary) {
   if (!helper_found()) fail("%s has to be compiled first, and the compiler is not beside this executable: lucetc-wasi %s -o module.so", source, source);
   char level[2] = {(char)('0' + opt_level), 0};
-  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", NULL};
+  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", count_instructions ? "count" : "plain", NULL};
   // "cached PATH" or "temporary PATH"
   char *answer = allocate(PATH_MAX + 16);
   int status = run(args, NULL, 0, -1, answer, PATH_MAX + 16);

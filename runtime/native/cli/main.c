@@ -169,6 +169,13 @@ static void name_program(struct program *p, const char *path) {
   p->label = label;
 }
 
+static bool counts_instructions(const lucet_module *module) {
+  static const char counting[] = "\"countInstructions\":true";
+  uint32_t length;
+  const char *options = lucet_module_options(module, &length);
+  return length > 0 && memmem(options, length, counting, sizeof counting - 1) != NULL;
+}
+
 static struct program load_program(const struct command_line *line, const struct embedded *e) {
   static const char *const levels[] = {"2", "1", "0", NULL};
   struct program p = {0};
@@ -179,11 +186,14 @@ static struct program load_program(const struct command_line *line, const struct
     status = lucet_module_load_bytes(e->artifact, e->length, &p.module, &error);
   } else {
     p.path = line->module;
-    if (!is_artifact(p.path)) p.path = helper_compile(p.path, level, !has(line, OPTION_NO_CACHE), &p.temporary);
+    if (!is_artifact(p.path)) p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), &p.temporary);
     status = lucet_module_load_file(p.path, &p.module, &error);
   }
   if (status != LUCET_OK) fail("%s: %s", line->module, error.message);
   name_program(&p, line->module);
+  // Code that does not count would run without end.
+  if (has(line, OPTION_FUEL) && !counts_instructions(p.module))
+    fail("%s: --fuel needs a module that counts: compile it with lucetc-wasi --count-instructions", line->module);
   return p;
 }
 
@@ -408,6 +418,9 @@ static int outcome(const struct run *r, lucet_status status, const lucet_event *
         return EXIT_TIMEOUT;
       }
       fail("the guest was terminated");
+    case LUCET_EVENT_BOUND_EXPIRED:
+      fprintf(stderr, "%s: the fuel is spent (--fuel %s)\n", tool, value_of(r->line, OPTION_FUEL));
+      return EXIT_TIMEOUT;
     case LUCET_EVENT_TRAPPED:
     case LUCET_EVENT_EXCEPTION:
     case LUCET_EVENT_FAULTED: return report_trap(r, event);
@@ -520,12 +533,14 @@ int main(int argc, char **argv) {
   size_of(&line, OPTION_HEAP_ADDRESS_SPACE, 0);
   size_of(&line, OPTION_STACK_SIZE, 0);
   duration_of(&line, OPTION_TIMEOUT);
+  count_of(&line, OPTION_FUEL);
   r.program = load_program(&line, is_program ? &embedded : NULL);
   check_imports(r.program.module, r.program.label);
   lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
   lucet_wasi_ctx *ctx = lucet_wasi_ctx_new(t);
   if (ctx == NULL) fail("out of memory");
   r.instance = instantiate(&line, r.program.module, ctx);
+  if (has(&line, OPTION_FUEL)) lucet_instance_set_instruction_bound(r.instance, count_of(&line, OPTION_FUEL));
   lucet_instance_set_timeout(r.instance, duration_of(&line, OPTION_TIMEOUT));
   int status = run_guest(&r);
   if (r.program.temporary) unlink(r.program.path);

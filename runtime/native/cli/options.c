@@ -118,6 +118,14 @@ static bool parse_digits(const char **text, uint64_t *n) {
   return true;
 }
 
+uint64_t count_of(const struct command_line *line, enum option_id o) {
+  const char *text = value_of(line, o), *at = text;
+  uint64_t n;
+  if (text == NULL) return 0;
+  if (parse_digits(&at, &n) && *at == 0 && n > 0) return n;
+  fail_usage("--%s %s: expected a whole number above zero", option_name(o), text);
+}
+
 static bool equal_ignoring_case(const char *a, const char *b) {
   for (; *a != 0 && *b != 0; a++, b++)
     if ((*a | 0x20) != (*b | 0x20)) return false;

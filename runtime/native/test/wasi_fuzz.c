@@ -25,11 +25,11 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/** A wait is over at once: with nothing ready if it had an end, with an error if it would have been forever. */
+/** A wait is over at once: what would have to be waited for is an error. */
 int ppoll(struct pollfd *polls, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
   (void)mask;
   int got = poll(polls, count, 0);
-  if (got == 0 && timeout == NULL) {
+  if (got == 0 && (timeout == NULL || timeout->tv_sec != 0 || timeout->tv_nsec != 0)) {
     errno = EDEADLK;
     return -1;
   }
