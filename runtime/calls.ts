@@ -1,7 +1,16 @@
 /** One call into a guest, as JavaScript sees it: where it runs, the events it stops with, and the host functions it asks for. */
-import { GuestExit, StateError, TerminatedError, type TerminationReason } from './errors.ts';
+import {
+  GuestExit,
+  LimitError,
+  LinkError,
+  StateError,
+  TerminatedError,
+  type TerminationReason,
+} from './errors.ts';
 import { AT, type Block, EventKind, errorMessage, native, Reason, STRUCTS, Status, shared } from './ffi.ts';
 import type { HostBinding, Vmctx } from './hostcalls.ts';
+import type { Module } from './module.ts';
+import { Trap } from './trap.ts';
 import { wordsOf } from './types.ts';
 import { acquireBlock, loadValues, releaseBlock, storeValues, type ValueHome } from './values.ts';
 
@@ -193,5 +202,24 @@ export function finish(hostcall: Hostcall, result: unknown): void {
     native().copy(hostcall.args, block.address, words * 8);
   } finally {
     releaseBlock(block);
+  }
+}
+
+/** What kept an instance from being made, out of the shared block. */
+export function creationError(status: Status, module: Module): Error {
+  const { block } = shared();
+  switch (status) {
+    case Status.Link:
+      return new LinkError(errorMessage(), block.word(AT.ERROR + STRUCTS.lucet_error.offset));
+    case Status.Trap:
+      return Trap.placeless(block.u32[(AT.ERROR + STRUCTS.lucet_error.trap) >> 2]!, module);
+    case Status.RegionFull:
+      return new LimitError(errorMessage(), 'region-full');
+    case Status.Limit:
+      return new LimitError(errorMessage(), 'limit');
+    case Status.Resources:
+      return new LimitError(errorMessage(), 'resources');
+    default:
+      return new StateError(errorMessage());
   }
 }

@@ -17,7 +17,7 @@ export { WasmException } from './exception.ts';
 export { type Extern, Global, Memory, Table, Tag } from './externs.ts';
 export { Func } from './func.ts';
 export { type HostCallback, HostFunction, type HostFunctionOptions, type Vmctx } from './hostcalls.ts';
-export { Instance, type InstanceOptions, type InstanceState, type RunResult } from './instance.ts';
+export { Instance, type InstanceOptions, type InstanceState } from './instance.ts';
 export { type KillResult, KillSwitch } from './kill-switch.ts';
 export { hasLibrary, libraryPath } from './library.ts';
 export { defaultLimits, type Limits } from './limits.ts';
@@ -59,4 +59,4 @@ export {
   type WasiStream,
   WasiTemplate,
 } from './wasi.ts';
-export { Yield, type YieldType } from './yield.ts';
+export { type RunResult, Yield, type YieldType } from './yield.ts';

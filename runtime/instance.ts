@@ -4,6 +4,7 @@ import {
   Activation,
   bindingOf,
   boundedRunner,
+  creationError,
   finish,
   HERE,
   type Hostcall,
@@ -15,7 +16,7 @@ import {
   unlessCancelled,
 } from './calls.ts';
 import { EmbedContexts } from './embed.ts';
-import { AsyncHostcallError, LimitError, LinkError, StateError, TerminatedError } from './errors.ts';
+import { AsyncHostcallError, LimitError, StateError, TerminatedError } from './errors.ts';
 import { WasmException } from './exception.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
 import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
@@ -32,7 +33,7 @@ import { isStop, Stop, type StopAction, type StopHandler } from './stop.ts';
 import { InternalFault, Trap } from './trap.ts';
 import { type FuncType, wordsOf } from './types.ts';
 import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
-import { checkYieldType, Yield, type YieldType } from './yield.ts';
+import { checkYieldType, type RunResult, Yield, type Yielding } from './yield.ts';
 
 /**
  * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions. Yielded: waits for `resume`.
@@ -62,20 +63,6 @@ export interface InstanceOptions {
 
 /** By native handle: events name instances by it. */
 const instances = new Map<number, Instance>();
-
-/** What a run came to: it returned `value`, or it yielded `value` and waits for `resume`. */
-export type RunResult =
-  | { readonly done: true; readonly value: unknown }
-  | { readonly done: false; readonly value: unknown };
-
-/** A run that yielded. */
-interface Yielding {
-  readonly me: Activation;
-  readonly hostcall: Hostcall | null;
-  readonly expects: YieldType | null;
-  readonly block: Block;
-  readonly func: Func;
-}
 
 export class Instance implements FuncHome, EntityHome {
   readonly module: Module;
@@ -152,7 +139,7 @@ export class Instance implements FuncHome, EntityHome {
       s.error,
     );
     if (status !== Status.Ok) {
-      const error = this.#creationError(status);
+      const error = creationError(status, this.module);
       this.#disposed = true;
       this.group.drop();
       throw error;
@@ -162,24 +149,6 @@ export class Instance implements FuncHome, EntityHome {
     instanceCreated();
     instances.set(this.#address, this);
     if (native().lucet_instance_needs_start(this.#address) !== 0) this.#rest = 'NotStarted';
-  }
-
-  #creationError(status: Status): Error {
-    const { block } = shared();
-    switch (status) {
-      case Status.Link:
-        return new LinkError(errorMessage(), block.word(AT.ERROR + STRUCTS.lucet_error.offset));
-      case Status.Trap:
-        return Trap.placeless(block.u32[(AT.ERROR + STRUCTS.lucet_error.trap) >> 2]!, this.module);
-      case Status.RegionFull:
-        return new LimitError(errorMessage(), 'region-full');
-      case Status.Limit:
-        return new LimitError(errorMessage(), 'limit');
-      case Status.Resources:
-        return new LimitError(errorMessage(), 'resources');
-      default:
-        return new StateError(errorMessage());
-    }
   }
 
   get state(): InstanceState {

@@ -1,5 +1,8 @@
 /** Host functions that suspend the guest and hand a value to whoever runs it. */
+import type { Activation, Hostcall } from './calls.ts';
 import { YieldTypeMismatch } from './errors.ts';
+import type { Block } from './ffi.ts';
+import type { Func } from './func.ts';
 
 /** A name as `typeof` gives it, or a class. */
 export type YieldType =
@@ -34,4 +37,18 @@ export function checkYieldType(expects: YieldType | null, value: unknown): void 
     throw new YieldTypeMismatch(
       typeof expects === 'string' ? `a ${expects}` : `an instance of ${expects.name}`,
     );
+}
+
+/** What a run came to: it returned `value`, or it yielded `value` and waits for `resume`. */
+export type RunResult =
+  | { readonly done: true; readonly value: unknown }
+  | { readonly done: false; readonly value: unknown };
+
+/** A run that yielded. */
+export interface Yielding {
+  readonly me: Activation;
+  readonly hostcall: Hostcall | null;
+  readonly expects: YieldType | null;
+  readonly block: Block;
+  readonly func: Func;
 }
