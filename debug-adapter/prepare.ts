@@ -1,6 +1,7 @@
 /** From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and opening what is known of it. */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoredumpError } from '../runtime/debug.ts';
@@ -12,6 +13,7 @@ import {
   LaunchError,
   lucetWasiOptions,
 } from './launch.ts';
+import { LiveTarget } from './live-target.ts';
 import { CoreTarget, ProcessTarget } from './post-mortem.ts';
 import type { DebugTarget } from './target.ts';
 
@@ -57,21 +59,95 @@ function symbolsOf(artifact: string, program: string, settings: CommonArguments)
   return symbols;
 }
 
+/** Compiles to code for debuggers. @throws LaunchError with the compiler's words */
+async function debugCode(program: string, folder: string): Promise<string> {
+  const out = join(folder, `${basename(program).replace(/\.\w+$/, '')}.so`);
+  const args = [join(DIST, 'lucetc-wasi.js'), '-g', '--opt-level', '0', program, '-o', out];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const code = await new Promise<number | null>((done, failed) => {
+    child.once('error', failed);
+    child.once('close', done);
+  });
+  if (code !== 0) throw new LaunchError(errors.trim() || `${program} could not be compiled`);
+  return out;
+}
+
 /** @param stopsAt whether a trap is to be looked at */
 export async function openLaunch(
   launch: LaunchArguments,
   stopsAt: (report: TrapReport) => boolean,
 ): Promise<DebugTarget> {
   const program = resolve(launch.cwd ?? '.', launch.program);
+  const stops = (report: TrapReport): boolean => launch.stopOnTrap !== false && stopsAt(report);
+  const isSource = /\.(?:wasm|wat)$/.test(program);
+  // Whoever asks for optimised code wants to see how that fails.
+  if (isSource && !launch.optLevel) return openLive(launch, program, stops);
   const artifact = await compiled(program, launch.optLevel ?? 2);
-  return new ProcessTarget(basename(program), symbolsOf(artifact, program, launch), {
+  const symbols = symbolsOf(artifact, program, launch);
+  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stops, '');
+  return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
     artifact,
     args: launch.args ?? [],
     cwd: launch.cwd,
-    stopsAt: report => launch.stopOnTrap !== false && stopsAt(report),
+    stopsAt: stops,
   });
+}
+
+async function openLive(
+  launch: LaunchArguments,
+  program: string,
+  stops: (report: TrapReport) => boolean,
+): Promise<DebugTarget> {
+  const temporary = mkdtempSync(join(tmpdir(), 'lucet-debug-'));
+  try {
+    const artifact = await debugCode(program, temporary);
+    return live(launch, program, artifact, symbolsOf(artifact, program, launch), stops, temporary);
+  } catch (e) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw e;
+  }
+}
+
+function live(
+  launch: LaunchArguments,
+  program: string,
+  artifact: string,
+  symbols: ModuleSymbols,
+  stopsAt: (report: TrapReport) => boolean,
+  temporary: string,
+): DebugTarget {
+  const folder = launch.cwd ?? '.';
+  const preopens = (launch.dirs ?? []).map(dir => {
+    if (typeof dir !== 'string')
+      return { ...dir, host: resolve(folder, dir.host), guest: dir.guest ?? dir.host };
+    const [host, guest] = dir.includes('::') ? dir.split('::') : [dir, dir];
+    return { host: resolve(folder, host!), guest: guest! };
+  });
+  const inherited = launch.inheritEnv ? (process.env as Record<string, string>) : {};
+  try {
+    return new LiveTarget({
+      name: basename(program),
+      artifact,
+      symbols,
+      entrypoint: launch.entrypoint ?? '_start',
+      args: launch.args ?? [],
+      env: { ...inherited, ...launch.env },
+      preopens,
+      stopOnEntry: launch.stopOnEntry === true,
+      stopsAt,
+      temporary,
+    });
+  } catch (e) {
+    if (e instanceof Error && /^(?:LoadError|LinkError|LimitError|WasiError)$/.test(e.name))
+      throw new LaunchError(e.message);
+    throw e;
+  }
 }
 
 /** A core dump. */

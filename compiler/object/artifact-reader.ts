@@ -55,6 +55,7 @@ import type {
   CatchInfo,
   ConstInfo,
   DataInfo,
+  DebugFunction,
   ElemInfo,
   ExportInfo,
   ExternType,
@@ -801,6 +802,33 @@ export class Artifact {
     const end = start + this.u32(record + f.pc_map_length!);
     const bad = walkPcMap(this.bytes, start, end, length, this.u32(record + f.wasm_start!), each);
     if (bad >= 0) this.failAt(`pc map of function ${index}`, bad);
+  }
+
+  /** Functions of debug code, by function index; empty: it is no debug code. */
+  get debugFunctions(): ReadonlyMap<number, DebugFunction> {
+    const locals = this.records(Part.DebugLocals, DEBUG_LOCAL_RECORD, field => ({
+      type: field('type'),
+      home: field('home'),
+    }));
+    const points = this.records(Part.SequencePoints, SEQUENCE_POINT_RECORD, field => ({
+      pc: field('pc'),
+      wasmOffset: field('wasm_offset'),
+      operandCount: field('operand_count'),
+    }));
+    const all = this.records(Part.DebugFunctions, DEBUG_FUNCTION_RECORD, (field, at) => {
+      const firstLocal = field('first_local');
+      const firstPoint = field('first_point');
+      const localEnd = firstLocal + field('local_count');
+      const pointEnd = firstPoint + field('point_count');
+      if (localEnd > locals.length || pointEnd > points.length) this.failAt('bad function of debug code', at);
+      return {
+        index: field('function'),
+        operands: field('operands'),
+        locals: locals.slice(firstLocal, localEnd),
+        points: points.slice(firstPoint, pointEnd),
+      };
+    });
+    return this.cache('debugFunctions', new Map(all.map(f => [f.index, f])));
   }
 
   /** The module's own debug sections, by their name in the module (".debug_info"). */

@@ -128,3 +128,22 @@ export interface TypeLinks {
   readonly group: number;
   readonly groupSize: number;
 }
+
+/** How a function of debug code is looked into. Homes are counted from the stack pointer in its body. */
+export interface DebugFunction {
+  readonly index: number;
+  /** Home of the lowest operand. */
+  readonly operands: number;
+  /** Parameters included. */
+  readonly locals: readonly { readonly type: ValType; readonly home: number }[];
+  /** Ascending. */
+  readonly points: readonly SequencePoint[];
+}
+
+export interface SequencePoint {
+  /** Offset in .text. */
+  readonly pc: number;
+  /** Module offset of the operator that comes next. */
+  readonly wasmOffset: number;
+  readonly operandCount: number;
+}

@@ -78,7 +78,7 @@ async function evaluate(expression: string, frame: DebugProtocol.StackFrame): Pr
 
 async function trapped(): Promise<DebugProtocol.StackFrame[]> {
   const stopped = client.waitForEvent('stopped');
-  const launch = { program: join(dir, 'prog.wasm'), cwd: dir };
+  const launch = { program: join(dir, 'prog.wasm'), cwd: dir, optLevel: 2 };
   await Promise.all([client.configurationSequence(), client.launch(launch as never)]);
   await stopped;
   return stackOf();
@@ -207,7 +207,7 @@ describe('a trap of optimised code', () => {
 
   it('a breakpoint in code without places to stop says so', async () => {
     await client.initializeRequest();
-    void client.launchRequest({ program: join(dir, 'prog.wasm') } as never);
+    void client.launchRequest({ program: join(dir, 'prog.wasm'), optLevel: 2 } as never);
     await client.waitForEvent('initialized');
     const { body } = await client.setBreakpointsRequest({
       source: { path: join(dir, 'prog.c') },

@@ -1,0 +1,308 @@
+/**
+ * A guest that runs in this process, on a thread of the runtime's: debug code, which can stop at each statement and has a home in the stack for every local and operand.
+ * The event loop stays free: a stop is a promise that the user's next step fulfils.
+ */
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Writable } from 'node:stream';
+import { OPERAND_HOME_SIZE } from '../compiler/abi/artifact.ts';
+import type { DebugFunction } from '../compiler/object/artifact-reader.ts';
+import { instanceState, setInstanceGlobal, writeInstanceMemory } from '../runtime/debug.ts';
+import {
+  GuestExit,
+  Instance,
+  InternalFault,
+  type KillSwitch,
+  Linkage,
+  Module,
+  type ModuleSymbols,
+  Pool,
+  Region,
+  type Stop,
+  type StopAction,
+  TerminatedError,
+  Trap,
+  type TrapReport,
+  WasiContext,
+  type WasiPreopen,
+} from '../runtime/index.ts';
+import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+
+const THREAD = 1;
+const EXIT_TRAP = 134;
+/** As for a process that SIGKILL ended. */
+const EXIT_KILLED = 137;
+/** Frames of debug code are large. */
+const STACK_SIZE = 64 * 2 ** 20;
+
+export interface LiveOptions {
+  readonly name: string;
+  readonly artifact: string;
+  readonly symbols: ModuleSymbols;
+  readonly entrypoint: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly preopens: readonly WasiPreopen[];
+  readonly stopOnEntry: boolean;
+  readonly stopsAt: (report: TrapReport) => boolean;
+  /** A folder to be removed with the session. */
+  readonly temporary: string;
+}
+
+export class LiveTarget implements DebugTarget {
+  readonly canRun = true;
+  readonly name: string;
+  readonly symbols: ModuleSymbols;
+  readonly state: TargetState;
+  private readonly functions: ReadonlyMap<number, DebugFunction>;
+  /** Text offsets of the places at a module offset: usually one. */
+  private readonly pcs = new Map<number, number[]>();
+  /** Module offset of the operator at a place, by its text offset. */
+  private readonly offsets = new Map<number, number>();
+  private readonly module: Module;
+  private readonly pool = new Pool({ threads: 1 });
+  private readonly region: Region;
+  private readonly wasi: WasiContext;
+  private readonly instance: Instance;
+  private readonly listeners: ((event: TargetEvent) => void)[] = [];
+  private killSwitch: KillSwitch | null = null;
+  private stop: Stop | null = null;
+  private proceed: ((action: StopAction) => void) | null = null;
+  private report: TrapReport | null = null;
+  private isOver = false;
+  private isDisposed = false;
+
+  /** @throws LoadError, LinkError, LimitError, WasiError */
+  constructor(private readonly how: LiveOptions) {
+    this.name = how.name;
+    this.symbols = how.symbols;
+    this.functions = how.symbols.artifact.debugFunctions;
+    for (const f of this.functions.values()) {
+      for (const p of f.points) {
+        this.offsets.set(p.pc, p.wasmOffset);
+        const known = this.pcs.get(p.wasmOffset);
+        if (known === undefined) this.pcs.set(p.wasmOffset, [p.pc]);
+        else known.push(p.pc);
+      }
+    }
+    this.module = Module.fromFile(how.artifact);
+    this.module.sourceFolder = dirname(how.artifact);
+    const stream = (name: 'stdout' | 'stderr'): Writable =>
+      new Writable({
+        write: (chunk: Uint8Array, _encoding, done) => {
+          this.emit({ kind: 'output', stream: name, text: new TextDecoder().decode(chunk) });
+          done();
+        },
+      });
+    this.wasi = new WasiContext({
+      args: [how.name, ...how.args],
+      env: how.env,
+      preopens: how.preopens,
+      stdin: 'null',
+      stdout: stream('stdout'),
+      stderr: stream('stderr'),
+    });
+    this.region = Region.create({ capacity: 1, limits: { stackSize: STACK_SIZE } });
+    this.instance = Instance.create(
+      this.region,
+      Linkage.create(this.module, this.wasi.imports),
+      {},
+      { start: false },
+    );
+    this.instance.onStop = stop => this.onStop(stop);
+    const address = { module: this.module, handle: () => (this.isDisposed ? 0 : this.instance.address) };
+    this.state = {
+      ...instanceState(address),
+      writeMemory: (memory, at, bytes) => writeInstanceMemory(address, memory, at, bytes),
+      setGlobal: (index, bits) => setInstanceGlobal(address, index, bits),
+    };
+  }
+
+  get threads(): readonly TargetThread[] {
+    return this.isOver ? [] : [{ id: THREAD, name: `${this.name}#1` }];
+  }
+
+  onEvent(listener: (event: TargetEvent) => void): void {
+    this.listeners.push(listener);
+  }
+
+  private emit(event: TargetEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  sequencePoints(functionIndex: number): readonly number[] {
+    return this.functions.get(functionIndex)?.points.map(p => p.wasmOffset) ?? [];
+  }
+
+  setBreakpoint(wasmOffset: number): void {
+    for (const pc of this.pcs.get(wasmOffset) ?? []) this.module.setBreakpoint(pc);
+  }
+
+  clearBreakpoint(wasmOffset: number): void {
+    for (const pc of this.pcs.get(wasmOffset) ?? []) this.module.clearBreakpoint(pc);
+  }
+
+  start(): void {
+    this.killSwitch = this.instance.killSwitch();
+    void this.run();
+  }
+
+  private async run(): Promise<void> {
+    try {
+      if (this.instance.state === 'NotStarted') await this.instance.runStartAsync();
+      this.killSwitch = this.instance.killSwitch();
+      const running = this.pool.call(this.instance, this.how.entrypoint);
+      if (this.how.stopOnEntry) this.pause();
+      await running;
+      this.end(0);
+    } catch (e) {
+      this.onEnd(e);
+    }
+  }
+
+  private onEnd(e: unknown): void {
+    if (e instanceof GuestExit) this.end(e.status & 0xff);
+    else if (e instanceof TerminatedError) this.end(EXIT_KILLED);
+    else if (e instanceof Trap || e instanceof InternalFault) {
+      this.report = e.report;
+      if (this.how.stopsAt(this.report)) this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' });
+      else this.end(EXIT_TRAP);
+    } else {
+      this.emit({ kind: 'failed', message: e instanceof Error ? e.message : String(e) });
+      this.end(1);
+    }
+  }
+
+  private end(code: number): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.emit({ kind: 'exited', code });
+  }
+
+  private onStop(stop: Stop): Promise<StopAction> {
+    this.stop = stop;
+    return new Promise(resolve => {
+      this.proceed = resolve;
+      // The promise is what the runtime waits for: it has to be there before anybody fulfils it.
+      setImmediate(() =>
+        this.emit({
+          kind: 'stopped',
+          thread: THREAD,
+          reason: stop.reason === 'pause' ? 'pause' : 'breakpoint',
+        }),
+      );
+    });
+  }
+
+  resume(): void {
+    const { proceed } = this;
+    this.stop = null;
+    this.proceed = null;
+    if (proceed !== null) proceed('continue');
+    else if (this.report !== null) this.end(EXIT_TRAP);
+  }
+
+  pause(): void {
+    this.killSwitch?.pause();
+  }
+
+  kill(): void {
+    if (this.report !== null) {
+      this.end(EXIT_TRAP);
+      return;
+    }
+    this.killSwitch?.terminate();
+    this.resume();
+  }
+
+  frames(): readonly TargetFrame[] {
+    const base = { textOffset: -1, count: 0, stackAddress: null };
+    if (this.stop === null) {
+      const frames = this.report?.frames.filter(f => !f.isInlined) ?? [];
+      return frames.map((f, depth) => ({
+        ...base,
+        depth,
+        kind: f.kind,
+        functionIndex: f.functionIndex,
+        functionName: f.functionName,
+        wasmOffset: f.wasmOffset,
+        textOffset: f.textOffset,
+        count: f.count,
+      }));
+    }
+    return this.stop.frames().map((f, depth) => {
+      const textOffset = f.pc - this.module.code.address;
+      return {
+        ...base,
+        depth,
+        kind: f.module === null ? 'host' : 'wasm',
+        functionIndex: f.functionIndex,
+        functionName: f.module?.functionName(f.functionIndex) ?? '',
+        wasmOffset: depth === 0 ? (this.offsets.get(textOffset) ?? f.wasmOffset) : f.wasmOffset,
+        textOffset,
+        stackAddress: f.sp,
+      };
+    });
+  }
+
+  /** A home in the stack of a frame. */
+  private home(frame: TargetFrame, offset: number): bigint | null {
+    if (this.stop === null || frame.stackAddress === null) return null;
+    const bytes = this.stop.readStack(frame.stackAddress + offset, 8);
+    return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  }
+
+  readLocal(_thread: number, frame: TargetFrame, index: number): bigint | null {
+    const local = this.functions.get(frame.functionIndex)?.locals[index];
+    const bits = local === undefined ? null : this.home(frame, local.home);
+    // i32 and f32 use the low half of their home.
+    return bits === null ? null : local!.type === 1 || local!.type === 3 ? BigInt.asUintN(32, bits) : bits;
+  }
+
+  writeLocal(_thread: number, frame: TargetFrame, index: number, bits: bigint): boolean {
+    const local = this.functions.get(frame.functionIndex)?.locals[index];
+    if (local === undefined || this.stop === null || frame.stackAddress === null) return false;
+    const half = local.type === 1 || local.type === 3;
+    const bytes = new Uint8Array(BigUint64Array.of(BigInt.asUintN(64, bits)).buffer).subarray(
+      0,
+      half ? 4 : 8,
+    );
+    this.stop.writeStack(frame.stackAddress + local.home, bytes);
+    return true;
+  }
+
+  readOperand(_thread: number, frame: TargetFrame, index: number): bigint | null {
+    const f = this.functions.get(frame.functionIndex);
+    return f === undefined ? null : this.home(frame, f.operands + index * OPERAND_HOME_SIZE);
+  }
+
+  operandCount(_thread: number, frame: TargetFrame): number {
+    const point = this.functions
+      .get(frame.functionIndex)
+      ?.points.find(p => p.wasmOffset === frame.wasmOffset);
+    return point?.operandCount ?? 0;
+  }
+
+  registers(): Readonly<Record<string, string>> {
+    if (this.stop === null) return this.report?.registers ?? {};
+    return Object.fromEntries(
+      Object.entries(this.stop.registers).map(([name, v]) => [name, `0x${v.toString(16)}`]),
+    );
+  }
+
+  trapReport(): TrapReport | null {
+    return this.report;
+  }
+
+  dispose(): void {
+    if (this.isDisposed) return;
+    this.kill();
+    this.isDisposed = true;
+    rmSync(this.how.temporary, { recursive: true, force: true });
+    // What runs still needs all of it; the process ends with the session.
+    if (!this.isOver) return;
+    this.instance.dispose();
+    this.region.dispose();
+    this.module.dispose();
+  }
+}

@@ -1,0 +1,138 @@
+/** A real guest under the debugger: debug code in this process, through the built adapter and the protocol. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { clang } from '../../scripts/clang.ts';
+
+const SOURCE = `#include <stdio.h>
+#include <string.h>
+static int total = 0;
+struct pair { int a, b; };
+int add(int a, int b) {
+  int sum = a + b; // ADD
+  return sum; // RETURN
+}
+int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "spin") == 0)
+    for (;;) total++; // SPIN
+  if (argc > 1 && strcmp(argv[1], "trap") == 0)
+    return *(int *)0x7fff0000; // TRAP
+  struct pair p = {3, 4};
+  double half = p.a / 2.0;
+  int x = add(p.a, p.b); // CALL
+  for (int i = 0; i < 5; i++)
+    total += i * x; // BODY
+  printf("total %d, half %g\\n", total, half); // PRINT
+  return 7;
+}
+`;
+const line = (mark: string): number => SOURCE.split('\n').findIndex(l => l.includes(`// ${mark}`)) + 1;
+
+let dir = '';
+let client: DebugClient;
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'lucet-live-'));
+  writeFileSync(join(dir, 'prog.c'), SOURCE);
+  writeFileSync(join(dir, 'prog.wasm'), await clang({ 'prog.c': SOURCE }, ['-g', '-O0']));
+}, 120_000);
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+beforeEach(async () => {
+  client = new DebugClient(
+    'node',
+    join(import.meta.dirname, '../../dist/debug-adapter.cjs'),
+    'lucet',
+    {},
+    true,
+  );
+  client.defaultTimeout = 30_000;
+  await client.start();
+});
+afterEach(async () => {
+  await client.stop();
+});
+
+async function launch(
+  lines: readonly object[],
+  args: readonly string[] = [],
+): Promise<DebugProtocol.Breakpoint[]> {
+  await client.initializeRequest();
+  const launched = client.launchRequest({ program: join(dir, 'prog.wasm'), cwd: dir, args } as never);
+  await client.waitForEvent('initialized');
+  const source = { path: join(dir, 'prog.c') };
+  const { body } = await client.setBreakpointsRequest({
+    source,
+    breakpoints: lines as DebugProtocol.SourceBreakpoint[],
+  });
+  await client.configurationDoneRequest();
+  await launched;
+  return body.breakpoints;
+}
+
+async function top(): Promise<{ place: string; values: Record<string, string>; scope: number }> {
+  const { stackFrames } = (await client.stackTraceRequest({ threadId: 1 })).body;
+  const { scopes } = (await client.scopesRequest({ frameId: stackFrames[0]!.id })).body;
+  const scope = scopes[0]!.variablesReference;
+  const { variables } = (await client.variablesRequest({ variablesReference: scope })).body;
+  const values = Object.fromEntries(variables.map(v => [v.name, v.value]));
+  return { place: `${stackFrames[0]!.name}:${stackFrames[0]!.line}`, values, scope };
+}
+
+async function after(act: () => Promise<unknown>): Promise<Awaited<ReturnType<typeof top>>> {
+  const stopped = client.waitForEvent('stopped');
+  await act();
+  await stopped;
+  return top();
+}
+
+const thread = { threadId: 1 };
+
+it('stops at breakpoints with the right values, steps, and goes on with what was set', async () => {
+  let printed = '';
+  client.on('output', (e: DebugProtocol.OutputEvent) => {
+    if (e.body.category === 'stdout') printed += e.body.output;
+  });
+  const at = await after(() => launch([{ line: line('CALL') }, { line: line('BODY'), condition: 'i == 3' }]));
+  expect(at).toMatchObject({
+    place: `main:${line('CALL')}`,
+    values: { p: '{a: 3, b: 4}', half: '1.5', argc: '1' },
+  });
+  const inner = await after(() => client.stepInRequest(thread));
+  expect(inner).toMatchObject({ place: `add:${line('ADD')}`, values: { a: '3', b: '4' } });
+  expect(await after(() => client.nextRequest(thread))).toMatchObject({
+    place: `add:${line('RETURN')}`,
+    values: { sum: '7' },
+  });
+  const outer = await after(() => client.stepOutRequest(thread));
+  expect(outer.place).toMatch(/^main:/);
+  const loop = await after(() => client.continueRequest(thread));
+  expect(loop).toMatchObject({ place: `main:${line('BODY')}`, values: { i: '3', x: '7' } });
+  const set = { variablesReference: loop.scope, name: 'x', value: '1000' };
+  expect((await client.setVariableRequest(set)).body.value).toBe('1000');
+  const exited = client.waitForEvent('exited') as Promise<DebugProtocol.ExitedEvent>;
+  await client.continueRequest(thread);
+  expect((await exited).body.exitCode).toBe(7);
+  // (0 + 1 + 2) * 7 + (3 + 4) * 1000
+  expect(printed).toBe('total 7021, half 1.5\n');
+});
+
+it('pauses a guest that never ends, and ends it', async () => {
+  await launch([], ['spin']);
+  const { place } = await after(() => client.pauseRequest(thread));
+  expect(place).toBe(`main:${line('SPIN')}`);
+  const exited = client.waitForEvent('exited');
+  await client.terminateRequest();
+  await exited;
+});
+
+it('stops at a trap', async () => {
+  const { place } = await after(() => launch([], ['trap']));
+  expect(place).toBe(`main:${line('TRAP')}`);
+  const { body } = await client.customRequest('exceptionInfo', thread);
+  expect(body).toMatchObject({
+    exceptionId: 'HeapOutOfBounds',
+    description: expect.stringContaining('Read 4 bytes at 0x7fff0000'),
+  });
+});
