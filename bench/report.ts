@@ -91,6 +91,7 @@ export function chartSvg(rows: readonly Row[]): string {
   const height = 50 + all.length * group;
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${left + 1.6 * scale}" height="${height}" font-family="sans-serif" font-size="12">`,
+    `<title>Run time of Lucet's code, as a multiple of each engine's</title>`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
     `<text x="8" y="18" font-size="14">Run time of Lucet's code, as a multiple of each engine's (shorter is better)</text>`,
   ];
