@@ -191,7 +191,9 @@ export class Runs implements vscode.Disposable {
 
   private update(): void {
     const session =
-      vscode.debug.activeDebugSession?.type === 'lucet' ? vscode.debug.activeDebugSession.name : null;
+      vscode.debug.activeDebugSession?.type === 'lucet'
+        ? vscode.debug.activeDebugSession.name.replace(/^Lucet: /, '')
+        : null;
     const names = [...this.runs].map(r => r.name);
     if (session) names.push(session);
     void vscode.commands.executeCommand('setContext', 'lucet.running', names.length > 0);

@@ -2,7 +2,7 @@
  * `npm run test:vscode`: the packaged extension in a real VS Code. First the in-host suite (suite.ts), then a drive of the user interface in a
  * browser, with screenshots in dist/screenshots/. Prints "N passed, N failed"; exits 1 if anything failed.
  *
- *     node dist/vscode-drive.js [--only host|ui]
+ *     node dist/vscode-drive.js [--only host|ui|debug]
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { launchBrowser, VsCodeHost } from '../../../scripts/vscode-host/host.ts';
 import { makeWorkspace } from '../../../scripts/vscode-host/workspace.ts';
-import { UI_STEPS } from './ui.ts';
+import { DEBUG_STEPS } from './debug-steps.ts';
+import { type Step, UI_STEPS } from './ui.ts';
 import { Workbench } from './workbench.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -63,7 +64,7 @@ async function hostSuite(host: VsCodeHost, folder: string, workspace: string): P
   }
 }
 
-async function uiDrive(host: VsCodeHost, workspace: string): Promise<void> {
+async function uiDrive(host: VsCodeHost, workspace: string, steps: readonly Step[]): Promise<void> {
   const screenshots = join(root, 'dist', 'screenshots');
   rmSync(screenshots, { recursive: true, force: true });
   mkdirSync(screenshots, { recursive: true });
@@ -73,7 +74,7 @@ async function uiDrive(host: VsCodeHost, workspace: string): Promise<void> {
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
     const workbench = new Workbench(page, workspace, screenshots);
     await page.goto(host.url(workspace));
-    for (const [name, step] of UI_STEPS) {
+    for (const [name, step] of steps) {
       const from = performance.now();
       try {
         await step(workbench);
@@ -98,8 +99,12 @@ async function main(): Promise<void> {
     const workspace = join(folder, 'workspace');
     await makeWorkspace(workspace, root);
     host.install(join(root, 'lucet-linux-x64.vsix'));
-    if (values.only !== 'ui') await hostSuite(host, folder, workspace);
-    if (values.only !== 'host') await uiDrive(host, workspace);
+    if (values.only === undefined || values.only === 'host') await hostSuite(host, folder, workspace);
+    const steps = [
+      ...(values.only === undefined || values.only === 'ui' ? UI_STEPS : []),
+      ...(values.only === 'debug' ? DEBUG_STEPS : []),
+    ];
+    if (steps.length > 0) await uiDrive(host, workspace, steps);
   } finally {
     host.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -4,9 +4,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Workbench } from './workbench.ts';
 
-type Step = readonly [name: string, run: (w: Workbench) => Promise<void>];
+export type Step = readonly [name: string, run: (w: Workbench) => Promise<void>];
 
-async function until(what: string, probe: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
+export async function until(
+  what: string,
+  probe: () => boolean | Promise<boolean>,
+  ms = 30_000,
+): Promise<void> {
   const end = Date.now() + ms;
   while (!(await probe())) {
     if (Date.now() > end) throw new Error(`timed out: ${what}`);
@@ -14,7 +18,7 @@ async function until(what: string, probe: () => boolean | Promise<boolean>, ms =
   }
 }
 
-const lineOf = (w: Workbench, file: string, marker: string): number =>
+export const lineOf = (w: Workbench, file: string, marker: string): number =>
   1 +
   readFileSync(join(w.folder, file), 'utf8')
     .split('\n')
