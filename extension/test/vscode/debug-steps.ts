@@ -34,6 +34,7 @@ export const DEBUG_STEPS: readonly Step[] = [
   [
     'a breakpoint in C stops the program, with its locals',
     async w => {
+      await w.command('View: Show Explorer');
       await w.openFile('step.c');
       await toggleBreakpoint(w, lineOf(w, 'step.c', '#loop'));
       await w.contextMenu('step.wasm', 'Debug');
