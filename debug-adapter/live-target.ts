@@ -2,7 +2,6 @@
  * A guest that runs in this process, on a thread of the runtime's: debug code, which can stop at each statement and has a home in the stack for every local and operand.
  * The event loop stays free: a stop is a promise that the user's next step fulfils.
  */
-import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import { OPERAND_HOME_SIZE } from '../compiler/abi/artifact.ts';
@@ -45,8 +44,6 @@ export interface LiveOptions {
   readonly preopens: readonly WasiPreopen[];
   readonly stopOnEntry: boolean;
   readonly stopsAt: (report: TrapReport) => boolean;
-  /** A folder to be removed with the session. */
-  readonly temporary: string;
 }
 
 export class LiveTarget implements DebugTarget {
@@ -298,7 +295,6 @@ export class LiveTarget implements DebugTarget {
     if (this.isDisposed) return;
     this.kill();
     this.isDisposed = true;
-    rmSync(this.how.temporary, { recursive: true, force: true });
     // What runs still needs all of it; the process ends with the session.
     if (!this.isOver) return;
     this.instance.dispose();

@@ -1,7 +1,6 @@
 /** From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and opening what is known of it. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoredumpError } from '../runtime/debug.ts';
@@ -21,11 +20,11 @@ import type { DebugTarget } from './target.ts';
 const DIST = dirname(import.meta.url.startsWith('file:') ? fileURLToPath(import.meta.url) : import.meta.url);
 
 /** Path of the compiled program. @throws LaunchError with the compiler's words */
-async function compiled(program: string, optLevel: number): Promise<string> {
+async function compiled(program: string, optLevel: number, extra: 'debug' | '' = ''): Promise<string> {
   if (!/\.(?:wasm|wat)$/.test(program)) return program;
   const child = spawn(
     process.execPath,
-    [join(DIST, 'lucet-wasi-helper.js'), 'compile', program, `${optLevel}`, 'cache'],
+    [join(DIST, 'lucet-wasi-helper.js'), 'compile', program, `${optLevel}`, 'cache', extra],
     {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     },
@@ -59,23 +58,6 @@ function symbolsOf(artifact: string, program: string, settings: CommonArguments)
   return symbols;
 }
 
-/** Compiles to code for debuggers. @throws LaunchError with the compiler's words */
-async function debugCode(program: string, folder: string): Promise<string> {
-  const out = join(folder, `${basename(program).replace(/\.\w+$/, '')}.so`);
-  const args = [join(DIST, 'lucetc-wasi.js'), '-g', '--opt-level', '0', program, '-o', out];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors += text;
-  });
-  const code = await new Promise<number | null>((done, failed) => {
-    child.once('error', failed);
-    child.once('close', done);
-  });
-  if (code !== 0) throw new LaunchError(errors.trim() || `${program} could not be compiled`);
-  return out;
-}
-
 /** @param stopsAt whether a trap is to be looked at */
 export async function openLaunch(
   launch: LaunchArguments,
@@ -85,10 +67,12 @@ export async function openLaunch(
   const stops = (report: TrapReport): boolean => launch.stopOnTrap !== false && stopsAt(report);
   const isSource = /\.(?:wasm|wat)$/.test(program);
   // Whoever asks for optimised code wants to see how that fails.
-  if (isSource && !launch.optLevel) return openLive(launch, program, stops);
-  const artifact = await compiled(program, launch.optLevel ?? 2);
+  const debug = isSource && !launch.optLevel;
+  const artifact = debug
+    ? await compiled(program, 0, 'debug')
+    : await compiled(program, launch.optLevel ?? 2);
   const symbols = symbolsOf(artifact, program, launch);
-  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stops, '');
+  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stops);
   return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
@@ -99,28 +83,12 @@ export async function openLaunch(
   });
 }
 
-async function openLive(
-  launch: LaunchArguments,
-  program: string,
-  stops: (report: TrapReport) => boolean,
-): Promise<DebugTarget> {
-  const temporary = mkdtempSync(join(tmpdir(), 'lucet-debug-'));
-  try {
-    const artifact = await debugCode(program, temporary);
-    return live(launch, program, artifact, symbolsOf(artifact, program, launch), stops, temporary);
-  } catch (e) {
-    rmSync(temporary, { recursive: true, force: true });
-    throw e;
-  }
-}
-
 function live(
   launch: LaunchArguments,
   program: string,
   artifact: string,
   symbols: ModuleSymbols,
   stopsAt: (report: TrapReport) => boolean,
-  temporary: string,
 ): DebugTarget {
   const folder = launch.cwd ?? '.';
   const preopens = (launch.dirs ?? []).map(dir => {
@@ -141,7 +109,6 @@ function live(
       preopens,
       stopOnEntry: launch.stopOnEntry === true,
       stopsAt,
-      temporary,
     });
   } catch (e) {
     if (e instanceof Error && /^(?:LoadError|LinkError|LimitError|WasiError)$/.test(e.name))

@@ -18,6 +18,8 @@ export interface SourceOptions {
   readonly optLevel: 0 | 1 | 2;
   readonly cache: boolean;
   readonly countInstructions: boolean;
+  /** For a debugger: level 0 only. */
+  readonly debugCode: boolean;
   /** Compiling has begun, or goes on. */
   readonly progress: (done: number, total: number) => void;
 }
@@ -114,6 +116,7 @@ export async function compileSource(
   const options = defaultOptions({
     optLevel: source.optLevel,
     countInstructions: source.countInstructions,
+    debugCode: source.debugCode,
     features: resolveFeatures('native', [], nativeFeatures()),
     workers: Math.min(8, (await import('node:os')).availableParallelism()),
   });

@@ -19,14 +19,15 @@ import { openSymbols } from './symbols.ts';
 import { type StateCopy, stateOf, type TrapFacts } from './trap-facts.ts';
 import { makeReport, signatureText } from './trap-report.ts';
 
-async function compile(path: string, level: string, cache: string, count: string): Promise<void> {
+async function compile(path: string, level: string, cache: string, extra: string): Promise<void> {
   let shown = false;
   const from = performance.now();
   try {
     const made = await compileSource(path, readFileSync(path), {
       optLevel: Number(level) as 0 | 1 | 2,
       cache: cache === 'cache',
-      countInstructions: count === 'count',
+      countInstructions: extra === 'count',
+      debugCode: extra === 'debug',
       progress: (done, total) => {
         if (performance.now() - from < 500 || !isatty(2)) return;
         shown = true;

@@ -35,6 +35,8 @@ let client: DebugClient;
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucet-dap-'));
   client = new DebugClient('node', adapter, 'lucet', { env: { ...process.env, XDG_CACHE_HOME: dir } }, true);
+  // The machine may be busy.
+  client.defaultTimeout = 30_000;
   await client.start();
 });
 
