@@ -102,7 +102,8 @@ async function main(): Promise<void> {
     if (values.only === undefined || values.only === 'host') await hostSuite(host, folder, workspace);
     const steps = [
       ...(values.only === undefined || values.only === 'ui' ? UI_STEPS : []),
-      ...(values.only === undefined || values.only === 'debug' ? DEBUG_STEPS : []),
+      // Debugging takes the focus as it pleases: in a window of its own.
+      ...(values.only === 'debug' ? DEBUG_STEPS : []),
     ];
     if (steps.length > 0) await uiDrive(host, workspace, steps);
   } finally {

@@ -44,11 +44,21 @@ export class Workbench {
   }
 
   async command(title: string): Promise<void> {
-    await this.page.keyboard.press('F1');
     const input = this.page.locator('.quick-input-widget input.input');
-    await input.waitFor();
-    await input.fill(`>${title}`);
-    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+    const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first();
+    const end = Date.now() + LONG_MS;
+    // What takes the focus meanwhile closes the palette: it is opened again.
+    for (;;) {
+      try {
+        await this.page.keyboard.press('F1');
+        await input.fill(`>${title}`, { timeout: 3000 });
+        await row.click({ timeout: 3000 });
+        return;
+      } catch (e) {
+        if (Date.now() > end) throw e;
+        await this.page.keyboard.press('Escape');
+      }
+    }
   }
 
   /** Rows of the Problems panel that have the text. */
