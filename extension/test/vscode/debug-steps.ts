@@ -21,7 +21,7 @@ async function toggleBreakpoint(w: Workbench, line: number): Promise<void> {
 
 const stack = (w: Workbench): Locator => w.page.locator('.debug-call-stack .monaco-list-row');
 const variable = (w: Workbench, name: string): Locator =>
-  w.page.locator('.debug-variables .monaco-list-row', { hasText: new RegExp(`^${name}[: =]`) }).first();
+  w.page.locator('.debug-variables .monaco-list-row', { hasText: new RegExp(`^${name}(?:[: =]|$)`) }).first();
 
 async function stoppedAt(w: Workbench, line: number): Promise<void> {
   await w.page
@@ -41,6 +41,11 @@ export const DEBUG_STEPS: readonly Step[] = [
       await w.command('View: Show Run and Debug');
       await stack(w).filter({ hasText: 'main' }).first().waitFor();
       await stoppedAt(w, lineOf(w, 'step.c', '#loop'));
+      // The scope is not always open at first.
+      if (!(await variable(w, 'sum').isVisible()))
+        await variable(w, 'Locals')
+          .click({ timeout: 3000 })
+          .catch(() => {});
       await variable(w, 'sum').waitFor();
       assert.match(await variable(w, 'sum').innerText(), /0/);
       assert.match(await variable(w, 'i').innerText(), /1/);
