@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import { OPERAND_HOME_SIZE } from '../compiler/abi/artifact.ts';
 import type { DebugFunction } from '../compiler/object/artifact-reader.ts';
+import { ExternKind } from '../compiler/wasm/module.ts';
 import { instanceState, setInstanceGlobal, writeInstanceMemory } from '../runtime/debug.ts';
 import {
   GuestExit,
@@ -28,6 +29,7 @@ import {
 import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
 
 const THREAD = 1;
+const NO_PC = -1;
 const EXIT_TRAP = 134;
 /** As for a process that SIGKILL ended. */
 const EXIT_KILLED = 137;
@@ -67,6 +69,11 @@ export class LiveTarget implements DebugTarget {
   private proceed: ((action: StopAction) => void) | null = null;
   private report: TrapReport | null = null;
   private isOver = false;
+  private isEntering = false;
+  /** Where breakpoints of the user's are, as text offsets. */
+  private readonly breakpoints = new Set<number>();
+  /** Where the guest stops when it is entered. */
+  private readonly entries = new Set<number>();
   private isDisposed = false;
 
   /** @throws LoadError, LinkError, LimitError, WasiError */
@@ -132,15 +139,36 @@ export class LiveTarget implements DebugTarget {
   }
 
   setBreakpoint(wasmOffset: number): void {
-    for (const pc of this.pcs.get(wasmOffset) ?? []) this.module.setBreakpoint(pc);
+    for (const pc of this.pcs.get(wasmOffset) ?? []) {
+      this.breakpoints.add(pc);
+      this.module.setBreakpoint(pc);
+    }
   }
 
   clearBreakpoint(wasmOffset: number): void {
-    for (const pc of this.pcs.get(wasmOffset) ?? []) this.module.clearBreakpoint(pc);
+    for (const pc of this.pcs.get(wasmOffset) ?? []) {
+      this.breakpoints.delete(pc);
+      if (!this.entries.has(pc)) this.module.clearBreakpoint(pc);
+    }
+  }
+
+  /** Stop once, at the first statement that the guest comes to: in the entry point, or, where that has none, in any function. */
+  private stopOnEntry(): void {
+    const found = this.symbols.artifact.findExport(this.how.entrypoint);
+    const entry = found?.desc.kind === ExternKind.Func ? this.functions.get(found.index) : undefined;
+    const candidates = entry?.points.length ? [entry] : this.functions.values();
+    for (const { points } of candidates) if (points[0] !== undefined) this.entries.add(points[0].pc);
+    for (const pc of this.entries) this.module.setBreakpoint(pc);
+  }
+
+  private leaveEntries(): void {
+    for (const pc of this.entries) if (!this.breakpoints.has(pc)) this.module.clearBreakpoint(pc);
+    this.entries.clear();
   }
 
   start(): void {
     this.killSwitch = this.instance.killSwitch();
+    if (this.how.stopOnEntry) this.stopOnEntry();
     void this.run();
   }
 
@@ -148,9 +176,7 @@ export class LiveTarget implements DebugTarget {
     try {
       if (this.instance.state === 'NotStarted') await this.instance.runStartAsync();
       this.killSwitch = this.instance.killSwitch();
-      const running = this.pool.call(this.instance, this.how.entrypoint);
-      if (this.how.stopOnEntry) this.pause();
-      await running;
+      await this.pool.call(this.instance, this.how.entrypoint);
       this.end(0);
     } catch (e) {
       this.onEnd(e);
@@ -176,18 +202,21 @@ export class LiveTarget implements DebugTarget {
     this.emit({ kind: 'exited', code });
   }
 
-  private onStop(stop: Stop): Promise<StopAction> {
+  private onStop(stop: Stop): StopAction | Promise<StopAction> {
+    const [top] = stop.frames();
+    const pc = top === undefined ? NO_PC : top.pc - this.module.code.address;
+    // A pause may come before the guest has a frame, where there is nothing to show: it waits for the first statement.
+    if (stop.reason === 'pause' && top === undefined) this.isEntering = true;
+    if (this.isEntering && !this.offsets.has(pc)) return 'step';
+    const isEntry = this.entries.has(pc);
+    const reason = isEntry ? 'entry' : this.isEntering || stop.reason === 'pause' ? 'pause' : 'breakpoint';
+    if (isEntry) this.leaveEntries();
+    this.isEntering = false;
     this.stop = stop;
     return new Promise(resolve => {
       this.proceed = resolve;
       // The promise is what the runtime waits for: it has to be there before anybody fulfils it.
-      setImmediate(() =>
-        this.emit({
-          kind: 'stopped',
-          thread: THREAD,
-          reason: stop.reason === 'pause' ? 'pause' : 'breakpoint',
-        }),
-      );
+      setImmediate(() => this.emit({ kind: 'stopped', thread: THREAD, reason }));
     });
   }
 

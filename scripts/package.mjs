@@ -70,8 +70,7 @@ for (const [name, files] of Object.entries(PACKAGES)) {
   for (const file of files)
     copy(join(root, 'node_modules', name, file), join(dist, 'node_modules', name, file));
 }
-// Nothing to leave out: without the file vsce warns.
-writeFileSync(join(stage, '.vscodeignore'), '');
+copy(join(root, '.vscodeignore'), join(stage, '.vscodeignore'));
 await createVSIX({
   cwd: stage,
   packagePath,

@@ -15,7 +15,7 @@ int add(int a, int b) {
   int sum = a + b; // ADD
   return sum; // RETURN
 }
-int main(int argc, char **argv) {
+int main(int argc, char **argv) { // MAIN
   if (argc > 1 && strcmp(argv[1], "spin") == 0)
     for (;;) total++; // SPIN
   if (argc > 1 && strcmp(argv[1], "trap") == 0)
@@ -57,9 +57,15 @@ afterEach(async () => {
 async function launch(
   lines: readonly object[],
   args: readonly string[] = [],
+  more: object = {},
 ): Promise<DebugProtocol.Breakpoint[]> {
   await client.initializeRequest();
-  const launched = client.launchRequest({ program: join(dir, 'prog.wasm'), cwd: dir, args } as never);
+  const launched = client.launchRequest({
+    program: join(dir, 'prog.wasm'),
+    cwd: dir,
+    args,
+    ...more,
+  } as never);
   await client.waitForEvent('initialized');
   const source = { path: join(dir, 'prog.c') };
   const { body } = await client.setBreakpointsRequest({
@@ -118,9 +124,21 @@ it('stops at breakpoints with the right values, steps, and goes on with what was
   expect(printed).toBe('total 7021, half 1.5\n');
 });
 
+it('stops on entry at the first statement that has a line', async () => {
+  const { place } = await after(() => launch([{ line: line('CALL') }], [], { stopOnEntry: true }));
+  expect(place).toBe(`main:${line('MAIN')}`);
+  const at = await after(() => client.continueRequest(thread));
+  expect(at).toMatchObject({ place: `main:${line('CALL')}`, values: { argc: '1' } });
+});
+
 it('pauses a guest that never ends, and ends it', async () => {
   await launch([], ['spin']);
-  const { place } = await after(() => client.pauseRequest(thread));
+  // The first pause may come before the loop is reached.
+  let { place } = await after(() => client.pauseRequest(thread));
+  for (let n = 0; n < 100 && place !== `main:${line('SPIN')}`; n++) {
+    await client.continueRequest(thread);
+    ({ place } = await after(() => client.pauseRequest(thread)));
+  }
   expect(place).toBe(`main:${line('SPIN')}`);
   const exited = client.waitForEvent('exited');
   await client.terminateRequest();
