@@ -29,7 +29,6 @@ import {
 import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
 
 const THREAD = 1;
-const NO_PC = -1;
 const EXIT_TRAP = 134;
 /** As for a process that SIGKILL ended. */
 const EXIT_KILLED = 137;
@@ -69,7 +68,6 @@ export class LiveTarget implements DebugTarget {
   private proceed: ((action: StopAction) => void) | null = null;
   private report: TrapReport | null = null;
   private isOver = false;
-  private isEntering = false;
   /** Where breakpoints of the user's are, as text offsets. */
   private readonly breakpoints = new Set<number>();
   /** Where the guest stops when it is entered. */
@@ -204,14 +202,14 @@ export class LiveTarget implements DebugTarget {
 
   private onStop(stop: Stop): StopAction | Promise<StopAction> {
     const [top] = stop.frames();
-    const pc = top === undefined ? NO_PC : top.pc - this.module.code.address;
     // A pause may come before the guest has a frame, where there is nothing to show: it waits for the first statement.
-    if (stop.reason === 'pause' && top === undefined) this.isEntering = true;
-    if (this.isEntering && !this.offsets.has(pc)) return 'step';
-    const isEntry = this.entries.has(pc);
-    const reason = isEntry ? 'entry' : this.isEntering || stop.reason === 'pause' ? 'pause' : 'breakpoint';
+    if (top === undefined) {
+      this.stopOnEntry();
+      return 'continue';
+    }
+    const isEntry = this.entries.has(top.pc - this.module.code.address);
     if (isEntry) this.leaveEntries();
-    this.isEntering = false;
+    const reason = isEntry ? 'entry' : stop.reason === 'pause' ? 'pause' : 'breakpoint';
     this.stop = stop;
     return new Promise(resolve => {
       this.proceed = resolve;
