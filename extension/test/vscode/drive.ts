@@ -77,6 +77,7 @@ async function uiDrive(host: VsCodeHost, workspace: string, steps: readonly Step
     for (const [name, step] of steps) {
       const from = performance.now();
       try {
+        await workbench.closeMenus();
         await step(workbench);
         report(name, null, performance.now() - from);
       } catch (e) {

@@ -26,19 +26,38 @@ export class Workbench {
     await this.page.locator(`.tab.active[aria-label^="${name}"]`).waitFor();
   }
 
+  /** An open menu takes every click. Escape closes it only if it has the focus; a click beside it always does. */
+  async closeMenus(): Promise<void> {
+    const menu = this.page.locator('.monaco-menu-container');
+    const block = this.page.locator('.context-view-block').first();
+    for (let n = 0; n < 10 && (await menu.count()) > 0; n++) {
+      await this.page.keyboard.press('Escape');
+      if ((await block.count()) > 0)
+        await block.click({ position: { x: 2, y: 2 }, force: true, timeout: 500 }).catch(() => {});
+    }
+  }
+
   /** The explorer's context menu. Contributions arrive late: it is opened again until the item is there. */
   async contextMenu(file: string, item: string): Promise<void> {
     const entry = this.page.locator('.monaco-menu .action-item', { hasText: item }).first();
     const end = Date.now() + LONG_MS;
     for (;;) {
-      await this.explorerFile(file).click({ button: 'right' });
       try {
+        await this.explorerFile(file).click({ button: 'right', timeout: 3000 });
         await entry.waitFor({ timeout: 2000 });
-        await entry.click();
-        return;
+        // A click right after the menu opened is ignored: the menu stays.
+        for (let n = 0; n < 5; n++) {
+          await entry.click({ timeout: 3000 });
+          const isClosed = await entry.waitFor({ state: 'hidden', timeout: 1000 }).then(
+            () => true,
+            () => false,
+          );
+          if (isClosed) return;
+        }
+        throw new Error(`the menu does not take a click on ${item}`);
       } catch (e) {
         if (Date.now() > end) throw e;
-        await this.page.keyboard.press('Escape');
+        await this.closeMenus();
       }
     }
   }
