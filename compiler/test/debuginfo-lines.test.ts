@@ -4,6 +4,7 @@ import { type Command, commands } from '@yowasp/clang';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
 import { type DebugInfo, openDebugInfo } from '../debuginfo/index.ts';
+import { readSections } from './support/dwarf.ts';
 
 const HELLO = `#include <stdio.h>
 #include "inc/twice.h"
@@ -29,35 +30,6 @@ const TWICE = `static inline int twice(int x) {
   return 2 * x;
 }
 `;
-
-function readSections(wasm: Uint8Array): { debug: Map<string, Uint8Array>; codeSize: number } {
-  let at = 8;
-  const leb = (): number => {
-    let value = 0;
-    let scale = 1;
-    for (;;) {
-      const b = wasm[at++];
-      value += (b & 127) * scale;
-      scale *= 128;
-      if (b < 128) return value;
-    }
-  };
-  const debug = new Map<string, Uint8Array>();
-  let codeSize = 0;
-  while (at < wasm.length) {
-    const id = wasm[at++];
-    const size = leb();
-    const end = at + size;
-    if (id === 10) codeSize = size;
-    if (id === 0) {
-      const length = leb();
-      const name = new TextDecoder().decode(wasm.subarray(at, at + length));
-      if (name.startsWith('.debug_')) debug.set(name, wasm.slice(at + length, end));
-    }
-    at = end;
-  }
-  return { debug, codeSize };
-}
 
 async function build(version: number, optimise: string): Promise<Uint8Array> {
   const flags = ['-g', `-gdwarf-${version}`, optimise, '-ffunction-sections', '-Wl,--gc-sections'];
