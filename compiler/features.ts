@@ -92,8 +92,8 @@ export const FEATURES = [
   },
   {
     name: 'gc',
-    doc: 'recursion groups, subtypes, types of structures and arrays; their operators are yet to come',
-    operators: [],
+    doc: 'recursion groups, subtypes, types of structures and arrays, ref.eq, arrays in constant expressions; other operators are yet to come',
+    operators: [[0xd3, 0xd3]],
   },
   {
     name: 'extended-const',
@@ -118,7 +118,10 @@ export const DEFAULT_FEATURES: FeatureSet = new Set(FEATURES.map(f => f.name));
 
 /** @throws CompileError (unsupported) */
 export function unsupported(name: string, what: string, offset: number, func = -1): never {
-  const partly = name === 'gc' ? ', of which there are only the types yet' : '';
+  const partly =
+    name === 'gc'
+      ? ', of which there are only the types, ref.eq and array.new_default in constant expressions yet'
+      : '';
   throw new CompileError(`${what} needs the ${name} proposal${partly}`, offset, 'unsupported', func);
 }
 

@@ -24,6 +24,7 @@ const VAL_TYPES: Readonly<Record<number, string>> = {
   [ValType.V128]: 'v128',
   [ValType.FuncRef]: 'funcref',
   [ValType.ExternRef]: 'externref',
+  [ValType.AnyRef]: 'anyref',
   [ValType.ExnRef]: 'exnref',
 };
 const KINDS: Readonly<Record<number, string>> = {
@@ -185,6 +186,8 @@ function constOpText(op: ConstOp): string {
       return 'null';
     case 'ref.func':
       return `function ${op.index}`;
+    case 'array.new_default':
+      return `array.new_default ${op.index}`;
     default:
       return `${VAL_TYPES[op.type]}.${op.op}`;
   }

@@ -39,6 +39,8 @@ const WASM_TYPES: Readonly<Record<number, string>> = {
   5: 'v128',
   6: 'funcref',
   7: 'externref',
+  10: 'anyref',
+  28: 'exnref',
 };
 const MAX_LOCALS = 1_000;
 

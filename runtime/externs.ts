@@ -4,6 +4,7 @@ import { externrefHandle } from './externref.ts';
 import { AT, native, Status, shared } from './ffi.ts';
 import type { Func } from './func.ts';
 import type { LinkedHome } from './group.ts';
+import { objectAddress } from './object.ts';
 import type { GlobalType, MemoryType, TableType, TagType } from './types.ts';
 import { exnrefAddress, funcrefAddress, loadValue, storeValue, type ValueHome } from './values.ts';
 
@@ -134,6 +135,8 @@ export class Table extends Entity {
         return exnrefAddress(value, this.home, 'the element');
       case 'externref':
         return externrefHandle(value);
+      case 'anyref':
+        return objectAddress(value, 'the element');
     }
   }
 }

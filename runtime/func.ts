@@ -13,7 +13,7 @@ export interface FuncHome extends LinkedHome {
 
 /**
  * A wasm function: an export, an element of a table, a result. One instance gives the same object for the same function.
- * Values: i32, f32 and f64 are numbers, i64 a bigint, v128 a Uint8Array of 16 bytes, a funcref a Func or null, an externref any value or null.
+ * Values: i32, f32 and f64 are numbers, i64 a bigint, v128 a Uint8Array of 16 bytes, a funcref a Func or null, an externref any value or null, an anyref a GuestObject or null.
  */
 export class Func {
   readonly home: FuncHome;

@@ -23,6 +23,7 @@ export { hasLibrary, libraryPath } from './library.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
 export { type ExportInfo, type ImportInfo, Module } from './module.ts';
+export { GuestObject } from './object.ts';
 export { Pool, type PoolOptions } from './pool.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';
 export { type RegisterName, Stop, type StopAction, type StopFrame, type StopHandler } from './stop.ts';

@@ -12,6 +12,8 @@ export interface Limits {
   readonly vmctxSize: number;
   /** Most elements of one table (10,000,000). */
   readonly tableElements: number;
+  /** Most bytes of garbage-collected objects (1 GiB). */
+  readonly objectMemorySize: number;
 }
 
 const FIELDS: readonly (readonly [keyof Limits, number])[] = [
@@ -20,9 +22,10 @@ const FIELDS: readonly (readonly [keyof Limits, number])[] = [
   ['stackSize', STRUCTS.lucet_limits.stack_size],
   ['vmctxSize', STRUCTS.lucet_limits.vmctx_size],
   ['tableElements', STRUCTS.lucet_limits.table_elements],
+  ['objectMemorySize', STRUCTS.lucet_limits.object_memory_size],
 ];
 
-/** @param kind dense: heaps of 1 MiB, stacks of 128 KiB, a vmctx of 64 KiB, a million elements */
+/** @param kind dense: heaps of 1 MiB, stacks of 128 KiB, a vmctx of 64 KiB, a million elements, objects of 1 MiB */
 export function defaultLimits(kind: 'guarded' | 'dense' = 'guarded'): Limits {
   const { block, limits } = shared();
   if (kind === 'dense') native().lucet_limits_default_dense(limits);

@@ -214,7 +214,7 @@ class LinkageBuilder {
 }
 
 function isTying(type: ValueType): boolean {
-  return type === 'funcref' || type === 'exnref';
+  return type === 'funcref' || type === 'anyref' || type === 'exnref';
 }
 
 /** Can the importer hand function references to the exporter? (In the other direction they may always travel.) */

@@ -87,6 +87,7 @@ const ZERO: Record<ValueType, Bytes> = {
   v128: [0xfd, 0x0c, ...new Array<number>(16).fill(0), 0x0b],
   funcref: [0xd0, TYPE_CODE.funcref, 0x0b],
   externref: [0xd0, TYPE_CODE.externref, 0x0b],
+  anyref: [0xd0, TYPE_CODE.anyref, 0x0b],
   exnref: [0xd0, TYPE_CODE.exnref, 0x0b],
 };
 

@@ -354,6 +354,8 @@ const TYPE_NAMES: Readonly<Record<number, string>> = {
   5: 'v128',
   6: 'funcref',
   7: 'externref',
+  10: 'anyref',
+  28: 'exnref',
 };
 
 function reportGlobals(symbols: ModuleSymbols, state: GuestState): ReportGlobal[] {

@@ -9,11 +9,12 @@ const VALUE_CODES = {
   v128: 5,
   funcref: 6,
   externref: 7,
+  anyref: 10,
   exnref: 28,
 } as const;
 export type ValueType = keyof typeof VALUE_CODES;
 /** Those whose values are references. */
-export type ReferenceType = 'funcref' | 'externref' | 'exnref';
+export type ReferenceType = 'funcref' | 'externref' | 'anyref' | 'exnref';
 const VALUE_TYPES = new Map<number, ValueType>(
   Object.entries(VALUE_CODES).map(([type, code]) => [code, type as ValueType]),
 );
@@ -84,6 +85,7 @@ export function signatureText(type: FuncType): string {
     v128: 'v',
     funcref: 'r',
     externref: 'e',
+    anyref: 'a',
     exnref: 'x',
   };
   const text = (types: readonly ValueType[]): string => types.map(t => letters[t]).join('');

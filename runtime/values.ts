@@ -3,6 +3,7 @@ import { WasmException } from './exception.ts';
 import { externrefHandle, externrefValue } from './externref.ts';
 import { Block } from './ffi.ts';
 import { Func } from './func.ts';
+import { GuestObject, objectAddress } from './object.ts';
 import type { ValueType } from './types.ts';
 
 /** The instance that values go to or come from. */
@@ -55,6 +56,9 @@ export function storeValue(
     case 'externref':
       block.setWord(word * 8, externrefHandle(value));
       return;
+    case 'anyref':
+      block.setWord(word * 8, objectAddress(value, what));
+      return;
     case 'exnref':
       block.setWord(word * 8, exnrefAddress(value, home, what));
       return;
@@ -97,6 +101,10 @@ export function loadValue(block: Block, word: number, type: ValueType, home: Val
     }
     case 'externref':
       return externrefValue(block.word(word * 8));
+    case 'anyref': {
+      const address = block.word(word * 8);
+      return address === 0 ? null : new GuestObject(address);
+    }
     case 'exnref': {
       const address = block.word(word * 8);
       return address === 0 ? null : WasmException.at(address, home, false);

@@ -11,6 +11,7 @@ export const TYPE_CODE = {
   v128: 0x7b,
   funcref: 0x70,
   externref: 0x6f,
+  anyref: 0x6e,
   exnref: 0x69,
 } as const;
 export type TypeName = keyof typeof TYPE_CODE;

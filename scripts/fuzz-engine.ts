@@ -117,7 +117,8 @@ function v8Import(info: ImportInfo, functions: HostFunctions, globals: HostGloba
         ...v8Sizes(type),
       });
     case 'global': {
-      if (type.type === 'exnref') throw new Error('an exnref can not come from V8');
+      if (type.type === 'exnref' || type.type === 'anyref')
+        throw new Error(`an ${type.type} can not come from V8`);
       const value = type.type === 'funcref' ? 'anyfunc' : type.type;
       return new WebAssembly.Global({ value, mutable: type.mutable }, globals(info));
     }

@@ -26,6 +26,7 @@ import {
 } from '../compiler/abi/artifact.ts';
 import { BUILTINS } from '../compiler/abi/builtins.ts';
 import { EXCEPTION } from '../compiler/abi/exceptions.ts';
+import { OBJECT } from '../compiler/abi/objects.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
 import {
   FUNCREF,
@@ -104,6 +105,7 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         I64Add: ConstCode.I64Add,
         I64Sub: ConstCode.I64Sub,
         I64Mul: ConstCode.I64Mul,
+        ArrayNewDefault: ConstCode.ArrayNewDefault,
       },
     },
     {
@@ -229,6 +231,7 @@ export function abiHeader(): string {
     define('GLOBAL_ENTRY_SIZE', GLOBAL_ENTRY_SIZE),
     ...defines('FUNCREF', FUNCREF),
     ...defines('EXCEPTION', EXCEPTION),
+    ...defines('OBJECT', OBJECT),
     '',
     define('PART_COUNT', PART_COUNT),
     define('CONST_DEPTH', CONST_DEPTH),

@@ -168,6 +168,7 @@ function resultValue(type: ValueType, low: bigint, high: bigint): Value {
     case 'v128':
       return { type: type as NumberType, bits: low | (high << 64n) };
     case 'funcref':
+    case 'anyref':
     case 'exnref':
       return { type, ref: low === 0n ? null : 'other' };
     case 'externref': {

@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 8;
+export const ARTIFACT_VERSION = 9;
 
 export const SECTION = {
   module: '.lucet.module',
@@ -222,8 +222,8 @@ export const TABLE_RECORD: RecordType = {
     ['element', 'u32', 'erased ValType'],
     ['flags', 'u32', 'TableFlag'],
     ['code', 'u32', 'exact ValType'],
-    ['init', 'u32', 'ConstKind of what the elements start with: RefNull, RefFunc or GlobalGet'],
-    ['index', 'u32', 'function or global of `init`'],
+    ['init', 'u32', 'ConstKind of what the elements start with: not Bits'],
+    ['index', 'u32', 'as ConstKind says'],
     ['reserved', 'u32'],
   ],
 };
@@ -252,7 +252,7 @@ export const enum ConstKind {
 
 /**
  * Part ConstCode: expressions in postfix order, each ended by End. No expression shares bytes with another, and they come in the order
- * of the globals, then the element segments, then the data segments that use them. At most CONST_DEPTH values are on the stack.
+ * of the tables, the globals, the element segments (offset, then items) and the data segments that use them. At most CONST_DEPTH values are on the stack.
  */
 export const enum ConstCode {
   End = 0,
@@ -268,6 +268,8 @@ export const enum ConstCode {
   I64Add = 7,
   I64Sub = 8,
   I64Mul = 9,
+  /** 4 bytes: type index of an array whose elements have a default; its length is popped */
+  ArrayNewDefault = 10,
 }
 export const CONST_DEPTH = 1024;
 
@@ -302,14 +304,18 @@ export const ELEM_RECORD: RecordType = {
     ['type', 'u32', 'ValType'],
     ['first', 'u32', 'record in ElemItems'],
     ['count', 'u32'],
-    ['reserved', 'u32'],
+    [
+      'values',
+      'u32',
+      'if an item is of kind Code: where the values of all its items lie among those of an instance, which evaluates each once; else 0xffffffff',
+    ],
   ],
 };
 
 export const ELEM_ITEM: RecordType = {
   name: 'elem_item',
   fields: [
-    ['kind', 'u32', 'ConstKind: GlobalGet, RefNull or RefFunc'],
+    ['kind', 'u32', 'ConstKind: not Bits'],
     ['index', 'u32'],
   ],
 };

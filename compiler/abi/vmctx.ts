@@ -62,7 +62,7 @@ export const MEMORY_ENTRY = { SIZE: 16, BASE: 0, LENGTH_PTR: 8 } as const;
 
 /**
  * Descriptor of an own table, inline in the vmctx. `BASE` points to 8-byte elements: funcref = address of a
- * funcref record or 0; externref = opaque nonzero handle or 0. An imported table's entry holds, in its first 8 bytes,
+ * funcref record or 0; externref = opaque nonzero handle or 0; anyref: see objects.ts. An imported table's entry holds, in its first 8 bytes,
  * the address of the owner's descriptor.
  */
 export const TABLE_DESC = { SIZE: 32, BASE: 0, LENGTH: 8, MAX: 16, RESERVED: 24 } as const;

@@ -82,7 +82,7 @@ const FUNCTION = recordLayout(FUNCTION_RECORD);
 const NO_INDEX = 0xffffffff;
 const NO_CODE: ConstExpr = [];
 /** Bytes of immediates behind each operator of ConstCode. */
-const CONST_OPERAND = [0, 4, 8, 4, 0, 0, 0, 0, 0, 0];
+const CONST_OPERAND = [0, 4, 8, 4, 0, 0, 0, 0, 0, 0, 4];
 const CONST_ARITHMETIC = ['add', 'sub', 'mul'] as const;
 const NO_MAX = 0xffffffffffffffffn;
 
@@ -347,7 +347,8 @@ export class Artifact {
   }
 
   private valType(v: number, at: number): ValType {
-    if ((v < ValType.I32 || v > ValType.ExternRef) && v !== ValType.ExnRef) this.failAt('bad value type', at);
+    if ((v < ValType.I32 || v > ValType.ExternRef) && v !== ValType.AnyRef && v !== ValType.ExnRef)
+      this.failAt('bad value type', at);
     return v;
   }
 
@@ -380,6 +381,8 @@ export class Artifact {
         return { op: 'const', type: ValType.I64, bits: this.u64(at) };
       case ConstCode.GlobalGet:
         return { op: 'global.get', index: this.u32(at) };
+      case ConstCode.ArrayNewDefault:
+        return { op: 'array.new_default', index: this.u32(at) };
       default: {
         const n = code - ConstCode.I32Add;
         return { op: CONST_ARITHMETIC[n % 3]!, type: n < 3 ? ValType.I32 : ValType.I64 };

@@ -161,6 +161,10 @@ function writeConstCode(w: ByteWriter, expr: ConstExpr): number {
       case 'mul':
         w.u8(ARITHMETIC[op.op][op.type === ValType.I32 ? 0 : 1]);
         break;
+      case 'array.new_default':
+        w.u8(ConstCode.ArrayNewDefault);
+        w.u32(op.index);
+        break;
       default:
         bug(`${op.op} among several constant operators`);
     }
@@ -446,7 +450,8 @@ class Builder {
       passive: SegmentMode.Passive,
       declarative: SegmentMode.Declarative,
     };
-    let first = 0;
+    const items: Const[] = [];
+    let values = 0;
     elems.forEach((e, i) => {
       const r = at + i * ELEM.size;
       const offset = e.mode === 'active' ? constant(e.offset, this.constCode) : ZERO;
@@ -456,18 +461,22 @@ class Builder {
       this.u32(r + f.offset_kind!, offset.kind);
       this.u32(r + f.offset_index!, offset.index);
       this.u32(r + f.type!, erased(e.type, this.m));
-      this.u32(r + f.first!, first);
+      this.u32(r + f.first!, items.length);
       this.u32(r + f.count!, e.items.length);
-      first += e.items.length;
-    });
-    let to = this.part(Part.ElemItems, first, ITEM.size);
-    for (const e of elems) {
+      let code = false;
       for (const expr of e.items) {
         const item = constant(expr, this.constCode);
-        this.u32(to + ITEM.offsets.kind!, item.kind);
-        this.u32(to + ITEM.offsets.index!, item.index);
-        to += ITEM.size;
+        code ||= item.kind === ConstKind.Code;
+        items.push(item);
       }
+      this.u32(r + f.values!, code ? values : NO_INDEX);
+      if (code) values += e.items.length;
+    });
+    let to = this.part(Part.ElemItems, items.length, ITEM.size);
+    for (const item of items) {
+      this.u32(to + ITEM.offsets.kind!, item.kind);
+      this.u32(to + ITEM.offsets.index!, item.index);
+      to += ITEM.size;
     }
   }
 

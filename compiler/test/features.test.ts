@@ -84,6 +84,8 @@ const NEWER_USES: Partial<Record<Feature, readonly string[]>> = {
     '(type $t (struct (field i32))) (func (param (ref null $t)))',
     '(type $t (array i8)) (func (param (ref null $t)))',
     '(func (param anyref))',
+    '(func (param eqref) (drop (ref.eq (local.get 0) (local.get 0))))',
+    '(type $t (array i8)) (global (ref $t) (array.new_default $t (i32.const 0)))',
   ],
   'wide-arithmetic': [
     '(func (param i64) (drop (i64.add (local.get 0) (i64.const 1))) (i64.mul_wide_u (local.get 0) (local.get 0)) (drop) (drop))',

@@ -3,10 +3,10 @@ import { CONST_DEPTH } from '../abi/artifact.ts';
 import { CompileError } from '../diagnostics.ts';
 import { needFeature, unsupported } from '../features.ts';
 import { overLimit } from './limits.ts';
-import { type ConstExpr, type ConstOp, type GlobalType, ValType } from './module.ts';
+import { type ConstExpr, type ConstOp, type GlobalType, TypeKind, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { matches, readHeapType, type TypeSpace, typeName } from './types.ts';
+import { concreteRef, isDefaultable, matches, readHeapType, type TypeSpace, typeName } from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope extends TypeSpace {
@@ -108,6 +108,13 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
         types.push(scope.funcRefType(index));
         break;
       }
+      case Code.GcPrefix: {
+        const index = arrayNewDefault(r, scope, at);
+        if (types.pop() !== ValType.I32) mismatch(at);
+        ops.push({ op: 'array.new_default', index });
+        types.push(concreteRef(index) | ValType.NonNull);
+        break;
+      }
       default: {
         const op = arithmetic(code);
         if (!op) notConstant(r, code, at);
@@ -129,6 +136,28 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
     );
   }
   return ops.length === 1 && shared ? shared : ops;
+}
+
+const ARRAY_NEW_DEFAULT = 7;
+/** Operators behind GcPrefix that are constant besides, in the specification: structures, arrays, conversions, i31. */
+const CONSTANT_GC: ReadonlySet<number> = new Set([0, 1, 6, 8, 26, 27, 28]);
+
+/** The type that `array.new_default` is of: the only operator behind its prefix that is there yet. */
+function arrayNewDefault(r: Reader, scope: ConstScope, at: number): number {
+  const number = r.u32();
+  if (number !== ARRAY_NEW_DEFAULT) {
+    if (CONSTANT_GC.has(number)) unsupported('gc', `constant operator 0xfb ${number}`, at);
+    throw new CompileError('constant expression required', at, 'invalid');
+  }
+  needFeature(r, 'gc', 'array.new_default in a constant expression', at);
+  const index = r.u32();
+  const type = scope.types[index];
+  if (!type) throw new CompileError(`unknown type ${index}`, at, 'invalid');
+  if (type.kind !== TypeKind.Array)
+    throw new CompileError(`type mismatch: type ${index} is no array type`, at, 'invalid');
+  if (!isDefaultable(type.fields[0]!.type))
+    throw new CompileError(`array type ${index} has elements without a default`, at, 'invalid');
+  return index;
 }
 
 function notConstant(r: Reader, code: number, at: number): never {

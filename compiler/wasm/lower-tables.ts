@@ -197,6 +197,14 @@ export function refIsNull(w: Walk): void {
   w.push(ValType.I32, ssa.live ? ssa.emit(Op.Eq, Type.I32, value, nullRef(w), 0, 0, 0) : 0);
 }
 
+/** Objects have one address each. */
+export function refEq(w: Walk): void {
+  const { ssa } = w;
+  const b = w.pop(ValType.EqRef);
+  const a = w.pop(ValType.EqRef);
+  w.push(ValType.I32, ssa.live ? ssa.emit(Op.Eq, Type.I32, a, b, 0, 0, 0) : 0);
+}
+
 export function refAsNonNull(w: Walk): void {
   const { ssa } = w;
   const value = w.popRef();

@@ -303,6 +303,9 @@ function walkCode(w: Walk): void {
       case Code.RefFunc:
         tables.refFunc(w);
         break;
+      case Code.RefEq:
+        tables.refEq(w);
+        break;
       case Code.MiscPrefix:
         misc(w);
         break;

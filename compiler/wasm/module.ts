@@ -141,9 +141,11 @@ export type ConstOp =
   | { readonly op: 'ref.null'; readonly type: ValType }
   | { readonly op: 'ref.func'; readonly index: number }
   /** extended-const: i32/i64 add, sub, mul (postfix order) */
-  | { readonly op: 'add' | 'sub' | 'mul'; readonly type: ValType };
+  | { readonly op: 'add' | 'sub' | 'mul'; readonly type: ValType }
+  /** gc: an array of type `index`; its length is popped */
+  | { readonly op: 'array.new_default'; readonly index: number };
 
-/** Postfix; of length 1 for everything in Wasm 2.0. Longer ones are made of const (i32, i64), global.get, add, sub, mul. */
+/** Postfix; of length 1 for everything in Wasm 2.0. Longer ones are made of const (i32, i64), global.get, add, sub, mul, array.new_default. */
 export type ConstExpr = readonly ConstOp[];
 
 export interface Global {

@@ -62,9 +62,12 @@ export const enum Code {
   RefNull = 0xd0,
   RefIsNull = 0xd1,
   RefFunc = 0xd2,
+  RefEq = 0xd3,
   RefAsNonNull = 0xd4,
   BrOnNull = 0xd5,
   BrOnNonNull = 0xd6,
+  /** In constant expressions only, as yet. */
+  GcPrefix = 0xfb,
   MiscPrefix = 0xfc,
   SimdPrefix = 0xfd,
   // Prefix 0xFC: OpcodePage.Misc + number.
@@ -214,6 +217,7 @@ function table(): (Opcode | undefined)[] {
   special(Code.RefNull, 'ref.null', Imm.HeapType);
   special(Code.RefIsNull, 'ref.is_null', Imm.None);
   special(Code.RefFunc, 'ref.func', Imm.Index);
+  special(Code.RefEq, 'ref.eq', Imm.None);
   special(Code.RefAsNonNull, 'ref.as_non_null', Imm.None);
   special(Code.BrOnNull, 'br_on_null', Imm.Index);
   special(Code.BrOnNonNull, 'br_on_non_null', Imm.Index);
@@ -448,8 +452,7 @@ const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x06, 0x07, 'legacy-exceptions'],
   [0x09, 0x09, 'legacy-exceptions'],
   [0x18, 0x19, 'legacy-exceptions'],
-  [0xd3, 0xd3, 'gc'],
-  [0xfb, 0xfb, 'gc'],
+  [Code.GcPrefix, Code.GcPrefix, 'gc'],
   [0xfe, 0xfe, 'threads'],
 ];
 /** The proposal that an operator's first byte belongs to, or null: no such operator. */

@@ -73,14 +73,10 @@ export function isDefaultable(t: ValType): boolean {
   return (t & ValType.NonNull) === 0;
 }
 
-/**
- * How values of the type are handled: number types, `funcref`, `externref` or `exnref`. References of the hierarchy of `any` are opaque, as external
- * ones are.
- */
+/** How values of the type are handled: number types, `funcref`, `externref`, `exnref` or `anyref`. */
 export function erased(t: ValType, types: TypeSpace): ValType {
   if (!isRef(t)) return t === ValType.I8 || t === ValType.I16 ? ValType.I32 : t;
-  const top = topOf(t, types);
-  return top === ValType.AnyRef ? ValType.ExternRef : top;
+  return topOf(t, types);
 }
 
 /** The types of a module, so far. */

@@ -48,6 +48,7 @@ const DOCS: Readonly<Record<string, string>> = {
   'ref.null': 'The null reference.',
   'ref.is_null': '1 if the reference is null, else 0.',
   'ref.func': 'A reference to a function.',
+  'ref.eq': '1 if both references are the same, else 0.',
   'ref.as_non_null': 'The reference. Traps if it is null.',
   throw: 'Throws an exception with a tag.',
   throw_ref: 'Throws an exception again.',

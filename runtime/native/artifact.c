@@ -154,7 +154,7 @@ static bool string_ok(const struct metadata *m, uint32_t offset) {
   return (uint64_t)offset + 4 + n <= m->strings_size;
 }
 
-static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF || t == LUCET_EXNREF; }
+static bool reftype_ok(uint32_t t) { return t == LUCET_FUNCREF || t == LUCET_EXTERNREF || t == LUCET_EXNREF || t == LUCET_ANYREF; }
 static bool valtype_ok(uint32_t t) { return (t >= LUCET_I32 && t <= LUCET_V128) || reftype_ok(t); }
 /** An exact type with the given erasure, that names one of the first `types` types at most. */
 static bool code_ok(const struct metadata *m, uint32_t code, uint32_t erasure, uint32_t types) {
@@ -343,8 +343,8 @@ static lucet_status check_escaping(struct checker *c) {
 }
 
 /**
- * An expression in ConstCode that yields `type` (i32 or i64) and reads only the first `globals` globals, and no mutable one. Afterwards
- * lucet_const_eval may run it: it ends inside of the part, and its stack stays within CONST_DEPTH.
+ * An expression in ConstCode that yields `type` and reads only the first `globals` globals, and no mutable one. Afterwards
+ * evaluate (segments.c) may run it: it ends inside of the part, and its stack stays within CONST_DEPTH.
  */
 static bool const_code_ok(struct checker *c, uint32_t at, uint32_t type, uint32_t globals) {
   const struct metadata *m = c->m;
@@ -380,6 +380,16 @@ static bool const_code_ok(struct checker *c, uint32_t at, uint32_t type, uint32_
         if (depth < 2 || stack[depth - 1] != result || stack[depth - 2] != result) return false;
         depth -= 2;
         break;
+      case LUCET_CONST_CODE_ARRAY_NEW_DEFAULT: {
+        if (m->const_code_size - p < 4 || depth == 0 || stack[depth - 1] != LUCET_I32) return false;
+        uint32_t array;
+        memcpy(&array, m->const_code + p, 4);
+        if (array >= m->type_count || m->types[array].kind != LUCET_TYPE_KIND_ARRAY || m->types[array].params != 1) return false;
+        result = LUCET_ANYREF;
+        depth--;
+        p += 4;
+        break;
+      }
       default: return false;
     }
     if (p > m->const_code_size || depth == LUCET_CONST_DEPTH) return false;
@@ -388,11 +398,13 @@ static bool const_code_ok(struct checker *c, uint32_t at, uint32_t type, uint32_
 }
 
 /** A reference-valued constant of the given type. `globals`: how many globals it may use. */
-static bool reference_ok(const struct metadata *m, uint32_t kind, uint32_t index, uint32_t type, uint32_t globals) {
+static bool reference_ok(struct checker *c, uint32_t kind, uint32_t index, uint32_t type, uint32_t globals) {
+  const struct metadata *m = c->m;
   switch (kind) {
     case LUCET_CONST_KIND_REF_NULL: return true;
     case LUCET_CONST_KIND_REF_FUNC: return type == LUCET_FUNCREF && lucet_metadata_escape(m, index) != NONE;
     case LUCET_CONST_KIND_GLOBAL_GET: return index < globals && m->globals[index].type == type;
+    case LUCET_CONST_KIND_CODE: return const_code_ok(c, index, type, globals);
     default: return false;
   }
 }
@@ -420,7 +432,7 @@ static lucet_status check_entities(struct checker *c) {
     if (is_image(m, i))
       CHECK(i >= m->header->imported_tables && r->element == LUCET_FUNCREF && image_item_ok(m, r->init, r->index), "bad image");
     else
-      CHECK(reference_ok(m, r->init, r->index, r->element, m->header->imported_globals), "bad initial value");
+      CHECK(reference_ok(c, r->init, r->index, r->element, m->header->imported_globals), "bad initial value");
   }
   enter_part(c, LUCET_PART_GLOBALS);
   for (uint32_t i = 0; i < m->global_count; i++) {
@@ -429,7 +441,7 @@ static lucet_status check_entities(struct checker *c) {
     CHECK(code_ok(m, r->code, r->type, m->type_count), "bad exact type");
     if (i < m->header->imported_globals) continue;
     if (reftype_ok(r->type))
-      CHECK(reference_ok(m, r->init, r->index, r->type, i), "bad initial value");
+      CHECK(reference_ok(c, r->init, r->index, r->type, i), "bad initial value");
     else
       CHECK(r->init == LUCET_CONST_KIND_BITS ||
                 (r->init == LUCET_CONST_KIND_GLOBAL_GET && r->index < i && m->globals[r->index].type == r->type) ||
@@ -442,6 +454,7 @@ static lucet_status check_entities(struct checker *c) {
 static lucet_status check_segments(struct checker *c) {
   const struct metadata *m = c->m;
   uint64_t items_end = 0, bytes_end = 0;
+  uint32_t values = 0;
   enter_part(c, LUCET_PART_ELEMS);
   for (uint32_t i = 0; i < m->elem_count; i++) {
     const struct lucet_elem_record *r = &m->elems[i];
@@ -449,6 +462,10 @@ static lucet_status check_segments(struct checker *c) {
     CHECK(r->first >= items_end, "items out of order");
     items_end = (uint64_t)r->first + r->count;
     CHECK(items_end <= m->elem_item_count, "items are missing");
+    if (r->values != NONE) {
+      CHECK(r->values == values, "values of items out of order");
+      values += r->count;
+    }
     if (r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
       CHECK(r->table < m->table_count && m->tables[r->table].element == r->type, "bad table");
       CHECK(offset_ok(c, r->offset_kind, r->offset_index, m->tables[r->table].flags & LUCET_TABLE_FLAG_INDEX64), "bad offset");
@@ -461,8 +478,11 @@ static lucet_status check_segments(struct checker *c) {
       }
     }
     for (uint32_t k = r->first; k < r->first + r->count; k++)
-      CHECK(reference_ok(m, m->elem_items[k].kind, m->elem_items[k].index, r->type, m->global_count), "bad item");
+      CHECK((r->values != NONE || m->elem_items[k].kind != LUCET_CONST_KIND_CODE) &&
+                reference_ok(c, m->elem_items[k].kind, m->elem_items[k].index, r->type, m->global_count),
+            "bad item");
   }
+  c->m->elem_values = values;
   enter_part(c, LUCET_PART_DATA);
   for (uint32_t i = 0; i < m->data_count; i++) {
     const struct lucet_data_record *r = &m->data[i];

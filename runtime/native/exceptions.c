@@ -278,6 +278,8 @@ lucet_status lucet_exception_new(lucet_instance *i, lucet_tag *tag, const uint64
       return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is a function that can't be linked with the instance: see lucet_region_kind");
     if (tag->types[k] == LUCET_EXNREF && !lucet_exception_adopt(i, *word))
       return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is an exception whose instances are gone");
+    if (tag->types[k] == LUCET_ANYREF && *word != 0 && lucet_object_find(i, *word) == NULL)
+      return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is no object that the instance can have");
     word += tag->types[k] == LUCET_V128 ? 2 : 1;
   }
   struct lucet_exception *e = lucet_exception_make(i, tag, values, false);

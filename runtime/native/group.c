@@ -3,7 +3,7 @@
  *
  * Function references are bare addresses, in tables, globals, memories of hosts: they can't be counted. So whatever
  * may hold each other's references lives and dies together: a *group*. Linking through something that references can
- * flow back through (a table, a mutable global of type funcref, a function with funcref parameters), or handing over a
+ * flow back through (a table, a mutable global of type funcref, a function with funcref parameters; the same of type anyref), or handing over a
  * function reference, unites the groups of both sides. So does importing from a group that can throw: see exceptions.c. Any other import is a one-way relation: the importer holds a
  * handle on the exporter's group, so a module that many short-lived instances import from doesn't keep them.
  *
@@ -196,6 +196,23 @@ void lucet_instance_retain(lucet_instance *i) { atomic_fetch_add_explicit(&i->gr
 
 void lucet_instance_release(lucet_instance *i) {
   if (i != NULL && drop(i->group)) bury(i->group);
+}
+
+bool lucet_group_any(struct lucet_instance *i, bool (*holds)(struct lucet_instance *, const void *), const void *data) {
+  if (holds(i, data)) return true;
+  bool found = false;
+  pthread_mutex_lock(&lock);
+  for (struct group *g = reach(i->group); g != NULL && !found; g = g->next)
+    for (struct lucet_instance *member = g->members; member != NULL && !found; member = member->group_next) found = holds(member, data);
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+bool lucet_group_alone(const struct lucet_instance *i) {
+  pthread_mutex_lock(&lock);
+  bool alone = i->group->size == 1 && i->group->importers == 0;
+  pthread_mutex_unlock(&lock);
+  return alone;
 }
 
 struct lucet_instance *lucet_group_find(struct lucet_instance *from, uint64_t base) {

@@ -45,6 +45,7 @@ static void carve_arrays(struct carver *c, struct lucet_instance *i, const struc
   i->bindings = carve(c, h->imported_functions, sizeof *i->bindings);
   i->data_dropped = carve(c, d->data_count, sizeof *i->data_dropped);
   i->elem_dropped = carve(c, d->elem_count, sizeof *i->elem_dropped);
+  i->elem_values = carve(c, d->elem_values, sizeof *i->elem_values);
   for (uint32_t k = h->imported_tables; k < d->table_count; k++) {
     bool image = (d->tables[k].flags & LUCET_TABLE_FLAG_IMAGE) != 0;
     uint64_t *home = carve(c, image ? 0 : min_u64(d->tables[k].min, MOST_ELEMENTS), sizeof *home);
@@ -166,15 +167,17 @@ static lucet_status initialise(struct lucet_instance *i, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   const struct prototype *p = &i->module->prototype;
   memcpy(i->data_dropped, p->data_dropped, d->data_count);
-  if (p->late_globals) lucet_initialise_globals(i);
+  lucet_status status;
+  if (p->late_globals && (status = lucet_initialise_globals(i, error)) != LUCET_OK) return status;
   bool tables = !i->tables_kept;
   i->tables_kept = false;
   if (tables) {
     memset(i->elem_dropped, 0, d->elem_count);
-    lucet_initialise_tables(i);
+    if ((status = lucet_initialise_tables(i, error)) != LUCET_OK) return status;
   } else {
     memcpy(i->elem_dropped, p->elem_dropped, d->elem_count);
   }
+  if (d->elem_values != 0 && (status = lucet_initialise_elems(i, error)) != LUCET_OK) return status;
   bool data;
   uint32_t segment;
   uint32_t trap = lucet_initialise_segments(i, tables, &data, &segment);
@@ -261,6 +264,7 @@ void lucet_instance_free(struct lucet_instance *i) {
   lucet_activations_free(i);
   lucet_embed_free(i);
   drop_tags(i);
+  lucet_objects_free(i);
   free(i->held);
   lucet_trap_free(i);
   lucet_region_give(i->region, i->slot, m);
@@ -273,6 +277,7 @@ lucet_status lucet_instance_reset(lucet_instance *i, lucet_error *error) {
   lucet_activations_free(i);
   i->spare = i->first;
   retract(i);
+  lucet_objects_reset(i);
   i->trap_valid = false;
   lucet_status status = LUCET_OK;
   if (!lucet_slot_reset(i->slot, &i->module->heap_image)) status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the instance's memory can't be reset");
@@ -356,7 +361,7 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   if (global >= i->module->meta.global_count) return LUCET_ERROR_ARGUMENT;
   const struct lucet_global_record *r = &i->module->meta.globals[global];
   if (r->mutable == 0) return LUCET_ERROR_STATE;
-  if (!lucet_valtype_holds(i->module, r->code, value[0])) return LUCET_ERROR_ARGUMENT;
+  if (!lucet_valtype_holds(i, i->module, r->code, value[0])) return LUCET_ERROR_ARGUMENT;
   if (r->type == LUCET_FUNCREF && !lucet_group_adopt(i, value[0])) return LUCET_ERROR_ARGUMENT;
   if (r->type == LUCET_EXNREF && !lucet_exception_adopt(i, value[0])) return LUCET_ERROR_ARGUMENT;
   memcpy(i->globals[global], value, 16);
@@ -375,7 +380,7 @@ lucet_status lucet_instance_table_get(const lucet_instance *i, uint32_t table, u
 
 lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_t index, uint64_t value) {
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
-  if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
+  if (!lucet_valtype_holds(i, i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   i->tables[table]->instance->tables_touched = true;
@@ -385,7 +390,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
 
 int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t delta, uint64_t value) {
   if (table >= i->module->meta.table_count) return -1;
-  if (!lucet_valtype_holds(i->tables[table]->owner, i->tables[table]->code, value)) return -1;
+  if (!lucet_valtype_holds(i, i->tables[table]->owner, i->tables[table]->code, value)) return -1;
   if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return -1;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return -1;
   i->tables[table]->instance->tables_touched = true;

@@ -17,6 +17,7 @@
 #include "abi.h"
 #include "exceptions.h"
 #include "lucet.h"
+#include "objects.h"
 #include "region.h"
 #include "run.h"
 
@@ -74,15 +75,15 @@ static inline uint32_t valtype_base(uint32_t code) { return code & 0xff; }
 static inline bool valtype_nonnull(uint32_t code) { return (code & LUCET_VAL_TYPE_NON_NULL) != 0; }
 /** Of a concrete type: a type of the module. */
 static inline uint32_t valtype_index(uint32_t code) { return code >> 9; }
-/** Number types, LUCET_FUNCREF or LUCET_EXTERNREF; 0: no such type. The index of a concrete type must be one of the module. */
+/** Number types, or LUCET_FUNCREF, LUCET_EXTERNREF, LUCET_EXNREF, LUCET_ANYREF; 0: no such type. The index of a concrete type must be one of the module. */
 struct metadata;
 uint32_t lucet_valtype_erased(const struct metadata *m, uint32_t code);
 /** Is `sub`, of module a, a subtype of `sup`, of module b? */
 bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_module *b, uint32_t sup);
-/** Is a reference that comes from the host of the type? Only typed functions and null can be wrong. */
-bool lucet_valtype_holds(const lucet_module *m, uint32_t code, uint64_t word);
-/** The same for all parameters, or results, of a type. */
-bool lucet_valtypes_hold(const lucet_module *m, uint32_t type, bool results, const uint64_t *words);
+/** Is a value that the host hands to `i` of that type of module `m`? Null, typed functions and objects can be wrong. */
+bool lucet_valtype_holds(struct lucet_instance *i, const lucet_module *m, uint32_t code, uint64_t word);
+/** The same for all parameters, or results, of a type of its own module. */
+bool lucet_valtypes_hold(struct lucet_instance *i, uint32_t type, bool results, const uint64_t *words);
 
 /* ---- artifact.c: the metadata, after it has been checked */
 
@@ -120,6 +121,8 @@ struct metadata {
   uint32_t type_count, function_count, import_count, export_count, memory_count, table_count, global_count, elem_count, elem_item_count,
       data_count, escaping_count, tag_count, imported_tags, landing_count, try_scope_count, catch_clause_count,
       debug_function_count, debug_local_count, sequence_point_count, operand_types_size;
+  /** Of all instances: values of items that are evaluated once (ELEM_RECORD). */
+  uint32_t elem_values;
   uint32_t type_bytes_size, pc_map_size, data_bytes_size, strings_size, const_code_size;
 };
 
@@ -189,7 +192,7 @@ struct lucet_module {
   struct prototype prototype;
 };
 
-/** Of funcrefs and exnrefs: references that tie instances to each other. */
+/** Of funcrefs, exnrefs and anyrefs: references that tie instances to each other. */
 enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2, TYPE_EXACT_PARAM = 4, TYPE_EXACT_RESULT = 8 };
 
 /** The function (or thunk) whose code holds the byte `offset` of .text, or NONE. */
@@ -280,7 +283,7 @@ lucet_status lucet_table_too_large(uint32_t index, uint64_t min, uint64_t max, l
 /** All elements become null. The table is in its home. */
 void lucet_table_clear(struct table *t);
 /** Give the elements their first values; globals have theirs. */
-void lucet_initialise_tables(struct lucet_instance *i);
+lucet_status lucet_initialise_tables(struct lucet_instance *i, lucet_error *error);
 /** Give back what growing took. */
 void lucet_table_shrink(struct table *t);
 /** Old length, or -1. */
@@ -358,6 +361,8 @@ struct lucet_instance {
   struct binding *bindings;
   bool *data_dropped;
   bool *elem_dropped;
+  /** Of element segments that have values of their own. */
+  uint64_t *elem_values;
   /** The first activation, which needs no allocation. */
   struct lucet_activation *first;
   /** The own tables' elements are null; they are as the module says. */
@@ -394,6 +399,7 @@ struct lucet_instance {
   void *data;
   /** What WASI functions without a context of their own use; NULL: none. */
   struct lucet_wasi_ctx *wasi;
+  struct objects objects;
   /** Of the last trap; NULL: there was none yet. */
   struct trap_record *trap;
   bool trap_valid;
@@ -419,13 +425,15 @@ struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t 
 /** For the WASI functions: `wasi` of the calling instance. */
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 
-/* ---- segments.c: shared by instantiation and the builtins. They return a trap code or 0. */
+/* ---- segments.c: shared by instantiation and the builtins. What returns a number returns a trap code or 0. */
 
 uint32_t lucet_data_init(struct lucet_instance *i, uint32_t memory, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
 uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segment, uint64_t dst, uint64_t src, uint64_t n);
 /** Active element segments (if `tables`), then the active data segments that the image lacks. */
 uint32_t lucet_initialise_segments(struct lucet_instance *i, bool tables, bool *data, uint32_t *segment);
-void lucet_initialise_globals(struct lucet_instance *i);
+lucet_status lucet_initialise_globals(struct lucet_instance *i, lucet_error *error);
+/** Evaluate the items of element segments that are to be evaluated once. */
+lucet_status lucet_initialise_elems(struct lucet_instance *i, lucet_error *error);
 
 /* ---- group.c */
 
@@ -435,6 +443,10 @@ void lucet_group_new(struct lucet_instance *i);
 bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
 /** `i` refers to `other`, but `other` never to `i`. LUCET_ERROR_LINK: as above; LUCET_ERROR_RESOURCES. */
 lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
+/** Does it hold for an instance that code of `i` may have references into? */
+bool lucet_group_any(struct lucet_instance *i, bool (*holds)(struct lucet_instance *, const void *), const void *data);
+/** Nobody else can have references into it, but for the host. */
+bool lucet_group_alone(const struct lucet_instance *i);
 /** A function reference was handed to `i`. False: it can't be, as above. */
 bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
 /** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */

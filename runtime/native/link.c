@@ -40,6 +40,7 @@ static void add(struct text *t, const char *s) {
 static const char *type_name(uint32_t t) {
   static const char *const names[] = {"?", "i32", "i64", "f32", "f64", "v128", "funcref", "externref"};
   if (t == LUCET_EXNREF) return "exnref";
+  if (t == LUCET_ANYREF) return "anyref";
   return t < sizeof names / sizeof names[0] ? names[t] : names[0];
 }
 
@@ -117,7 +118,7 @@ static lucet_status wrong(const struct metadata *d, uint32_t number, const char 
 
 /** "iI:f" as type bytes. */
 static bool parse_signature(const char *s, struct provided *p) {
-  static const char letters[] = "?iIfFvrex";
+  static const char letters[] = "?iIfFvrexa";
   uint32_t n = 0;
   bool results = false;
   for (; *s != 0; s++) {
@@ -129,7 +130,7 @@ static bool parse_signature(const char *s, struct provided *p) {
     }
     const char *at = strchr(letters + 1, *s);
     if (at == NULL || n == sizeof p->parsed) return false;
-    p->parsed[n++] = *s == 'x' ? LUCET_EXNREF : (uint8_t)(at - letters);
+    p->parsed[n++] = *s == 'x' ? LUCET_EXNREF : *s == 'a' ? LUCET_ANYREF : (uint8_t)(at - letters);
   }
   if (!results) p->params = n;
   p->results = n - p->params;
@@ -169,6 +170,7 @@ static lucet_status resolve(struct lucet_instance *i, uint32_t number, const luc
       return LUCET_OK;
     case LUCET_IMPORT_FUNCREF: provide_function(p, given->funcref); return LUCET_OK;
     case LUCET_IMPORT_VALUE:
+      if (given->index == LUCET_ANYREF && given->value[0] != 0) return wrong(d, number, "an object comes as the global that holds it", error);
       p->kind = LUCET_EXTERN_GLOBAL;
       p->global_type = p->global_code = given->index;
       p->global_owner = i->module;
@@ -390,9 +392,10 @@ static lucet_status tie(struct lucet_instance *i, uint32_t number, const lucet_i
   switch (r->kind) {
     /* Exceptions come by any call. */
     case LUCET_EXTERN_FUNC: flows_back = other->group->throws || (i->module->type_refs[d->functions[r->index].type] & TYPE_FUNCREF_PARAM) != 0; break;
-    case LUCET_EXTERN_TABLE: flows_back = d->tables[r->index].element == LUCET_FUNCREF || d->tables[r->index].element == LUCET_EXNREF; break;
+    case LUCET_EXTERN_TABLE: flows_back = d->tables[r->index].element != LUCET_EXTERNREF; break;
     case LUCET_EXTERN_GLOBAL:
-      flows_back = (d->globals[r->index].mutable != 0 && d->globals[r->index].type == LUCET_FUNCREF) || d->globals[r->index].type == LUCET_EXNREF;
+      flows_back = (d->globals[r->index].mutable != 0 && (d->globals[r->index].type == LUCET_FUNCREF || d->globals[r->index].type == LUCET_ANYREF)) ||
+                   d->globals[r->index].type == LUCET_EXNREF;
       break;
     case LUCET_EXTERN_TAG: flows_back = true; break;
     default: break;

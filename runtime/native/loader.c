@@ -270,7 +270,7 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
       bool result = k >= t->params;
       words[result] += types[k] == LUCET_V128 ? 2 : 1;
       if (types[k] == LUCET_EXNREF) m->throws = true;
-      if (types[k] == LUCET_FUNCREF || types[k] == LUCET_EXNREF) m->type_refs[i] |= result ? TYPE_FUNCREF_RESULT : TYPE_FUNCREF_PARAM;
+      if (types[k] == LUCET_FUNCREF || types[k] == LUCET_EXNREF || types[k] == LUCET_ANYREF) m->type_refs[i] |= result ? TYPE_FUNCREF_RESULT : TYPE_FUNCREF_PARAM;
     }
     m->type_words[i] = words[0] > words[1] ? words[0] : words[1];
     if (t->codes != NONE) {

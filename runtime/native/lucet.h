@@ -15,7 +15,8 @@
  * Values cross the border in arrays of 64-bit words: one word for each value, two for a v128, in order, parameters and results in the
  * same array from its start (so it must hold the larger of both). i32 and f32 use the low half of their word; when the guest wrote it the
  * high half is undefined. A funcref is the address of a lucet_funcref or 0; an exnref that of a lucet_exception or 0; an externref is an opaque word of the
- * embedder's, 0 is null.
+ * embedder's, 0 is null. An anyref, of an object of the guest's own or 0, is opaque too: it is valid until its instance is reset or gone, and only for instances
+ * that could have been given it; any other word is refused.
  *
  * Threads. Modules and regions may be used by any number of threads. Instances that are linked to each other (by imports, or by function
  * references handed from one to another) form a group; a group may be used from any thread, but from one at a time.
@@ -106,6 +107,7 @@ typedef enum lucet_valtype {
   LUCET_V128 = 5,
   LUCET_FUNCREF = 6,
   LUCET_EXTERNREF = 7,
+  LUCET_ANYREF = 10,
   LUCET_EXNREF = 28,
 } lucet_valtype;
 
@@ -180,12 +182,14 @@ typedef struct lucet_limits {
   uint64_t vmctx_size;
   /** Most elements of one table. */
   uint64_t table_elements;
+  /** Most bytes of garbage-collected objects of one instance. */
+  uint64_t object_memory_size;
 } lucet_limits;
 
-/** Fills in the defaults: 4 GiB, 8 GiB, 1 MiB, 1 MiB, 10,000,000 elements. */
+/** Fills in the defaults: 4 GiB, 8 GiB, 1 MiB, 1 MiB, 10,000,000 elements, 1 GiB. */
 LUCET_API void lucet_limits_default(lucet_limits *limits);
 
-/** Fills in the defaults of dense regions: 1 MiB, 1 MiB (the two are one), 128 KiB, 64 KiB, 1,000,000 elements. */
+/** Fills in the defaults of dense regions: 1 MiB, 1 MiB (the two are one), 128 KiB, 64 KiB, 1,000,000 elements, 1 MiB. */
 LUCET_API void lucet_limits_default_dense(lucet_limits *limits);
 
 typedef enum lucet_region_kind {
@@ -276,7 +280,7 @@ typedef struct lucet_import {
   };
   /**
    * Type of a host function, to be checked: a letter for each parameter, ':', a letter for each result; i = i32, I = i64, f = f32, F = f64,
-   * v = v128, r = funcref, e = externref, x = exnref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
+   * v = v128, r = funcref, e = externref, x = exnref, a = anyref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
    */
   const char *signature;
   uint64_t reserved2;

@@ -7,11 +7,11 @@
 /** Are the first contents of the module's tables the same in every instance, but for the addresses of its own functions? */
 static bool constant_tables(const struct metadata *d) {
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++)
-    if (d->tables[k].init == LUCET_CONST_KIND_GLOBAL_GET) return false;
+    if (d->tables[k].init == LUCET_CONST_KIND_GLOBAL_GET || d->tables[k].init == LUCET_CONST_KIND_CODE) return false;
   for (uint32_t k = 0; k < d->elem_count; k++) {
     const struct lucet_elem_record *r = &d->elems[k];
     if (r->mode != LUCET_SEGMENT_MODE_ACTIVE) continue;
-    if (r->table < d->header->imported_tables || r->offset_kind != LUCET_CONST_KIND_BITS) return false;
+    if (r->table < d->header->imported_tables || r->offset_kind != LUCET_CONST_KIND_BITS || r->values != NONE) return false;
     for (uint32_t n = 0; n < r->count; n++)
       if (d->elem_items[r->first + n].kind == LUCET_CONST_KIND_GLOBAL_GET) return false;
   }

@@ -28,7 +28,7 @@ uint32_t lucet_valtype_erased(const struct metadata *m, uint32_t code) {
     case 0: return code >= LUCET_I32 && code <= LUCET_V128 ? code : 0;
     case LUCET_VAL_TYPE_FUNC_REF: return LUCET_FUNCREF;
     case LUCET_VAL_TYPE_EXN_REF: return LUCET_EXNREF;
-    /* Opaque, as external references are. */
+    case LUCET_VAL_TYPE_ANY_REF: return LUCET_ANYREF;
     default: return LUCET_EXTERNREF;
   }
 }
@@ -52,30 +52,43 @@ bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_modu
   return x == y || y == top || (y == LUCET_VAL_TYPE_EQ_REF && x != LUCET_VAL_TYPE_ANY_REF);
 }
 
-bool lucet_valtype_holds(const lucet_module *m, uint32_t code, uint64_t word) {
+/** Is the object that a word refers to of a type of the hierarchy of `any`? */
+static bool object_holds(struct lucet_instance *i, const lucet_module *m, uint32_t code, uint64_t word) {
+  const struct lucet_object *o = lucet_object_find(i, word);
+  if (o == NULL) return false;
+  switch (valtype_base(code)) {
+    case LUCET_VAL_TYPE_CONCRETE: return lucet_signature_matches(o->type, m->sig_ids[valtype_index(code)]);
+    case LUCET_VAL_TYPE_ANY_REF:
+    case LUCET_VAL_TYPE_EQ_REF: return true;
+    case LUCET_VAL_TYPE_STRUCT_REF: return o->kind == LUCET_TYPE_KIND_STRUCT;
+    case LUCET_VAL_TYPE_ARRAY_REF: return o->kind == LUCET_TYPE_KIND_ARRAY;
+    default: return false;
+  }
+}
+
+bool lucet_valtype_holds(struct lucet_instance *i, const lucet_module *m, uint32_t code, uint64_t word) {
   if (code < LUCET_FUNCREF) return true;
   if (word == 0) return !valtype_nonnull(code);
+  if (top_of(&m->meta, code) == LUCET_VAL_TYPE_ANY_REF) return object_holds(i, m, code, word);
   switch (valtype_base(code)) {
-    case LUCET_VAL_TYPE_CONCRETE:
-      if (top_of(&m->meta, code) != LUCET_VAL_TYPE_FUNC_REF) return false;
-      return lucet_signature_matches(funcref_of(word)->sig_id, m->sig_ids[valtype_index(code)]);
+    case LUCET_VAL_TYPE_CONCRETE: return lucet_signature_matches(funcref_of(word)->sig_id, m->sig_ids[valtype_index(code)]);
     case LUCET_VAL_TYPE_FUNC_REF:
     case LUCET_VAL_TYPE_EXTERN_REF:
-    case LUCET_VAL_TYPE_EXN_REF:
-    case LUCET_VAL_TYPE_ANY_REF: return true;
+    case LUCET_VAL_TYPE_EXN_REF: return true;
     /* A host's value is none of the others. */
     default: return false;
   }
 }
 
-bool lucet_valtypes_hold(const lucet_module *m, uint32_t type, bool results, const uint64_t *words) {
+bool lucet_valtypes_hold(struct lucet_instance *i, uint32_t type, bool results, const uint64_t *words) {
+  const lucet_module *m = i->module;
   if ((m->type_refs[type] & (results ? TYPE_EXACT_RESULT : TYPE_EXACT_PARAM)) == 0) return true;
   const struct lucet_type_record *t = &m->meta.types[type];
   uint32_t first = results ? t->params : 0, end = results ? (uint32_t)t->params + t->results : t->params;
   for (uint32_t k = first; k < end; k++) {
     uint32_t code;
     memcpy(&code, m->meta.type_bytes + t->codes + 4 * (size_t)k, 4);
-    if (!lucet_valtype_holds(m, code, *words)) return false;
+    if (!lucet_valtype_holds(i, m, code, *words)) return false;
     words += code == LUCET_V128 ? 2 : 1;
   }
   return true;

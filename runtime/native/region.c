@@ -54,6 +54,7 @@ void lucet_limits_default(lucet_limits *l) {
   l->stack_size = 1u << 20;
   l->vmctx_size = 1u << 20;
   l->table_elements = 10000000;
+  l->object_memory_size = (uint64_t)1 << 30;
 }
 
 void lucet_limits_default_dense(lucet_limits *l) {
@@ -61,12 +62,14 @@ void lucet_limits_default_dense(lucet_limits *l) {
   l->stack_size = 128u << 10;
   l->vmctx_size = 64u << 10;
   l->table_elements = 1000000;
+  l->object_memory_size = 1u << 20;
 }
 
 /* ---- Creating and destroying */
 
 static lucet_status check_limits(struct lucet_limits *l, bool dense, lucet_error *error) {
-  if (l->heap_memory_size > MOST_BYTES || l->heap_address_space_size > MOST_BYTES || l->stack_size > MOST_BYTES || l->vmctx_size > MOST_BYTES)
+  if (l->heap_memory_size > MOST_BYTES || l->heap_address_space_size > MOST_BYTES || l->stack_size > MOST_BYTES || l->vmctx_size > MOST_BYTES ||
+      l->object_memory_size > MOST_BYTES)
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a limit exceeds the address space");
   if (l->stack_size < LEAST_STACK) return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "stack_size is below %u", LEAST_STACK);
   if (l->vmctx_size == 0) return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "vmctx_size is 0");

@@ -107,6 +107,7 @@ static bool adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t
   for (uint32_t k = 0; k < count; k++) {
     if (types[k] == LUCET_FUNCREF && !lucet_group_adopt(i, *words)) return false;
     if (types[k] == LUCET_EXNREF && !lucet_exception_adopt(i, *words)) return false;
+    if (types[k] == LUCET_ANYREF && *words != 0 && lucet_object_find(i, *words) == NULL) return false;
     words += types[k] == LUCET_V128 ? 2 : 1;
   }
   return true;
@@ -127,7 +128,7 @@ static uint64_t hostcall_done(struct lucet_activation *a) {
   control_move(a->instance->control, CONTROL_GUEST);
   if (a->yield.asked) return LUCET_LEFT_YIELDED;
   const struct binding *b = &i->bindings[a->host_import];
-  if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
+  if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i, i->module->meta.functions[a->host_import].type, true, a->host_args))
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   if (!adopt_results(i, a->host_import, a->host_args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   return LUCET_LEFT_RETURNED;
@@ -416,7 +417,7 @@ static lucet_status may_run(const struct lucet_instance *i, lucet_error *error) 
 static lucet_status take_references(struct lucet_instance *callee, const struct lucet_funcref *f, const uint64_t *args, lucet_error *error) {
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
-  if (!lucet_valtypes_hold(callee->module, type, false, args))
+  if (!lucet_valtypes_hold(callee, type, false, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
   if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
       !adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))
@@ -482,7 +483,7 @@ static struct lucet_activation *suspended(const struct lucet_instance *i, lucet_
 /** What the embedder did in the place of a host function must be of its type. */
 static bool results_hold(struct lucet_activation *a) {
   struct lucet_instance *caller = instance_of(a->host_base);
-  if (!lucet_valtypes_hold(caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
+  if (!lucet_valtypes_hold(caller, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
   return adopt_results(caller, a->host_import, a->host_args);
 }
 

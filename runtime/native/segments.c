@@ -12,7 +12,7 @@ uint32_t lucet_data_init(struct lucet_instance *i, uint32_t memory, uint32_t seg
   return 0;
 }
 
-/** The value of a constant expression that is a reference. */
+/** The value of a constant expression that is a reference, but for expressions of several operators. */
 static uint64_t reference(struct lucet_instance *i, uint32_t kind, uint32_t index) {
   switch (kind) {
     case LUCET_CONST_KIND_REF_FUNC: return funcref_word(lucet_instance_funcref(i, index));
@@ -31,6 +31,10 @@ uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segm
   const struct table_desc *t = i->tables[table]->desc;
   uint64_t count = i->elem_dropped[segment] ? 0 : r->count;
   if (src > count || n > count - src || dst > t->length || n > t->length - dst) return LUCET_TRAP_TABLE_OUT_OF_BOUNDS;
+  if (r->values != NONE) {
+    if (n != 0) memcpy(t->elements + dst, i->elem_values + r->values + src, n * sizeof *t->elements);
+    return 0;
+  }
   for (uint64_t k = 0; k < n; k++) {
     const struct lucet_elem_item *item = &d->elem_items[r->first + src + k];
     t->elements[dst + k] = reference(i, item->kind, item->index);
@@ -38,14 +42,17 @@ uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segm
   return 0;
 }
 
-/** The value of an expression that const_code_ok (artifact.c) has accepted: `stack` can't overflow or underflow. */
-static uint64_t evaluate(const struct lucet_instance *i, uint32_t at) {
+/** The value of an expression that const_code_ok (artifact.c) has accepted: `stack` can't overflow or underflow. Only making objects can fail. */
+static lucet_status evaluate(struct lucet_instance *i, uint32_t at, uint64_t *result, lucet_error *error) {
   uint64_t stack[LUCET_CONST_DEPTH];
   uint32_t depth = 0;
   for (const uint8_t *p = i->module->meta.const_code + at;;) {
     uint32_t op = *p++;
     uint64_t value = 0;
-    if (op == LUCET_CONST_CODE_END) return stack[0];
+    if (op == LUCET_CONST_CODE_END) {
+      *result = stack[0];
+      return LUCET_OK;
+    }
     if (op == LUCET_CONST_CODE_I64CONST) {
       memcpy(&value, p, 8);
       p += 8;
@@ -55,6 +62,12 @@ static uint64_t evaluate(const struct lucet_instance *i, uint32_t at) {
       p += 4;
       value = operand;
       if (op == LUCET_CONST_CODE_GLOBAL_GET) memcpy(&value, i->globals[operand], sizeof value);
+    } else if (op == LUCET_CONST_CODE_ARRAY_NEW_DEFAULT) {
+      uint32_t type;
+      memcpy(&type, p, 4);
+      p += 4;
+      lucet_status status = lucet_object_array(i, type, (uint32_t)stack[--depth], &value, error);
+      if (status != LUCET_OK) return status;
     } else {
       uint64_t b = stack[--depth], a = stack[--depth];
       switch (op) {
@@ -70,7 +83,13 @@ static uint64_t evaluate(const struct lucet_instance *i, uint32_t at) {
   }
 }
 
-void lucet_initialise_globals(struct lucet_instance *i) {
+static lucet_status reference_of(struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t *value, lucet_error *error) {
+  if (kind == LUCET_CONST_KIND_CODE) return evaluate(i, index, value, error);
+  *value = reference(i, kind, index);
+  return LUCET_OK;
+}
+
+lucet_status lucet_initialise_globals(struct lucet_instance *i, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t k = d->header->imported_globals; k < d->global_count; k++) {
     const struct lucet_global_record *r = &d->globals[k];
@@ -79,18 +98,23 @@ void lucet_initialise_globals(struct lucet_instance *i) {
     } else if (r->init == LUCET_CONST_KIND_GLOBAL_GET) {
       memcpy(i->globals[k], i->globals[r->index], 16);
     } else {
-      uint64_t value = r->init == LUCET_CONST_KIND_CODE ? evaluate(i, r->index) : reference(i, r->init, r->index);
+      uint64_t value;
+      lucet_status status = reference_of(i, r->init, r->index, &value, error);
+      if (status != LUCET_OK) return status;
       memcpy(i->globals[k], &value, sizeof value);
     }
   }
+  return LUCET_OK;
 }
 
 /** The elements are where they are at the start. */
-void lucet_initialise_tables(struct lucet_instance *i) {
+lucet_status lucet_initialise_tables(struct lucet_instance *i, lucet_error *error) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++) {
     if ((d->tables[k].flags & LUCET_TABLE_FLAG_IMAGE) != 0) continue;
-    uint64_t value = reference(i, d->tables[k].init, d->tables[k].index);
+    uint64_t value;
+    lucet_status status = reference_of(i, d->tables[k].init, d->tables[k].index, &value, error);
+    if (status != LUCET_OK) return status;
     const struct table_desc *t = i->tables[k]->desc;
     if (value != 0)
       for (uint64_t n = 0; n < t->length; n++) t->elements[n] = value;
@@ -98,12 +122,28 @@ void lucet_initialise_tables(struct lucet_instance *i) {
       lucet_table_clear(i->tables[k]);
   }
   i->tables_zero = false;
+  return LUCET_OK;
 }
 
-static uint64_t offset_of(const struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
+lucet_status lucet_initialise_elems(struct lucet_instance *i, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  for (uint32_t k = 0; k < d->elem_count; k++) {
+    const struct lucet_elem_record *r = &d->elems[k];
+    if (r->values == NONE || r->mode == LUCET_SEGMENT_MODE_DECLARATIVE) continue;
+    for (uint32_t n = 0; n < r->count; n++) {
+      const struct lucet_elem_item *item = &d->elem_items[r->first + n];
+      lucet_status status = reference_of(i, item->kind, item->index, &i->elem_values[r->values + n], error);
+      if (status != LUCET_OK) return status;
+    }
+  }
+  return LUCET_OK;
+}
+
+/** Offsets are numbers, so nothing in them can fail. */
+static uint64_t offset_of(struct lucet_instance *i, uint32_t kind, uint32_t index, uint64_t bits, bool index64) {
   uint64_t value = bits;
   if (kind == LUCET_CONST_KIND_GLOBAL_GET) memcpy(&value, i->globals[index], sizeof value);
-  if (kind == LUCET_CONST_KIND_CODE) value = evaluate(i, index);
+  if (kind == LUCET_CONST_KIND_CODE) evaluate(i, index, &value, NULL);
   return index64 ? value : (uint32_t)value;
 }
 

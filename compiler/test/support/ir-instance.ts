@@ -203,6 +203,8 @@ export class IrInstance {
         case 'ref.func':
           stack.push(BigInt(FUNCREFS + FUNCREF.SIZE * this.module.escaping.indexOf(o.index)));
           break;
+        case 'array.new_default':
+          throw new Error("objects are the runtime's");
         default: {
           const b = stack.pop()!;
           const a = stack.pop()!;

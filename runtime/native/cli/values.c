@@ -9,7 +9,7 @@
 
 static const char *type_name(uint8_t type) {
   static const char *const names[] = {"?", "i32", "i64", "f32", "f64", "v128", "funcref", "externref"};
-  return names[type < sizeof names / sizeof *names ? type : 0];
+  return type == LUCET_EXNREF ? "exnref" : type == LUCET_ANYREF ? "anyref" : names[type < sizeof names / sizeof *names ? type : 0];
 }
 
 const char *show_type(const lucet_extern *f) {

@@ -57,7 +57,14 @@ static uint32_t text_address(uint32_t metadata) {
   return at > TEXT_ADDRESS ? at : TEXT_ADDRESS;
 }
 
-static const uint8_t TYPE_BYTES[] = {LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I64, LUCET_I64};
+/** The last one is that of an array, with its exact type behind it. */
+static const uint8_t TYPE_BYTES[] = {LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I32, LUCET_I64, LUCET_I64, LUCET_I64, LUCET_I64, 0, 0, LUCET_FIELD_MUTABLE >> 24};
+
+/** array.new_default of type 4, with 3 elements and with none. */
+static const uint8_t CONST_CODE[] = {
+    LUCET_CONST_CODE_I32CONST, 3, 0, 0, 0, LUCET_CONST_CODE_ARRAY_NEW_DEFAULT, 4, 0, 0, 0, LUCET_CONST_CODE_END,
+    LUCET_CONST_CODE_I32CONST, 0, 0, 0, 0, LUCET_CONST_CODE_ARRAY_NEW_DEFAULT, 4, 0, 0, 0, LUCET_CONST_CODE_END,
+};
 
 const struct guest_options GUEST_PLAIN = {.memory_mode = LUCET_MEMORY_GUARDED, .pages = 1, .data_offset = 8, .data_length = 4};
 
@@ -74,8 +81,9 @@ static void write_metadata(struct writer *w, const struct guest_options *o) {
       {3, 1, 1, 1, n - 3, NONE, NONE, 1, 1, LUCET_TYPE_KIND_FUNC, 1},
       {5, 0, 0, 2, n - 2, NONE, NONE, 2, 1, LUCET_TYPE_KIND_FUNC, 1},
       {5, 1, 1, 3, n - 1, NONE, NONE, 3, 1, LUCET_TYPE_KIND_FUNC, 1},
+      {7, 1, 0, 4, NONE, 8, NONE, 4, 1, LUCET_TYPE_KIND_ARRAY, 1},
   };
-  RECORDS(w, LUCET_PART_TYPES, types, 4);
+  RECORDS(w, LUCET_PART_TYPES, types, 5);
   part(w, LUCET_PART_TYPE_BYTES, TYPE_BYTES, sizeof TYPE_BYTES, 0);
 
   struct lucet_function_record *f = calloc(n, sizeof *f);
@@ -123,10 +131,13 @@ static void write_metadata(struct writer *w, const struct guest_options *o) {
   RECORDS(w, LUCET_PART_TABLES, tables, 1);
   struct lucet_global_record globals[] = {{.value = {0x2a}, .type = LUCET_I64, .code = LUCET_I64, .mutable = 1}};
   RECORDS(w, LUCET_PART_GLOBALS, globals, 1);
-  struct lucet_elem_record elems[] = {{.offset = 1, .type = LUCET_FUNCREF, .count = 2}, {.mode = 1, .type = LUCET_FUNCREF, .first = 2}};
-  RECORDS(w, LUCET_PART_ELEMS, elems, 2);
-  struct lucet_elem_item items[] = {{LUCET_CONST_KIND_REF_FUNC, F_ADD}, {LUCET_CONST_KIND_REF_NULL, 0}};
-  RECORDS(w, LUCET_PART_ELEM_ITEMS, items, 2);
+  struct lucet_elem_record elems[] = {{.offset = 1, .type = LUCET_FUNCREF, .count = 2, .values = NONE},
+                                      {.mode = 1, .type = LUCET_FUNCREF, .first = 2, .values = NONE},
+                                      {.mode = 1, .type = LUCET_ANYREF, .first = 2, .count = 3}};
+  RECORDS(w, LUCET_PART_ELEMS, elems, 3);
+  struct lucet_elem_item items[] = {{LUCET_CONST_KIND_REF_FUNC, F_ADD}, {LUCET_CONST_KIND_REF_NULL, 0}, {LUCET_CONST_KIND_CODE, 0}, {LUCET_CONST_KIND_REF_NULL, 0},
+                                    {LUCET_CONST_KIND_CODE, sizeof CONST_CODE / 2}};
+  RECORDS(w, LUCET_PART_ELEM_ITEMS, items, 5);
   struct lucet_data_record data[] = {{.offset = o->data_offset, .length = o->data_length},
                                       {.offset = 16, .mode = 1, .first = o->data_length, .length = 4}};
   RECORDS(w, LUCET_PART_DATA, data, 2);
@@ -138,7 +149,8 @@ static void write_metadata(struct writer *w, const struct guest_options *o) {
   uint32_t module_name = string(&s, "handmade");
   part(w, LUCET_PART_STRINGS, s.bytes, s.at, 0);
   part(w, LUCET_PART_OPTIONS, "{}", 2, 0);
-  for (uint32_t kind = LUCET_PART_CONST_CODE; kind <= LUCET_PART_COUNT; kind++) part(w, kind, NULL, 0, 0);
+  part(w, LUCET_PART_CONST_CODE, CONST_CODE, sizeof CONST_CODE, 0);
+  for (uint32_t kind = LUCET_PART_CONST_CODE + 1; kind <= LUCET_PART_COUNT; kind++) part(w, kind, NULL, 0, 0);
 
   *h = (struct lucet_artifact_header){
       .magic = LUCET_ARTIFACT_MAGIC_U64,

@@ -316,6 +316,42 @@ static void check_new_and_dirty(lucet_region *r, bool all) {
   lucet_instance_release(i);
 }
 
+/** Of element segment 2: an array of three, null, an array of none. */
+static void test_objects(void) {
+  lucet_instance *i, *other;
+  CHECK(lucet_instance_new(region, module, IMPORTS, 2, &i, &error) == LUCET_OK);
+  CHECK(lucet_instance_new(region, module, IMPORTS, 2, &other, &error) == LUCET_OK);
+  const uint64_t *words = i->elem_values;
+  const struct lucet_object *three = lucet_object_find(i, words[0]);
+  CHECK(i->objects.count == 2 && words[1] == 0 && words[0] != words[2]);
+  CHECK(three != NULL && three->kind == LUCET_TYPE_KIND_ARRAY && three->length == 3 && three->type == module->sig_ids[4]);
+  static const uint8_t zero[24];
+  CHECK(memcmp(three->payload, zero, sizeof zero) == 0 && words[0] % 16 == 0);
+  CHECK(lucet_object_find(i, words[2]) != NULL && lucet_object_find(i, words[2])->length == 0);
+  CHECK(lucet_object_find(i, words[0] + 16) == NULL && lucet_object_find(i, 0) == NULL && lucet_object_find(i, UINT64_MAX) == NULL);
+  CHECK(lucet_object_find(other, words[0]) == NULL && lucet_object_find(other, other->elem_values[0]) != NULL);
+  CHECK(!lucet_valtype_holds(other, module, LUCET_ANYREF, words[0]));
+  CHECK(lucet_valtype_holds(i, module, LUCET_VAL_TYPE_EQ_REF, words[0]) && lucet_valtype_holds(i, module, LUCET_VAL_TYPE_ARRAY_REF, words[0]));
+  CHECK(lucet_valtype_holds(i, module, LUCET_VAL_TYPE_CONCRETE | 4 << 9, words[0]) && !lucet_valtype_holds(i, module, LUCET_VAL_TYPE_STRUCT_REF, words[0]));
+  CHECK(!lucet_valtype_holds(i, module, LUCET_VAL_TYPE_I31REF, words[0]) && !lucet_valtype_holds(i, module, LUCET_VAL_TYPE_NONE, words[0]));
+  for (int k = 0; k < 3; k++) CHECK(lucet_instance_reset(i, &error) == LUCET_OK && i->objects.count == 2);
+  /* Linked: what one makes stays with the other. */
+  CHECK(lucet_group_hold(other, i) == LUCET_OK);
+  uint64_t kept = words[0];
+  CHECK(lucet_object_find(other, kept) != NULL && lucet_instance_reset(i, &error) == LUCET_OK && i->objects.count == 4);
+  CHECK(lucet_object_find(other, kept) != NULL && lucet_object_find(i, other->elem_values[0]) == NULL);
+  lucet_instance_release(i);
+  CHECK(lucet_object_find(other, kept)->length == 3);
+  lucet_instance_release(other);
+  lucet_limits l;
+  lucet_region *r;
+  lucet_limits_default(&l);
+  l.object_memory_size = (16 + 24 + 32) + (16 + 32) - 1;
+  CHECK(lucet_region_create(1, &l, &r, &error) == LUCET_OK);
+  CHECK(lucet_instance_new(r, module, IMPORTS, 2, &i, &error) == LUCET_ERROR_LIMIT && strstr(error.message, "0 elements exceeds the 119 bytes") != NULL);
+  lucet_region_release(r);
+}
+
 static void test_reuse(void) {
   lucet_region *r;
   CHECK(lucet_region_create(1, NULL, &r, &error) == LUCET_OK);
@@ -615,6 +651,7 @@ int main(void) {
   test_nesting();
   test_links();
   test_groups();
+  test_objects();
   test_reuse();
   test_limits();
   test_foreign_signals();

@@ -1,0 +1,23 @@
+/** Objects of garbage-collected types, as JavaScript holds them. */
+
+/**
+ * A reference to an object of a guest's: opaque, to be handed back to the guest or to compare. It is valid until the guest is reset or gone, and only
+ * for guests that could have got it from that one; anywhere else it is refused.
+ */
+export class GuestObject {
+  /** @internal */
+  constructor(readonly address: number) {}
+
+  /** Whether both are references to one object. */
+  equals(other: GuestObject): boolean {
+    return this.address === other.address;
+  }
+}
+
+/** @throws TypeError, with `what` as subject */
+export function objectAddress(value: unknown, what: string): number {
+  if (value === null) return 0;
+  if (!(value instanceof GuestObject))
+    throw new TypeError(`${what} is anyref: expected a GuestObject or null, got ${typeof value}`);
+  return value.address;
+}
