@@ -84,12 +84,12 @@ describeNative('recursive types', () => {
       (func (export "null") (param (ref null $a) anyref) (result i32)
         (i32.add (ref.is_null (local.get 0)) (i32.add (ref.is_null (local.get 1)) (ref.is_null (table.get 0 (i32.const 1)))))))`);
     expect(guest.call('null', null, null)).toBe(3);
-    expect(guest.call('null', null, {})).toBe(2);
-    expect(() => guest.call('null', {}, null)).toThrow(/another type/);
+    // A value of the host's own would need an operator that converts it.
+    expect(() => guest.call('null', null, {})).toThrow(/expected a GuestObject or null/);
     const refused = guests.module(
       watNewer('(module (type $s (struct)) (func (drop (struct.new_default $s))))'),
     );
     await expect(refused).rejects.toThrow(CompileError);
-    await expect(refused).rejects.toThrow(/needs the gc proposal, of which there are only the types yet/);
+    await expect(refused).rejects.toThrow(/needs the gc proposal, of which there are only the types/);
   });
 });
