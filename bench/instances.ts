@@ -25,7 +25,7 @@ const { values } = parseArgs({
 
 /** Metrics are printed in the order in which they first appear. */
 function table(rows: readonly Row[]): string {
-  const engines = ['lucet-guarded', 'lucet-dense', 'v8', 'wasmtime'].filter(e =>
+  const engines = ['lucet-guarded', 'lucet-dense', 'v8', 'wasmtime', 'system'].filter(e =>
     rows.some(r => r.engine === e),
   );
   const metrics = [...new Set(rows.map(r => r.metric))];

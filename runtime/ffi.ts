@@ -58,6 +58,8 @@ interface Functions {
   lucet_instance_run_start(instance: number, event: number, error: number): number;
   lucet_instance_call(instance: number, func: number, args: number, event: number, error: number): number;
   lucet_instance_resume(instance: number, event: number, error: number): number;
+  lucet_block_call(block: number): void;
+  lucet_block_resume(block: number): void;
   lucet_instance_resume_throw(instance: number, exception: number, event: number, error: number): number;
   lucet_instance_abort(instance: number, error: number): number;
   lucet_instance_tag(instance: number, tag: number): number;
@@ -146,6 +148,9 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_run_start: ['int', 'p', 'p', 'p'],
   lucet_instance_call: ['int', 'p', 'p', 'p', 'p', 'p'],
   lucet_instance_resume: ['int', 'p', 'p', 'p'],
+  // A number takes less time than an address.
+  lucet_block_call: ['void', 'double'],
+  lucet_block_resume: ['void', 'double'],
   lucet_instance_resume_throw: ['int', 'p', 'p', 'p', 'p'],
   lucet_instance_abort: ['int', 'p', 'p'],
   lucet_instance_tag: ['p', 'p', 'uint32_t'],
@@ -211,6 +216,16 @@ export const STRUCTS = {
   lucet_instance_options: { size: 24, heap_memory_size: 0, table_elements: 8, data: 16 },
   lucet_import: { size: 48, kind: 0, index: 4, function: 8, data: 16, value: 16, signature: 32 },
   lucet_event: { size: 40, kind: 0, code: 4, instance: 8, args: 16, id: 24, words: 32 },
+  lucet_call_block: {
+    size: 848,
+    instance: 0,
+    function: 8,
+    status: 16,
+    words: 20,
+    event: 24,
+    args: 64,
+    error: 576,
+  },
   lucet_pool_event: { size: 64, id: 0, instance: 8, status: 16, event: 24 },
   lucet_pool_options: { size: 16, threads: 0, slice: 8 },
   lucet_frame: { size: 40, module: 0, pc: 8, sp: 16, kind: 24, function: 28, wasm_offset: 32, count: 36 },
@@ -399,7 +414,9 @@ function watchSignals({ lucet_signals_changed }: Native): void {
 /** Where each struct lies in the shared block. */
 const OUT = 0;
 const EVENT = 64;
-const ERROR = 128;
+/** lucet_call_block; its error serves all functions. */
+const CALL = 1024;
+const ERROR = CALL + STRUCTS.lucet_call_block.error;
 const EXTERN = 512;
 const LIMITS = 640;
 const OPTIONS = 704;
@@ -409,6 +426,7 @@ export interface Shared {
   readonly block: Block;
   readonly out: number;
   readonly event: number;
+  readonly call: number;
   readonly error: number;
   readonly extern: number;
   readonly limits: number;
@@ -416,7 +434,7 @@ export interface Shared {
 }
 
 /** Byte offsets in the shared block of what the addresses in Shared point to. */
-export const AT = { OUT, EVENT, ERROR, EXTERN, LIMITS, OPTIONS } as const;
+export const AT = { OUT, EVENT, CALL, ERROR, EXTERN, LIMITS, OPTIONS } as const;
 
 let block: Shared | null = null;
 
@@ -427,6 +445,7 @@ export function shared(): Shared {
       block: b,
       out: b.address + OUT,
       event: b.address + EVENT,
+      call: b.address + CALL,
       error: b.address + ERROR,
       extern: b.address + EXTERN,
       limits: b.address + LIMITS,

@@ -2,7 +2,7 @@
 import { AT, native, shared } from './ffi.ts';
 import type { LinkedHome } from './group.ts';
 import { funcTypeAt } from './module.ts';
-import type { FuncType } from './types.ts';
+import { type FuncType, wordsOf } from './types.ts';
 
 /** The instance through which a function was reached, and on whose stack it runs. */
 export interface FuncHome extends LinkedHome {
@@ -19,6 +19,7 @@ export class Func {
   readonly home: FuncHome;
   readonly #address: number;
   #type: FuncType | null;
+  #words = -1;
 
   constructor(home: FuncHome, address: number, type: FuncType | null = null) {
     this.home = home;
@@ -40,6 +41,12 @@ export class Func {
       this.#type = funcTypeAt(types, params!, results!);
     }
     return this.#type;
+  }
+
+  /** Words of an array that holds its arguments, then its results. */
+  get words(): number {
+    if (this.#words < 0) this.#words = Math.max(wordsOf(this.type.params), wordsOf(this.type.results));
+    return this.#words;
   }
 
   /** In the module it is defined in. */

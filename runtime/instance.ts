@@ -1,6 +1,20 @@
 /** A module at work: with memories, tables and globals of its own, and a stack. */
 
 import {
+  ARGS,
+  blockEvent,
+  callByBlock,
+  eventInBlock,
+  finishByBlock,
+  hostcallArgs,
+  hostcallInstance,
+  hostcallNumber,
+  isHostcall,
+  MOST_WORDS,
+  performByBlock,
+  resumeByBlock,
+} from './call-block.ts';
+import {
   Activation,
   bindingOf,
   boundedRunner,
@@ -11,7 +25,6 @@ import {
   perform,
   type RunEvent,
   type Runner,
-  readEvent,
   termination,
   unlessCancelled,
 } from './calls.ts';
@@ -20,10 +33,11 @@ import { AsyncHostcallError, LimitError, StateError, TerminatedError } from './e
 import { WasmException } from './exception.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
 import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
-import { AT, type Block, EventKind, errorMessage, native, STRUCTS, Status, shared } from './ffi.ts';
+import { AT, type Block, EventKind, errorMessage, native, type Shared, Status, shared } from './ffi.ts';
 import { Func, type FuncHome } from './func.ts';
 import { Group } from './group.ts';
 import { type HostBinding, isPromise, type Vmctx } from './hostcalls.ts';
+import { type InstanceOptions, type InstanceState, storeOptions } from './instance-options.ts';
 import { KillSwitch } from './kill-switch.ts';
 import { type Imports, Linkage } from './linkage.ts';
 import type { Module } from './module.ts';
@@ -34,32 +48,6 @@ import { InternalFault, Trap } from './trap.ts';
 import { type FuncType, wordsOf } from './types.ts';
 import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
 import { checkYieldType, type RunResult, Yield, type Yielding } from './yield.ts';
-
-/**
- * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions. Yielded: waits for `resume`.
- * Faulted, Terminated: how the last run ended; it can be called again. Poisoned: lost after an internal fault.
- */
-export type InstanceState =
-  | 'NotStarted'
-  | 'Ready'
-  | 'Running'
-  | 'Suspended'
-  | 'Yielded'
-  | 'Faulted'
-  | 'Terminated'
-  | 'Poisoned'
-  | 'Disposed';
-
-export interface InstanceOptions {
-  /** Run the start function, if there is one (true). */
-  readonly start?: boolean;
-  /** Largest size in bytes of each memory, within the region's limit. */
-  readonly heapSizeLimit?: number;
-  /** Most elements of each table, within the region's limit. */
-  readonly tableLimit?: number;
-  /** Embed contexts to start with. */
-  readonly embed?: Iterable<object>;
-}
 
 /** By native handle: events name instances by it. */
 const instances = new Map<number, Instance>();
@@ -269,8 +257,7 @@ export class Instance implements FuncHome, EntityHome {
   /** Runs the start function, if there is one that has not been run. */
   runStart(): void {
     if (this.#rest !== 'NotStarted') return;
-    const s = shared();
-    this.#run(() => native().lucet_instance_run_start(this.address, s.event, s.error));
+    this.#runHere((event, error) => native().lucet_instance_run_start(this.address, event, error));
   }
 
   async runStartAsync(runner: Runner = HERE): Promise<void> {
@@ -280,12 +267,21 @@ export class Instance implements FuncHome, EntityHome {
 
   invoke(func: Func, args: readonly unknown[]): unknown {
     const { params, results } = func.type;
-    const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
+    if (func.words > MOST_WORDS) return this.#invokeWide(func, args);
+    const s = shared();
+    storeValues(s.block, params, args, this, 'the arguments', ARGS);
+    this.#callHere(s, func);
+    return loadResults(s.block, results, this, ARGS);
+  }
+
+  /** With more values than the call block holds. */
+  #invokeWide(func: Func, args: readonly unknown[]): unknown {
+    const { params, results } = func.type;
+    const block = acquireBlock(func.words);
     try {
       storeValues(block, params, args, this, 'the arguments');
-      const s = shared();
-      this.#run(() =>
-        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
+      this.#runHere((event, error) =>
+        native().lucet_instance_call(this.address, func.address, block.address, event, error),
       );
       return loadResults(block, results, this);
     } finally {
@@ -311,12 +307,11 @@ export class Instance implements FuncHome, EntityHome {
     if (words.length !== wordsOf(params)) {
       throw new TypeError(`expected ${wordsOf(params)} words of arguments, got ${words.length}`);
     }
-    const block = acquireBlock(Math.max(words.length, wordsOf(results)));
+    const block = acquireBlock(func.words);
     try {
       block.u64.set(words);
-      const s = shared();
-      this.#run(() =>
-        native().lucet_instance_call(this.address, func.address, block.address, s.event, s.error),
+      this.#runHere((event, error) =>
+        native().lucet_instance_call(this.address, func.address, block.address, event, error),
       );
       return block.u64.slice(0, wordsOf(results));
     } finally {
@@ -324,32 +319,57 @@ export class Instance implements FuncHome, EntityHome {
     }
   }
 
-  /** From the call to the return, carrying out host functions in between. */
-  #run(start: () => Status): void {
-    const me = this.#enter();
+  /** Calls a function whose arguments are in the call block. A call without host functions of JavaScript's leaves no traces but its results. */
+  #callHere(s: Shared, func: Func): void {
+    this.#begin();
+    if (callByBlock(s, this.address, func.address)) this.#rest = 'Ready';
+    else this.#throughHostcalls(s);
+  }
+
+  #runHere(run: (event: number, error: number) => Status): void {
+    const s = shared();
+    this.#begin();
+    if (eventInBlock(s, run)) this.#rest = 'Ready';
+    else this.#throughHostcalls(s);
+  }
+
+  /** From what the call block holds to the return, carrying out host functions in between. @throws for any other end */
+  #throughHostcalls(s: Shared): void {
+    const me = this.#push();
     try {
-      let hostcall = this.#next(start());
-      while (hostcall !== null) {
+      for (let done = false; !done; ) {
+        if (!isHostcall(s)) {
+          this.#look(blockEvent(s));
+          return;
+        }
+        const address = hostcallInstance(s);
+        const caller = address === this.#address ? this : (instances.get(address) ?? null);
+        const hostcall: Hostcall = { caller, number: hostcallNumber(s), args: hostcallArgs(s) };
         try {
-          const result = perform(hostcall);
+          const result = performByBlock(hostcall);
           if (result instanceof Yield) throw new StateError(YIELDS_ELSEWHERE);
           if (isPromise(result)) {
             // Nobody will look at what becomes of it.
             Promise.resolve(result).catch(() => {});
             throw new AsyncHostcallError(`host function ${bindingOf(hostcall).label}`);
           }
-          finish(hostcall, result);
+          finishByBlock(hostcall, result);
           this.#cancelAbove(me, 'a call below it went on');
         } catch (e) {
           if (e instanceof WasmException) {
-            hostcall = this.#look(this.#throwInto(me, hostcall, e) as RunEvent);
+            this.#cancelAbove(me, 'a call below it went on');
+            const thrown = e.addressFor(caller ?? this);
+            done = eventInBlock(s, (event, error) =>
+              native().lucet_instance_resume_throw(this.address, thrown, event, error),
+            );
             continue;
           }
           this.#abort(me);
           throw e;
         }
-        hostcall = this.#next(this.#resume());
+        done = resumeByBlock(s, this.address);
       }
+      this.#rest = 'Ready';
     } finally {
       this.#leave(me);
     }
@@ -566,10 +586,18 @@ export class Instance implements FuncHome, EntityHome {
   }
 
   #enter(): Activation {
+    this.#begin();
+    return this.#push();
+  }
+
+  #begin(): void {
     if (this.#disposed) throw new StateError('the instance was disposed');
     if (this.#rest === 'Poisoned') throw new StateError('the instance is lost after an internal fault');
-    const me = new Activation();
     this.#runs++;
+  }
+
+  #push(): Activation {
+    const me = new Activation();
     this.#activations.push(me);
     return me;
   }
@@ -616,24 +644,7 @@ export class Instance implements FuncHome, EntityHome {
     return runner.throwInto(this.address, e.addressFor(hostcall.caller ?? this));
   }
 
-  #resume(): Status {
-    const s = shared();
-    return native().lucet_instance_resume(this.address, s.event, s.error);
-  }
-
-  /** Looks at what a run here ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */
-  #next(status: Status): Hostcall | null {
-    const { block } = shared();
-    if (
-      status === Status.Ok &&
-      block.u32[(AT.EVENT + STRUCTS.lucet_event.kind) >> 2] === EventKind.Returned
-    ) {
-      this.#rest = 'Ready';
-      return null;
-    }
-    return this.#look(readEvent(block, AT.EVENT, status));
-  }
-
+  /** What a run ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */
   #look(event: RunEvent): Hostcall | null {
     if (event.status !== Status.Ok) {
       // What the pool had not finished is left suspended.
@@ -775,21 +786,6 @@ export class Instance implements FuncHome, EntityHome {
     this.module.release();
     instanceReleased();
   }
-}
-
-/** Writes the options into the shared struct. @throws RangeError */
-function storeOptions(options: InstanceOptions): void {
-  const { block } = shared();
-  for (const [name, at] of [
-    ['heapSizeLimit', STRUCTS.lucet_instance_options.heap_memory_size],
-    ['tableLimit', STRUCTS.lucet_instance_options.table_elements],
-  ] as const) {
-    const value = options[name];
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
-      throw new RangeError(`${name}: ${value} is not a limit`);
-    block.setWord(AT.OPTIONS + at, value ?? 0);
-  }
-  block.setWord(AT.OPTIONS + STRUCTS.lucet_instance_options.data, 0);
 }
 
 const YIELDS_ELSEWHERE = 'the guest yielded or was paused: it must be run by `run`';

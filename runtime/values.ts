@@ -112,18 +112,19 @@ export function loadValue(block: Block, word: number, type: ValueType, home: Val
   }
 }
 
-/** Writes values from the start of the block. @throws TypeError for a wrong number or type of values */
+/** Writes values from a word of the block on. @throws TypeError for a wrong number or type of values */
 export function storeValues(
   block: Block,
   types: readonly ValueType[],
   values: readonly unknown[],
   home: ValueHome,
   what: string,
+  from = 0,
 ): void {
   if (values.length !== types.length) {
     throw new TypeError(`${what}: expected ${types.length} values, got ${values.length}`);
   }
-  let word = 0;
+  let word = from;
   for (let i = 0; i < types.length; i++) {
     const type = types[i]!;
     storeValue(block, word, type, values[i], home, what);
@@ -131,20 +132,21 @@ export function storeValues(
   }
 }
 
-export function loadValues(block: Block, types: readonly ValueType[], home: ValueHome): unknown[] {
-  let word = 0;
-  return types.map(type => {
-    const value = loadValue(block, word, type, home);
+export function loadValues(block: Block, types: readonly ValueType[], home: ValueHome, from = 0): unknown[] {
+  let word = from;
+  const values: unknown[] = [];
+  for (const type of types) {
+    values.push(loadValue(block, word, type, home));
     word += type === 'v128' ? 2 : 1;
-    return value;
-  });
+  }
+  return values;
 }
 
 /** What a call gives: nothing, the value, or an array of several. */
-export function loadResults(block: Block, types: readonly ValueType[], home: ValueHome): unknown {
+export function loadResults(block: Block, types: readonly ValueType[], home: ValueHome, from = 0): unknown {
   if (types.length === 0) return undefined;
-  if (types.length === 1) return loadValue(block, 0, types[0]!, home);
-  return loadValues(block, types, home);
+  if (types.length === 1) return loadValue(block, from, types[0]!, home);
+  return loadValues(block, types, home, from);
 }
 
 const BLOCK_WORDS = 512;

@@ -38,12 +38,16 @@ struct engine {
   bool (*find)(void *instance);
   /** micro: add(a, b). */
   uint32_t (*add)(void *instance, uint32_t a, uint32_t b);
+  /** micro: the same by what the engine has for callers who call a function often; NULL: nothing. */
+  uint32_t (*add_prepared)(void *instance, uint32_t a, uint32_t b);
   /** micro: a loop in the guest that calls its import n times; false: wrong. */
   bool (*hostcalls)(void *instance, uint32_t n);
   /** micro: an access out of bounds, caught. */
   bool (*trap)(void *instance);
   /** micro: out of the guest into the embedder and back by its resume/yield; NULL: it has none. */
   bool (*yield)(void *instance);
+  /** micro: an endless loop on another thread is ended: nanoseconds from the request until that thread has its end; 0: it went wrong. NULL: it can't. */
+  uint64_t (*kill)(void *instance);
 };
 
 extern const struct engine ENGINE_GUARDED, ENGINE_DENSE, ENGINE_WASMTIME;
@@ -51,6 +55,9 @@ extern const struct engine ENGINE_GUARDED, ENGINE_DENSE, ENGINE_WASMTIME;
 /** `count` instances of hello at a time, each stopped in the middle of its run where the engine can, then finished. Prints rows. */
 bool live_lucet(const struct engine *e, const char *path, uint32_t count);
 bool live_wasmtime(const char *path, const char *library, uint32_t most);
+
+/** What the system takes for a fault that a handler corrects, in nanoseconds: nobody who catches traps as faults and returns from the handler takes less. */
+double signal_round_trip(void);
 
 void row(const char *engine, const char *metric, double p50, double p99, const char *unit);
 /** Resident bytes, bytes of page tables, and mappings of this process. */

@@ -1,6 +1,8 @@
 /** Lucet, both kinds of regions. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,8 @@ struct instance {
   lucet_instance *instance;
   struct module *module;
   lucet_wasi_ctx *wasi;
-  lucet_funcref *add, *hostcalls, *load, *yield;
+  lucet_funcref *add, *hostcalls, *load, *yield, *spin;
+  lucet_prepared_call prepared;
 };
 
 static void native_import(lucet_vmctx *vm, uint64_t *args, void *data) {
@@ -135,7 +138,9 @@ static bool find(void *instance) {
   i->hostcalls = function(i, "hostcalls");
   i->load = function(i, "load");
   i->yield = function(i, "yield");
-  return i->add != NULL && i->hostcalls != NULL && i->load != NULL && i->yield != NULL;
+  i->spin = function(i, "spin");
+  if (i->add == NULL || lucet_call_prepare(i->instance, i->add, &i->prepared, &error) != LUCET_OK) return false;
+  return i->hostcalls != NULL && i->load != NULL && i->yield != NULL && i->spin != NULL;
 }
 
 static uint32_t add(void *instance, uint32_t a, uint32_t b) {
@@ -143,6 +148,14 @@ static uint32_t add(void *instance, uint32_t a, uint32_t b) {
   lucet_event e;
   uint64_t args[2] = {a, b};
   lucet_instance_call(i->instance, i->add, args, &e, NULL);
+  return (uint32_t)args[0];
+}
+
+static uint32_t add_prepared(void *instance, uint32_t a, uint32_t b) {
+  struct instance *i = instance;
+  lucet_event e;
+  uint64_t args[2] = {a, b};
+  lucet_call_prepared(&i->prepared, args, &e, NULL);
   return (uint32_t)args[0];
 }
 
@@ -170,8 +183,43 @@ static bool yield(void *instance) {
   return ok && n == 1000;
 }
 
-const struct engine ENGINE_GUARDED = {"lucet-guarded", 0, load_guarded, unload, make, run, drop, find, add, hostcalls, trap, yield};
-const struct engine ENGINE_DENSE = {"lucet-dense", 1, load_dense, unload, make, run, drop, find, add, hostcalls, trap, yield};
+/* ---- A runaway guest */
+
+struct runaway {
+  struct instance *instance;
+  atomic_bool begun;
+  /** When the thread had its end; 0: not yet. */
+  _Atomic(uint64_t) ended;
+  bool killed;
+};
+
+static void *run_away(void *data) {
+  struct runaway *r = data;
+  lucet_event e;
+  uint64_t none[1] = {0};
+  atomic_store(&r->begun, true);
+  bool ok = lucet_instance_call(r->instance->instance, r->instance->spin, none, &e, NULL) == LUCET_OK;
+  r->killed = ok && e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_REMOTE;
+  atomic_store(&r->ended, now_ns());
+  return NULL;
+}
+
+static uint64_t kill_loop(void *instance) {
+  struct runaway r = {.instance = instance};
+  lucet_kill_switch *k;
+  pthread_t thread;
+  if (lucet_instance_kill_switch(r.instance->instance, &k, NULL) != LUCET_OK || pthread_create(&thread, NULL, run_away, &r) != 0) return 0;
+  while (!atomic_load(&r.begun)) usleep(20);
+  usleep(200);
+  uint64_t asked = now_ns();
+  (void)lucet_kill_switch_terminate(k);
+  pthread_join(thread, NULL);
+  lucet_kill_switch_release(k);
+  return r.killed ? r.ended - asked : 0;
+}
+
+const struct engine ENGINE_GUARDED = {"lucet-guarded", 0, load_guarded, unload, make, run, drop, find, add, add_prepared, hostcalls, trap, yield, kill_loop};
+const struct engine ENGINE_DENSE = {"lucet-dense", 1, load_dense, unload, make, run, drop, find, add, add_prepared, hostcalls, trap, yield, kill_loop};
 
 /* ---- Many at a time */
 

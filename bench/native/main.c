@@ -160,9 +160,11 @@ static bool cycles(const char *what, const char *const *paths, bool runs, unsign
 
 static bool borders(void) {
   void *modules[MOST_ENGINES], *instances[MOST_ENGINES];
-  struct series call[MOST_ENGINES] = {{0}}, hostcall[MOST_ENGINES] = {{0}}, trap[MOST_ENGINES] = {{0}}, yield[MOST_ENGINES] = {{0}};
+  struct series call[MOST_ENGINES] = {{0}}, prepared[MOST_ENGINES] = {{0}}, hostcall[MOST_ENGINES] = {{0}}, trap[MOST_ENGINES] = {{0}},
+                yield[MOST_ENGINES] = {{0}}, kills[MOST_ENGINES] = {{0}}, round_trip = {0};
   bool ok = true;
   for (unsigned r = 0; r < rounds; r++) {
+    for (int k = 0; k < 20; k++) put(&round_trip, signal_round_trip());
     for (uint32_t e = 0; e < engine_count; e++) {
       const struct engine *x = engines[e];
       if (r == 0) {
@@ -177,6 +179,13 @@ static bool borders(void) {
       for (uint32_t k = 0; k < BATCH; k++) sum = x->add(i, sum, k);
       put(&call[e], (double)(now_ns() - a) / BATCH);
       ok = ok && sum == BATCH * (BATCH - 1) / 2;
+      if (x->add_prepared != NULL) {
+        sum = 0;
+        a = now_ns();
+        for (uint32_t k = 0; k < BATCH; k++) sum = x->add_prepared(i, sum, k);
+        put(&prepared[e], (double)(now_ns() - a) / BATCH);
+        ok = ok && sum == BATCH * (BATCH - 1) / 2;
+      }
       a = now_ns();
       ok = x->hostcalls(i, BATCH) && ok;
       put(&hostcall[e], (double)(now_ns() - a) / BATCH);
@@ -190,12 +199,20 @@ static bool borders(void) {
         ok = x->trap(i) && ok;
         put(&trap[e], (double)(now_ns() - a));
       }
+      if (x->kill != NULL) {
+        uint64_t took = x->kill(i);
+        put(&kills[e], (double)took);
+        ok = ok && took != 0;
+      }
     }
   }
+  report("system", "signal-round-trip", &round_trip);
   for (uint32_t e = 0; e < engine_count; e++) {
     report(engines[e]->name, "call into a guest", &call[e]);
+    report(engines[e]->name, "prepared call into a guest", &prepared[e]);
     report(engines[e]->name, "native hostcall", &hostcall[e]);
     report(engines[e]->name, "trap caught", &trap[e]);
+    report(engines[e]->name, "runaway guest killed", &kills[e]);
     report(engines[e]->name, "switch to the embedder and back", &yield[e]);
     engines[e]->drop(instances[e]);
     engines[e]->unload(modules[e]);

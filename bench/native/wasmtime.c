@@ -278,7 +278,7 @@ static bool trap_caught(void *instance) {
   return true;
 }
 
-const struct engine ENGINE_WASMTIME = {"wasmtime", 2, load, unload, make, run, drop, find, add, hostcalls, trap_caught, NULL};
+const struct engine ENGINE_WASMTIME = {"wasmtime", 2, load, unload, make, run, drop, find, add, NULL, hostcalls, trap_caught, NULL, NULL};
 
 /** Not in the middle of a run: the C API has no instances that are. */
 bool live_wasmtime(const char *path, const char *library, uint32_t most) {

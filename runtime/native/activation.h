@@ -15,6 +15,7 @@
 #define ACT_MACHINE 104
 #define ACT_RESULT 112
 #define ACT_CLAUSE 120
+#define ACT_STACK_TOP 128
 
 /* Register n of the encoding order is at 8 * n. */
 #define MACHINE_RIP 128

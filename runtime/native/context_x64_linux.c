@@ -90,6 +90,7 @@ WINDOW(enter)
 WINDOW(return)
 WINDOW(machine)
 WINDOW(builtin)
+extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 #undef WINDOW
 
 struct window {
@@ -104,6 +105,7 @@ static const struct window WINDOWS[] = {
     WINDOW(machine),
     WINDOW(builtin),
 #undef WINDOW
+    {lucet_window_hostcall, lucet_window_end_hostcall, lucet_stopped_return},
 };
 
 void lucet_context_rewind(void *ucontext) {

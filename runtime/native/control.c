@@ -58,13 +58,6 @@ void lucet_control_release(struct lucet_control *c) {
   if (c != NULL && atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) == 1) free(c);
 }
 
-void lucet_control_end_run(struct lucet_control *c) {
-  TEST_POINT(run_before_ending);
-  atomic_store_explicit(&c->where, CONTROL_IDLE, memory_order_release);
-  atomic_store_explicit(&c->requests, (control_run(c) + 1) << 8, memory_order_release);
-  TEST_POINT(run_after_ending);
-}
-
 lucet_kill_result lucet_control_request(struct lucet_control *c, uint64_t run, uint32_t request) {
   uint64_t word = atomic_load(&c->requests), same = request;
   /* Whoever is being killed can't be killed again. */
@@ -131,4 +124,7 @@ void lucet_kill_switch_release(lucet_kill_switch *k) {
   free(k);
 }
 
-void lucet_instance_set_timeout(lucet_instance *i, uint64_t nanoseconds) { i->timeout = nanoseconds; }
+void lucet_instance_set_timeout(lucet_instance *i, uint64_t nanoseconds) {
+  i->timeout = nanoseconds;
+  lucet_call_unready(i);
+}

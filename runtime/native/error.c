@@ -15,13 +15,3 @@ lucet_status lucet_fail(lucet_error *error, lucet_status code, uint64_t offset, 
   }
   return code;
 }
-
-lucet_status lucet_ok(lucet_error *error) {
-  if (error != NULL) {
-    error->code = LUCET_OK;
-    error->trap = 0;
-    error->offset = 0;
-    error->message[0] = 0;
-  }
-  return LUCET_OK;
-}

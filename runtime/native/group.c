@@ -183,8 +183,6 @@ static void bury(struct group *dead) {
   }
 }
 
-bool lucet_group_dying(const struct lucet_instance *i) { return atomic_load_explicit(&i->group->dying, memory_order_relaxed); }
-
 void lucet_group_leave(struct lucet_instance *i) {
   struct group *g = i->group;
   if (runs(g)) return;

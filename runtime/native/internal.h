@@ -35,7 +35,15 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 lucet_status lucet_fail(lucet_error *error, lucet_status code, uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-lucet_status lucet_ok(lucet_error *error);
+static inline lucet_status lucet_ok(lucet_error *error) {
+  if (error != NULL) {
+    error->code = LUCET_OK;
+    error->trap = 0;
+    error->offset = 0;
+    error->message[0] = 0;
+  }
+  return LUCET_OK;
+}
 
 /* ---- xxhash.c */
 
@@ -372,6 +380,8 @@ struct lucet_instance {
   /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;
   struct lucet_activation *spare;
+  /** `first`, unused, when the next call has nothing to look at but the thread: see call.c. */
+  struct lucet_activation *ready;
   struct group *group;
   struct lucet_instance *group_next;
   struct group own_group;
@@ -392,6 +402,8 @@ struct lucet_instance {
   uint32_t rest;
   bool start_pending;
   bool poisoned;
+  /** The run that is under way doesn't leave it `ready`. */
+  bool unready;
   /** A table of its own was, or may have been, written by others than its code. */
   bool tables_touched;
   /** The region's, or smaller. */
@@ -450,7 +462,7 @@ bool lucet_group_alone(const struct lucet_instance *i);
 /** A function reference was handed to `i`. False: it can't be, as above. */
 bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
 /** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */
-bool lucet_group_dying(const struct lucet_instance *i);
+static inline bool lucet_group_dying(const struct lucet_instance *i) { return atomic_load_explicit(&i->group->dying, memory_order_relaxed); }
 void lucet_group_leave(struct lucet_instance *i);
 void lucet_instance_free(struct lucet_instance *i);
 /** The instance with that base, if it is `i` or one that code of `i` can call; NULL otherwise. */

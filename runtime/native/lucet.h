@@ -484,6 +484,25 @@ LUCET_API lucet_status lucet_instance_run_start(lucet_instance *instance, lucet_
 LUCET_API lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
 /** By number of the export. */
 LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint32_t export_, uint64_t *args, lucet_event *event, lucet_error *error);
+
+/**
+ * A call that was looked at once, for callers to whom nanoseconds matter: which function, on the stack of which instance. Holds nothing: it is valid as
+ * long as both instances. Its members are the runtime's.
+ */
+typedef struct lucet_prepared_call {
+  lucet_instance *instance;
+  const uint8_t *entry;
+  const uint8_t *code;
+  uint8_t *base;
+} lucet_prepared_call;
+/** LUCET_ERROR_ARGUMENT: the function takes references, or can't run there. */
+LUCET_API lucet_status lucet_call_prepare(lucet_instance *instance, const lucet_funcref *function, lucet_prepared_call *call, lucet_error *error);
+/**
+ * As lucet_instance_call, on a thread whose floating-point environment is the default one (FE_DFL_ENV), as it is unless somebody changed it. It isn't
+ * looked at, as that takes as long as the call: with other modes guests calculate in these, and a floating-point exception that is not masked is an internal fault.
+ */
+LUCET_API lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
+
 /**
  * Let the innermost activation go on, from any thread, until the next event: behind its HOSTCALL, or wherever it was stopped.
  * LUCET_ERROR_YIELD_TYPE when it yielded and expects a value.
@@ -495,6 +514,36 @@ LUCET_API lucet_status lucet_instance_resume_throw(lucet_instance *instance, luc
 LUCET_API lucet_status lucet_instance_abort(lucet_instance *instance, lucet_error *error);
 /** The same, as a trap at the hostcall: fills the trap info. */
 LUCET_API lucet_status lucet_instance_abort_with_trap(lucet_instance *instance, uint32_t code, lucet_error *error);
+
+enum {
+  LUCET_BLOCK_WORDS = 64,
+  /** In `words`: see there. */
+  LUCET_NO_WORDS = 0xffffffff,
+};
+
+/**
+ * For embedders in languages in which each argument of a foreign call takes longer than the call: everything is in one block of memory of theirs, whose
+ * address is the one argument. Addresses are numbers as such languages have them. Calls may nest: the block is used by C until it returns, and
+ * what it left is to be read before the next call.
+ */
+typedef struct lucet_call_block {
+  double instance;
+  double function;
+  /** lucet_status */
+  uint32_t status;
+  /**
+   * HOSTCALL: so many words of arguments are in `args`; LUCET_NO_WORDS: there are too many, they are in event.args. Before resuming:
+   * so many words of results are in `args`; LUCET_NO_WORDS: they are in event.args already.
+   */
+  uint32_t words;
+  lucet_event event;
+  uint64_t args[LUCET_BLOCK_WORDS];
+  lucet_error error;
+} lucet_call_block;
+/** lucet_instance_call of a function with no more than LUCET_BLOCK_WORDS words of arguments, or results, in `args`. */
+LUCET_API void lucet_block_call(double address);
+/** lucet_instance_resume */
+LUCET_API void lucet_block_resume(double address);
 
 /* ---------------------------------------------------------------------------------------------------------------- Yields */
 

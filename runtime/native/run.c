@@ -1,14 +1,11 @@
 /**
- * Running guest code: activations, and the events that end or interrupt them.
- *
- * An activation begins at the top of its instance's stack, or below the innermost activation that is there already; it
- * is always the innermost one that is resumed, so activations on a stack end in the reverse order of their beginning,
- * however host and guest call each other.
+ * Guest code that was left: what that means, which event tells of it, and how it goes on. call.c has the ways in.
  */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "activations.h"
 #include "internal.h"
 
 _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && offsetof(struct lucet_activation, guest_rsp) == ACT_GUEST_RSP &&
@@ -16,81 +13,26 @@ _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && of
                    offsetof(struct lucet_activation, code) == ACT_CODE && offsetof(struct lucet_activation, args) == ACT_ARGS &&
                    offsetof(struct lucet_activation, base) == ACT_BASE && offsetof(struct lucet_activation, requests) == ACT_REQUESTS &&
                    offsetof(struct lucet_activation, machine) == ACT_MACHINE && offsetof(struct lucet_activation, result) == ACT_RESULT &&
-                   offsetof(struct lucet_activation, clause) == ACT_CLAUSE,
+                   offsetof(struct lucet_activation, clause) == ACT_CLAUSE && offsetof(struct lucet_activation, stack_top) == ACT_STACK_TOP,
                "activation.h differs from struct lucet_activation");
-
-/** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
-#define MOST_NESTED 256
-/** A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code. */
-#define LEAST_ROOM LUCET_STACK_RED_AREA
 
 _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/** A new innermost activation of `i`, which has a control block. NULL: out of memory. */
-static struct lucet_activation *push(struct lucet_instance *i) {
-  struct lucet_activation *a = i->spare;
-  if (a != NULL)
-    i->spare = NULL;
-  else if ((a = calloc(1, sizeof *a)) == NULL)
-    return NULL;
-  a->instance = i;
-  a->requests = &i->control->requests;
-  a->path = RESUME_ENTER;
-  a->yield.asked = false;
-  memset(&a->step, 0, sizeof a->step);
-  a->outer = i->innermost;
-  uint64_t top = a->outer != NULL ? a->outer->guest_rsp & ~(uint64_t)15 : (uint64_t)(uintptr_t)i->slot->stack_top;
-  a->stack_top = a->guest_rsp = top;
-  i->innermost = a;
-  return a;
-}
-
-static void discard(const struct lucet_instance *i, struct lucet_activation *a) {
-  free(a->machine);
-  a->machine = NULL;
-  if (a != i->first) free(a);
-}
-
-/** Drop the innermost activation. */
-static void pop(struct lucet_instance *i) {
-  struct lucet_activation *a = i->innermost;
-  i->innermost = a->outer;
-  if (i->spare == NULL)
-    i->spare = a;
-  else
-    discard(i, a);
-}
-
 /** Drop what a host function left suspended on top of `a`, before `a` uses its stack again. */
 static void pop_to(struct lucet_activation *a) {
-  while (a->instance->innermost != a) pop(a->instance);
-}
-
-/** The innermost activation is over. */
-static void end(struct lucet_instance *i, uint32_t rest) {
-  pop(i);
-  i->rest = rest;
-  struct lucet_control *c = i->control;
-  if (i->innermost != NULL) {
-    control_move(c, i->innermost->state == ACTIVATION_RUNNING ? CONTROL_HOST : CONTROL_SUSPENDED);
-    return;
-  }
-  if (c->deadline.control != NULL) {
-    lucet_watchdog_disarm(&c->deadline);
-    c->deadline.control = NULL;
-  }
-  lucet_control_end_run(c);
+  while (a->instance->innermost != a) activation_pop(a->instance);
 }
 
 void lucet_activations_free(struct lucet_instance *i) {
-  while (i->innermost != NULL) end(i, LUCET_STATE_READY);
-  if (i->spare != NULL) discard(i, i->spare);
-  i->spare = NULL;
+  while (i->innermost != NULL) activation_end(i, LUCET_STATE_READY);
+  if (i->spare != NULL) activation_discard(i, i->spare);
+  if (i->ready != NULL) activation_discard(i, i->ready);
+  i->ready = i->spare = NULL;
   if (i->control == NULL) return;
   /* Switches for a run that never began. */
-  lucet_control_end_run(i->control);
+  control_end_run(i->control);
   lucet_control_release(i->control);
   i->control = NULL;
 }
@@ -102,8 +44,7 @@ void lucet_raise(uint32_t left, uint32_t code, uint64_t details) {
   lucet_leave(a, left);
 }
 
-/** References in an argument array tie the instances they lead to to the one that gets them. False: one can't be. */
-static bool adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words) {
+bool lucet_adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words) {
   for (uint32_t k = 0; k < count; k++) {
     if (types[k] == LUCET_FUNCREF && !lucet_group_adopt(i, *words)) return false;
     if (types[k] == LUCET_EXNREF && !lucet_exception_adopt(i, *words)) return false;
@@ -118,7 +59,7 @@ static bool adopt_results(struct lucet_instance *caller, uint32_t import, const 
   if ((caller->bindings[import].refs & TYPE_FUNCREF_RESULT) == 0) return true;
   const struct metadata *d = &caller->module->meta;
   const struct lucet_type_record *t = &d->types[d->functions[import].type];
-  return adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
+  return lucet_adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
 }
 
 /** The host function is done: the guest may have its results. */
@@ -151,7 +92,11 @@ uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *a
   if (b->function == NULL) return LUCET_LEFT_HOSTCALL;
   b->function((lucet_vmctx *)(void *)base, args, b->data);
   TEST_POINT(hostcall_before_moving_back);
-  uint64_t left = hostcall_done(a);
+  uint64_t left = LUCET_LEFT_RETURNED;
+  if (a->instance->innermost == a && !a->yield.asked && (b->refs & (TYPE_EXACT_RESULT | TYPE_FUNCREF_RESULT)) == 0)
+    control_move(a->instance->control, CONTROL_GUEST);
+  else
+    left = hostcall_done(a);
   TEST_POINT(hostcall_after_moving_back);
   return left;
 }
@@ -195,14 +140,14 @@ static void uncaught(struct lucet_activation *a, struct lucet_exception *e, luce
   event->code = lucet_trap_describe(a, LUCET_TRAP_UNCAUGHT_EXCEPTION, NULL);
   event->id = (uint64_t)(uintptr_t)e;
   lucet_exception_retain(e);
-  end(a->instance, LUCET_STATE_FAULTED);
+  activation_end(a->instance, LUCET_STATE_FAULTED);
 }
 
 static void terminated(struct lucet_activation *a, uint32_t reason, uint64_t details, lucet_event *event) {
   event->kind = LUCET_EVENT_TERMINATED;
   event->code = reason;
   event->id = details;
-  end(a->instance, LUCET_STATE_TERMINATED);
+  activation_end(a->instance, LUCET_STATE_TERMINATED);
 }
 
 static void suspend(struct lucet_activation *a, enum resume_path path, uint32_t waits) {
@@ -301,9 +246,10 @@ static bool faulted(struct lucet_activation *a, lucet_event *event) {
   uint32_t code = lucet_trap_describe(a, LUCET_TRAP_NONE, &lucet_thread->machine);
   if (code == 0) {
     i->poisoned = true;
+    lucet_call_unready(i);
     if (i->on_fatal != NULL) i->on_fatal(i, lucet_instance_trap_info(i), i->on_fatal_data);
     event->kind = LUCET_EVENT_FAULTED;
-    end(i, LUCET_STATE_FAULTED);
+    activation_end(i, LUCET_STATE_FAULTED);
     return true;
   }
   lucet_signal_behavior then = i->on_signal != NULL ? i->on_signal(i, lucet_instance_trap_info(i), i->on_signal_data) : LUCET_SIGNAL_DEFAULT;
@@ -317,7 +263,7 @@ static bool faulted(struct lucet_activation *a, lucet_event *event) {
   }
   event->kind = LUCET_EVENT_TRAPPED;
   event->code = code;
-  end(i, LUCET_STATE_FAULTED);
+  activation_end(i, LUCET_STATE_FAULTED);
   return true;
 }
 
@@ -330,7 +276,7 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
   switch (left) {
     case LUCET_LEFT_RETURNED:
       event->kind = LUCET_EVENT_RETURNED;
-      end(i, LUCET_STATE_READY);
+      activation_end(i, LUCET_STATE_READY);
       return true;
     case LUCET_LEFT_HOSTCALL:
       if (killed(a, event)) return true;
@@ -350,7 +296,7 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
     case LUCET_LEFT_TRAP:
       event->kind = LUCET_EVENT_TRAPPED;
       event->code = lucet_trap_describe(a, a->left_code, NULL);
-      end(i, LUCET_STATE_FAULTED);
+      activation_end(i, LUCET_STATE_FAULTED);
       return true;
     case LUCET_LEFT_EXCEPTION: uncaught(a, (struct lucet_exception *)(uintptr_t)a->left_details, event); return true;
     case LUCET_LEFT_FAULT: return faulted(a, event);
@@ -368,109 +314,31 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
   }
 }
 
-/** Let the guest go on, along its path, until there is something to tell. */
-static void proceed(struct lucet_activation *a, lucet_event *event) {
-  static uint64_t (*const PATHS[])(struct lucet_activation *) = {
+static uint64_t reenter_machine(struct lucet_activation *a) {
+  lucet_debug_prepare(a);
+  return lucet_reenter_machine(a);
+}
+
+static activation_path *path_of(const struct lucet_activation *a) {
+  static activation_path *const PATHS[] = {
       [RESUME_ENTER] = lucet_enter,
       [RESUME_RETURN] = lucet_reenter,
       [RESUME_CONTINUATION] = lucet_reenter_continuing,
-      [RESUME_MACHINE] = lucet_reenter_machine,
+      [RESUME_MACHINE] = reenter_machine,
   };
+  return PATHS[a->path];
+}
+
+void lucet_activation_left(struct lucet_activation *a, uint64_t left, lucet_event *event) {
   struct lucet_instance *i = a->instance;
-  struct lucet_control *c = i->control;
-  struct lucet_activation *parent = lucet_current;
-  a->parent = parent;
-  a->depth = parent != NULL ? parent->depth + 1 : 1;
-  i->trap_valid = false;
-  atomic_store_explicit(&c->thread, lucet_thread->thread, memory_order_relaxed);
-  uint64_t left;
-  do {
-    a->state = ACTIVATION_RUNNING;
-    TEST_POINT(run_before_entering);
-    control_move(c, CONTROL_GUEST);
-    TEST_POINT(run_after_entering);
-    lucet_current = a;
-    if (a->path == RESUME_MACHINE) lucet_debug_prepare(a);
-    uint64_t outer_limit = lucet_stack_limit;
-    lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
-    left = PATHS[a->path](a);
-    lucet_stack_limit = outer_limit;
-    lucet_current = parent;
-  } while (!finish(a, left, event));
+  while (!finish(a, left, event)) left = activation_go(a, path_of(a));
   if (lucet_group_dying(i)) lucet_group_leave(i);
 }
 
-/** May this thread run `i` now? */
-static lucet_status may_run(const struct lucet_instance *i, lucet_error *error) {
-  if (i->poisoned) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance faulted in a way that guest code can't: it is never run again");
-  if (i->innermost != NULL && i->innermost->state == ACTIVATION_RUNNING) {
-    const struct lucet_activation *a = lucet_current;
-    while (a != NULL && a != i->innermost) a = a->parent;
-    if (a == NULL) return lucet_fail(error, LUCET_ERROR_STATE, 0, "another thread runs the instance");
-  }
-  if (lucet_current == NULL && !lucet_signals_ready())
-    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the system refuses signal handlers or their stack");
-  return LUCET_OK;
-}
-
-/** References among the arguments are of the right types, and from now on tied to the callee. */
-static lucet_status take_references(struct lucet_instance *callee, const struct lucet_funcref *f, const uint64_t *args, lucet_error *error) {
-  const struct metadata *d = &callee->module->meta;
-  uint32_t type = d->functions[f->func_index].type;
-  if (!lucet_valtypes_hold(callee, type, false, args))
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
-  if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
-      !adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference that can't be linked with the instance");
-  return LUCET_OK;
-}
-
-static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  lucet_status status = may_run(i, error);
-  if (status != LUCET_OK) return status;
-  struct lucet_instance *callee = instance_of(f->vmctx);
-  if (callee != i && callee->group != i->group && !lucet_group_unite(i, callee))
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the function can't run on the stack of an instance in a dense region: it was not compiled with --memory dense");
-  if (callee->module->takes_references && (status = take_references(callee, f, args, error)) != LUCET_OK) return status;
-  struct lucet_activation *a = lucet_control_of(i) != NULL ? push(i) : NULL;
-  if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
-  if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
-    memset(event, 0, sizeof *event);
-    event->kind = LUCET_EVENT_TRAPPED;
-    event->code = LUCET_TRAP_STACK_OVERFLOW;
-    i->trap_valid = false;
-    end(i, LUCET_STATE_FAULTED);
-    return lucet_ok(error);
-  }
-  a->entry = f->entry;
-  a->code = f->code;
-  a->base = f->vmctx;
-  a->args = args;
-  if (i->timeout != 0 && a->outer == NULL && !lucet_watchdog_arm(&i->control->deadline, i->control, control_run(i->control), i->timeout)) {
-    end(i, i->rest);
-    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no thread to watch the time");
-  }
-  proceed(a, event);
-  return lucet_ok(error);
-}
-
-lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
-  return call(i, f, args, event, error);
-}
-
-lucet_status lucet_instance_call_export(lucet_instance *i, uint32_t number, uint64_t *args, lucet_event *event, lucet_error *error) {
-  const struct metadata *d = &i->module->meta;
-  if (number >= d->export_count || d->exports[number].kind != LUCET_EXTERN_FUNC)
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "export %u is no function", number);
-  return lucet_instance_call(i, lucet_instance_funcref(i, d->exports[number].index), args, event, error);
-}
-
-lucet_status lucet_instance_run_start(lucet_instance *i, lucet_event *event, lucet_error *error) {
-  if (!i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the module has no start function, or it has been run");
-  uint64_t none = 0;
-  i->start_pending = false;
-  return call(i, lucet_instance_funcref(i, i->module->meta.header->start_function), &none, event, error);
+/** Let the guest go on, along its path, until there is something to tell. */
+static void proceed(struct lucet_activation *a, lucet_event *event) {
+  activation_begin(a);
+  lucet_activation_left(a, activation_go(a, path_of(a)), event);
 }
 
 /** The innermost activation, if it waits for the host. */
@@ -490,7 +358,7 @@ static bool results_hold(struct lucet_activation *a) {
 lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = suspended(i, error);
   if (a == NULL) return LUCET_ERROR_STATE;
-  lucet_status status = may_run(i, error);
+  lucet_status status = lucet_may_run(i, error);
   if (status != LUCET_OK) return status;
   if (value.type != (a->waits == LUCET_EVENT_YIELDED ? a->yield.expects : NULL))
     return lucet_fail(error, LUCET_ERROR_YIELD_TYPE, 0, "the guest expects %s", a->waits == LUCET_EVENT_YIELDED && a->yield.expects != NULL ? "a value of another type" : "no value");
@@ -499,7 +367,7 @@ lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lu
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_TRAPPED;
     event->code = lucet_trap_describe(a, LUCET_TRAP_CAST_FAILURE, NULL);
-    end(i, LUCET_STATE_FAULTED);
+    activation_end(i, LUCET_STATE_FAULTED);
     return lucet_ok(error);
   }
   proceed(a, event);
@@ -509,7 +377,7 @@ lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lu
 lucet_status lucet_instance_resume_throw(lucet_instance *i, lucet_exception *e, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = suspended(i, error);
   if (a == NULL) return LUCET_ERROR_STATE;
-  lucet_status status = may_run(i, error);
+  lucet_status status = lucet_may_run(i, error);
   if (status != LUCET_OK) return status;
   if (a->waits != LUCET_EVENT_HOSTCALL && a->waits != LUCET_EVENT_YIELDED)
     return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance isn't in a host function");
@@ -537,7 +405,7 @@ lucet_value lucet_instance_yielded(const lucet_instance *i) {
 
 lucet_status lucet_instance_abort(lucet_instance *i, lucet_error *error) {
   if (suspended(i, error) == NULL) return LUCET_ERROR_STATE;
-  end(i, LUCET_STATE_TERMINATED);
+  activation_end(i, LUCET_STATE_TERMINATED);
   return lucet_ok(error);
 }
 
@@ -545,7 +413,7 @@ lucet_status lucet_instance_abort_with_trap(lucet_instance *i, uint32_t code, lu
   struct lucet_activation *a = suspended(i, error);
   if (a == NULL) return LUCET_ERROR_STATE;
   lucet_trap_describe(a, code, stopped_anywhere(a) ? &a->machine : NULL);
-  end(i, LUCET_STATE_FAULTED);
+  activation_end(i, LUCET_STATE_FAULTED);
   return lucet_ok(error);
 }
 

@@ -86,6 +86,8 @@ struct lucet_activation {
   /** Of a builtin that was stopped on its way back; at a landing pad: the exception, and the number of the clause. */
   uint64_t result;
   uint64_t clause;
+  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
+  uint64_t stack_top;
 
   enum activation_state state;
   enum resume_path path;
@@ -98,8 +100,6 @@ struct lucet_activation {
   /** The activation below on the same stack, and the one that was current on the thread when this one was entered. */
   struct lucet_activation *outer;
   struct lucet_activation *parent;
-  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
-  uint64_t stack_top;
   /** LUCET_LEFT_TRAP: trap code; LUCET_LEFT_TERMINATED: reason. */
   uint32_t left_code;
   uint32_t host_import;
@@ -136,6 +136,14 @@ extern _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initia
 /** Where it is, from any thread's thread pointer. */
 uint64_t lucet_stack_limit_offset(void);
 
+/** May this thread run `i` now? */
+lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error);
+/** Something about the instance has to be looked at by its next call. */
+void lucet_call_unready(struct lucet_instance *i);
+/** A running activation was left: tell how, or let it go on, until there is something to tell. */
+void lucet_activation_left(struct lucet_activation *a, uint64_t left, lucet_event *event);
+/** References in an argument array tie the instances they lead to to the one that gets them. False: one can't be. */
+bool lucet_adopt_words(struct lucet_instance *i, const uint8_t *types, uint32_t count, const uint64_t *words);
 /** End all activations of an instance that is about to go, or to be made as new. */
 void lucet_activations_free(struct lucet_instance *i);
 /** A native host function is left by other means than returning. */
@@ -192,8 +200,6 @@ extern atomic_bool lucet_control_fences;
 struct lucet_control *lucet_control_of(struct lucet_instance *i);
 void lucet_control_retain(struct lucet_control *c);
 void lucet_control_release(struct lucet_control *c);
-/** The outermost activation has ended: requests and kill switches of this run are void. */
-void lucet_control_end_run(struct lucet_control *c);
 /** From any thread. What came of it, as lucet_kill_switch_terminate tells. */
 lucet_kill_result lucet_control_request(struct lucet_control *c, uint64_t run, uint32_t request);
 /** Kicks that had to be repeated. */
@@ -209,6 +215,14 @@ static inline uint64_t control_run(const struct lucet_control *c) { return atomi
 static inline void control_move(struct lucet_control *c, uint32_t where) {
   atomic_store_explicit(&c->where, where, memory_order_release);
   if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) atomic_thread_fence(memory_order_seq_cst);
+}
+
+/** The outermost activation has ended: requests and kill switches of this run are void. */
+static inline void control_end_run(struct lucet_control *c) {
+  TEST_POINT(run_before_ending);
+  atomic_store_explicit(&c->where, CONTROL_IDLE, memory_order_release);
+  atomic_store_explicit(&c->requests, (control_run(c) + 1) << 8, memory_order_release);
+  TEST_POINT(run_after_ending);
 }
 
 /* ---- debug.c */
@@ -237,6 +251,9 @@ uint64_t lucet_now(void);
 /* ---- stack_x64.S: the paths into the guest. What they return is LUCET_LEFT_*. */
 
 uint64_t lucet_enter(struct lucet_activation *a);
+/** The same with what to run in registers. `plain`: on a thread with the default floating-point environment. */
+uint64_t lucet_enter_with(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
+uint64_t lucet_enter_plain(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
 uint64_t lucet_reenter(struct lucet_activation *a);
 uint64_t lucet_reenter_continuing(struct lucet_activation *a);
 uint64_t lucet_reenter_machine(struct lucet_activation *a);
@@ -263,6 +280,15 @@ struct thread_area {
 };
 extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/** The embedder says that handlers have been replaced. */
+extern atomic_bool lucet_signals_stale __attribute__((visibility("hidden")));
+/** The usual answer to lucet_signals_ready; false: ask it. */
+static inline bool lucet_signals_fresh(void) {
+  struct thread_area *t = lucet_thread;
+  if (t == NULL || t->unasked == 0 || atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) return false;
+  t->unasked--;
+  return true;
+}
 /** At each outermost entry: alternate stack and handlers are in place. False: they can't be had. */
 bool lucet_signals_ready(void);
 /** Interrupt a thread, so that it looks at its requests. */

@@ -243,11 +243,11 @@ static bool make_area(void) {
   return true;
 }
 
-/** Set when handlers are known to have changed; `checked` is the coarse time of the last look at them. */
-static atomic_bool changed;
+atomic_bool lucet_signals_stale __attribute__((visibility("hidden")));
+/** The coarse time of the last look at handlers. */
 static _Atomic(uint64_t) checked;
 
-void lucet_signals_changed(void) { atomic_store(&changed, true); }
+void lucet_signals_changed(void) { atomic_store(&lucet_signals_stale, true); }
 
 static uint64_t coarse_time(void) {
   struct timespec t;
@@ -264,14 +264,11 @@ static uint64_t coarse_time(void) {
 
 bool lucet_signals_ready(void) {
   if (lucet_thread == NULL && !make_area()) return false;
-  if (lucet_thread->unasked != 0 && !atomic_load_explicit(&changed, memory_order_relaxed)) {
-    lucet_thread->unasked--;
-    return true;
-  }
+  if (lucet_signals_fresh()) return true;
   lucet_thread->unasked = RUNS_UNASKED;
   uint64_t now = coarse_time();
-  if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&changed, memory_order_relaxed)) return true;
-  atomic_store(&changed, false);
+  if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) return true;
+  atomic_store(&lucet_signals_stale, false);
   for (int k = 0; k < SIGNAL_COUNT; k++)
     if (!ensure_handler(SIGNALS[k])) return false;
   atomic_store(&checked, now);

@@ -226,7 +226,11 @@ static struct {
   /** It has reached the guest's endless loop. */
   bool looping;
   uint64_t last;
+  /** Between the look at requests behind a host function and the guest. */
+  bool in_window;
 } stepping;
+
+extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 
 static void step(int sig, siginfo_t *info, void *context) {
   (void)sig, (void)info;
@@ -236,6 +240,7 @@ static void step(int sig, siginfo_t *info, void *context) {
   stepping.last = pc;
   if (stepping.steps++ < stepping.at) return;
   stepping.done = true;
+  stepping.in_window = pc > (uint64_t)(uintptr_t)lucet_window_hostcall && pc < (uint64_t)(uintptr_t)lucet_window_end_hostcall;
   u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
   /* SIGURG is blocked here: it is delivered before the instruction that was to be next. */
   (void)lucet_kill_switch_terminate(its_switch);
@@ -253,12 +258,14 @@ static void *kill_later(void *unused) {
 }
 
 /** One run, killed at its n-th instruction. `resumes`: of a run that was interrupted in its endless loop. */
-static lucet_event step_run(uint32_t function, bool resumes, long n) {
+static lucet_event step_run(uint32_t function, bool resumes, bool prepared, long n) {
   static struct runner r;
   if (resumes) {
     start(&r, its_instance, function);
     await_guest(its_instance);
   }
+  /* A call of an instance that isn't ready is another path than one of an instance that is. */
+  if (prepared) (void)call(its_instance, F_ADD, 1);
   its_switch = kill_switch(its_instance);
   if (resumes) {
     CHECK(lucet_kill_switch_pause(its_switch) == LUCET_KILL_SIGNALLED);
@@ -272,16 +279,21 @@ static lucet_event step_run(uint32_t function, bool resumes, long n) {
   uint64_t args[2] = {1, 2};
   const lucet_funcref *f = lucet_instance_function(its_instance, function);
   lucet_event e = {.kind = 99};
+  lucet_prepared_call c;
+  CHECK(lucet_call_prepare(its_instance, f, &c, NULL) == LUCET_OK);
   CHECK(lucet_signals_ready());
   if (resumes) pthread_create(&r.thread, NULL, kill_later, NULL);
   sigaction(SIGTRAP, &s, &old);
   step_on();
-  lucet_status status = resumes ? lucet_instance_resume(its_instance, &e, NULL) : lucet_instance_call(its_instance, f, args, &e, NULL);
+  lucet_status status;
+  if (resumes) status = lucet_instance_resume(its_instance, &e, NULL);
+  else if (prepared) status = lucet_call_prepared(&c, args, &e, NULL);
+  else status = lucet_instance_call(its_instance, f, args, &e, NULL);
   step_off();
   sigaction(SIGTRAP, &old, NULL);
   CHECK(status == LUCET_OK);
   if (resumes) pthread_join(r.thread, NULL);
-  if (e.kind == LUCET_EVENT_RETURNED) CHECK((uint32_t)args[0] == 3);
+  if (e.kind == LUCET_EVENT_RETURNED) CHECK((uint32_t)args[0] == (function == F_ADD ? 3 : 1));
   lucet_kill_switch_release(its_switch);
   return e;
 }
@@ -295,26 +307,30 @@ static void test_every_instruction(void) {
 #endif
   static const struct {
     uint32_t function;
-    bool resumes;
-  } PATHS[] = {{F_TOUR, false}, {F_TOUR, true}, {F_ADD, false}};
+    bool resumes, prepared;
+  } PATHS[] = {{F_TOUR, false, false}, {F_TOUR, true, false}, {F_ADD, false, false}, {F_TOUR, false, true}, {F_ADD, false, true}, {F_CALL_NATIVE, false, true}};
   section = "at every instruction";
   on_hostcall = NULL;
+  unsigned in_window = 0;
   its_instance = instance();
   (void)call(its_instance, F_ADD, 1);
   lucet_test_patience = 3600000000000u;
   alarm(120);
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < sizeof PATHS / sizeof *PATHS; k++) {
     long n = 0, ends = 0, returned = 0;
     for (bool over = false; !over; n += PATHS[k].resumes ? 3 * STRIDE : STRIDE) {
-      lucet_event e = step_run(PATHS[k].function, PATHS[k].resumes, n);
+      lucet_event e = step_run(PATHS[k].function, PATHS[k].resumes, PATHS[k].prepared, n);
       ends += is_killed(e);
+      in_window += stepping.in_window;
+      CHECK(!stepping.in_window || is_killed(e));
       returned += e.kind == LUCET_EVENT_RETURNED;
       over = stepping.looping || !stepping.done || n > 100000;
     }
     CHECK(ends > 0 && n < 100000);
-    CHECK(returned == 0 || PATHS[k].function == F_ADD);
+    CHECK(returned == 0 || PATHS[k].function != F_TOUR);
   }
   alarm(0);
+  CHECK(in_window > 0 || STRIDE > 1);
   lucet_test_patience = 1000000;
   CHECK(usable(its_instance));
   lucet_instance_release(its_instance);

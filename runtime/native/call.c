@@ -1,0 +1,214 @@
+/**
+ * Calling guests. A call takes a few nanoseconds more than its guest does, so what it looks at is in few cache lines, and everything that a
+ * plain call of a plain function doesn't need is out of line.
+ */
+#include "activations.h"
+#include "internal.h"
+
+/** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
+#define MOST_NESTED 256
+/** A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code. */
+#define LEAST_ROOM LUCET_STACK_RED_AREA
+
+lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error) {
+  if (i->poisoned) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance faulted in a way that guest code can't: it is never run again");
+  if (i->innermost != NULL && i->innermost->state == ACTIVATION_RUNNING) {
+    const struct lucet_activation *a = lucet_current;
+    while (a != NULL && a != i->innermost) a = a->parent;
+    if (a == NULL) return lucet_fail(error, LUCET_ERROR_STATE, 0, "another thread runs the instance");
+  }
+  if (lucet_current == NULL && !lucet_signals_ready())
+    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the system refuses signal handlers or their stack");
+  return LUCET_OK;
+}
+
+/** References among the arguments are of the right types, and from now on tied to the callee. */
+static lucet_status take_references(struct lucet_instance *callee, const struct lucet_funcref *f, const uint64_t *args, lucet_error *error) {
+  const struct metadata *d = &callee->module->meta;
+  uint32_t type = d->functions[f->func_index].type;
+  if (!lucet_valtypes_hold(callee, type, false, args))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
+  if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
+      !lucet_adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference that can't be linked with the instance");
+  return LUCET_OK;
+}
+
+/** A function of another instance may run on the stack of `i`. */
+static lucet_status may_host(struct lucet_instance *i, const struct lucet_funcref *f, lucet_error *error) {
+  struct lucet_instance *callee = instance_of(f->vmctx);
+  if (callee->group == i->group || lucet_group_unite(i, callee)) return LUCET_OK;
+  return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the function can't run on the stack of an instance in a dense region: it was not compiled with --memory dense");
+}
+
+static bool arm_deadline(struct lucet_instance *i) {
+  return lucet_watchdog_arm(&i->control->deadline, i->control, control_run(i->control), i->timeout);
+}
+
+/**
+ * Sandbox argument for calls of a *ready* instance. It becomes ready where a run has ended and nothing runs or waits on it, if nothing about it needs
+ * to be looked at: not poisoned, started, no time limit, a control block, no fences. What changes one of these calls lucet_call_unready, or frees
+ * the activation (lucet_activations_free); every other way to begin a run takes it, too (activation_push). The
+ * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
+ * written before it is read. So a call writes what others may look at meanwhile, and nothing else.
+ */
+static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
+  bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
+  if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || !room) return;
+  if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) return;
+  if (i->spare != NULL && i->spare != i->first) activation_discard(i, i->spare);
+  i->spare = i->first;
+  struct lucet_activation *a = activation_push(i);
+  a->state = ACTIVATION_RUNNING;
+  a->parent = NULL;
+  a->depth = 1;
+  i->innermost = NULL;
+  i->ready = a;
+  i->unready = false;
+}
+
+void lucet_call_unready(struct lucet_instance *i) {
+  i->unready = true;
+  if (i->ready == NULL) return;
+  if (i->spare != NULL) activation_discard(i, i->spare);
+  i->spare = i->ready;
+  i->ready = NULL;
+}
+
+/** One of the two stubs that take everything in registers. */
+typedef uint64_t entry_stub(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
+
+/** A call in the place of `run` where instance and thread are ready. */
+static inline __attribute__((always_inline)) lucet_status run_ready(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, entry_stub *stub,
+                                                                    lucet_event *event, lucet_error *error) {
+  struct lucet_activation *a = i->first;
+  struct lucet_control *c = i->control;
+  i->ready = NULL;
+  i->innermost = a;
+  i->trap_valid = false;
+  atomic_store_explicit(&c->thread, lucet_thread->thread, memory_order_relaxed);
+  TEST_POINT(run_before_entering);
+  atomic_store_explicit(&c->where, CONTROL_GUEST, memory_order_release);
+  TEST_POINT(run_after_entering);
+  lucet_current = a;
+  /* Nothing looks at it between outermost runs, so it need not be put back. */
+  lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+  uint64_t left = stub(a, what->code, what->entry, what->base, args);
+  lucet_current = NULL;
+  if (LIKELY(left == LUCET_LEFT_RETURNED && i->innermost == i->first && !i->unready && !lucet_group_dying(i))) {
+    memset(event, 0, sizeof *event);
+    event->kind = LUCET_EVENT_RETURNED;
+    i->innermost = NULL;
+    i->rest = LUCET_STATE_READY;
+    i->ready = i->first;
+    control_end_run(i->control);
+  } else {
+    a = i->first;
+    /* It may be resumed along lucet_enter. */
+    if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
+    a->entry = what->entry;
+    a->code = what->code;
+    a->base = what->base;
+    a->args = args;
+    lucet_activation_left(a, left, event);
+  }
+  return lucet_ok(error);
+}
+
+/** Everything was looked at but what changes with each call. */
+static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, lucet_event *event,
+                                                  lucet_error *error) {
+  struct lucet_activation *a = lucet_control_of(i) != NULL ? activation_push(i) : NULL;
+  if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
+    memset(event, 0, sizeof *event);
+    event->kind = LUCET_EVENT_TRAPPED;
+    event->code = LUCET_TRAP_STACK_OVERFLOW;
+    i->trap_valid = false;
+    activation_end(i, LUCET_STATE_FAULTED);
+    return lucet_ok(error);
+  }
+  a->entry = what->entry;
+  a->code = what->code;
+  a->base = what->base;
+  a->args = args;
+  if (i->timeout != 0 && a->outer == NULL && !arm_deadline(i)) {
+    activation_end(i, i->rest);
+    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no thread to watch the time");
+  }
+  activation_begin(a);
+  uint64_t left = activation_go(a, lucet_enter);
+  if (left == LUCET_LEFT_RETURNED && i->innermost == a && !a->step.stepping && !lucet_group_dying(i)) {
+    memset(event, 0, sizeof *event);
+    event->kind = LUCET_EVENT_RETURNED;
+    activation_end(i, LUCET_STATE_READY);
+    make_ready(i);
+  } else {
+    lucet_activation_left(a, left, event);
+  }
+  return lucet_ok(error);
+}
+
+/** Is this thread one on which a ready instance may be called? */
+static inline bool thread_ready(void) { return LIKELY(lucet_current == NULL) && lucet_signals_fresh(); }
+
+static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event,
+                                                   lucet_error *error) {
+  if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
+  lucet_status status = lucet_may_run(i, error);
+  if (status == LUCET_OK && f->vmctx != i->base) status = may_host(i, f, error);
+  if (status == LUCET_OK) {
+    struct lucet_instance *callee = instance_of(f->vmctx);
+    if (callee->module->takes_references) status = take_references(callee, f, args, error);
+  }
+  if (status != LUCET_OK) return status;
+  const lucet_prepared_call what = {.instance = i, .entry = f->entry, .code = f->code, .base = f->vmctx};
+  return run(i, &what, args, event, error);
+}
+
+lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
+  if (LIKELY(i->ready != NULL && f->vmctx == i->base && !i->module->takes_references && thread_ready())) {
+    const lucet_prepared_call what = {.entry = f->entry, .code = f->code, .base = f->vmctx};
+    return run_ready(i, &what, args, lucet_enter_with, event, error);
+  }
+  return call(i, f, args, event, error);
+}
+
+lucet_status lucet_instance_call_export(lucet_instance *i, uint32_t number, uint64_t *args, lucet_event *event, lucet_error *error) {
+  const struct metadata *d = &i->module->meta;
+  if (number >= d->export_count || d->exports[number].kind != LUCET_EXTERN_FUNC)
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "export %u is no function", number);
+  return lucet_instance_call(i, lucet_instance_funcref(i, d->exports[number].index), args, event, error);
+}
+
+lucet_status lucet_instance_run_start(lucet_instance *i, lucet_event *event, lucet_error *error) {
+  if (!i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the module has no start function, or it has been run");
+  uint64_t none = 0;
+  i->start_pending = false;
+  return lucet_instance_call(i, lucet_instance_funcref(i, i->module->meta.header->start_function), &none, event, error);
+}
+
+/* ---- Prepared calls */
+
+lucet_status lucet_call_prepare(lucet_instance *i, const lucet_funcref *f, lucet_prepared_call *call, lucet_error *error) {
+  lucet_status status = f->vmctx != i->base ? may_host(i, f, error) : LUCET_OK;
+  if (status != LUCET_OK) return status;
+  const lucet_module *m = instance_of(f->vmctx)->module;
+  if ((m->type_refs[m->meta.functions[f->func_index].type] & (TYPE_FUNCREF_PARAM | TYPE_EXACT_PARAM)) != 0)
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "function %u takes references, which have to be looked at in each call", f->func_index);
+  *call = (lucet_prepared_call){.instance = i, .entry = f->entry, .code = f->code, .base = f->vmctx};
+  return lucet_ok(error);
+}
+
+/** The instance isn't ready. */
+static __attribute__((noinline)) lucet_status run_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+  struct lucet_instance *i = call->instance;
+  if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
+  lucet_status status = lucet_may_run(i, error);
+  return status == LUCET_OK ? run(i, call, args, event, error) : status;
+}
+
+lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+  if (LIKELY(call->instance->ready != NULL) && thread_ready()) return run_ready(call->instance, call, args, lucet_enter_plain, event, error);
+  return run_prepared(call, args, event, error);
+}

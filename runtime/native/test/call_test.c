@@ -1,0 +1,224 @@
+/** Calls of instances that are ready (call.c): everything that must keep the next call from being taken for a plain one; prepared calls; calls by a block. */
+#define _GNU_SOURCE
+#include <fenv.h>
+
+#include "control.h"
+
+static lucet_prepared_call prepared(lucet_instance *i, uint32_t function) {
+  lucet_prepared_call c;
+  CHECK(lucet_call_prepare(i, lucet_instance_function(i, function), &c, NULL) == LUCET_OK);
+  return c;
+}
+
+static lucet_event call_prepared(const lucet_prepared_call *c, uint64_t a) {
+  static _Thread_local uint64_t args[2];
+  lucet_event e = {.kind = 99};
+  args[0] = a;
+  args[1] = 2;
+  CHECK(lucet_call_prepared(c, args, &e, NULL) == LUCET_OK);
+  if (e.kind == LUCET_EVENT_RETURNED) e.id = args[0];
+  return e;
+}
+
+static bool is_sum(lucet_event e, uint32_t sum) { return e.kind == LUCET_EVENT_RETURNED && (uint32_t)e.id == sum; }
+
+/** The instance's next call is a plain one. */
+static void make_ready(lucet_instance *i) {
+  CHECK(is_sum(call(i, F_ADD, 40), 42) && i->ready != NULL);
+}
+
+static void test_prepared(void) {
+  section = "prepared";
+  lucet_instance *i = instance();
+  const lucet_prepared_call add = prepared(i, F_ADD), unreachable = prepared(i, F_UNREACHABLE), host = prepared(i, F_CALL_HOST);
+  for (uint32_t k = 0; k < 200; k++) CHECK(is_sum(call_prepared(&add, k), k + 2));
+  for (int k = 0; k < 3; k++) {
+    CHECK(call_prepared(&unreachable, 0).kind == LUCET_EVENT_TRAPPED && lucet_instance_state(i) == LUCET_STATE_FAULTED);
+    CHECK(lucet_instance_trap_info(i)->function == F_UNREACHABLE && i->ready == NULL);
+    CHECK(is_sum(call_prepared(&add, 1), 3) && lucet_instance_state(i) == LUCET_STATE_READY && lucet_instance_trap_info(i) == NULL);
+    CHECK(is_sum(call_prepared(&add, 2), 4));
+  }
+  /* Suspended in a run that began as a plain one; nested calls meanwhile; ended on another thread, whose stack is elsewhere. */
+  make_ready(i);
+  CHECK(call_prepared(&host, 0).kind == LUCET_EVENT_HOSTCALL && lucet_instance_state(i) == LUCET_STATE_SUSPENDED && i->ready == NULL);
+  CHECK(is_sum(call_prepared(&add, 5), 7) && is_sum(call(i, F_ADD, 6), 8));
+  struct runner r = {.instance = i, .resumes = true};
+  pthread_create(&r.thread, NULL, run, &r);
+  CHECK(join(&r).kind == LUCET_EVENT_RETURNED && lucet_instance_state(i) == LUCET_STATE_READY);
+  CHECK(is_sum(call_prepared(&add, 1), 3));
+  lucet_instance_release(i);
+}
+
+static void test_time_limit(void) {
+  section = "time limit";
+  lucet_instance *i = instance();
+  const lucet_prepared_call spin = prepared(i, F_SPIN);
+  make_ready(i);
+  lucet_instance_set_timeout(i, 1000000);
+  lucet_event e = call_prepared(&spin, 0);
+  CHECK(e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT);
+  lucet_instance_set_timeout(i, 0);
+  make_ready(i);
+  lucet_instance_release(i);
+}
+
+static lucet_instance *its_instance;
+static lucet_event its_event;
+static uint32_t its_function;
+
+static void limit_time(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  lucet_instance_set_timeout(lucet_vmctx_instance(vm), 1000000);
+}
+static void run_again(lucet_vmctx *vm, uint64_t *args) {
+  (void)vm, (void)args;
+  its_event = call(its_instance, its_function, 20);
+}
+static void give_back(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  lucet_instance_release(lucet_vmctx_instance(vm));
+}
+
+static void test_during_a_run(void) {
+  section = "set during a run";
+  lucet_instance *i = instance();
+  make_ready(i);
+  on_hostcall = limit_time;
+  CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && i->ready == NULL);
+  on_hostcall = NULL;
+  CHECK(call(i, F_SPIN, 0).kind == LUCET_EVENT_TERMINATED);
+  lucet_instance_set_timeout(i, 0);
+
+  section = "nested";
+  its_instance = i;
+  on_hostcall = run_again;
+  for (int k = 0; k < 3; k++) {
+    make_ready(i);
+    its_function = F_ADD;
+    CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && is_sum(its_event, 22));
+    its_function = F_UNREACHABLE;
+    CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && its_event.kind == LUCET_EVENT_TRAPPED);
+    CHECK(lucet_instance_trap_info(i) != NULL && i->ready != NULL && is_sum(call(i, F_ADD, 1), 3) && lucet_instance_trap_info(i) == NULL);
+    its_function = F_CALL_HOST;
+    CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && its_event.kind == LUCET_EVENT_HOSTCALL);
+    CHECK(lucet_instance_state(i) == LUCET_STATE_READY);
+  }
+  section = "poisoned by a nested run";
+  make_ready(i);
+  its_function = F_BROKEN;
+  CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && its_event.kind == LUCET_EVENT_FAULTED);
+  CHECK(i->ready == NULL && lucet_instance_state(i) == LUCET_STATE_POISONED);
+  on_hostcall = NULL;
+  lucet_event e;
+  uint64_t args[2] = {1, 2};
+  CHECK(lucet_instance_call(i, lucet_instance_function(i, F_ADD), args, &e, NULL) == LUCET_ERROR_STATE);
+  lucet_instance_release(i);
+
+  section = "given back during a run";
+  i = instance();
+  make_ready(i);
+  on_hostcall = give_back;
+  CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && lucet_region_used_slots(region) == 0);
+  on_hostcall = NULL;
+}
+
+static void test_other_threads(void) {
+  section = "another thread";
+  lucet_instance *i = instance();
+  const lucet_prepared_call add = prepared(i, F_ADD);
+  make_ready(i);
+  struct runner r;
+  hold(i);
+  start(&r, i, F_WAIT);
+  await_guest(i);
+  lucet_event e;
+  uint64_t args[2] = {1, 2};
+  CHECK(lucet_call_prepared(&add, args, &e, NULL) == LUCET_ERROR_STATE);
+  CHECK(lucet_instance_call(i, lucet_instance_function(i, F_ADD), args, &e, NULL) == LUCET_ERROR_STATE);
+  release(i);
+  CHECK(join(&r).kind == LUCET_EVENT_RETURNED);
+  make_ready(i);
+
+  section = "killed before it begins";
+  lucet_kill_switch *k = kill_switch(i);
+  CHECK(lucet_kill_switch_terminate(k) == LUCET_KILL_CANCELLED && is_killed(call_prepared(&add, 0)));
+  lucet_kill_switch_release(k);
+  CHECK(is_sum(call_prepared(&add, 3), 5));
+
+  section = "paused before it begins";
+  CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && i->ready != NULL);
+  k = kill_switch(i);
+  (void)lucet_kill_switch_pause(k);
+  CHECK(lucet_call_prepared(&add, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_INTERRUPTED && i->first->guest_rsp == i->first->stack_top);
+  CHECK(resume(i).kind == LUCET_EVENT_RETURNED && (uint32_t)args[0] == 3);
+  lucet_kill_switch_release(k);
+
+  section = "handlers replaced";
+  make_ready(i);
+  struct sigaction ours, none = {.sa_handler = SIG_IGN};
+  sigaction(SIGSEGV, NULL, &ours);
+  sigaction(SIGSEGV, &none, NULL);
+  lucet_signals_changed();
+  CHECK(call(i, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED);
+
+  section = "as new";
+  make_ready(i);
+  CHECK(lucet_instance_reset(i, NULL) == LUCET_OK && i->ready == NULL);
+  make_ready(i);
+  lucet_instance_release(i);
+}
+
+/** A prepared call leaves the modes alone; a call gives the guest the default ones. */
+static void test_modes(void) {
+  section = "modes";
+  lucet_instance *i = instance();
+  const lucet_prepared_call modes = prepared(i, F_MODES);
+  make_ready(i);
+  CHECK((call_prepared(&modes, 0).id & 0xffc0) == 0x1f80);
+  fesetround(FE_UPWARD);
+  CHECK((call(i, F_MODES, 0).id & 0xffc0) == 0x1f80 && fegetround() == FE_UPWARD);
+  CHECK((call_prepared(&modes, 0).id & 0x6000) == 0x4000 && fegetround() == FE_UPWARD);
+  fesetround(FE_TONEAREST);
+  lucet_instance_release(i);
+}
+
+static void test_block(void) {
+  section = "block";
+  static lucet_call_block b;
+  double at = (double)(uintptr_t)&b;
+  lucet_instance *i = instance();
+  b.instance = (double)(uintptr_t)i;
+  for (uint32_t k = 0; k < 3; k++) {
+    b.function = (double)(uintptr_t)lucet_instance_function(i, F_ADD);
+    b.args[0] = k;
+    b.args[1] = 2;
+    lucet_block_call(at);
+    CHECK(b.status == LUCET_OK && b.event.kind == LUCET_EVENT_RETURNED && b.words == LUCET_NO_WORDS && (uint32_t)b.args[0] == k + 2);
+    /* (i64) -> i64: more words of results than there are aren't taken. */
+    b.function = (double)(uintptr_t)lucet_instance_function(i, F_CALL_HOST);
+    b.args[0] = 0x123456789a;
+    lucet_block_call(at);
+    CHECK(b.status == LUCET_OK && b.event.kind == LUCET_EVENT_HOSTCALL && b.words == 1 && b.args[0] == b.event.args[0]);
+    uint64_t *args = b.event.args, behind = args[1];
+    b.args[0] = 77;
+    b.args[1] = ~behind;
+    b.words = k == 0 ? 1 : LUCET_BLOCK_WORDS;
+    lucet_block_resume(at);
+    CHECK(b.status == LUCET_OK && b.event.kind == LUCET_EVENT_RETURNED && b.args[0] == 77 && args[1] == behind);
+  }
+  lucet_block_resume(at);
+  CHECK(b.status == LUCET_ERROR_STATE && b.error.message[0] != 0);
+  lucet_instance_release(i);
+}
+
+int main(void) {
+  begin_tests();
+  alarm(60);
+  test_prepared();
+  test_time_limit();
+  test_during_a_run();
+  test_other_threads();
+  test_modes();
+  test_block();
+  return end_tests();
+}
