@@ -1,7 +1,7 @@
 /**
  * Random modules of two kinds. *Patterns*: small expressions, each evaluated for all pairs of values at which something changes, every result
  * kept in memory: for what folding and instruction selection do. *Programs*: dense code, much arithmetic on many live values, loops,
- * switches, calls with many arguments and results. Binaryen's modules have more kinds of things in them, but little of each.
+ * switches, calls with many arguments and results, in one of three modules exceptions too. Binaryen's modules have more kinds of things in them, but little of each.
  *
  * What is made is valid by construction and ends: loops and functions use up a global, functions call only those before them, or through a
  * table whose functions call nothing.
@@ -49,6 +49,9 @@ const TABLE_SIZE = 8;
 const HUGE_ODDS = 200;
 const HUGE_LOCALS = 3000;
 const HUGE_BUDGET = 20_000;
+/** One of so many modules throws. */
+const THROWING_ODDS = 3;
+const MOST_TAGS = 4;
 const RETURN_CALL = 0x12;
 const RETURN_CALL_INDIRECT = 0x13;
 
@@ -76,6 +79,8 @@ interface Callee {
 class DenseModule extends Expressions {
   readonly #types: Signature[] = [];
   readonly #functions: Signature[] = [];
+  /** What exceptions of each tag carry; none: nothing throws. */
+  readonly #tags: (readonly NumberType[])[] = [];
   /** Those of the function being made. */
   #results: readonly NumberType[] = [];
   #leaf = false;
@@ -88,12 +93,16 @@ class DenseModule extends Expressions {
     const r = this.random;
     for (const s of IMPORTS) this.#typeIndex(s);
     this.#commonResults = this.#someTypes(3);
+    if (!patterns && r.below(THROWING_ODDS) === 0)
+      for (let n = 1 + r.below(MOST_TAGS); n > 0; n--)
+        this.#tags.push(this.#someTypes(r.below(4) === 0 ? 8 : 2));
     const count = patterns ? PATTERNS : LEAVES + 1 + r.below(5);
     const bodies: number[][] = [];
     for (let i = 0; i < count; i++) {
       this.#functions.push(patterns ? { params: [], results: [] } : this.#signature());
       bodies.push(patterns ? this.#pattern(i) : this.#function(i));
     }
+    const tagTypes = this.#tags.map(params => uleb(this.#typeIndex({ params, results: [] })));
     const functionTypes = this.#functions.map(s => uleb(this.#typeIndex(s)));
     const elements = Array.from({ length: TABLE_SIZE - 1 }, () => uleb(IMPORTS.length + r.below(LEAVES)));
     const globals = [...GLOBALS, 'i32' as const].map((type, i) => [
@@ -119,6 +128,7 @@ class DenseModule extends Expressions {
       function: functionTypes,
       table: [[TYPE_CODE.funcref, ...limits({ min: TABLE_SIZE, max: TABLE_SIZE })]],
       memory: [limits({ min: PAGES, max: PAGES + 2, index64: this.memory64 })],
+      tag: tagTypes.map(type => [0, ...type]),
       global: globals,
       export: this.#functions.map((_, i) => exportEntry(`f${i}`, KIND.func, IMPORTS.length + i)),
       element: [[0, Code.I32Const, 0, Code.End, ...vector(elements)]],
@@ -263,6 +273,8 @@ class DenseModule extends Expressions {
     else if (form === 9 && nested) this.#leavableBlock();
     else if (form === 10 && nested && r.below(2) === 0) this.#switch();
     else if (form === 11 && nested) this.#multiBlock();
+    else if (form === 12 && nested && this.#tags.length > 0) this.#tryTable();
+    else if (form === 13 && nested && this.#tags.length > 0) this.#throwIf();
     else this.#setLocal();
   }
 
@@ -425,6 +437,54 @@ class DenseModule extends Expressions {
     this.labels.pop();
     this.out.push(Code.End);
     this.#takeResults(type.results);
+  }
+
+  #throw(): void {
+    const tag = this.random.below(this.#tags.length);
+    for (const type of this.#tags[tag]!) this.expression(type, 3);
+    this.out.push(Code.Throw, tag);
+  }
+
+  #throwIf(): void {
+    this.condition();
+    this.out.push(Code.If, 0x40);
+    this.labels.push(true);
+    if (this.random.below(2) === 0) this.#statement();
+    this.#throw();
+    if (this.random.below(3) === 0) this.#setLocal();
+    this.labels.pop();
+    this.out.push(Code.End);
+  }
+
+  /** A block for what comes after, one for what a clause brings, and in it the sequence with handlers. */
+  #tryTable(): void {
+    const r = this.random;
+    const caught = r.below(this.#tags.length);
+    const brought = this.#tags[caught]!;
+    this.out.push(Code.Block, 0x40, Code.Block, ...sleb(this.#typeIndex({ params: [], results: brought })));
+    this.labels.push(true, false);
+    // Labels from outside of the try_table that take nothing.
+    const free = this.labels.flatMap((leavable, i) => (leavable ? [this.labels.length - 1 - i] : []));
+    const clauses: number[][] = [];
+    const empty = this.#tags.flatMap((params, i) => (params.length === 0 ? [i] : []));
+    if (empty.length > 0 && r.below(3) === 0) clauses.push([0, r.pick(empty), ...uleb(r.pick(free))]);
+    clauses.push([0, caught, 0]);
+    if (r.below(3) === 0) clauses.push([2, ...uleb(r.pick(free))]);
+    if (r.below(4) === 0) clauses.reverse();
+    this.out.push(Code.TryTable, 0x40, ...vector(clauses));
+    this.labels.push(true);
+    this.#statements(4);
+    if (r.below(3) === 0) this.#throwIf();
+    if (r.below(3) === 0) this.#call();
+    if (r.below(6) === 0) this.#throw();
+    this.labels.pop();
+    this.out.push(Code.End, Code.Br, 1);
+    this.labels.pop();
+    this.out.push(Code.End);
+    this.#takeResults(brought);
+    this.#statements(2);
+    this.labels.pop();
+    this.out.push(Code.End);
   }
 
   /** Out of some block, or out of the function. */

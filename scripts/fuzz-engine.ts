@@ -16,9 +16,12 @@ import {
   Module,
   Region,
   Table,
-  type Tag,
+  Tag,
   Trap,
+  type ValueType,
+  WasmException,
 } from '../runtime/index.ts';
+import { usesExceptions, withEarlierExceptions } from './fuzz-legacy.ts';
 import { TRAP_MESSAGES } from './spec-engine-v8.ts';
 
 /** How a call ended otherwise than with a result. `codes`: the traps that it may have been, by name. */
@@ -46,7 +49,24 @@ export interface FuzzInstance {
   table(name: string): FuzzTable;
   global(name: string): unknown;
   memory(name: string): Uint8Array;
+  /** An exception of a guest's, with the exported tag that it has; null: something else. */
+  exception(error: unknown, tags: readonly FuzzTag[]): FuzzException | null;
   dispose(): void;
+}
+
+export interface FuzzTag {
+  readonly name: string;
+  readonly params: readonly ValueType[];
+}
+
+/** The values of an exception; none if a vector is among them: V8 dies when it is asked for any. */
+function shown(tag: FuzzTag, value: (index: number) => unknown): unknown[] {
+  return tag.params.includes('v128') ? [] : tag.params.map((_, k) => value(k));
+}
+
+export interface FuzzException {
+  readonly tag: string;
+  readonly values: readonly unknown[];
 }
 
 export interface FuzzEngine {
@@ -78,28 +98,98 @@ export const v8: FuzzEngine = {
     return e instanceof RangeError && e.message.includes('call stack') ? { kind: 'exhaustion' } : null;
   },
   compile: bytes => {
-    const module = new WebAssembly.Module(bytes);
-    return { instantiate: (...given) => v8Instance(module, ...given), dispose: () => {} };
+    const throws = usesExceptions(bytes);
+    const module = new WebAssembly.Module(throws ? withEarlierExceptions(bytes) : bytes);
+    return {
+      instantiate: (infos, functions, globals) => v8Instance(module, throws, infos, functions, globals),
+      dispose: () => {},
+    };
   },
 };
 
+/** Whether V8 takes a module. */
+export function validForV8(bytes: Uint8Array): boolean {
+  return WebAssembly.validate(usesExceptions(bytes) ? withEarlierExceptions(bytes) : bytes);
+}
+
+interface V8Exception {
+  is(tag: unknown): boolean;
+  getArg(tag: unknown, index: number): unknown;
+}
+
+/** A module of one function, `f`, which is `unreachable`. */
+const TRAPS = Uint8Array.of(
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0],
+  ...[7, 5, 1, 1, 0x66, 0, 0, 10, 5, 1, 3, 0, 0, 0x0b],
+);
+
+/**
+ * Errors of host functions, which `catch_all` catches in V8 and nowhere else: on their way through the guest they are a trap, which nothing catches.
+ */
+class Smuggler {
+  #error: unknown = null;
+  #trap: unknown = null;
+  readonly #unreachable = new WebAssembly.Instance(new WebAssembly.Module(TRAPS)).exports.f as () => void;
+
+  into<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (e) {
+      this.#error = e;
+    }
+    try {
+      this.#unreachable();
+    } catch (e) {
+      this.#trap = e;
+    }
+    throw this.#trap;
+  }
+
+  outOf<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (e) {
+      throw e === this.#trap ? this.#error : e;
+    }
+  }
+}
+
 function v8Instance(
   module: WebAssembly.Module,
+  throws: boolean,
   infos: readonly ImportInfo[],
   functions: HostFunctions,
   globals: HostGlobals,
 ): FuzzInstance {
+  const smuggler = throws ? new Smuggler() : null;
+  const given: HostFunctions =
+    smuggler === null
+      ? functions
+      : info => {
+          const f = functions(info);
+          return (...args) => smuggler.into(() => f(...args));
+        };
+  const { Exception } = WebAssembly as unknown as { Exception: new () => V8Exception };
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
   for (const info of infos) {
-    (imports[info.module] ??= {})[info.name] = v8Import(info, functions, globals);
+    (imports[info.module] ??= {})[info.name] = v8Import(info, given, globals);
   }
   const { exports } = new WebAssembly.Instance(module, imports);
   return {
-    call: (func, args) => (func as WebAssembly.ExportedFunction)(...args),
+    call: (func, args) => {
+      const act = (): unknown => (func as WebAssembly.ExportedFunction)(...args);
+      return smuggler === null ? act() : smuggler.outOf(act);
+    },
     func: name => exports[name],
     table: name => exports[name] as WebAssembly.Table,
     global: name => (exports[name] as WebAssembly.Global).value,
     memory: name => new Uint8Array((exports[name] as WebAssembly.Memory).buffer),
+    exception: (e, tags) => {
+      if (!(e instanceof Exception)) return null;
+      const tag = tags.find(t => e.is(exports[t.name]));
+      if (tag === undefined) return null;
+      return { tag: tag.name, values: shown(tag, k => e.getArg(exports[tag.name], k)) };
+    },
     dispose: () => {},
   };
 }
@@ -225,6 +315,12 @@ export class LucetEngine implements FuzzEngine {
       memory: name => {
         const memory = find(name, Memory);
         return memory.read(0, memory.size);
+      },
+      exception: (e, tags) => {
+        if (!(e instanceof WasmException)) return null;
+        const tag = tags.find(t => e.is(find(t.name, Tag)));
+        if (tag === undefined) return null;
+        return { tag: tag.name, values: shown(tag, k => e.values[k]) };
       },
       dispose: () => {
         instance.dispose();

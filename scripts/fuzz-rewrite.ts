@@ -36,7 +36,13 @@ function sectionsOf(bytes: Uint8Array): Section[] {
   return sections;
 }
 
-/** Replaces the contents of sections, or adds them (only those whose order is that of their numbers). */
+/** Where a section stands: the order is that of the numbers, but for tags and the data count. */
+function placeOf(id: number): number {
+  return id === SECTION_ID.tag ? SECTION_ID.memory + 0.5 : id === DATA_COUNT ? SECTION_ID.element + 0.5 : id;
+}
+const DATA_COUNT = 12;
+
+/** Replaces the contents of sections, or adds them. */
 export function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Uint8Array>): Uint8Array {
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
   const put = (id: number, body: Uint8Array): void => {
@@ -46,8 +52,9 @@ export function withSections(bytes: Uint8Array, contents: ReadonlyMap<number, Ui
   let added = [...contents].filter(([id]) => sections.every(s => s.id !== id));
   for (const { id, start, end } of sections) {
     if (id !== 0) {
-      for (const [other, body] of added) if (other < id) put(other, body);
-      added = added.filter(([other]) => other > id);
+      const place = placeOf(id);
+      for (const [other, body] of added) if (placeOf(other) < place) put(other, body);
+      added = added.filter(([other]) => placeOf(other) > place);
     }
     put(id, contents.get(id) ?? bytes.subarray(start, end));
   }
@@ -72,7 +79,7 @@ export function extendedSection(
   return [id, contents];
 }
 
-/** All memories, tables and globals exported; memories and tables with a maximum that no engine's limits come near. */
+/** All memories, tables, globals and tags exported; memories and tables with a maximum that no engine's limits come near. */
 export function observable(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
   const contents = new Map<number, Uint8Array>();
@@ -84,6 +91,7 @@ export function observable(bytes: Uint8Array): Uint8Array {
   add('memory', module.memories.length);
   add('table', module.tables.length);
   add('global', module.globalTypes.length);
+  add('tag', module.tags.length);
   contents.set(...extendedSection(bytes, SECTION_ID.export, added));
 
   const capped = ({ min, max }: Limits, index64: boolean): number[] => {
@@ -244,6 +252,11 @@ export function skipImmediates(r: Reader, code: number): void {
     case Imm.I32:
     case Imm.I64:
       lebs(1);
+      return;
+    case Imm.Catches:
+      lebs(1);
+      // Kind, tag unless it catches all, label.
+      for (let n = r.u32(); n > 0; n--) lebs(r.u8() < 2 ? 2 : 1);
       return;
     case Imm.IndexPair:
     case Imm.MemArg:

@@ -6,7 +6,7 @@ import { decodeModule } from '../compiler/wasm/decode.ts';
 import { ExternKind, type Limits, type Module, ValType } from '../compiler/wasm/module.ts';
 import type { ExternType, FuncType, ImportInfo, ValueType } from '../runtime/index.ts';
 import { valueTypeOf } from '../runtime/types.ts';
-import type { Failure, FuzzEngine, FuzzInstance } from './fuzz-engine.ts';
+import type { Failure, FuzzEngine, FuzzInstance, FuzzTag } from './fuzz-engine.ts';
 import { HostReference, hashBytes, Random, randomValue } from './fuzz-random.ts';
 
 /** Calls of imports during one call of an export: what calls exports in turn may never end. */
@@ -21,6 +21,7 @@ export interface FuzzShape {
   /** Type of every function. */
   readonly functions: readonly FuncType[];
   readonly exports: readonly { readonly name: string; readonly kind: ExternKind; readonly index: number }[];
+  readonly tags: readonly FuzzTag[];
   /** Type of every global. */
   readonly globals: readonly ValueType[];
   /** Of the arguments. */
@@ -52,6 +53,9 @@ export function shapeOf(bytes: Uint8Array): FuzzShape {
     imports: module.imports.map(i => ({ module: i.module, name: i.name, type: externType(module, i.desc) })),
     functions: [...module.functions].map(type => funcType(module, type)),
     exports: module.exports,
+    tags: module.exports
+      .filter(e => e.kind === ExternKind.Tag)
+      .map(e => ({ name: e.name, params: funcType(module, module.tags[e.index]!).params })),
     globals: module.globalTypes.map(g => valueTypeOf(g.type)),
     seed: hashBytes(bytes),
   };
@@ -163,6 +167,11 @@ class Run {
   #logFailure(e: unknown): void {
     if (e instanceof HostError || e instanceof HostStop) {
       this.#log(`threw ${e.message}`);
+      return;
+    }
+    const exception = this.instance?.exception(e, this.#shape.tags) ?? null;
+    if (exception !== null) {
+      this.#log(`threw ${exception.tag}(${exception.values.map(v => this.#show(v)).join(', ')})`);
       return;
     }
     const failure: Failure | null = this.#engine.failure(e);

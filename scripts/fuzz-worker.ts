@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CompileError, compile } from '../compiler/index.ts';
 import { InternalFault } from '../runtime/index.ts';
-import { type FuzzEngine, LucetEngine, VARIANT_NAMES, type Variant, v8 } from './fuzz-engine.ts';
+import { type FuzzEngine, LucetEngine, VARIANT_NAMES, type Variant, v8, validForV8 } from './fuzz-engine.ts';
 import { Generator } from './fuzz-generate.ts';
 import { compareRecords, type FuzzRecord, runModule, shapeOf } from './fuzz-run.ts';
 
@@ -73,7 +73,7 @@ async function perform(task: FuzzTask): Promise<FuzzReport> {
     }
   }
   const bytes = readFileSync(task.path);
-  if (!WebAssembly.validate(bytes)) {
+  if (!validForV8(bytes)) {
     // Binaryen slips up; or we know more than this V8. But whatever it is, nothing may break.
     const broken = compileAnything(bytes);
     return { ...nothing, findings: broken === null ? [] : [broken], skipped: 'not valid for V8' };

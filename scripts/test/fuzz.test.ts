@@ -1,9 +1,11 @@
 /** The fuzzer itself: what it makes, and that it notices. */
 import { describe, expect, it } from 'vitest';
-import { wat } from '../../compiler/test/support/wasm.ts';
+import { wat, watNewer } from '../../compiler/test/support/wasm.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
+import { hasLibrary } from '../../runtime/index.ts';
 import { denseModule } from '../fuzz-dense.ts';
-import { type FuzzEngine, v8 } from '../fuzz-engine.ts';
+import { type FuzzEngine, LucetEngine, v8, validForV8 } from '../fuzz-engine.ts';
+import { usesExceptions } from '../fuzz-legacy.ts';
 import { Random } from '../fuzz-random.ts';
 import { observable, withCanonicalNans, withImports } from '../fuzz-rewrite.ts';
 import { compareRecords, type FuzzRecord, runModule, shapeOf } from '../fuzz-run.ts';
@@ -31,7 +33,7 @@ describe('dense modules', () => {
     for (let i = 0; i < 15; i++) {
       const bytes = denseModule(new Random(1, i));
       expect(Buffer.compare(bytes, denseModule(new Random(1, i)))).toBe(0);
-      if (!isMemory64(bytes)) expect(WebAssembly.validate(bytes)).toBe(true);
+      if (!isMemory64(bytes)) expect(validForV8(bytes)).toBe(true);
     }
   });
 
@@ -40,10 +42,68 @@ describe('dense modules', () => {
       const bytes = denseModule(new Random(2, i));
       if (isMemory64(bytes)) continue;
       const rewritten = withImports(observable(withCanonicalNans(bytes)));
-      expect(WebAssembly.validate(rewritten)).toBe(true);
-      const names = WebAssembly.Module.exports(new WebAssembly.Module(rewritten)).map(e => e.name);
+      expect(validForV8(rewritten)).toBe(true);
+      const names = decodeModule(rewritten).exports.map(e => e.name);
       expect(names).toEqual(expect.arrayContaining(['fuzz:memory0', 'fuzz:table0', 'fuzz:global0']));
     }
+  });
+});
+
+describe('exceptions', () => {
+  it('are thrown, caught and left uncaught by dense modules, alike in both engines', () => {
+    let throwing = 0;
+    let uncaught = 0;
+    for (let i = 0; throwing < 3; i++) {
+      const bytes = observable(withCanonicalNans(denseModule(new Random(3, i))));
+      if (!usesExceptions(bytes) || isMemory64(bytes) || bytes.length > 8_000) continue;
+      throwing++;
+      const expected = record(bytes);
+      uncaught += expected.entries.filter(e => e.text.startsWith('threw fuzz:tag')).length;
+      if (hasLibrary())
+        expect(compareRecords(expected, record(bytes, new LucetEngine(2, 'native')))).toBeNull();
+    }
+    expect(uncaught).toBeGreaterThan(0);
+  });
+
+  /** The first function catches what the second throws; labels of each depth, a clause behind one that catches everything. */
+  const SOURCE = `(module (import "host" "stop" (func $stop)) (tag $a (param i32)) (tag $b)
+    (func $thrower (param i32) (result i32)
+      (if (i32.eq (local.get 0) (i32.const 1)) (then (throw $a (i32.const 40))))
+      (if (i32.eq (local.get 0) (i32.const 2)) (then (throw $b)))
+      (i32.const 2))
+    (func (export "f") (param i32) (result i32)
+      (block $all
+        (i32.add (i32.const 1) (block $h (result i32)
+          (try_table (result i32) (catch $a $h) (catch_all $all) (catch $b $all) (call $thrower (local.get 0)))))
+        (return))
+      (i32.const 5))
+    (func (export "g") (param i32) (result i32) (try_table (result i32) (catch $a 0) (call $thrower (local.get 0))))
+    (func (export "h") (try_table (catch_all 0) (call $stop)) (unreachable)))`;
+
+  it('of the module reach V8 by the earlier instructions', () => {
+    const bytes = observable(watNewer(SOURCE));
+    expect(WebAssembly.validate(bytes)).toBe(false);
+    const infos = shapeOf(bytes);
+    const stop = new Error('stop');
+    const instance = v8.compile(bytes).instantiate(
+      infos.imports,
+      () => () => {
+        throw stop;
+      },
+      () => 0,
+    );
+    const call = (name: string, arg: number) => instance.call(instance.func(name), [arg]);
+    expect([0, 1, 2].map(arg => call('f', arg))).toEqual([3, 41, 5]);
+    expect([0, 1].map(arg => call('g', arg))).toEqual([2, 40]);
+    let thrown: unknown;
+    try {
+      call('g', 2);
+    } catch (e) {
+      thrown = e;
+    }
+    expect(instance.exception(thrown, infos.tags)).toEqual({ tag: 'fuzz:tag1', values: [] });
+    // An error of the host is none that `catch_all` catches.
+    expect(() => call('h', 0)).toThrow(stop);
   });
 });
 
