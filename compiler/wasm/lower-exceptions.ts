@@ -5,6 +5,8 @@
  * try_table, with the exception and the number of the clause that catches it. Which clause that is has been found by the runtime, which
  * has the clauses as a table (Func.scopes); the pad only goes there. A clause of a try_table further out is reached through the pads in between.
  * Entering a try_table costs nothing: no code stands for it.
+ *
+ * A throw whose clause is known in the function itself, and that wants no reference to the exception, is a branch.
  */
 
 import { builtinId } from '../abi/builtins.ts';
@@ -82,11 +84,32 @@ export function throwTag(w: Walk): void {
   const tag = checkTag(w);
   const types = payloadTypes(w, tag);
   w.popAll(types);
-  if (ssa.live) {
+  const clause = ssa.live ? clauseFor(w, tag) : null;
+  if (clause) {
+    w.count('throw-branch');
+    leaveTo(w, clause.frame, w.labelTypes(clause.frame), w.sp);
+  } else if (ssa.live) {
     const address = types.length === 0 ? ssa.int(Type.I64, 0) : storePayload(w, types);
     neverReturns(w, THROW, [ssa.int(Type.I32, tag), address]);
   }
   w.setUnreachable();
+}
+
+/**
+ * The clause of this function that catches what is thrown here, if that is certain and it brings no reference; else null. Two imported tags may be one
+ * tag; any other two are two.
+ */
+function clauseFor(w: Walk, tag: number): Clause | null {
+  const { importedTags } = w.module;
+  for (let open = w.openTry; open; open = open.outer) {
+    for (const clause of open.clauses) {
+      if (clause.tag < 0 || clause.tag === tag) {
+        return clause.kind === CatchKind.Catch || clause.kind === CatchKind.CatchAll ? clause : null;
+      }
+      if (clause.tag < importedTags && tag < importedTags) return null;
+    }
+  }
+  return null;
 }
 
 /** The values at `vals[sp…]`, in a stack slot that all throws of the function share: its address. */
