@@ -45,9 +45,13 @@ static void drop_inner_handles(struct group *g) {
   }
 }
 
-/** All groups that code of `from` can reach, as a list by `next`. The lock is held. */
-static struct group *reach(struct group *from) {
+/**
+ * All groups that code of `from` can reach, as a list by `next`; NULL if one that an earlier search found (`visited` is then `found`) is among them. The lock
+ * is held.
+ */
+static struct group *reach_apart_from(struct group *from, uint64_t found) {
   static uint64_t visit;
+  if (from->visited == found) return NULL;
   visit++;
   from->visited = visit;
   from->next = NULL;
@@ -56,6 +60,7 @@ static struct group *reach(struct group *from) {
       for (uint32_t k = 0; k < i->held_count; k++) {
         struct group *other = i->held[k]->group;
         if (other->visited == visit) continue;
+        if (other->visited == found) return NULL;
         other->visited = visit;
         /* Behind the one that is looked at: it is looked at next. */
         other->next = g->next;
@@ -64,6 +69,17 @@ static struct group *reach(struct group *from) {
     }
   }
   return from;
+}
+
+static struct group *reach(struct group *from) { return reach_apart_from(from, UINT64_MAX); }
+
+bool lucet_groups_meet(struct group *a, struct group *b) {
+  if (a == b) return true;
+  if (!atomic_load(&a->holds) && !atomic_load(&b->holds)) return false;
+  pthread_mutex_lock(&lock);
+  bool meet = reach_apart_from(b, reach(a)->visited) == NULL;
+  pthread_mutex_unlock(&lock);
+  return meet;
 }
 
 /**
@@ -102,6 +118,7 @@ bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     if (atomic_load(&from->dying)) atomic_store(&into->dying, true);
     into->importers += from->importers;
     into->guarded_code |= from->guarded_code;
+    if (atomic_load(&from->holds)) atomic_store(&into->holds, true);
     into->throws |= from->throws;
     into->keeps_exceptions |= from->keeps_exceptions;
     lucet_exceptions_unite(into, from);
@@ -125,6 +142,7 @@ lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *o
     if (grown != NULL) {
       grown[i->held_count++] = other;
       i->held = grown;
+      atomic_store(&i->group->holds, true);
       atomic_fetch_add_explicit(&other->group->references, 1, memory_order_relaxed);
       other->group->importers++;
       held = true;

@@ -327,6 +327,8 @@ struct group {
   atomic_bool dying;
   /** Of the references, those of importers. */
   size_t importers;
+  /** A member refers, or has referred, to an instance of another group. */
+  atomic_bool holds;
   /** In the list of groups to be freed, or to be searched. */
   struct group *next;
   uint64_t visited;
@@ -461,6 +463,8 @@ bool lucet_group_any(struct lucet_instance *i, bool (*holds)(struct lucet_instan
 bool lucet_group_alone(const struct lucet_instance *i);
 /** A function reference was handed to `i`. False: it can't be, as above. */
 bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
+/** Can code of both come to run, or to change, one and the same instance? Then the two must not run at a time. */
+bool lucet_groups_meet(struct group *a, struct group *b);
 /** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */
 static inline bool lucet_group_dying(const struct lucet_instance *i) { return atomic_load_explicit(&i->group->dying, memory_order_relaxed); }
 void lucet_group_leave(struct lucet_instance *i);

@@ -639,7 +639,8 @@ LUCET_API lucet_status lucet_pool_create(const lucet_pool_options *options, luce
 LUCET_API void lucet_pool_release(lucet_pool *pool);
 /**
  * Have the pool call a function, run the start function, or resume, as the functions of lucet_instance_ with these names do. From then on the pool
- * uses the instance, and with it its group, until the event of the job was taken; it holds a handle meanwhile. Of a group, one instance runs at a time.
+ * uses the instance, and with it its group, until the event of the job was taken; it holds a handle meanwhile. Of instances that are linked with each other,
+ * directly or by way of one that they import from, one runs at a time.
  */
 LUCET_API lucet_status lucet_pool_call(lucet_pool *pool, lucet_instance *instance, const lucet_funcref *function, uint64_t *args, uint64_t id,
                                        lucet_error *error);

@@ -1,7 +1,8 @@
 /**
  * A pool runs many instances on a few threads, in time slices.
  *
- * Jobs wait in one queue; a worker takes the first whose group no other worker is running. While jobs wait, a ticker asks for the processor of every job
+ * Jobs wait in one queue; a worker takes the first that meets none of those that other workers run: neither in its own group, nor in one that both
+ * import from, whose memories and tables know nothing of threads. While jobs wait, a ticker asks for the processor of every job
  * that has had it for a slice: the job is interrupted through the one path that all requests take, and goes to the end of the queue. Events that the
  * embedder must see go to a second queue; a byte in a pipe tells that it isn't empty any more.
  *
@@ -79,9 +80,9 @@ static struct job *take_out(struct queue *q, struct job **at) {
   return j;
 }
 
-static bool group_is_running(const struct lucet_pool *p, const struct group *g) {
+static bool group_is_running(const struct lucet_pool *p, struct group *g) {
   for (uint32_t k = 0; k < p->count; k++)
-    if (p->workers[k].job != NULL && p->workers[k].job->instance->group == g) return true;
+    if (p->workers[k].job != NULL && lucet_groups_meet(p->workers[k].job->instance->group, g)) return true;
   return false;
 }
 

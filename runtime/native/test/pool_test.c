@@ -116,6 +116,54 @@ static void test_events(void) {
   lucet_pool_release(p);
 }
 
+static atomic_int inside;
+static atomic_int most_inside;
+static void count_inside(lucet_vmctx *vm, uint64_t *args) {
+  (void)vm;
+  (void)args;
+  int n = atomic_fetch_add(&inside, 1) + 1;
+  if (n > atomic_load(&most_inside)) atomic_store(&most_inside, n);
+  usleep(20000);
+  atomic_fetch_sub(&inside, 1);
+}
+
+static lucet_instance *importer_of(lucet_instance *library) {
+  const lucet_import imports[] = {{.kind = LUCET_IMPORT_FUNCREF, .funcref = lucet_instance_function(library, F_CALL_NATIVE)}, {.kind = LUCET_IMPORT_HOSTCALL}};
+  lucet_instance *i;
+  if (lucet_instance_new(region, module, imports, 2, &i, NULL) != LUCET_OK) exit(1);
+  return i;
+}
+
+/** The groups of those that import from one instance are apart, but it is not to be run by two threads at a time; nor with them. */
+static void test_shared(void) {
+  section = "what two import from";
+  lucet_pool *p = pool(3, 0);
+  lucet_instance *library = instance(), *a = importer_of(library), *b = importer_of(library), *c = importer_of(a), *other = instance();
+  CHECK(a->group != b->group && a->group != library->group);
+  on_hostcall = count_inside;
+  static uint64_t args[4][2];
+  submit(p, a, F_CALL_NATIVE, args[0], 0);
+  submit(p, b, F_CALL_NATIVE, args[1], 1);
+  submit(p, c, F_CALL_NATIVE, args[2], 2);
+  submit(p, library, F_CALL_NATIVE, args[3], 3);
+  for (int n = 0; n < 4; n++) CHECK(next(p).event.kind == LUCET_EVENT_RETURNED);
+  CHECK(atomic_load(&most_inside) == 1);
+  /* Others do run beside it. */
+  for (int round = 0; round < 50 && atomic_load(&most_inside) == 1; round++) {
+    submit(p, a, F_CALL_NATIVE, args[0], 0);
+    submit(p, other, F_CALL_NATIVE, args[1], 1);
+    CHECK(next(p).event.kind == LUCET_EVENT_RETURNED && next(p).event.kind == LUCET_EVENT_RETURNED);
+  }
+  CHECK(atomic_load(&most_inside) == 2);
+  on_hostcall = NULL;
+  lucet_instance_release(c);
+  lucet_instance_release(a);
+  lucet_instance_release(b);
+  lucet_instance_release(other);
+  lucet_instance_release(library);
+  lucet_pool_release(p);
+}
+
 /** Its descriptor is readable exactly while there are events. */
 static void test_descriptor(void) {
   section = "descriptor";
@@ -203,5 +251,6 @@ int main(void) {
   test_endless();
   test_release();
   test_slices();
+  test_shared();
   return end_tests();
 }
