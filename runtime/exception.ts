@@ -102,6 +102,7 @@ export class WasmException extends Error {
       storeValues(block, this.#types, this.values, home, 'the exception');
       const s = shared();
       const status = native().lucet_exception_new(home.address, this.#tag, block.address, s.out, s.error);
+      if (status === Status.Argument) throw new TypeError(errorMessage());
       if (status !== Status.Ok) throw new Error(errorMessage());
       this.#hold(s.block.word(AT.OUT));
     } finally {

@@ -641,7 +641,15 @@ export class Instance implements FuncHome, EntityHome {
     runner: Runner = HERE,
   ): RunEvent | Promise<RunEvent> {
     this.#cancelAbove(me, 'a call below it went on');
-    return runner.throwInto(this.address, e.addressFor(hostcall.caller ?? this));
+    let exception: number;
+    try {
+      exception = e.addressFor(hostcall.caller ?? this);
+    } catch (mistake) {
+      // It can't be thrown into this guest: the host's mistake, which ends the call.
+      this.#abort(me);
+      throw mistake;
+    }
+    return runner.throwInto(this.address, exception);
   }
 
   /** What a run ended with: a hostcall to be carried out, or null when it returned. @throws for any other end */

@@ -26,7 +26,7 @@ lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error) {
 static lucet_status take_references(struct lucet_instance *callee, const struct lucet_funcref *f, const uint64_t *args, lucet_error *error) {
   const struct metadata *d = &callee->module->meta;
   uint32_t type = d->functions[f->func_index].type;
-  if (!lucet_valtypes_hold(callee, type, false, args))
+  if (!lucet_valtypes_hold(callee, callee->module, type, false, args))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "an argument is a reference of another type than function %u takes", f->func_index);
   if ((callee->module->type_refs[type] & TYPE_FUNCREF_PARAM) != 0 &&
       !lucet_adopt_words(callee, d->type_bytes + d->types[type].bytes, d->types[type].params, args))

@@ -28,11 +28,14 @@ enum { WORDS_FOR_EACH = 16 };
 
 /* ---- Tags */
 
-struct lucet_tag *lucet_tag_new(const lucet_module *m, uint32_t type) {
+struct lucet_tag *lucet_tag_new(lucet_module *m, uint32_t type) {
   const struct lucet_type_record *t = &m->meta.types[type];
   struct lucet_tag *tag = malloc(sizeof *tag + t->params);
   if (tag == NULL) return NULL;
   atomic_init(&tag->references, 1);
+  lucet_module_retain(m);
+  tag->module = m;
+  tag->type = type;
   tag->sig_id = m->sig_ids[type];
   tag->params = t->params;
   tag->words = 0;
@@ -48,7 +51,9 @@ struct lucet_tag *lucet_tag_new(const lucet_module *m, uint32_t type) {
 void lucet_tag_retain(struct lucet_tag *tag) { atomic_fetch_add(&tag->references, 1); }
 
 void lucet_tag_release(struct lucet_tag *tag) {
-  if (tag != NULL && atomic_fetch_sub(&tag->references, 1) == 1) free(tag);
+  if (tag == NULL || atomic_fetch_sub(&tag->references, 1) != 1) return;
+  lucet_module_release(tag->module);
+  free(tag);
 }
 
 /* ---- The set of a group's exceptions: open addressing by address */
@@ -273,6 +278,9 @@ const uint8_t *lucet_tag_types(const lucet_tag *tag, uint32_t *params) {
 
 lucet_status lucet_exception_new(lucet_instance *i, lucet_tag *tag, const uint64_t *values, lucet_exception **exception, lucet_error *error) {
   const uint64_t *word = values;
+  /* Who catches it relies on the types of references. */
+  if (!lucet_valtypes_hold(i, tag->module, tag->type, false, values))
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is a reference of another type than the tag takes");
   for (uint32_t k = 0; k < tag->params; k++) {
     if (tag->types[k] == LUCET_FUNCREF && !lucet_group_adopt(i, *word))
       return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a value is a function that can't be linked with the instance: see lucet_region_kind");

@@ -14,6 +14,9 @@ struct lucet_activation;
 
 struct lucet_tag {
   atomic_uint references;
+  /** Where it was defined, and the number of its type there. Counted. */
+  lucet_module *module;
+  uint32_t type;
   uint32_t sig_id;
   uint32_t params;
   /** Of the payload. */
@@ -53,7 +56,7 @@ struct exceptions {
 };
 
 /** NULL: out of memory. */
-struct lucet_tag *lucet_tag_new(const lucet_module *m, uint32_t type);
+struct lucet_tag *lucet_tag_new(lucet_module *m, uint32_t type);
 void lucet_tag_retain(struct lucet_tag *tag);
 /** NULL is allowed. */
 void lucet_tag_release(struct lucet_tag *tag);

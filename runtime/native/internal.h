@@ -91,7 +91,7 @@ bool lucet_valtype_matches(const lucet_module *a, uint32_t sub, const lucet_modu
 /** Is a value that the host hands to `i` of that type of module `m`? Null, typed functions and objects can be wrong. */
 bool lucet_valtype_holds(struct lucet_instance *i, const lucet_module *m, uint32_t code, uint64_t word);
 /** The same for all parameters, or results, of a type of its own module. */
-bool lucet_valtypes_hold(struct lucet_instance *i, uint32_t type, bool results, const uint64_t *words);
+bool lucet_valtypes_hold(struct lucet_instance *i, const lucet_module *m, uint32_t type, bool results, const uint64_t *words);
 
 /* ---- artifact.c: the metadata, after it has been checked */
 

@@ -601,7 +601,7 @@ LUCET_API lucet_tag *lucet_instance_tag(const lucet_instance *instance, uint32_t
 LUCET_API const uint8_t *lucet_tag_types(const lucet_tag *tag, uint32_t *params);
 
 /**
- * An exception of a tag, with values as in an argument array. It belongs to the instance's group; the caller owns a reference.
+ * An exception of a tag, with values as in an argument array (LUCET_ERROR_ARGUMENT: they are not of its type). It belongs to the instance's group; the caller owns a reference.
  * An exnref in an array of arguments or results is no such reference: retain it before the guest runs again.
  */
 LUCET_API lucet_status lucet_exception_new(lucet_instance *instance, lucet_tag *tag, const uint64_t *values, lucet_exception **exception,

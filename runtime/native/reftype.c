@@ -80,8 +80,7 @@ bool lucet_valtype_holds(struct lucet_instance *i, const lucet_module *m, uint32
   }
 }
 
-bool lucet_valtypes_hold(struct lucet_instance *i, uint32_t type, bool results, const uint64_t *words) {
-  const lucet_module *m = i->module;
+bool lucet_valtypes_hold(struct lucet_instance *i, const lucet_module *m, uint32_t type, bool results, const uint64_t *words) {
   if ((m->type_refs[type] & (results ? TYPE_EXACT_RESULT : TYPE_EXACT_PARAM)) == 0) return true;
   const struct lucet_type_record *t = &m->meta.types[type];
   uint32_t first = results ? t->params : 0, end = results ? (uint32_t)t->params + t->results : t->params;

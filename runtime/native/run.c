@@ -69,7 +69,7 @@ static uint64_t hostcall_done(struct lucet_activation *a) {
   control_move(a->instance->control, CONTROL_GUEST);
   if (a->yield.asked) return LUCET_LEFT_YIELDED;
   const struct binding *b = &i->bindings[a->host_import];
-  if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i, i->module->meta.functions[a->host_import].type, true, a->host_args))
+  if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i, i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   if (!adopt_results(i, a->host_import, a->host_args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   return LUCET_LEFT_RETURNED;
@@ -351,7 +351,7 @@ static struct lucet_activation *suspended(const struct lucet_instance *i, lucet_
 /** What the embedder did in the place of a host function must be of its type. */
 static bool results_hold(struct lucet_activation *a) {
   struct lucet_instance *caller = instance_of(a->host_base);
-  if (!lucet_valtypes_hold(caller, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
+  if (!lucet_valtypes_hold(caller, caller->module, caller->module->meta.functions[a->host_import].type, true, a->host_args)) return false;
   return adopt_results(caller, a->host_import, a->host_args);
 }
 

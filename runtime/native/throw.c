@@ -85,7 +85,10 @@ void lucet_throw_ref(uint8_t *base, struct lucet_exception *e) {
 
 void lucet_vmctx_throw(lucet_vmctx *vm, lucet_tag *tag, const uint64_t *values) {
   lucet_exception *e;
-  if (lucet_exception_new(lucet_vmctx_instance(vm), tag, values, &e, NULL) != LUCET_OK) out_of_memory();
+  lucet_status status = lucet_exception_new(lucet_vmctx_instance(vm), tag, values, &e, NULL);
+  /* As for a result of a host function that is not of its type. */
+  if (status == LUCET_ERROR_ARGUMENT) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
+  if (status != LUCET_OK) out_of_memory();
   lucet_vmctx_rethrow(vm, e);
 }
 

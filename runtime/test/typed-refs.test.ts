@@ -5,7 +5,18 @@
 import binaryen from 'binaryen';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
-import { type Func, HostFunction, Instance, LinkError, Module, Region, type Table, Trap } from '../index.ts';
+import {
+  type Func,
+  HostFunction,
+  Instance,
+  LinkError,
+  Module,
+  Region,
+  type Table,
+  type Tag,
+  Trap,
+  WasmException,
+} from '../index.ts';
 import { describeNative } from './support/guest.ts';
 
 const TEXT = `(module
@@ -23,6 +34,18 @@ const TEXT = `(module
   (func (export "element") (param i32 i64) (result i64) (call_ref $unary (local.get 1) (table.get $typed (local.get 0))))
   (func (export "filled") (param i32 i64) (result i64) (call_ref $unary (local.get 1) (table.get $full (local.get 0))))
   (func (export "global") (param i64) (result i64) (call_ref $unary (local.get 0) (global.get $g))))`;
+
+/** Calls what an exception of the host's carries. */
+const CATCHER = `(module
+  (type $unary (func (param i64) (result i64)))
+  (type $binary (func (param i64 i64) (result i64)))
+  (import "host" "throw" (func $throw))
+  (tag $e (export "e") (param (ref $unary)))
+  (func (export "inc") (type $unary) (i64.add (local.get 0) (i64.const 1)))
+  (func (export "add") (type $binary) (i64.add (local.get 0) (local.get 1)))
+  (func (export "caught") (param i64) (result i64)
+    (call_ref $unary (local.get 0)
+      (block $h (result (ref $unary)) (try_table (catch $e $h) (call $throw)) (unreachable)))))`;
 
 /** The step function of a loop that calls itself through references. */
 const LOOP = `(module
@@ -114,6 +137,34 @@ for (const optLevel of [0, 2] as const) {
       pick = () => add;
       expect(trapCode(() => a.call('picked', 6n))).toBe('CastFailure');
       expect(a.call('apply', inc, 1n)).toBe(2n);
+    });
+
+    it('and what exceptions carry', async () => {
+      let value: unknown = null;
+      const i: Instance = instance(CATCHER, {
+        host: {
+          throw: new HostFunction(() => {
+            throw new WasmException(i.export('e') as Tag, [value]);
+          }),
+        },
+      });
+      const values: [unknown, string | null][] = [
+        [i.func('inc'), null],
+        [i.func('add'), 'another type'],
+        [null, 'another type'],
+        [i.func('inc'), null],
+      ];
+      for (const [given, wrong] of values) {
+        value = given;
+        if (wrong === null) {
+          expect(i.call('caught', 4n)).toBe(5n);
+          expect(await i.callAsync('caught', 4n)).toBe(5n);
+        } else {
+          expect(() => i.call('caught', 4n)).toThrow(wrong);
+          await expect(i.callAsync('caught', 4n)).rejects.toThrow(wrong);
+          expect(i.state).toBe('Terminated');
+        }
+      }
     });
 
     it('so must elements and globals', () => {
