@@ -1,5 +1,5 @@
 /** A trap, told to people on a terminal: what happened, why, the line of source, and how the program came there. */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import pc from 'picocolors';
 import { count, printable, shownName } from './trap-explain.ts';
 import type { ReportFrame, ReportVariable, SourcePosition, TrapReport } from './trap-report.ts';
@@ -61,18 +61,22 @@ function quote(position: SourcePosition, c: Colors): string[] {
   return lines;
 }
 
-/** The path is the module's word: only a plain file is read, and of it one line. */
+/**
+ * The path is the module's word: only a plain file is read, and of it one line. Even opening a device may do something, and opening a pipe waits.
+ * What is plain but has no size is the kernel's (/proc).
+ */
 function sourceLine({ file, line }: SourcePosition): string | null {
   if (line === 0 || file.includes('\0')) return null;
   let fd: number;
   try {
-    fd = openSync(file, 'r');
+    if (!statSync(file).isFile()) return null;
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
     return null;
   }
   try {
     const st = fstatSync(fd);
-    if (!st.isFile() || st.size > MAX_SOURCE_BYTES) return null;
+    if (!st.isFile() || st.size === 0 || st.size > MAX_SOURCE_BYTES) return null;
     return readFileSync(fd, 'utf8').split('\n', line)[line - 1]?.replace(/\r$/, '') ?? null;
   } catch {
     return null;

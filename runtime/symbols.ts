@@ -68,14 +68,17 @@ export class ModuleSymbols {
     if ([...sections.keys()].some(name => name.startsWith('.debug_'))) return openDebugInfo(sections);
     const external = nameIn(sections.get('external_debug_info'));
     if (external !== null) {
-      const other = this.#sectionsOf(resolvePath(external, folder));
+      const path = this.#resolve(external, folder);
+      const other = path === null ? null : this.#sectionsOf(path);
       if (other !== null) return openDebugInfo(other);
     }
     const url = nameIn(sections.get('sourceMappingURL'));
     if (url !== null) {
-      const path = resolvePath(url, folder);
-      const json = url.startsWith('data:') ? dataUrl(url) : this.#readText(path);
-      if (json !== null) return openSourceMap(json, codeStart, source => sourcePath(source, dirname(path)));
+      const isData = url.startsWith('data:');
+      const path = isData ? url : this.#resolve(url, folder);
+      const json = path === null ? null : isData ? this.#dataUrl(url) : this.#readText(path);
+      const base = isData ? (folder ?? '.') : dirname(path ?? '.');
+      if (json !== null) return openSourceMap(json, codeStart, source => sourcePath(source, base));
     }
     return null;
   }
@@ -83,10 +86,31 @@ export class ModuleSymbols {
   #readFile(path: string): Uint8Array | null {
     try {
       const st = statSync(path);
-      if (!st.isFile() || st.size > MAX_FILE_BYTES) throw new Error('not a file that can be read');
+      // What is regular and has no size is the kernel's (/proc): reading it may wait, or tell of the host.
+      if (!st.isFile() || st.size === 0 || st.size > MAX_FILE_BYTES)
+        throw new Error('not a file that can be read');
       return readFileSync(path);
     } catch (e) {
       this.warnings.push(`debug information in ${path}: ${(e as Error).message}`);
+      return null;
+    }
+  }
+
+  /** The file that a module names; null: there can't be one. */
+  #resolve(name: string, folder: string | null): string | null {
+    try {
+      return resolvePath(name, folder);
+    } catch (e) {
+      this.warnings.push(`debug information in ${name}: ${(e as Error).message}`);
+      return null;
+    }
+  }
+
+  #dataUrl(url: string): string | null {
+    try {
+      return dataUrl(url);
+    } catch (e) {
+      this.warnings.push(`debug information in a data: URL: ${(e as Error).message}`);
       return null;
     }
   }

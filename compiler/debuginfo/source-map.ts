@@ -1,5 +1,5 @@
 /** Source maps of WebAssembly (as AssemblyScript writes them): the generated "column" of the only line is the byte offset in the module. */
-import { eachMapping, originalPositionFor, TraceMap } from '@jridgewell/trace-mapping';
+import { type EncodedSourceMap, eachMapping, originalPositionFor, TraceMap } from '@jridgewell/trace-mapping';
 import type { DebugInfo, LinePosition, SourceLocation } from './index.ts';
 
 /** Larger maps are refused: a module of 100 MB has one of less. */
@@ -19,11 +19,23 @@ export function openSourceMap(
   let map: TraceMap | null = null;
   try {
     if (json.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
-    map = new TraceMap(json);
+    map = new TraceMap(checked(JSON.parse(json)));
   } catch (e) {
     warnings.push(`the source map is broken: ${(e as Error).message}`);
   }
   return new SourceMap(map, codeStart, resolve, warnings);
+}
+
+const isName = (v: unknown): v is string | null => v === null || typeof v === 'string';
+
+/** A map in its encoded form, of which every position is a number and every name a string. @throws when it is none */
+function checked(map: unknown): EncodedSourceMap {
+  const { version, sources, sourceRoot, mappings } = Object(map) as Partial<Record<string, unknown>>;
+  if (version !== 3) throw new Error('it is not of version 3');
+  if (typeof mappings !== 'string') throw new Error('it has no mappings, or not as a string');
+  if (!Array.isArray(sources) || !sources.every(isName)) throw new Error('its sources are not names');
+  if (sourceRoot !== undefined && !isName(sourceRoot)) throw new Error('its sourceRoot is not a name');
+  return { version, sources, mappings, names: [], ...(sourceRoot ? { sourceRoot } : {}) };
 }
 
 class SourceMap implements DebugInfo {
@@ -42,7 +54,8 @@ class SourceMap implements DebugInfo {
   lookup(codeOffset: number): SourceLocation | null {
     if (this.map === null) return null;
     const at = originalPositionFor(this.map, { line: 1, column: codeOffset + this.codeStart });
-    if (at.source === null) return null;
+    // Mappings are differences: those of a broken map may lead anywhere.
+    if (at.source === null || at.line < 1 || at.column < 0) return null;
     return { file: this.paths.get(at.source) ?? at.source, line: at.line, column: at.column + 1 };
   }
 

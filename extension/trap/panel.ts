@@ -185,7 +185,9 @@ function sourceLines(view: TrapView, code: FunctionCode | null, sources: SourceC
   const position = view.source ?? placeOf(view).source;
   if (position === null || position.line === 0) return null;
   const path = findSource(position.file, sources);
-  if (path === null || statSync(path).size > MAX_SOURCE_BYTES) return null;
+  const size = path === null ? 0 : statSync(path).size;
+  // Files of the kernel's (/proc) have no size, and reading them may wait.
+  if (path === null || size === 0 || size > MAX_SOURCE_BYTES) return null;
   const file = code?.files.indexOf(position.file) ?? -1;
   let from = position.line;
   let to = position.line;
