@@ -23,6 +23,7 @@ import { type CompileStats, emitIr } from './index.ts';
 import { nativeFeatures } from './native-cpu.ts';
 import type { CompileOptions } from './options.ts';
 import { compileParallel } from './parallel.ts';
+import { printableLines } from './printable.ts';
 import { checkTriple, resolveFeatures } from './target.ts';
 import { type Bindings, mergeBindings, parseBindings, WASI_BINDINGS, WASI_MODULE } from './wasi-bindings.ts';
 import { decodeModule } from './wasm/decode.ts';
@@ -320,7 +321,9 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
     await run(tool, flags, input, source);
     return 0;
   } catch (e) {
-    process.stderr.write(`${formatError(e, style, input, source)}\n`);
+    const text = formatError(e, style, input, source);
+    // Names and lines of the input are in it. JSON escapes them itself.
+    process.stderr.write(`${style === 'json' ? text : printableLines(text)}\n`);
     if (e instanceof Error && e.name === 'BugError' && process.env.LUCET_DEBUG)
       process.stderr.write(`${e.stack}\n`);
     return 1;

@@ -12,6 +12,7 @@
 import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
+import { printableLines } from '../compiler/printable.ts';
 import { makeCoredump } from './coredump.ts';
 import { compileSource } from './lucet-wasi-compile.ts';
 import { formatTrap } from './lucet-wasi-report.ts';
@@ -85,6 +86,6 @@ try {
   if (command === 'compile') await compile(a, b, c, d);
   else report(a, b, c, d, memory);
 } catch (e) {
-  writeSync(2, `lucet-wasi: ${describe(e, a)}\n`);
+  writeSync(2, `lucet-wasi: ${printableLines(describe(e, a))}\n`);
   process.exitCode = 1;
 }

@@ -1,7 +1,8 @@
 /** A trap, told to people on a terminal: what happened, why, the line of source, and how the program came there. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import pc from 'picocolors';
-import { count, printable, shownName } from './trap-explain.ts';
+import { printable } from '../compiler/printable.ts';
+import { count, shownName } from './trap-explain.ts';
 import type { ReportFrame, ReportVariable, SourcePosition, TrapReport } from './trap-report.ts';
 
 export interface ReportStyle {

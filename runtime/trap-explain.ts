@@ -1,12 +1,8 @@
 /** What a trap means, in words: made of the report's facts alone, so that every front end says the same. */
+import { printable } from '../compiler/printable.ts';
 import type { ReportAccess, ReportFrame, ReportTable, TrapReport } from './trap-report.ts';
 
 type Draft = Omit<TrapReport, 'explanation'>;
-
-/** Text that came out of a module: nothing in it may act on the terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, c => `\\x${c.codePointAt(0)!.toString(16).padStart(2, '0')}`);
-}
 
 /** A function's name as its author knows it: without the hash that Rust appends. */
 export function shownName(frame: {

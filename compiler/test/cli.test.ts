@@ -46,6 +46,27 @@ describe('lucetc', () => {
     expect(readFileSync(path('b.so')).subarray(0, 4)).toEqual(magic);
   });
 
+  it('lets nothing of a module act on the terminal', async () => {
+    const evil = '\u001b]0;title\u0007\u009b31m\u202e\r';
+    writeFileSync(path('evil.wat'), `(module (func $${evil} (foo)))`);
+    const escaped = [...Buffer.from(evil)].map(b => `\\${b.toString(16).padStart(2, '0')}`).join('');
+    writeFileSync(
+      path('evil.wasm'),
+      await wat(`(module (import "wasi_snapshot_preview1" "${escaped}" (func)))`),
+    );
+    for (const [tool, file] of [
+      ['lucetc', 'evil.wat'],
+      ['lucetc-wasi', 'evil.wasm'],
+    ] as const) {
+      const { status, stderr } = run(tool, file, '-o', 'evil.so');
+      expect(status).toBe(1);
+      expect(stderr).toContain('\\x1b]0;title\\x07');
+      expect(stderr).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+      const json = run(tool, '--error-style', 'json', file, '-o', 'evil.so').stderr;
+      expect(JSON.parse(json)).toHaveProperty('error.kind');
+    }
+  });
+
   it('lists extensions, and refuses modules that use one that is off', () => {
     expect(run('lucetc', '--features').stdout).toMatch(/^sign-extension +on /m);
     expect(run('lucetc', '--features', '--disable-feature', 'memory64,multi-value').stdout).toMatch(

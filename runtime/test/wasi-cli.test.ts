@@ -15,12 +15,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { printable } from '../../compiler/printable.ts';
 import { clang } from '../../scripts/clang.ts';
 import { completionScript, helpText, OPTIONS } from '../lucet-wasi-options.ts';
 import { formatTrap } from '../lucet-wasi-report.ts';
-import { explain, printable, repeatingPeriod } from '../trap-explain.ts';
+import { explain, repeatingPeriod } from '../trap-explain.ts';
 import type { TrapFacts } from '../trap-facts.ts';
 import { type ReportFrame, TRAP_REPORT_VERSION, type TrapReport } from '../trap-report.ts';
+import { body, exportEntry, functionType, KIND, moduleBytes, name, uleb } from '../wasm-writer.ts';
 import { validReport } from './support/report-schema.ts';
 
 it('help and completions name every option', () => {
@@ -333,6 +335,36 @@ int main(int argc, char **argv) {
     expect(result.stderr).toMatch(/^lucet-wasi: /);
     expect(result.stderr).toMatch(message);
     expect(result.stderr).not.toContain('node:internal');
+  });
+
+  it('lets no name of a module act on the terminal', () => {
+    const evil = '\u001b]0;title\u0007\u009b31m\u202e\r';
+    const names = [...name('name'), 0, ...uleb(name(evil).length), ...name(evil)];
+    const withName = (bytes: Uint8Array): Uint8Array =>
+      Uint8Array.from([...bytes, 0, ...uleb(names.length), ...names]);
+    const type = [functionType([], [])];
+    writeFileSync(
+      path('evil-import.wasm'),
+      withName(moduleBytes({ type, import: [[...name(evil), ...name(evil), KIND.func, 0]] })),
+    );
+    writeFileSync(
+      path('evil-export.wasm'),
+      withName(
+        moduleBytes({
+          type,
+          function: [uleb(0)],
+          export: [exportEntry(evil, KIND.func, 0)],
+          code: [body([], [])],
+        }),
+      ),
+    );
+    writeFileSync(path('evil.wat'), `(module (func $${evil} (foo)))`);
+    for (const file of ['evil-import.wasm', 'evil-export.wasm', 'evil.wat']) {
+      const { status, stderr } = run([file]);
+      expect(status).toBe(1);
+      expect(stderr).toContain('\\x1b]0;title\\x07');
+      expect(stderr).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+    }
   });
 
   it.each<[string[], RegExp]>([

@@ -88,7 +88,9 @@ void check_imports(const lucet_module *module, const char *label) {
   }
   if (missing_count == 0) return;
   fflush(stdout);
-  fprintf(stderr, "lucet-wasi: %s needs ", label);
+  fprintf(stderr, "lucet-wasi: ");
+  print_safely(stderr, label, strlen(label));
+  fprintf(stderr, " needs ");
   if (missing_count == 1) fprintf(stderr, "an import that is not provided:\n");
   else fprintf(stderr, "%u imports that are not provided:\n", missing_count);
   for (uint32_t k = 0; k < missing_count && k < SHOWN; k++) {

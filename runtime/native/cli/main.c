@@ -206,7 +206,9 @@ static uint32_t find_function(const struct program *p, const char *name, bool ma
       fail("%s is of type %s; an entry point takes and returns nothing. Call it with --invoke %s.", name, show_type(function), name);
     return (uint32_t)number;
   }
-  fprintf(stderr, "%s: %s exports no function ", tool, p->label);
+  fprintf(stderr, "%s: ", tool);
+  print_safely(stderr, p->label, strlen(p->label));
+  fprintf(stderr, " exports no function ");
   print_safely(stderr, name, strlen(name));
   fputc('.', stderr);
   if (lucet_module_find_export(p->module, "_initialize", 11) >= 0)

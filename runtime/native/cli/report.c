@@ -90,7 +90,9 @@ static void print_backtrace(FILE *to, const lucet_trap_info *info, const char *l
       fprintf(to, "  %5s ", hash);
       if (length > 0) print_safely(to, name, shown_length(name, length));
       else fprintf(to, "function %" PRIu32, f->function);
-      fprintf(to, " at %s+0x%" PRIx32 "\n", label, f->wasm_offset);
+      fprintf(to, " at ");
+      print_safely(to, label, strlen(label));
+      fprintf(to, "+0x%" PRIx32 "\n", f->wasm_offset);
     }
   }
   if (info->total_frames > number) fprintf(to, "        ... %" PRIu32 " more%s\n", info->total_frames - number, style->full ? "" : " (--backtrace full shows more)");
