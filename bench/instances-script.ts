@@ -1,6 +1,6 @@
 /** The same from JavaScript: V8's own instances, and Lucet's through the TypeScript API. Interleaved, nanoseconds. */
 import { compile } from '../compiler/index.ts';
-import { type Func, Instance, Linkage, Module, Region, WasiTemplate } from '../runtime/index.ts';
+import { type Func, Instance, Linkage, Module, Region, WasiCommand, WasiTemplate } from '../runtime/index.ts';
 import type { Guests } from './instances-modules.ts';
 
 export interface Row {
@@ -135,6 +135,8 @@ function lucetCycles(bytes: Uint8Array, kind: 'guarded' | 'dense'): { step: () =
   const make = new Series(`lucet-${kind}`, 'hello, instantiate from JavaScript');
   const call = new Series(`lucet-${kind}`, 'hello, first call from JavaScript');
   const drop = new Series(`lucet-${kind}`, 'hello, drop from JavaScript');
+  const whole = new Series(`lucet-${kind}`, 'hello, a whole run from JavaScript');
+  const command = new WasiCommand(region, module);
   return {
     step: () => {
       let from = now();
@@ -149,8 +151,12 @@ function lucetCycles(bytes: Uint8Array, kind: 'guarded' | 'dense'): { step: () =
       i.dispose();
       context.dispose();
       drop.add(from);
+      from = now();
+      const { stdout } = command.run();
+      whole.add(from);
+      if (stdout.length !== 14) throw new Error(`hello printed ${stdout.length} bytes`);
     },
-    rows: () => [make, call, drop].map(s => s.row()),
+    rows: () => [make, call, drop, whole].map(s => s.row()),
   };
 }
 

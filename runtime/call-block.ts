@@ -28,14 +28,14 @@ export function callByBlock(s: Shared, instance: number, func: number): boolean 
   block.f64[INSTANCE] = instance;
   block.f64[FUNCTION] = func;
   native().lucet_block_call(s.call);
-  return returned(s);
+  return isReturned(s);
 }
 
 /** Lets the innermost call go on, with what finishByBlock left. */
 export function resumeByBlock(s: Shared, instance: number): boolean {
   s.block.f64[INSTANCE] = instance;
   native().lucet_block_resume(s.call);
-  return returned(s);
+  return isReturned(s);
 }
 
 /** The same for functions of lucet.h that take an event and an error. */
@@ -43,10 +43,10 @@ export function eventInBlock(s: Shared, run: (event: number, error: number) => S
   const { block } = s;
   block.u32[STATUS] = run(s.block.address + EVENT_AT, s.error);
   block.u32[WORDS] = NO_WORDS;
-  return returned(s);
+  return isReturned(s);
 }
 
-function returned({ block }: Shared): boolean {
+export function isReturned({ block }: Shared): boolean {
   return block.u32[STATUS] === Status.Ok && block.u32[KIND] === EventKind.Returned;
 }
 

@@ -60,6 +60,7 @@ interface Functions {
   lucet_instance_resume(instance: number, event: number, error: number): number;
   lucet_block_call(block: number): void;
   lucet_block_resume(block: number): void;
+  lucet_block_run(call: number, command: number, input: Uint8Array | null, length: number): void;
   lucet_instance_resume_throw(instance: number, exception: number, event: number, error: number): number;
   lucet_instance_abort(instance: number, error: number): number;
   lucet_instance_tag(instance: number, tag: number): number;
@@ -151,6 +152,7 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   // A number takes less time than an address.
   lucet_block_call: ['void', 'double'],
   lucet_block_resume: ['void', 'double'],
+  lucet_block_run: ['void', 'double', 'double', 'const void *', 'size_t'],
   lucet_instance_resume_throw: ['int', 'p', 'p', 'p', 'p'],
   lucet_instance_abort: ['int', 'p', 'p'],
   lucet_instance_tag: ['p', 'p', 'uint32_t'],
@@ -225,6 +227,27 @@ export const STRUCTS = {
     event: 24,
     args: 64,
     error: 576,
+  },
+  lucet_command: {
+    size: 56,
+    region: 0,
+    module: 8,
+    imports: 16,
+    import_count: 24,
+    export_: 28,
+    options: 32,
+    timeout: 40,
+    wasi: 48,
+  },
+  lucet_command_block: {
+    size: 104,
+    command: 0,
+    prepared: 56,
+    truncated: 60,
+    instance: 64,
+    room: 72,
+    room_size: 80,
+    output: 88,
   },
   lucet_pool_event: { size: 64, id: 0, instance: 8, status: 16, event: 24 },
   lucet_pool_options: { size: 16, threads: 0, slice: 8 },

@@ -61,4 +61,10 @@ export {
   type WasiStream,
   WasiTemplate,
 } from './wasi.ts';
+export {
+  WasiCommand,
+  type WasiCommandOptions,
+  type WasiRunOptions,
+  type WasiRunResult,
+} from './wasi-command.ts';
 export { type RunResult, Yield, type YieldType } from './yield.ts';

@@ -104,6 +104,28 @@ export class Instance implements FuncHome, EntityHome {
     return instance;
   }
 
+  /**
+   * For an instance that was made and called by native code, of a linkage that is constant: what the call block holds is what its run stopped with. Runs it
+   * to its end, then gives it back.
+   */
+  static runOn(region: Region, linkage: Linkage, address: number): void {
+    const instance = new Instance(region, linkage, []);
+    instance.#adopt(address);
+    instance.#runs++;
+    try {
+      instance.#throughHostcalls(shared());
+    } finally {
+      instance.dispose();
+    }
+  }
+
+  #adopt(address: number): void {
+    this.#address = address;
+    this.module.retain();
+    instanceCreated();
+    instances.set(address, this);
+  }
+
   #allocate(options: InstanceOptions): void {
     const { module } = this;
     const linkage = this.#linkage;
@@ -132,10 +154,7 @@ export class Instance implements FuncHome, EntityHome {
       this.group.drop();
       throw error;
     }
-    this.#address = s.block.word(AT.OUT);
-    module.retain();
-    instanceCreated();
-    instances.set(this.#address, this);
+    this.#adopt(s.block.word(AT.OUT));
     if (native().lucet_instance_needs_start(this.#address) !== 0) this.#rest = 'NotStarted';
   }
 

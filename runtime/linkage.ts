@@ -96,13 +96,23 @@ export class Linkage {
     return this.module.imports.length;
   }
 
+  /** The same for each instance, and nothing that instances keep alive. */
+  get isConstant(): boolean {
+    return this.homes.size === 0 && this.#values.length === 0;
+  }
+
+  /** Address of the lucet_import array; 0: there are none. */
+  get address(): number {
+    return this.#block?.address ?? 0;
+  }
+
   /** Address of the lucet_import array for a new instance. `home` is asked to keep functions alive. */
   prepare(home: ValueHome): number {
     if (this.#block === null) return 0;
     for (const v of this.#values) {
       storeValue(this.#block, (v.at + IMPORT.value) >> 3, v.type, v.value, home, v.label);
     }
-    return this.#block.address;
+    return this.address;
   }
 }
 

@@ -1,6 +1,6 @@
 /** One instance for each request: everything of Lucet's in this example. */
 import { compile } from '../../compiler/index.ts';
-import { Instance, Linkage, Module, Region, Trap, WasiTemplate } from '../../runtime/index.ts';
+import { Module, Region, Trap, WasiCommand } from '../../runtime/index.ts';
 
 export interface Response {
   readonly status: number;
@@ -9,31 +9,21 @@ export interface Response {
 }
 
 export class GuestHandler {
-  readonly #region = Region.create({ capacity: 1 });
-  /** Granted to all: memory as stdin and stdout, and nothing else. */
-  readonly #template = new WasiTemplate({ stdin: 'buffer', stdout: 'buffer', args: ['handler'] });
-  readonly #context = this.#template.context();
-  readonly #linkage: Linkage;
+  readonly #command: WasiCommand;
 
   constructor(wasm: Uint8Array) {
-    this.#linkage = Linkage.create(Module.fromBytes(compile(wasm)), this.#template.imports);
+    const module = Module.fromBytes(compile(wasm));
+    this.#command = new WasiCommand(Region.create({ capacity: 1 }), module, { args: ['handler'] });
   }
 
-  /** The guest runs to its end before this returns: one context and one slot serve all requests of a thread, each reset in between. */
+  /** The guest runs to its end before this returns, in an instance that nothing outlives. */
   handle(request: Uint8Array): Response {
-    const wasi = this.#context;
-    wasi.reset({ stdin: request });
-    const instance = Instance.create(this.#region, this.#linkage);
     try {
-      wasi.attach(instance);
-      instance.call('_start');
-      return parseResponse(Buffer.from(wasi.output(1)));
+      return parseResponse(this.#command.run({ stdin: request }).stdout);
     } catch (e) {
       // A guest that traps takes nobody along.
       if (!(e instanceof Trap)) throw e;
       return { status: 502, type: 'text/plain', body: Buffer.from(e.message) };
-    } finally {
-      instance.dispose();
     }
   }
 }

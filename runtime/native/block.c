@@ -7,8 +7,7 @@
 
 static lucet_call_block *block_at(double address) { return (lucet_call_block *)(uintptr_t)address; }
 
-/** The arguments of a host function that the embedder is to carry out, to the block. */
-static void tell(lucet_call_block *b) {
+void lucet_block_tell(lucet_call_block *b) {
   b->words = LUCET_NO_WORDS;
   if (b->status != LUCET_OK || b->event.kind != LUCET_EVENT_HOSTCALL || b->event.words > LUCET_BLOCK_WORDS) return;
   b->words = (uint32_t)b->event.words;
@@ -18,7 +17,7 @@ static void tell(lucet_call_block *b) {
 void lucet_block_call(double address) {
   lucet_call_block *b = block_at(address);
   b->status = lucet_instance_call((lucet_instance *)(uintptr_t)b->instance, (const lucet_funcref *)(uintptr_t)b->function, b->args, &b->event, &b->error);
-  tell(b);
+  lucet_block_tell(b);
 }
 
 void lucet_block_resume(double address) {
@@ -31,5 +30,5 @@ void lucet_block_resume(double address) {
     memcpy(a->host_args, b->args, min_u64(min_u64(b->words, room), LUCET_BLOCK_WORDS) * sizeof *b->args);
   }
   b->status = lucet_instance_resume(i, &b->event, &b->error);
-  tell(b);
+  lucet_block_tell(b);
 }

@@ -472,6 +472,11 @@ void lucet_instance_free(struct lucet_instance *i);
 /** The instance with that base, if it is `i` or one that code of `i` can call; NULL otherwise. */
 struct lucet_instance *lucet_group_find(struct lucet_instance *i, uint64_t base);
 
+/* ---- block.c */
+
+/** The arguments of a host function that the embedder is to carry out, to the block. */
+void lucet_block_tell(lucet_call_block *b);
+
 /* ---- embed.c */
 
 void lucet_embed_free(struct lucet_instance *i);

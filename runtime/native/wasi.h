@@ -122,6 +122,47 @@ LUCET_API const void *lucet_wasi_ctx_output(const lucet_wasi_ctx *ctx, uint32_t 
  */
 LUCET_API void lucet_instance_set_wasi(lucet_instance *instance, lucet_wasi_ctx *ctx);
 
+/** What lucet_command_run needs to know; fill it once for any number of runs. Holds no handles. */
+typedef struct lucet_command {
+  lucet_region *region;
+  lucet_module *module;
+  const lucet_import *imports;
+  uint32_t import_count;
+  /** The function to run, usually `_start`: its number among the exports. It has no parameters. */
+  uint32_t export_;
+  /** May be NULL. */
+  const lucet_instance_options *options;
+  /** Nanoseconds that a run may take; 0: any time. */
+  uint64_t timeout;
+  lucet_wasi_ctx *wasi;
+} lucet_command;
+/**
+ * A new instance, a run of its function, and the instance given back: for programs that get a new instance for each request. When the run ends with
+ * RETURNED or TERMINATED, `*instance` is NULL. Otherwise it is the caller's: to be resumed, or asked about its trap, and released. LUCET_ERROR_STATE: the module has a
+ * start function, whose run may be interrupted as well; that takes more than one call.
+ */
+LUCET_API lucet_status lucet_command_run(const lucet_command *command, lucet_instance **instance, lucet_event *event, lucet_error *error);
+
+/** See lucet_call_block. */
+typedef struct lucet_command_block {
+  lucet_command command;
+  /** The context has been reset and set up by the caller. */
+  uint32_t prepared;
+  /** The output didn't fit: it is still to be had by lucet_wasi_ctx_output, and the context is to be reset afterwards. */
+  uint32_t truncated;
+  /** NULL unless it is the caller's. */
+  lucet_instance *instance;
+  /** Room for standard output and error, one behind the other; and how much of it the two take. */
+  uint8_t *room;
+  uint64_t room_size;
+  uint64_t output[2];
+} lucet_command_block;
+/**
+ * lucet_command_run in a context that is as new, or prepared; a new one gets the bytes, unless `input` is NULL, as standard input. Afterwards it is reset. Status, event, error and arguments of
+ * a hostcall are left in the lucet_call_block.
+ */
+LUCET_API void lucet_block_run(double call, double command, const void *input, size_t input_length);
+
 /**
  * A function of module "wasi_snapshot_preview1" or "wasi_unstable"; NULL: there is none of that name. `signature` gets its type as in
  * lucet_import.signature. Its `data` is a lucet_wasi_ctx, or NULL: the calling instance's.

@@ -15,7 +15,7 @@ function runC(body: string): string {
     const source = join(dir, 'a.c');
     writeFileSync(
       source,
-      `#include <stdio.h>\n#include <stddef.h>\n#include "lucet.h"\nint main(void) {\n${body}\nreturn 0;\n}\n`,
+      `#include <stdio.h>\n#include <stddef.h>\n#include "lucet.h"\n#include "wasi.h"\nint main(void) {\n${body}\nreturn 0;\n}\n`,
     );
     execFileSync('cc', ['-std=gnu11', `-I${native}`, '-o', join(dir, 'a'), source]);
     return execFileSync(join(dir, 'a'), { encoding: 'utf8' });

@@ -3,6 +3,7 @@
 #include <fenv.h>
 
 #include "control.h"
+#include "wasi.h"
 
 static lucet_prepared_call prepared(lucet_instance *i, uint32_t function) {
   lucet_prepared_call c;
@@ -211,6 +212,35 @@ static void test_block(void) {
   lucet_instance_release(i);
 }
 
+/** A program that runs once in each instance: hostcalls, traps and endless loops leave it to the caller, or are its end. */
+static void test_command(void) {
+  section = "command";
+  static const lucet_import imports[] = {{.kind = LUCET_IMPORT_NATIVE, .function = native_import}, {.kind = LUCET_IMPORT_HOSTCALL}};
+  lucet_wasi_template *t = lucet_wasi_template_new();
+  for (int fd = 0; fd < 3; fd++) lucet_wasi_template_set_stdio(t, (uint32_t)fd, LUCET_WASI_STDIO_BUFFER, -1);
+  lucet_command c = {.region = region, .module = module, .imports = imports, .import_count = 2, .wasi = lucet_wasi_ctx_new(t)};
+  static const struct {
+    const char *export_;
+    uint64_t timeout;
+    uint32_t kind;
+  } RUNS[] = {{"f2", 0, LUCET_EVENT_RETURNED}, {"f4", 0, LUCET_EVENT_TRAPPED}, {"f8", 0, LUCET_EVENT_HOSTCALL}, {"f15", 1000000, LUCET_EVENT_TERMINATED}};
+  for (size_t k = 0; k < 2 * sizeof RUNS / sizeof *RUNS; k++) {
+    const char *name = RUNS[k / 2].export_;
+    lucet_instance *i;
+    lucet_event e;
+    c.export_ = (uint32_t)lucet_module_find_export(module, name, strlen(name));
+    c.timeout = RUNS[k / 2].timeout;
+    CHECK(lucet_command_run(&c, &i, &e, NULL) == LUCET_OK && e.kind == RUNS[k / 2].kind);
+    bool left = e.kind == LUCET_EVENT_TRAPPED || e.kind == LUCET_EVENT_HOSTCALL;
+    CHECK((i != NULL) == left && lucet_region_used_slots(region) == left);
+    if (e.kind == LUCET_EVENT_HOSTCALL) CHECK(resume(i).kind == LUCET_EVENT_RETURNED);
+    if (e.kind == LUCET_EVENT_TRAPPED) CHECK(lucet_instance_trap_info(i)->function == F_UNREACHABLE);
+    lucet_instance_release(i);
+  }
+  lucet_wasi_ctx_free(c.wasi);
+  lucet_wasi_template_release(t);
+}
+
 int main(void) {
   begin_tests();
   alarm(60);
@@ -220,5 +250,6 @@ int main(void) {
   test_other_threads();
   test_modes();
   test_block();
+  test_command();
   return end_tests();
 }
