@@ -6,8 +6,9 @@
  *                              ├─ optimize   (levels 1, 2)                               opt/pipeline.ts
  *                              ├─ select     SSA -> machine rows over virtual registers  backend/x64/lower.ts
  *                              ├─ allocate   registers, spills, moves                    backend/regalloc.ts
- *                              └─ emit       bytes, relocations, pc map                  backend/x64/emit.ts
- *                                     └──▶ CompiledFunc[] ──link──▶ .so                  object/artifact-writer.ts
+ *                              ├─ emit       bytes, relocations, pc map                  backend/x64/emit.ts
+ *                              │  or, for debuggers, all of that at once                 singlepass/compile.ts
+ *                              └──▶ CompiledFunc[] ──link──▶ .so                         object/artifact-writer.ts
  *
  * A function's code depends on nothing but the module, the options and its index: that is why any number of workers gives the same bytes.
  */
@@ -24,6 +25,7 @@ import { Func } from './ir/func.ts';
 import { type Signature, type VerifyContext, verify } from './ir/verify.ts';
 import { optimize } from './opt/pipeline.ts';
 import type { CompileOptions } from './options.ts';
+import { SinglePass, singlePassApplies } from './singlepass/compile.ts';
 import { buildThunk, thunkCount } from './thunks.ts';
 import { lowerFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
@@ -69,6 +71,7 @@ export class FunctionCompiler {
   private readonly mach = new MachFunc();
   private readonly lowering: Lowering;
   private readonly emitter: Emitter;
+  private readonly singlePass: SinglePass | null;
 
   constructor(
     private readonly module: Module,
@@ -81,6 +84,9 @@ export class FunctionCompiler {
       checksStack: options.memory === 'dense',
       copiesDispatch: options.optLevel === 2,
     });
+    this.singlePass = singlePassApplies(module, options)
+      ? new SinglePass(module, this.layout, options)
+      : null;
   }
 
   /** The optimised SSA of a function or thunk; null where an index has no code. Valid until the next call. */
@@ -104,6 +110,20 @@ export class FunctionCompiler {
 
   /** Throws CompileError when the function is invalid. */
   compile(index: number): CompiledFunc | null {
+    return this.inOnePass(index) ?? this.throughSsa(index);
+  }
+
+  /** Code for debuggers, where the single pass can make it. */
+  private inOnePass(index: number): CompiledFunc | null {
+    const { module, singlePass, counters } = this;
+    if (!singlePass || index < module.importedFunctions || index >= module.functions.length) return null;
+    const compiled = singlePass.compile(index);
+    const name = compiled ? 'single-pass' : 'single-pass-left';
+    counters[name] = (counters[name] ?? 0) + 1;
+    return compiled;
+  }
+
+  private throughSsa(index: number): CompiledFunc | null {
     const func = this.ssa(index);
     if (!func) return null;
     const { mach, options } = this;

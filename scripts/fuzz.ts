@@ -6,7 +6,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { VARIANT_NAMES } from './fuzz-engine.ts';
+import { VARIANT_NAMES, type Variant } from './fuzz-engine.ts';
 import {
   FIRST_OWN_STEP,
   type FuzzReport,
@@ -23,6 +23,7 @@ Make random modules, run them with Lucet and with V8, and compare all that can b
   --modules N         stop after N modules
   --seed N            same seed, same modules (1)
   --opt-level 0|1|2   how lucet compiles; repeatable (0 and 2)
+  --variant NAME      for what: ${VARIANT_NAMES.join(', ')}; repeatable (all, in turn)
   --jobs N            processes (2)
   --keep DIR          where modules with findings are saved (fuzz/ beside this script)
   --limit SECONDS     for one module (30)
@@ -36,6 +37,7 @@ interface Options {
   readonly modules: number;
   readonly seed: number;
   readonly optLevels: readonly (0 | 1 | 2)[];
+  readonly variants: readonly Variant[];
   readonly jobs: number;
   readonly keep: string;
   readonly limit: number;
@@ -71,12 +73,18 @@ function parseOptions(argv: readonly string[]): Options | null {
     if (!/^[012]$/.test(level)) throw new UsageError('--opt-level is 0, 1 or 2');
     return Number(level) as 0 | 1 | 2;
   });
+  const variants = values.variant.map(name => {
+    const variant = VARIANT_NAMES.find(v => v === name);
+    if (variant === undefined) throw new UsageError(`--variant is one of ${VARIANT_NAMES.join(', ')}`);
+    return variant;
+  });
   const here = dirname(fileURLToPath(import.meta.url));
   return {
     seconds: Number(time[1]) * (time[2] === 'm' ? 60 : 1),
     modules: values.modules === undefined ? Infinity : number('modules', 1),
     seed: number('seed', 0),
     optLevels,
+    variants,
     jobs: number('jobs', 1),
     keep: resolve(values.keep ?? join(here, 'fuzz')),
     limit: number('limit', 1),
@@ -92,6 +100,7 @@ function parse(argv: readonly string[]) {
       modules: { type: 'string' },
       seed: { type: 'string', default: '1' },
       'opt-level': { type: 'string', multiple: true, default: ['0', '2'] },
+      variant: { type: 'string', multiple: true, default: [...VARIANT_NAMES] },
       jobs: { type: 'string', default: '2' },
       keep: { type: 'string' },
       limit: { type: 'string', default: '30' },
@@ -211,7 +220,7 @@ async function replay(file: string, options: Options): Promise<number> {
     path: resolve(file),
     make: null,
     optLevels: options.optLevels,
-    variants: VARIANT_NAMES,
+    variants: options.variants,
   });
   worker.close();
   for (const finding of judge(outcome, totals)) console.log(finding);
@@ -237,7 +246,7 @@ async function run(options: Options): Promise<number> {
         path,
         make: { seed, index },
         optLevels: options.optLevels,
-        variants: [VARIANT_NAMES[index % VARIANT_NAMES.length]!],
+        variants: [options.variants[index % options.variants.length]!],
       });
       const findings = judge(outcome, totals);
       if (findings.length > 0) {

@@ -38,14 +38,13 @@ function statementStarts(module: Module): Int32Array | null {
   return known;
 }
 
-export class DebugPoints {
+/** The sequence points of one function: where they are due, and what is known of each. */
+export class SequencePoints {
   private readonly starts: Int32Array | null;
   /** Position in `starts`: the first one that has not been passed. */
   private next = 0;
   private points: number[] = [];
   private operandTypes: number[] = [];
-  private mostOperands = 0;
-  private operandSlot = -1;
 
   constructor(private readonly module: Module) {
     this.starts = statementStarts(module);
@@ -54,8 +53,6 @@ export class DebugPoints {
   begin(bodyStart: number): void {
     this.points = [];
     this.operandTypes = [];
-    this.mostOperands = 0;
-    this.operandSlot = -1;
     const { starts } = this;
     if (!starts) return;
     let lo = 0;
@@ -68,29 +65,61 @@ export class DebugPoints {
     this.next = lo;
   }
 
-  /** Whether a point stands before the operator at `w.at`. */
-  private isDue(w: Walk, code: number): boolean {
+  /** Whether a point stands before the operator at `w.at`, of which `code` is the first byte. Asked once for each operator. */
+  isDue(w: Walk, code: number): boolean {
     const { starts } = this;
-    if (!starts) return w.sp === w.height && (code !== Code.End || w.depth === 1) && code !== Code.Else;
     let due = false;
+    if (!starts) due = w.sp === w.height && (code !== Code.End || w.depth === 1) && code !== Code.Else;
     // A statement may begin between two operators: at the declaration of locals, for instance.
-    while (this.next < starts.length && starts[this.next]! <= w.at) {
-      due = true;
-      this.next++;
+    else {
+      while (this.next < starts.length && starts[this.next]! <= w.at) {
+        due = true;
+        this.next++;
+      }
     }
-    return due;
+    return due && w.ssa.live && w.sp <= MOST_OPERANDS;
+  }
+
+  /** A point before the operator at `w.at`: its number. */
+  add(w: Walk): number {
+    const { points, operandTypes } = this;
+    points.push(w.at, w.sp, operandTypes.length);
+    for (let i = 0; i < w.sp; i++) operandTypes.push(erased(w.types[i]! as ValType, this.module));
+    return points.length / POINT - 1;
+  }
+
+  /**
+   * @param localOffsets of the locals' homes
+   * @param operands home of the lowest operand
+   */
+  result(w: Walk, localOffsets: Int32Array, operands: number): FuncDebug {
+    return {
+      localTypes: Uint32Array.from(w.localTypes.subarray(0, w.localCount)),
+      localOffsets,
+      operands,
+      points: Int32Array.from(this.points),
+      operandTypes: Uint8Array.from(this.operandTypes),
+    };
+  }
+}
+
+/** Points and homes in intermediate code. */
+export class DebugPoints extends SequencePoints {
+  private mostOperands = 0;
+  private operandSlot = -1;
+
+  override begin(bodyStart: number): void {
+    super.begin(bodyStart);
+    this.mostOperands = 0;
+    this.operandSlot = -1;
   }
 
   /** Before an operator is looked at. */
   visit(w: Walk, code: number): void {
     const { ssa, sp } = w;
-    if (!this.isDue(w, code) || !ssa.live || sp > MOST_OPERANDS) return;
     // Points must not be what makes a function too large.
-    if (ssa.func.count > LIMITS.rows / 2) return;
-    const { points, operandTypes } = this;
-    const index = points.length / POINT;
-    points.push(w.at, sp, operandTypes.length);
-    for (let i = 0; i < sp; i++) operandTypes.push(erased(w.types[i]! as ValType, this.module));
+    if (!this.isDue(w, code) || ssa.func.count > LIMITS.rows / 2) return;
+    const index = this.add(w);
     this.store(w, w.height, sp);
     ssa.emit(Op.SeqPoint, Type.None, 0, 0, 0, index, 0);
     this.load(w, w.height, sp);
@@ -134,12 +163,6 @@ export class DebugPoints {
     if (this.operandSlot >= 0) slots[this.operandSlot] = OPERAND_HOME_SIZE * this.mostOperands;
     let operands = 0;
     for (let i = 0; i < this.operandSlot; i++) operands += (slots[i]! + 15) & ~15;
-    return {
-      localTypes: Uint32Array.from({ length: w.localCount }, (_, x) => w.localTypes[x]!),
-      localOffsets: w.ssa.localOffsets(),
-      operands,
-      points: Int32Array.from(this.points),
-      operandTypes: Uint8Array.from(this.operandTypes),
-    };
+    return this.result(w, w.ssa.localOffsets(), operands);
   }
 }

@@ -119,7 +119,7 @@ function lowerBody(w: Walk, funcIndex: number, func: Func, localsInMemory: boole
 }
 
 /** Parameters and declared locals, into `localTypes`. */
-function readLocals(w: Walk, params: readonly ValType[]): void {
+export function readLocals(w: Walk, params: readonly ValType[]): void {
   const { r } = w;
   const at = r.pos;
   let count = params.length;
@@ -147,7 +147,7 @@ function readLocals(w: Walk, params: readonly ValType[]): void {
 
 /** All operators up to the `end` of the body. */
 function walkCode(w: Walk): void {
-  const { r, ssa, forbidden } = w;
+  const { r, ssa } = w;
   const { func } = ssa;
   const counting = w.options.countInstructions;
   for (;;) {
@@ -155,175 +155,184 @@ function walkCode(w: Walk): void {
     func.loc = r.pos;
     if (func.count > LIMITS.rows) overLimit('function too large', LIMITS.rows, r.pos, r.func);
     const code = r.u8();
-    if (forbidden !== null) checkAllowed(w, code);
     if (w.debug !== null) w.debug.visit(w, code);
     if (counting && ssa.live) w.pendingCost += costOf(code);
-    switch (code) {
-      case Code.LocalGet: {
-        const x = localIndex(w);
-        w.checkLocal(x);
-        w.push(w.localTypes[x]! as ValType, ssa.live ? ssa.getLocal(x) : 0);
-        break;
-      }
-      case Code.LocalSet: {
-        const x = localIndex(w);
-        const value = w.pop(w.localTypes[x]! as ValType);
-        w.noteLocalSet(x);
-        if (ssa.live) ssa.setLocal(x, value);
-        break;
-      }
-      case Code.LocalTee: {
-        const x = localIndex(w);
-        const type = w.localTypes[x]! as ValType;
-        const value = w.pop(type);
-        w.noteLocalSet(x);
-        if (ssa.live) ssa.setLocal(x, value);
-        w.push(type, value);
-        break;
-      }
-      case Code.I32Const: {
-        const value = r.s32();
-        w.push(ValType.I32, ssa.live ? ssa.emit(Op.IConst, Type.I32, 0, 0, 0, value, 0) : 0);
-        break;
-      }
-      case Code.I64Const:
-        r.s64();
-        w.push(ValType.I64, ssa.live ? ssa.emit(Op.IConst, Type.I64, 0, 0, 0, r.lo, r.hi) : 0);
-        break;
-      case Code.F32Const: {
-        const bits = r.f32();
-        w.push(ValType.F32, ssa.live ? ssa.emit(Op.FConst, Type.F32, 0, 0, 0, bits, 0) : 0);
-        break;
-      }
-      case Code.F64Const:
-        r.f64();
-        w.push(ValType.F64, ssa.live ? ssa.emit(Op.FConst, Type.F64, 0, 0, 0, r.lo, r.hi) : 0);
-        break;
-      case Code.Unreachable:
-        control.unreachable(w);
-        break;
-      case Code.Nop:
-        break;
-      case Code.Block:
-        control.open(w, FrameKind.Block);
-        break;
-      case Code.Loop:
-        control.open(w, FrameKind.Loop);
-        break;
-      case Code.If:
-        control.open(w, FrameKind.If);
-        break;
-      case Code.TryTable:
-        exceptions.tryTable(w);
-        break;
-      case Code.Throw:
-        exceptions.throwTag(w);
-        break;
-      case Code.ThrowRef:
-        exceptions.throwRef(w);
-        break;
-      case Code.Else:
-        control.orElse(w);
-        break;
-      case Code.End:
-        if (control.end(w)) return;
-        break;
-      case Code.Br:
-        control.br(w);
-        break;
-      case Code.BrIf:
-        control.brIf(w);
-        break;
-      case Code.BrTable:
-        control.brTable(w);
-        break;
-      case Code.Return:
-        control.ret(w);
-        break;
-      case Code.Call:
-        control.call(w);
-        break;
-      case Code.CallIndirect:
-        control.callIndirect(w);
-        break;
-      case Code.ReturnCall:
-        control.returnCall(w);
-        break;
-      case Code.ReturnCallIndirect:
-        control.returnCallIndirect(w);
-        break;
-      case Code.CallRef:
-        control.callRef(w);
-        break;
-      case Code.ReturnCallRef:
-        control.returnCallRef(w);
-        break;
-      case Code.BrOnNull:
-        control.brOnNull(w);
-        break;
-      case Code.BrOnNonNull:
-        control.brOnNonNull(w);
-        break;
-      case Code.RefAsNonNull:
-        tables.refAsNonNull(w);
-        break;
-      case Code.Drop:
-        w.popAny();
-        break;
-      case Code.Select:
-        control.select(w);
-        break;
-      case Code.SelectT:
-        control.selectTyped(w);
-        break;
-      case Code.GlobalGet:
-        memory.globalGet(w);
-        break;
-      case Code.GlobalSet:
-        memory.globalSet(w);
-        break;
-      case Code.TableGet:
-        tables.tableGet(w);
-        break;
-      case Code.TableSet:
-        tables.tableSet(w);
-        break;
-      case Code.MemorySize:
-        memory.memorySize(w);
-        break;
-      case Code.MemoryGrow:
-        memory.memoryGrow(w);
-        break;
-      case Code.RefNull:
-        tables.refNull(w);
-        break;
-      case Code.RefIsNull:
-        tables.refIsNull(w);
-        break;
-      case Code.RefFunc:
-        tables.refFunc(w);
-        break;
-      case Code.RefEq:
-        tables.refEq(w);
-        break;
-      case Code.MiscPrefix:
-        misc(w);
-        break;
-      case Code.SimdPrefix: {
-        const number = r.u32();
-        const at = OpcodePage.Simd + Math.min(number, VEC_OP_COUNT - 1);
-        if (w.forbidden !== null && number < VEC_OP_COUNT) checkAllowed(w, at);
-        if (OPCODE_CLASS[at] === OpcodeClass.Load) memory.load(w, at);
-        else if (OPCODE_CLASS[at] === OpcodeClass.Store) memory.store(w, at);
-        else if (number >= VEC_OP_COUNT || !simd(w, at)) {
-          r.fail(`illegal opcode fd ${number.toString(16)}`, w.at);
-        }
-        break;
-      }
-      default:
-        plain(w, code);
-    }
+    if (operator(w, code)) return;
   }
+}
+
+/**
+ * One operator whose first byte has been read. Where the walk is not live, it is validated and nothing else.
+ * @returns true at the end of the body
+ */
+export function operator(w: Walk, code: number): boolean {
+  const { r, ssa, forbidden } = w;
+  if (forbidden !== null) checkAllowed(w, code);
+  switch (code) {
+    case Code.LocalGet: {
+      const x = localIndex(w);
+      w.checkLocal(x);
+      w.push(w.localTypes[x]! as ValType, ssa.live ? ssa.getLocal(x) : 0);
+      break;
+    }
+    case Code.LocalSet: {
+      const x = localIndex(w);
+      const value = w.pop(w.localTypes[x]! as ValType);
+      w.noteLocalSet(x);
+      if (ssa.live) ssa.setLocal(x, value);
+      break;
+    }
+    case Code.LocalTee: {
+      const x = localIndex(w);
+      const type = w.localTypes[x]! as ValType;
+      const value = w.pop(type);
+      w.noteLocalSet(x);
+      if (ssa.live) ssa.setLocal(x, value);
+      w.push(type, value);
+      break;
+    }
+    case Code.I32Const: {
+      const value = r.s32();
+      w.push(ValType.I32, ssa.live ? ssa.emit(Op.IConst, Type.I32, 0, 0, 0, value, 0) : 0);
+      break;
+    }
+    case Code.I64Const:
+      r.s64();
+      w.push(ValType.I64, ssa.live ? ssa.emit(Op.IConst, Type.I64, 0, 0, 0, r.lo, r.hi) : 0);
+      break;
+    case Code.F32Const: {
+      const bits = r.f32();
+      w.push(ValType.F32, ssa.live ? ssa.emit(Op.FConst, Type.F32, 0, 0, 0, bits, 0) : 0);
+      break;
+    }
+    case Code.F64Const:
+      r.f64();
+      w.push(ValType.F64, ssa.live ? ssa.emit(Op.FConst, Type.F64, 0, 0, 0, r.lo, r.hi) : 0);
+      break;
+    case Code.Unreachable:
+      control.unreachable(w);
+      break;
+    case Code.Nop:
+      break;
+    case Code.Block:
+      control.open(w, FrameKind.Block);
+      break;
+    case Code.Loop:
+      control.open(w, FrameKind.Loop);
+      break;
+    case Code.If:
+      control.open(w, FrameKind.If);
+      break;
+    case Code.TryTable:
+      exceptions.tryTable(w);
+      break;
+    case Code.Throw:
+      exceptions.throwTag(w);
+      break;
+    case Code.ThrowRef:
+      exceptions.throwRef(w);
+      break;
+    case Code.Else:
+      control.orElse(w);
+      break;
+    case Code.End:
+      return control.end(w);
+    case Code.Br:
+      control.br(w);
+      break;
+    case Code.BrIf:
+      control.brIf(w);
+      break;
+    case Code.BrTable:
+      control.brTable(w);
+      break;
+    case Code.Return:
+      control.ret(w);
+      break;
+    case Code.Call:
+      control.call(w);
+      break;
+    case Code.CallIndirect:
+      control.callIndirect(w);
+      break;
+    case Code.ReturnCall:
+      control.returnCall(w);
+      break;
+    case Code.ReturnCallIndirect:
+      control.returnCallIndirect(w);
+      break;
+    case Code.CallRef:
+      control.callRef(w);
+      break;
+    case Code.ReturnCallRef:
+      control.returnCallRef(w);
+      break;
+    case Code.BrOnNull:
+      control.brOnNull(w);
+      break;
+    case Code.BrOnNonNull:
+      control.brOnNonNull(w);
+      break;
+    case Code.RefAsNonNull:
+      tables.refAsNonNull(w);
+      break;
+    case Code.Drop:
+      w.popAny();
+      break;
+    case Code.Select:
+      control.select(w);
+      break;
+    case Code.SelectT:
+      control.selectTyped(w);
+      break;
+    case Code.GlobalGet:
+      memory.globalGet(w);
+      break;
+    case Code.GlobalSet:
+      memory.globalSet(w);
+      break;
+    case Code.TableGet:
+      tables.tableGet(w);
+      break;
+    case Code.TableSet:
+      tables.tableSet(w);
+      break;
+    case Code.MemorySize:
+      memory.memorySize(w);
+      break;
+    case Code.MemoryGrow:
+      memory.memoryGrow(w);
+      break;
+    case Code.RefNull:
+      tables.refNull(w);
+      break;
+    case Code.RefIsNull:
+      tables.refIsNull(w);
+      break;
+    case Code.RefFunc:
+      tables.refFunc(w);
+      break;
+    case Code.RefEq:
+      tables.refEq(w);
+      break;
+    case Code.MiscPrefix:
+      misc(w);
+      break;
+    case Code.SimdPrefix: {
+      const number = r.u32();
+      const at = OpcodePage.Simd + Math.min(number, VEC_OP_COUNT - 1);
+      if (w.forbidden !== null && number < VEC_OP_COUNT) checkAllowed(w, at);
+      if (OPCODE_CLASS[at] === OpcodeClass.Load) memory.load(w, at);
+      else if (OPCODE_CLASS[at] === OpcodeClass.Store) memory.store(w, at);
+      else if (number >= VEC_OP_COUNT || !simd(w, at)) {
+        r.fail(`illegal opcode fd ${number.toString(16)}`, w.at);
+      }
+      break;
+    }
+    default:
+      plain(w, code);
+  }
+  return false;
 }
 
 /** Refuse an operator of an extension that is off. */

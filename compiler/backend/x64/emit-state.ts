@@ -7,10 +7,10 @@ import { grown } from '../../ir/scratch.ts';
 import { RelocKind } from '../code.ts';
 import { M_AUX, M_FLAGS, M_IMM2, M_LOC, M_OPD, M_OPDS, type MachFunc, MROW, SLOT_BASE } from '../mach.ts';
 import { PcMapWriter } from './emit-pcmap.ts';
-import { Assembler, Ins, NO_REG, RIP } from './encode.ts';
-import { Frame } from './frame.ts';
+import { Assembler, CC, Ins, NO_REG, RIP } from './encode.ts';
+import { Frame, PROBE_STEP } from './frame.ts';
 import { ADDR_BASE_MASK, ADDR_INDEX, ADDR_SCALE_SHIFT, addressOperands, Base, type Unit } from './insts.ts';
-import { BASE_REG, RSP } from './regs.ts';
+import { BASE_REG, R10, R11, RAX, RSP } from './regs.ts';
 
 /** [label, wasm offset, trap code] */
 const STUB = 3;
@@ -18,6 +18,9 @@ const STUB = 3;
 const SLOW = 4;
 /** [kind, position token (or offset in rodata), target, addend (or label)] */
 const OPEN_RELOC = 4;
+
+/** Frames of up to this many pages are probed without a loop. */
+const PROBE_UNROLLED = 16;
 
 export interface EmitOptions {
   /** Compare the stack pointer with the stack's limit: dense code. */
@@ -58,6 +61,27 @@ export class EmitState {
     this.relocCount = 0;
     this.asm.reset();
     this.frame.compute(m, unit);
+  }
+
+  /**
+   * Touch each page that `sub rsp` is about to skip, downwards, so that a frame of any size faults in the guard area below the stack. r10 and
+   * r11 carry nothing at a function's start.
+   */
+  probe(bytes: number): void {
+    const { asm } = this;
+    const pages = Math.floor(bytes / PROBE_STEP);
+    if (pages <= PROBE_UNROLLED) {
+      for (let i = 1; i <= pages; i++) asm.mr(Ins.TEST, 4, RSP, NO_REG, 0, -i * PROBE_STEP, RAX);
+      return;
+    }
+    asm.rm(Ins.LEA, 8, R11, RSP, NO_REG, 0, -pages * PROBE_STEP);
+    asm.rr(Ins.MOV, 8, R10, RSP);
+    const loop = asm.newLabel();
+    asm.bind(loop);
+    asm.ri(Ins.SUB, 8, R10, PROBE_STEP);
+    asm.mr(Ins.TEST, 4, R10, NO_REG, 0, 0, RAX);
+    asm.rr(Ins.CMP, 8, R10, R11);
+    asm.jcc(CC.NE, loop);
   }
 
   // ---- operands

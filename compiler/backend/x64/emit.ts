@@ -34,7 +34,7 @@ import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-floa
 import { emitVector } from './emit-simd.ts';
 import { EmitState } from './emit-state.ts';
 import { CC, Ins, NO_REG } from './encode.ts';
-import { PROBE_LIMIT, PROBE_STEP, UNCHECKED_SHIFT } from './frame.ts';
+import { PROBE_LIMIT, UNCHECKED_SHIFT } from './frame.ts';
 import { addressOperands, CC_FEQ, type Unit, X, xIns, xShape, xSize, xSub } from './insts.ts';
 import { BASE_REG, R10, R11, RAX, RDX, RSP, XMM_SCRATCH } from './regs.ts';
 
@@ -44,8 +44,6 @@ const LOOP_ALIGN = 16;
 /** Rows of a block that is copied, and of all copies in a function for each of its own rows. */
 const DISPATCH_ROWS = 20;
 const DISPATCH_SHARE = 0.5;
-/** Frames of up to this many pages are probed without a loop. */
-const PROBE_UNROLLED = 16;
 
 export class Emitter extends EmitState {
   /** Label of block 0; those of the others follow. */
@@ -313,27 +311,6 @@ export class Emitter extends EmitState {
     pcMap.note(asm.here(), pcMap.wasmStart, TrapCode.StackOverflow);
     asm.plain(Ins.HLT);
     asm.bind(fits);
-  }
-
-  /**
-   * Touch each page that `sub rsp` is about to skip, downwards, so that a frame of any size faults in the guard area below the stack. r10 and
-   * r11 carry nothing at a function's start.
-   */
-  private probe(bytes: number): void {
-    const { asm } = this;
-    const pages = Math.floor(bytes / PROBE_STEP);
-    if (pages <= PROBE_UNROLLED) {
-      for (let i = 1; i <= pages; i++) asm.mr(Ins.TEST, 4, RSP, NO_REG, 0, -i * PROBE_STEP, RAX);
-      return;
-    }
-    asm.rm(Ins.LEA, 8, R11, RSP, NO_REG, 0, -pages * PROBE_STEP);
-    asm.rr(Ins.MOV, 8, R10, RSP);
-    const loop = asm.newLabel();
-    asm.bind(loop);
-    asm.ri(Ins.SUB, 8, R10, PROBE_STEP);
-    asm.mr(Ins.TEST, 4, R10, NO_REG, 0, 0, RAX);
-    asm.rr(Ins.CMP, 8, R10, R11);
-    asm.jcc(CC.NE, loop);
   }
 
   private leaveFrame(): void {

@@ -528,6 +528,20 @@ export class Assembler {
     this.labels[label] = this.pos;
   }
 
+  /** Write 4 bytes over those at a position. */
+  patch32(at: number, v: number): void {
+    const b = this.buf;
+    b[at] = v;
+    b[at + 1] = v >> 8;
+    b[at + 2] = v >> 16;
+    b[at + 3] = v >>> 24;
+  }
+
+  /** Write a NOP over an instruction of 8 bytes. */
+  patchNop8(at: number): void {
+    this.buf.set(NOPS[8]!, at);
+  }
+
   isBound(label: number): boolean {
     return this.labels[label] !== -1;
   }

@@ -1,0 +1,348 @@
+/**
+ * The single pass: code for debuggers in one walk over the bytes of a body, without intermediate code.
+ *
+ *   bytes ── decode, validate (wasm/walk.ts), emit ──▶ CompiledFunc
+ *
+ * Code for debuggers keeps every local and, where it can stop, every operand in a home in the frame (wasm/debug-code.ts): a register allocator has little left
+ * to do there, and building SSA for it is all cost. Here an operator is written as machine code as soon as it has been read, with operands put off, in registers, or in
+ * their homes (x64/state.ts has the rules). The result is what the path over intermediate code makes: same convention, frames, pc map, trap sites, homes,
+ * relocations; so the runtime, the unwinder and the debugger don't know which path a function took.
+ *
+ * It knows what compilers of C, C++, Rust and Go emit. A body with anything else (vectors, exceptions, tail calls, 64-bit memories, …) is *left*: the
+ * caller compiles it the other way. So is an invalid one: validation here only finds that something is wrong, the other path says what. Whether a body is
+ * left depends on the module's bytes and the options alone.
+ *
+ *   x64/state.ts      operands, registers, frame        x64/ints.ts, floats.ts, memory.ts     operators
+ *   x64/calls.ts      arguments, results, prologue      x64/control.ts                        constructs, branches
+ */
+import type { VmctxLayout } from '../abi/vmctx.ts';
+import type { CompiledFunc } from '../backend/code.ts';
+import { emitSlowPath } from '../backend/x64/emit-float.ts';
+import { Ins } from '../backend/x64/encode.ts';
+import { FLOAT_ARGS, INT_ARGS } from '../backend/x64/regs.ts';
+import { CompileError } from '../diagnostics.ts';
+import type { CompileOptions } from '../options.ts';
+import { SequencePoints } from '../wasm/debug-code.ts';
+import { operator, readLocals } from '../wasm/lower.ts';
+import { beginBody } from '../wasm/lower-control.ts';
+import { type Module, ValType } from '../wasm/module.ts';
+import {
+  Code,
+  OPCODE_CLASS,
+  OPCODE_OP,
+  OPCODE_OPERAND,
+  OPCODE_RESULT,
+  OpcodeClass,
+  OpcodePage,
+} from '../wasm/opcodes.ts';
+import { isRef } from '../wasm/types.ts';
+import { FrameKind, UNKNOWN, Walk } from '../wasm/walk.ts';
+import * as calls from './x64/calls.ts';
+import * as control from './x64/control.ts';
+import * as floats from './x64/floats.ts';
+import * as ints from './x64/ints.ts';
+import * as memory from './x64/memory.ts';
+import { AGAIN, isFloatType, Kind, LEFT, State } from './x64/state.ts';
+
+/** Whether options and module are such that bodies may be compiled by the single pass. */
+export function singlePassApplies(module: Module, options: CompileOptions): boolean {
+  return (
+    options.debugCode &&
+    options.memory === 'guarded' &&
+    !options.countInstructions &&
+    !options.canonicalizeNans &&
+    module.memories.every(m => !m.index64 && m.pageSizeLog2 >= 12)
+  );
+}
+
+/** Compiles bodies of one module, one after the other; all scratch state is kept and reused. */
+export class SinglePass {
+  private readonly w: Walk;
+  private readonly s: State;
+  private readonly points: SequencePoints;
+
+  constructor(
+    private readonly module: Module,
+    layout: VmctxLayout,
+    options: CompileOptions,
+  ) {
+    this.w = new Walk(module, layout, options);
+    this.s = new State(this.w, options.features.has('popcnt'), options.features.has('lzcnt'));
+    this.points = new SequencePoints(module);
+  }
+
+  /** null: the body is left to the other path. */
+  compile(index: number): CompiledFunc | null {
+    this.s.outgoing = 0;
+    for (;;) {
+      try {
+        return this.body(index);
+      } catch (e) {
+        if (e === AGAIN) continue;
+        if (e === LEFT || e instanceof CompileError) return null;
+        throw e;
+      }
+    }
+  }
+
+  private body(index: number): CompiledFunc {
+    const { w, s, module, points } = this;
+    const { r, ssa } = w;
+    const body = module.bodies[index - module.importedFunctions]!;
+    const type = w.funcType(index);
+    if (!calls.knowsType(type)) s.leave();
+    r.pos = body.start;
+    r.end = body.end;
+    r.func = index;
+    readLocals(w, type.params);
+    for (let x = 0; x < w.localCount; x++) if (w.localTypes[x] === ValType.V128) s.leave();
+    s.begin();
+    s.unit.argBytes = calls.stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
+    s.pcMap.start(body.start);
+    points.begin(body.start);
+    beginBody(w, type);
+    ssa.live = true;
+    calls.enterFunction(s, type.params);
+    this.walk();
+    if (r.pos !== r.end) s.leave();
+    return this.finish(index, body.start);
+  }
+
+  private finish(index: number, start: number): CompiledFunc {
+    const { w, s, points } = this;
+    const { asm, frame, unit, pcMap } = s;
+    s.forSlowPaths(emitSlowPath);
+    s.emitStubs();
+    s.completeFrame();
+    const code = asm.finish();
+    return {
+      index,
+      code,
+      relocs: s.finalRelocs(),
+      rodata: unit.rodata.bytes(),
+      pcMap: pcMap.finish(asm),
+      wasmStart: start,
+      frameSize: frame.size,
+      argBytes: unit.argBytes,
+      popped: frame.popped,
+      landings: new Int32Array(0),
+      scopes: [],
+      saved: frame.saved,
+      debug: {
+        ...points.result(w, s.localHomes.slice(0, w.localCount), s.operandHomes),
+        places: Int32Array.from(s.places, place => asm.map(place)),
+      },
+      savesBase: unit.savesBase,
+      popSites: Int32Array.from(s.popSites, place => asm.map(place)),
+    };
+  }
+
+  private walk(): void {
+    const { w, s, points } = this;
+    const { r, ssa } = w;
+    for (;;) {
+      w.at = r.pos;
+      const code = r.u8();
+      if (points.isDue(w, code)) {
+        s.flush();
+        s.pcMap.note(s.asm.here(), w.at, 0);
+        points.add(w);
+        s.places.push(s.asm.here());
+        s.asm.plain(Ins.NOP);
+      }
+      if (code === Code.End) {
+        if (ssa.live) s.pcMap.note(s.asm.here(), w.at, 0);
+        if (control.end(s)) return;
+      } else if (code === Code.Else) control.orElse(s);
+      else if (!ssa.live) operator(w, code);
+      else {
+        s.pcMap.note(s.asm.here(), w.at, 0);
+        if (w.forbidden?.has(code)) s.leave();
+        this.live(code);
+      }
+    }
+  }
+
+  /** One operator that can be reached, other than `end` and `else`. */
+  private live(code: number): void {
+    const { w, s } = this;
+    const { r } = w;
+    switch (code) {
+      case Code.LocalGet: {
+        const x = r.u32();
+        w.checkIndex('local', x, w.localCount);
+        w.checkLocal(x);
+        s.pushLocal(w.localTypes[x]! as ValType, x);
+        return;
+      }
+      case Code.LocalSet:
+        this.localSet(false);
+        return;
+      case Code.LocalTee:
+        this.localSet(true);
+        return;
+      case Code.I32Const:
+        s.pushConst(ValType.I32, r.s32(), 0);
+        return;
+      case Code.I64Const:
+        r.s64();
+        s.pushConst(ValType.I64, r.lo, r.hi);
+        return;
+      case Code.F32Const:
+        s.pushConst(ValType.F32, r.f32(), 0);
+        return;
+      case Code.F64Const:
+        r.f64();
+        s.pushConst(ValType.F64, r.lo, r.hi);
+        return;
+      case Code.Unreachable:
+        control.trap(s);
+        return;
+      case Code.Nop:
+        return;
+      case Code.Block:
+        control.open(s, FrameKind.Block);
+        return;
+      case Code.Loop:
+        control.open(s, FrameKind.Loop);
+        return;
+      case Code.If:
+        control.open(s, FrameKind.If);
+        return;
+      case Code.Br:
+        control.br(s);
+        return;
+      case Code.BrIf:
+        control.brIf(s);
+        return;
+      case Code.BrTable:
+        control.brTable(s);
+        return;
+      case Code.Return:
+        control.ret(s);
+        return;
+      case Code.Call:
+        calls.call(s);
+        return;
+      case Code.CallIndirect:
+        calls.callIndirect(s);
+        return;
+      case Code.Drop:
+        w.popAny();
+        s.hold(w.sp, s.a);
+        s.done(s.a);
+        return;
+      case Code.Select:
+        this.select();
+        return;
+      case Code.GlobalGet:
+        memory.globalGet(s);
+        return;
+      case Code.GlobalSet:
+        memory.globalSet(s);
+        return;
+      case Code.MemorySize:
+        memory.memorySize(s);
+        return;
+      case Code.MemoryGrow:
+        memory.memoryGrow(s);
+        return;
+      case Code.MiscPrefix:
+        this.misc();
+        return;
+      default:
+        this.plain(code);
+    }
+  }
+
+  /** Operators whose type is fixed. */
+  private plain(code: number): void {
+    const { s } = this;
+    const operand = OPCODE_OPERAND[code]! as ValType;
+    const result = OPCODE_RESULT[code]! as ValType;
+    const op = OPCODE_OP[code]!;
+    switch (OPCODE_CLASS[code]! as OpcodeClass) {
+      case OpcodeClass.Binary:
+        if (isFloatType(operand)) floats.floatBinary(s, op, operand);
+        else ints.intBinary(s, op, operand);
+        return;
+      case OpcodeClass.Unary:
+        if (isFloatType(operand) === isFloatType(result)) {
+          if (!isFloatType(operand)) ints.intUnary(s, op, operand, result);
+          else if (operand === result) floats.floatUnary(s, op, operand);
+          else floats.conversion(s, op, operand, result);
+        } else floats.conversion(s, op, operand, result);
+        return;
+      case OpcodeClass.Eqz:
+        ints.eqz(s, operand);
+        return;
+      case OpcodeClass.Load:
+        memory.load(s, code);
+        return;
+      case OpcodeClass.Store:
+        memory.store(s, code);
+        return;
+      default:
+        s.leave();
+    }
+  }
+
+  private misc(): void {
+    const { w, s } = this;
+    const code = OpcodePage.Misc + w.r.u32();
+    if (w.forbidden?.has(code)) s.leave();
+    switch (code) {
+      case Code.MemoryCopy:
+        memory.memoryCopy(s);
+        return;
+      case Code.MemoryFill:
+        memory.memoryFill(s);
+        return;
+      default:
+        if (code >= OpcodePage.Misc + 8) s.leave();
+        this.plain(code);
+    }
+  }
+
+  private localSet(tee: boolean): void {
+    const { w, s } = this;
+    const { a } = s;
+    const x = w.r.u32();
+    w.checkIndex('local', x, w.localCount);
+    const type = w.localTypes[x]! as ValType;
+    s.take(type, a);
+    w.noteLocalSet(x);
+    s.settleLocal(x);
+    const home = s.localHomes[x]!;
+    s.storeEntry(a.at, home);
+    if (!tee) {
+      s.done(a);
+      return;
+    }
+    switch (a.kind) {
+      case Kind.Reg:
+        s.pushReg(type, a.val);
+        return;
+      case Kind.Const:
+        s.pushConst(type, a.val, a.high);
+        return;
+      default:
+        s.pushLocal(type, x);
+    }
+  }
+
+  private select(): void {
+    const { w, s } = this;
+    const { a, b, c } = s;
+    s.take(ValType.I32, c);
+    w.popAny();
+    const typeB = w.popped;
+    s.hold(w.sp, b);
+    w.popAny();
+    const typeA = w.popped;
+    s.hold(w.sp, a);
+    if (typeA === UNKNOWN || typeA !== typeB || typeA === ValType.V128 || isRef(typeA)) s.leave();
+    else if (isFloatType(typeA)) floats.selectFloat(s, typeA);
+    else ints.selectInt(s, typeA);
+  }
+}
