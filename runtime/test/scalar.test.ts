@@ -1,5 +1,5 @@
 /**
- * Scalar operators against V8, bit for bit: every one over all pairs of edge values and random ones, at both levels, for the oldest machine and this one;
+ * Scalar operators against V8, bit for bit: every one over all pairs of edge values and random ones, at both levels and as code for debuggers, for the oldest machine and this one;
  * with both operands from memory, and with either one a constant, for which the compiler has forms of its own.
  */
 import { afterAll, expect, it } from 'vitest';
@@ -333,10 +333,13 @@ describeNative('scalars against V8', () => {
     // `expected` has canonical NaNs only: so must the results be as they are.
     ['baseline', 0, ', canonical NaNs'],
     ['native', 2, ', canonical NaNs'],
-  ] as const)('%s, level %i%s', (cpu, optLevel, nans) => {
+    ['baseline', 0, ', for debuggers'],
+    ['native', 0, ', for debuggers'],
+  ] as const)('%s, level %i%s', (cpu, optLevel, how) => {
     const features = resolveFeatures(cpu, [], nativeFeatures());
-    const canonicalizeNans = nans !== '';
-    const module = Module.fromBytes(compile(bytes, { optLevel, features, canonicalizeNans }));
+    const canonicalizeNans = how === ', canonical NaNs';
+    const debugCode = how === ', for debuggers';
+    const module = Module.fromBytes(compile(bytes, { optLevel, features, canonicalizeNans, debugCode }));
     const instance = Instance.create(region, module);
     const machine = lucet(instance);
     const wrong: string[] = [];
