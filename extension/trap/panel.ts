@@ -49,7 +49,9 @@ export class TrapPanel implements vscode.Disposable {
   async show(trap: ShownTrap, sources: SourceContext): Promise<void> {
     this.shown = { trap, sources };
     if (!this.panel) {
-      const column = vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
+      // Beside whatever is open, be it no text: the source comes there, from a click here or from the debugger.
+      const isEmpty = vscode.window.tabGroups.all.every(g => g.tabs.length === 0);
+      const column = isEmpty ? vscode.ViewColumn.Active : vscode.ViewColumn.Beside;
       this.adopt(
         vscode.window.createWebviewPanel(
           VIEW_TYPE,

@@ -1,6 +1,6 @@
 /** A VS Code server of its own for one run: fresh settings and extensions, an unused port, ended with the run. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
@@ -40,13 +40,24 @@ export class VsCodeHost {
   }
 
   install(vsix: string): void {
-    mkdirSync(join(this.folder, 'user/User'), { recursive: true });
-    copyFileSync(
-      join(this.root, 'scripts/vscode-host/settings.json'),
-      join(this.folder, 'user/User/settings.json'),
-    );
+    this.configure({});
     writeFileSync(join(this.folder, 'config.yaml'), '');
     execFileSync(this.node, [...this.base, '--install-extension', vsix], { stdio: 'pipe' });
+  }
+
+  /** The user's settings: those of settings.json, and these. */
+  configure(settings: Readonly<Record<string, unknown>>): void {
+    const common = JSON.parse(readFileSync(join(this.root, 'scripts/vscode-host/settings.json'), 'utf8'));
+    mkdirSync(join(this.folder, 'user/User'), { recursive: true });
+    writeFileSync(
+      join(this.folder, 'user/User/settings.json'),
+      JSON.stringify({ ...common, ...settings }, null, 2),
+    );
+  }
+
+  /** Where the server, its windows and the extensions log. */
+  get logFolder(): string {
+    return this.folder;
   }
 
   /** Start the server and wait until it answers. */

@@ -1,22 +1,32 @@
 /**
- * `npm run test:vscode`: the packaged extension in a real VS Code. First the in-host suite (suite.ts), then a drive of the user interface in a
- * browser, with screenshots in dist/screenshots/. Prints "N passed, N failed"; exits 1 if anything failed.
+ * `npm run test:vscode`: the packaged extension in a real VS Code. First the in-host suite (suite.ts), then drives of the user interface in a
+ * browser (scenarios.ts), with screenshots in dist/screenshots/. Of a step that fails, the picture, the page and the logs are kept there, too.
+ * Prints "N passed, N failed"; exits 1 if anything failed.
  *
- *     node dist/vscode-drive.js [--only host|ui|debug]
+ *     node dist/vscode-drive.js [--only host|ui|NAME OF A SCENARIO] [--repeat N]
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { Browser, Page } from 'playwright-core';
 import { launchBrowser, VsCodeHost } from '../../../scripts/vscode-host/host.ts';
 import { makeWorkspace } from '../../../scripts/vscode-host/workspace.ts';
-import { DEBUG_STEPS } from './debug-steps.ts';
-import { type Step, UI_STEPS } from './ui.ts';
+import { SCENARIOS, type Scenario } from './scenarios.ts';
 import { Workbench } from './workbench.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const screenshots = join(root, 'dist', 'screenshots');
 const SUITE_MS = 240_000;
 
 let passed = 0;
@@ -64,49 +74,97 @@ async function hostSuite(host: VsCodeHost, folder: string, workspace: string): P
   }
 }
 
-async function uiDrive(host: VsCodeHost, workspace: string, steps: readonly Step[]): Promise<void> {
-  const screenshots = join(root, 'dist', 'screenshots');
-  rmSync(screenshots, { recursive: true, force: true });
-  mkdirSync(screenshots, { recursive: true });
-  await host.start([]);
-  const browser = await launchBrowser();
+/** Logs of the editor: the extension's own, the extension host's, the window's. */
+function logs(folder: string): string {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(f => f.endsWith('.log'));
+  return files.map(f => `==== ${f}\n${readFileSync(join(folder, f), 'utf8')}`).join('\n');
+}
+
+/** What is needed to find out why a step failed on a machine that one can't look at. */
+async function keepEvidence(
+  name: string,
+  page: Page,
+  console: readonly string[],
+  logFolder: string,
+): Promise<void> {
+  const path = join(screenshots, `failed-${name.replace(/\W+/g, '-')}`);
+  await page.screenshot({ path: `${path}.png` }).catch(() => {});
+  const frames = await Promise.all(
+    page.frames().map(async f => `<!-- ${f.url()} -->\n${await f.content().catch(() => '')}`),
+  );
+  writeFileSync(`${path}.html`, frames.join('\n'));
+  writeFileSync(`${path}.log`, `${console.join('\n')}\n${logs(logFolder)}`);
+}
+
+/** One scenario in a new window, as if the browser had never been here. A step that fails takes those behind it along: they build on it. */
+async function drive(
+  host: VsCodeHost,
+  browser: Browser,
+  workspace: string,
+  scenario: Scenario,
+): Promise<void> {
+  host.configure(scenario.settings ?? {});
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   try {
-    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    const page = await context.newPage();
+    const console: string[] = [];
+    page.on('console', m => console.push(`${m.type()}: ${m.text()}`));
+    page.on('pageerror', e => console.push(`uncaught: ${e.stack ?? e.message}`));
     const workbench = new Workbench(page, workspace, screenshots);
-    await page.goto(host.url(workspace));
-    for (const [name, step] of steps) {
+    const steps: Scenario['steps'] = [
+      [
+        'the window is ready',
+        async w => {
+          await page.goto(host.url(workspace));
+          await w.ready();
+        },
+      ],
+      ...scenario.steps,
+    ];
+    for (const [i, [step, run]] of steps.entries()) {
+      const name = `${scenario.name}: ${step}`;
       const from = performance.now();
       try {
-        await workbench.closeMenus();
-        await step(workbench);
+        await run(workbench);
         report(name, null, performance.now() - from);
       } catch (e) {
-        await workbench.shot(`failed-${name.replace(/\W+/g, '-')}`).catch(() => {});
         report(name, e instanceof Error ? (e.stack ?? e.message) : String(e), performance.now() - from);
+        await keepEvidence(name, page, console, host.logFolder);
+        for (const [left] of steps.slice(i + 1)) report(`${scenario.name}: ${left}`, 'not reached', 0);
+        return;
       }
     }
   } finally {
-    await browser.close();
-    host.stop();
+    await context.close();
   }
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { only: { type: 'string' } } });
+  const { values } = parseArgs({ options: { only: { type: 'string' }, repeat: { type: 'string' } } });
+  const { only } = values;
+  const chosen = SCENARIOS.filter(s => only === undefined || only === 'ui' || s.name === only);
+  if (chosen.length === 0 && only !== 'host') throw new Error(`there is no scenario ${only}`);
   const program = execFileSync(join(root, 'scripts/vscode-host/setup.sh'), { encoding: 'utf8' }).trim();
   const folder = mkdtempSync(join(tmpdir(), 'lucet-vscode-'));
   const host = new VsCodeHost(program, folder, root);
+  rmSync(screenshots, { recursive: true, force: true });
+  mkdirSync(screenshots, { recursive: true });
   try {
-    const workspace = join(folder, 'workspace');
-    await makeWorkspace(workspace, root);
     host.install(join(root, 'lucet-linux-x64.vsix'));
-    if (values.only === undefined || values.only === 'host') await hostSuite(host, folder, workspace);
-    const steps = [
-      ...(values.only === undefined || values.only === 'ui' ? UI_STEPS : []),
-      // Debugging takes the focus as it pleases: in a window of its own.
-      ...(values.only === 'debug' ? DEBUG_STEPS : []),
-    ];
-    if (steps.length > 0) await uiDrive(host, workspace, steps);
+    for (let run = 0; run < Number(values.repeat ?? '1'); run++) {
+      const workspace = join(folder, `run${run}`, 'workspace');
+      await makeWorkspace(workspace, root);
+      if (only === undefined || only === 'host') await hostSuite(host, folder, workspace);
+      if (chosen.length === 0) continue;
+      await host.start([]);
+      const browser = await launchBrowser();
+      try {
+        for (const scenario of chosen) await drive(host, browser, workspace, scenario);
+      } finally {
+        await browser.close();
+        host.stop();
+      }
+    }
   } finally {
     host.stop();
     rmSync(folder, { recursive: true, force: true });

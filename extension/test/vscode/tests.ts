@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { guests } from './guests.ts';
+import { until } from './until.ts';
 
 const EXTENSION = 'lucet.lucet';
-const POLL_MS = 50;
 
 const folder = (): string => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
 const file = (name: string): vscode.Uri => vscode.Uri.file(join(folder(), name));
@@ -14,20 +15,6 @@ const lineOf = (name: string, marker: string): number =>
     .split('\n')
     .findIndex(l => l.includes(marker));
 
-async function until<T>(
-  what: string,
-  probe: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-  ms = 20_000,
-): Promise<T> {
-  const end = Date.now() + ms;
-  for (;;) {
-    const value = await probe();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`timed out: ${what}`);
-    await new Promise(resolve => setTimeout(resolve, POLL_MS));
-  }
-}
-
 const problems = (uri: vscode.Uri, source: string): vscode.Diagnostic[] =>
   vscode.languages.getDiagnostics(uri).filter(d => d.source === source);
 const tabs = (): vscode.Tab[] => vscode.window.tabGroups.all.flatMap(g => g.tabs);
@@ -35,22 +22,7 @@ const openWat = (name: string): Thenable<vscode.TextEditor> => vscode.window.sho
 const at = (document: vscode.TextDocument, needle: string, within = 0): vscode.Position =>
   document.positionAt(document.getText().indexOf(needle) + within);
 
-/** Processes that run a program of the test's folder. */
-function guests(name: string): { pid: number; state: string }[] {
-  const { readdirSync } = require('node:fs') as typeof import('node:fs');
-  return readdirSync('/proc')
-    .filter(p => /^\d+$/.test(p))
-    .flatMap(p => {
-      try {
-        const line = readFileSync(`/proc/${p}/cmdline`, 'utf8');
-        if (!line.includes('lucet-wasi') || !line.includes(join(folder(), name))) return [];
-        const state = /^State:\s+(\S)/m.exec(readFileSync(`/proc/${p}/status`, 'utf8'))![1]!;
-        return [{ pid: Number(p), state }];
-      } catch {
-        return [];
-      }
-    });
-}
+const running = (name: string) => guests(join(folder(), name));
 
 export function defineTests(): void {
   describe('Lucet', () => {
@@ -184,13 +156,13 @@ export function defineTests(): void {
 
     it('pauses and kills a program that never ends', async () => {
       await vscode.commands.executeCommand('lucet.run', file('spin.wasm'));
-      await until('it runs', () => guests('spin').some(g => g.state === 'R'));
+      await until('it runs', () => running('spin').some(g => g.state === 'R'));
       await vscode.commands.executeCommand('lucet.instance.pause');
-      await until('it is paused', () => guests('spin').every(g => g.state === 'T'));
+      await until('it is paused', () => running('spin').every(g => g.state === 'T'));
       await vscode.commands.executeCommand('lucet.instance.pause');
-      await until('it runs again', () => guests('spin').some(g => g.state === 'R'));
+      await until('it runs again', () => running('spin').some(g => g.state === 'R'));
       await vscode.commands.executeCommand('lucet.instance.kill');
-      await until('it is gone', () => guests('spin').length === 0);
+      await until('it is gone', () => running('spin').length === 0);
     });
 
     it('offers tasks, and runs them', async () => {
@@ -232,6 +204,23 @@ export function defineTests(): void {
       } finally {
         tracker.dispose();
       }
+    });
+
+    it('shows a trap in a debugged program on its line, and feeds the inspector', async () => {
+      await vscode.commands.executeCommand('lucet.debug', file('trap.wasm'));
+      const session = await until('a session', () => vscode.debug.activeDebugSession);
+      const [problem] = await until('a trap', () => {
+        const found = problems(file('trap.c'), 'lucet');
+        return found.length > 0 && found;
+      });
+      assert.equal(problem!.range.start.line, lineOf('trap.c', 'return t->cells[i]'));
+      assert.deepEqual(
+        problem!.relatedInformation!.slice(0, 2).map(r => r.message),
+        ['sum', 'report'],
+      );
+      await until('the inspector', () => tabs().some(t => t.label === 'Trap: HeapOutOfBounds'));
+      await vscode.debug.stopDebugging(session);
+      await until('the end', () => !vscode.debug.activeDebugSession);
     });
 
     it('shows a module in the inspector and as text', async () => {
