@@ -68,6 +68,24 @@ export const OPTIONS = {
   },
   wasi_exe: { type: 'boolean', doc: 'the module must be a WASI command: it must export _start' },
   'strip-debug': { type: 'boolean', doc: "leave the module's debug information out of the result" },
+  'signature-keygen': {
+    type: 'boolean',
+    doc: 'make a pair of keys, --signature-pk and --signature-sk (in the formats of minisign), and exit',
+  },
+  'signature-create': {
+    type: 'boolean',
+    doc: 'sign the result with --signature-sk; an INPUT that is a .so already is only signed',
+  },
+  'signature-verify': {
+    type: 'boolean',
+    doc: 'compile only if INPUT.minisig beside the input fits it and --signature-pk; of a .so: verify it, and exit',
+  },
+  'signature-pk': { type: 'string', value: 'FILE', doc: 'public key' },
+  'signature-sk': {
+    type: 'string',
+    value: '[raw:]FILE',
+    doc: 'secret key; its password is asked for, unless raw: says that it has none',
+  },
   'error-style': {
     type: 'string',
     value: 'human|json',
@@ -94,11 +112,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   'reserved-size': 'heap reservations other than 8 GiB',
   'guard-size': 'guards of another size',
   veriwasm: 'verification of the machine code',
-  'signature-keygen': 'signatures',
-  'signature-create': 'signatures',
-  'signature-verify': 'signatures',
-  'signature-pk': 'signatures',
-  'signature-sk': 'signatures',
 };
 
 export function parseConfig(): NonNullable<ParseArgsConfig['options']> {

@@ -16,11 +16,21 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
+import {
+  checkSignatureFlags,
+  generateKeyFiles,
+  isArtifact,
+  openSecretKey,
+  readPublicKey,
+  signed,
+  verifyInput,
+} from './cli-signature.ts';
 import { CompileError } from './diagnostics.ts';
 import { makeExecutable } from './executable.ts';
 import { DEFAULT_FEATURES, type FeatureSet, featuresText, switchFeatures } from './features.ts';
 import { type CompileStats, emitIr } from './index.ts';
 import { nativeFeatures } from './native-cpu.ts';
+import { readArtifact } from './object/artifact-reader.ts';
 import type { CompileOptions } from './options.ts';
 import { compileParallel } from './parallel.ts';
 import { printableLines } from './printable.ts';
@@ -250,14 +260,38 @@ function progressLine(): { update: (done: number, total: number) => void; end: (
   };
 }
 
+/** A module that is compiled already, and verified if that was asked for: signs it, if that is. */
+async function signCompiled(flags: Flags, bytes: Uint8Array): Promise<void> {
+  const { output } = flags;
+  if (!flags['signature-create']) {
+    if (output !== undefined)
+      throw usage('a compiled module is verified, and nothing is written: leave -o out');
+    return;
+  }
+  if (output === undefined)
+    throw usage('--signature-create of a compiled module needs -o: where to write it');
+  // Only what this version could load.
+  readArtifact(bytes);
+  writeAtomically(output, signed(bytes, await openSecretKey(flags['signature-sk']!), output));
+}
+
 async function run(tool: string, flags: Flags, input: string, source: TextSource): Promise<void> {
   const options = compileOptions(tool, flags);
   const emit = flags.emit ?? 'so';
   if (emit === 'obj') throw usage('--emit obj is not supported yet by this version');
   if (emit !== 'so' && emit !== 'exe' && emit !== 'ir') throw usage(`--emit ${emit}: expected so, exe or ir`);
   if (emit !== 'exe' && flags.grant !== undefined) throw usage('--grant is for --emit exe');
+  if (emit !== 'so' && flags['signature-create'])
+    throw usage('--signature-create signs shared objects: lucet-wasi verifies them when it loads them');
   const runtime = emit === 'exe' ? readExecutable() : null;
+  const pk = flags['signature-verify'] ? readPublicKey(flags['signature-pk']!) : null;
   let bytes: Uint8Array = readFileSync(input);
+  // Before anything else looks at it.
+  if (pk !== null) verifyInput(input, bytes, pk);
+  if (isArtifact(bytes) && (pk !== null || flags['signature-create'])) {
+    await signCompiled(flags, bytes);
+    return;
+  }
   if (!isWasm(bytes)) {
     if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
     source.text = new TextDecoder().decode(bytes);
@@ -273,13 +307,14 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
     writeAtomically(output, new TextEncoder().encode(emitIr(module, options)));
     return;
   }
+  const sk = flags['signature-create'] ? await openSecretKey(flags['signature-sk']!) : null;
   const progress = progressLine();
   try {
     const { artifact, stats } = await compileParallel(module, options, progress.update);
-    writeAtomically(
-      output,
-      runtime === null ? artifact : makeExecutable(runtime, artifact, checkGrants(flags.grant ?? [])),
-    );
+    let result = artifact;
+    if (runtime !== null) result = makeExecutable(runtime, artifact, checkGrants(flags.grant ?? []));
+    else if (sk !== null) result = signed(artifact, sk, output);
+    writeAtomically(output, result);
     if (runtime !== null) chmodSync(output, 0o777 & ~process.umask());
     progress.end();
     if (flags.stats) printStats(stats);
@@ -313,6 +348,12 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
         ? `artifact format ${ARTIFACT_VERSION}\nnode ${process.version}\n`
         : '';
       process.stdout.write(`${tool} ${LUCET_VERSION}\n${info}`);
+      return 0;
+    }
+    checkSignatureFlags(flags);
+    if (flags['signature-keygen']) {
+      if (positionals.length > 0) throw usage('--signature-keygen takes no INPUT');
+      await generateKeyFiles(flags);
       return 0;
     }
     if (positionals.length !== 1)

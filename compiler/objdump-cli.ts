@@ -1,9 +1,11 @@
 /** lucet-objdump: what is in a compiled module. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { readPublicKey, verifyInput } from './cli-signature.ts';
 import { formatReport, report } from './objdump.ts';
 import { disassembleFunction } from './objdump-disassemble.ts';
 import { type Artifact, ArtifactError, readArtifact } from './object/artifact-reader.ts';
+import { signerOf, splitSignature } from './object/signature.ts';
 
 declare const LUCET_VERSION: string;
 
@@ -17,8 +19,14 @@ const OPTIONS = {
   function: {
     type: 'string',
     multiple: true,
+    value: 'FUNCTION',
     doc: 'with -d: only this function, by name or index (may be repeated)',
   },
+  'signature-verify': {
+    type: 'boolean',
+    doc: 'show it only if it is signed by the key that --signature-pk names',
+  },
+  'signature-pk': { type: 'string', value: 'FILE', doc: 'public key' },
   version: { type: 'boolean', short: 'V', doc: 'print the version and exit' },
   help: { type: 'boolean', short: 'h', doc: 'print this help and exit' },
 } as const;
@@ -26,8 +34,6 @@ const OPTIONS = {
 /** Options that are planned but not there: refused by name, never ignored. */
 const NOT_YET: Readonly<Record<string, string>> = {
   source: 'interleaved source lines',
-  'signature-verify': 'signatures',
-  'signature-pk': 'signatures',
 };
 
 const HELP = `Usage: lucet-objdump [options] MODULE.so
@@ -37,7 +43,7 @@ Shows what is in a compiled module.
 ${Object.entries(OPTIONS)
   .map(([name, o]) => {
     const short = 'short' in o ? `-${o.short}, ` : '    ';
-    const value = o.type === 'string' ? '=FUNCTION' : '';
+    const value = 'value' in o ? `=${o.value}` : '';
     return `  ${short}--${`${name}${value}`.padEnd(20)}${o.doc}`;
   })
   .join('\n')}
@@ -115,9 +121,16 @@ async function dump(argv: string[], out: Output): Promise<void> {
   if (values.json && values.disassemble) throw new UsageError('--json and --disassemble exclude each other');
   if (values.function && !values.disassemble) throw new UsageError('--function needs --disassemble');
   const file = positionals[0]!;
-  const artifact = readArtifact(readFileSync(file));
+  const bytes = readFileSync(file);
+  const pk = values['signature-pk'];
+  if ((values['signature-verify'] ?? false) !== (pk !== undefined))
+    throw new UsageError('--signature-verify and --signature-pk FILE need each other');
+  if (pk !== undefined) verifyInput(file, bytes, readPublicKey(pk));
+  const artifact = readArtifact(bytes);
+  const { signature } = splitSignature(bytes);
+  const signer = signature === null ? null : { key: signerOf(signature), verified: pk !== undefined };
   if (values.json) {
-    await out.write(`${JSON.stringify(report(artifact, file), null, 2)}\n`);
+    await out.write(`${JSON.stringify(report(artifact, file, signer), null, 2)}\n`);
   } else if (values.disassemble) {
     const indices = selected(artifact, values.function ?? []);
     const { default: iced, ...named } = await import('iced-x86');
@@ -126,7 +139,7 @@ async function dump(argv: string[], out: Output): Promise<void> {
       if (!(await out.write(index === indices[0] ? text : `\n${text}`))) return;
     }
   } else {
-    await out.write(formatReport(report(artifact, file)));
+    await out.write(formatReport(report(artifact, file, signer)));
   }
 }
 

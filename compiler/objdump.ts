@@ -39,6 +39,11 @@ const MACHINES: Readonly<Record<number, string>> = { 62: 'x86-64', 183: 'aarch64
 
 type Num = number | string;
 
+export interface SignatureInfo {
+  readonly key: string | null;
+  readonly verified: boolean;
+}
+
 export interface ObjdumpReport {
   readonly file: string;
   readonly version: number;
@@ -104,7 +109,8 @@ export interface ObjdumpReport {
     length: number;
   }[];
   readonly start: number | null;
-  readonly signature: null;
+  /** Key that the module is said to be signed by, and whether that was verified; null: it is not signed. */
+  readonly signature: SignatureInfo | null;
   readonly debugInfo: {
     readonly kinds: readonly string[];
     readonly sections: readonly { name: string; length: number }[];
@@ -227,7 +233,7 @@ function debugKinds(a: Artifact): string[] {
 }
 
 /** @throws ArtifactError when what is shown is damaged */
-export function report(a: Artifact, file: string): ObjdumpReport {
+export function report(a: Artifact, file: string, signature: SignatureInfo | null = null): ObjdumpReport {
   const functions = Array.from({ length: a.recordCount }, (_, i) => {
     const f = a.func(i);
     const traps: Record<string, number> = {};
@@ -329,7 +335,7 @@ export function report(a: Artifact, file: string): ObjdumpReport {
       length: e.items.length,
     })),
     start: a.start,
-    signature: null,
+    signature,
     debugInfo: {
       kinds: debugKinds(a),
       sections: [...a.debugSections].map(([name, bytes]) => ({ name, length: bytes.length })),
@@ -366,6 +372,11 @@ const KIND_NOTES: Readonly<Record<CodeKind, string>> = {
   'entry-thunk': 'from the host',
 };
 
+function signatureLine(s: SignatureInfo | null): string {
+  if (s === null) return 'none';
+  return `by key ${s.key ?? '(unreadable)'}, ${s.verified ? 'verified' : 'not verified'}`;
+}
+
 /** The report for people. */
 export function formatReport(r: ObjdumpReport): string {
   const section = (title: string, count: number, lines: readonly string[]) =>
@@ -381,7 +392,7 @@ export function formatReport(r: ObjdumpReport): string {
     ['instance data', `${r.vmctxBytes} bytes`],
     ['size', `code ${r.sizes.text}, constants ${r.sizes.rodata}, file ${r.sizes.file} bytes`],
     ['start function', r.start === null ? 'none' : `${r.start}`],
-    ['signature', 'none'],
+    ['signature', signatureLine(r.signature)],
     [
       'debug information',
       [

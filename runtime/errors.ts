@@ -6,7 +6,7 @@ export class LoadError extends Error {
   /** @param offset of what is wrong in the file (reason `format`), else 0 */
   constructor(
     message: string,
-    readonly reason: 'io' | 'format' | 'version' | 'checksum' | 'cpu' | 'resources',
+    readonly reason: 'io' | 'format' | 'version' | 'checksum' | 'cpu' | 'resources' | 'signature',
     readonly offset: number,
   ) {
     super(message);

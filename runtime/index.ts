@@ -23,7 +23,7 @@ export { type KillResult, KillSwitch } from './kill-switch.ts';
 export { hasLibrary, libraryPath } from './library.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Imports, type ImportValue, Linkage, type NativeImport, type NativeImports } from './linkage.ts';
-export { type ExportInfo, type ImportInfo, Module } from './module.ts';
+export { type ExportInfo, type ImportInfo, type LoadOptions, Module } from './module.ts';
 export { GuestObject } from './object.ts';
 export { Pool, type PoolOptions } from './pool.ts';
 export { Region, type RegionOptions, type RegionType, type SlotChooser } from './region.ts';

@@ -1,8 +1,11 @@
 /**
- * The part of lucet-wasi that is JavaScript: compiling, and trap reports with the lines of the source. The executable (runtime/native/cli/) runs
- * it when needed:
+ * The part of lucet-wasi that is JavaScript: compiling, signatures, and trap reports with the lines of the source. The executable
+ * (runtime/native/cli/) runs it when needed:
  *
- *     compile SOURCE OPT-LEVEL cache|no-cache count|plain    writes "cached PATH" or "temporary PATH" to descriptor 3
+ *     compile SOURCE OPT-LEVEL cache|no-cache count|plain PUBLIC-KEY|""
+ *         writes "cached PATH" or "temporary PATH" to descriptor 3; with a public key, only if SOURCE.minisig fits it and the source
+ *     verify PATH PUBLIC-KEY
+ *         reads an artifact from descriptor 4, and writes "verified" to descriptor 3 if its signature fits the key
  *     report color|plain full|short JSON-PATH CORE-PATH memory|""
  *         reads the facts of a trap from stdin (and what the guest's memory holds from descriptor 4), prints the report; writes it to JSON-PATH, and
  *         a core dump to CORE-PATH, if not empty
@@ -12,6 +15,9 @@
 import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
+import { readPublicKey, verifyInput } from '../compiler/cli-signature.ts';
+import { CompileError } from '../compiler/diagnostics.ts';
+import { SignatureError, verifyArtifact } from '../compiler/minisign.ts';
 import { printableLines } from '../compiler/printable.ts';
 import { makeCoredump } from './coredump.ts';
 import { compileSource } from './lucet-wasi-compile.ts';
@@ -20,11 +26,19 @@ import { openSymbols } from './symbols.ts';
 import { type StateCopy, stateOf, type TrapFacts } from './trap-facts.ts';
 import { makeReport, signatureText } from './trap-report.ts';
 
-async function compile(path: string, level: string, cache: string, extra: string): Promise<void> {
+async function compile(
+  path: string,
+  level: string,
+  cache: string,
+  extra: string,
+  publicKey: string,
+): Promise<void> {
   let shown = false;
   const from = performance.now();
   try {
-    const made = await compileSource(path, readFileSync(path), {
+    const bytes = readFileSync(path);
+    if (publicKey !== '') verifyInput(path, bytes, readPublicKey(publicKey));
+    const made = await compileSource(path, bytes, {
       optLevel: Number(level) as 0 | 1 | 2,
       cache: cache === 'cache',
       countInstructions: extra === 'count',
@@ -41,14 +55,25 @@ async function compile(path: string, level: string, cache: string, extra: string
   }
 }
 
+/** An artifact, or what an extra descriptor holds of the guest's memory. */
+const EXTRA_DESCRIPTOR = 4;
+
+function verifyCompiled(path: string, publicKey: string): void {
+  const pk = readPublicKey(publicKey);
+  try {
+    verifyArtifact(readFileSync(EXTRA_DESCRIPTOR), pk);
+  } catch (e) {
+    throw e instanceof SignatureError ? new SignatureError(`${path}: ${e.message}`) : e;
+  }
+  writeSync(3, 'verified');
+}
+
 interface Told {
   readonly facts: TrapFacts;
   readonly state: StateCopy;
   /** Where names of files in the debug information count from. */
   readonly folder: string;
 }
-
-const MEMORY_DESCRIPTOR = 4;
 
 function report(color: string, frames: string, jsonPath: string, corePath: string, memory: string): void {
   const { facts, state: copy, folder } = JSON.parse(readFileSync(0, 'utf8')) as Told;
@@ -71,20 +96,22 @@ function report(color: string, frames: string, jsonPath: string, corePath: strin
 
 function readMemory(address: number, length: number): Uint8Array | null {
   const bytes = new Uint8Array(length);
-  return readSync(MEMORY_DESCRIPTOR, bytes, 0, length, address) === length ? bytes : null;
+  return readSync(EXTRA_DESCRIPTOR, bytes, 0, length, address) === length ? bytes : null;
 }
 
 function describe(e: unknown, path: string): string {
   if (!(e instanceof Error)) throw e;
+  if (e.name === 'SignatureError' || (e instanceof CompileError && e.kind === 'usage')) return e.message;
   if (e.name === 'CompileError') return `${path}: ${(e as Error & { describe(): string }).describe()}`;
   if (e.name === 'BugError' || 'code' in e) return e.message;
   throw e;
 }
 
-const [command, a = '', b = '', c = '', d = '', memory = ''] = process.argv.slice(2);
+const [command, a = '', b = '', c = '', d = '', last = ''] = process.argv.slice(2);
 try {
-  if (command === 'compile') await compile(a, b, c, d);
-  else report(a, b, c, d, memory);
+  if (command === 'compile') await compile(a, b, c, d, last);
+  else if (command === 'verify') verifyCompiled(a, b);
+  else report(a, b, c, d, last);
 } catch (e) {
   writeSync(2, `lucet-wasi: ${printableLines(describe(e, a))}\n`);
   process.exitCode = 1;

@@ -1,4 +1,6 @@
 /** A compiled module, mapped into memory. */
+import { readFileSync } from 'node:fs';
+import { parsePublicKey, SignatureError, verifyArtifact } from '../compiler/minisign.ts';
 import { LoadError, StateError } from './errors.ts';
 import { AT, bytesAt, errorMessage, native, STRUCTS, Status, shared, stringAt } from './ffi.ts';
 import { type ExternType, type FuncType, type ReferenceType, type ValueType, valueTypeOf } from './types.ts';
@@ -14,6 +16,11 @@ export interface ExportInfo {
   readonly type: ExternType;
   /** In the module's index space of its kind. */
   readonly index: number;
+}
+
+export interface LoadOptions {
+  /** Text of a public key of minisign's: the module must be signed by it (`lucetc --signature-create`), which is checked before anything else. */
+  readonly publicKey?: string;
 }
 
 const KINDS = ['func', 'table', 'memory', 'global', 'tag'] as const;
@@ -54,8 +61,10 @@ export class Module {
    * Loads a `.so` that lucetc wrote.
    * @throws LoadError
    */
-  static fromFile(path: string): Module {
+  static fromFile(path: string, options: LoadOptions = {}): Module {
     if (path.includes('\0')) throw new LoadError('a path can not hold a NUL', 'io', 0);
+    // What is verified is what is loaded: the file is read once.
+    if (options.publicKey !== undefined) return Module.#load(readWhole(path), path, options);
     const s = shared();
     checkLoad(native().lucet_module_load_file(path, s.out, s.error));
     return new Module(s.block.word(AT.OUT), path, null);
@@ -65,10 +74,15 @@ export class Module {
    * Loads a `.so` from memory. The bytes stay referenced, for the debug information in them: don't change them.
    * @throws LoadError
    */
-  static fromBytes(bytes: Uint8Array): Module {
+  static fromBytes(bytes: Uint8Array, options: LoadOptions = {}): Module {
+    return Module.#load(bytes, null, options);
+  }
+
+  static #load(bytes: Uint8Array, path: string | null, { publicKey }: LoadOptions): Module {
+    if (publicKey !== undefined) checkSignature(bytes, publicKey, path);
     const s = shared();
     checkLoad(native().lucet_module_load_bytes(bytes, bytes.length, s.out, s.error));
-    return new Module(s.block.word(AT.OUT), null, bytes);
+    return new Module(s.block.word(AT.OUT), path, bytes);
   }
 
   /** From the name section; empty: none. */
@@ -211,6 +225,23 @@ export class Module {
   #use(): number {
     if (this.#released) throw new LoadError('the module was disposed', 'resources', 0);
     return this.address;
+  }
+}
+
+function readWhole(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (e) {
+    throw new LoadError((e as Error).message, 'io', 0);
+  }
+}
+
+function checkSignature(bytes: Uint8Array, publicKey: string, path: string | null): void {
+  try {
+    verifyArtifact(bytes, parsePublicKey(publicKey));
+  } catch (e) {
+    if (!(e instanceof SignatureError)) throw e;
+    throw new LoadError(path === null ? e.message : `${path}: ${e.message}`, 'signature', 0);
   }
 }
 

@@ -15,6 +15,7 @@ import {
   CPU_FEATURES,
   FIELD_MUTABLE,
   MEMORY_MODES,
+  MOST_SIGNATURE_BYTES,
   OPERAND_HOME_SIZE,
   PART_COUNT,
   Part,
@@ -22,6 +23,7 @@ import {
   recordLayout,
   SECTION,
   SegmentMode,
+  SIGNATURE_MAGIC,
   TableFlag,
 } from '../compiler/abi/artifact.ts';
 import { BUILTINS } from '../compiler/abi/builtins.ts';
@@ -214,6 +216,8 @@ export function abiHeader(): string {
     '',
     define('ARTIFACT_VERSION', ARTIFACT_VERSION),
     define('ARTIFACT_MAGIC', `"${ARTIFACT_MAGIC}"`),
+    define('SIGNATURE_MAGIC', `"${SIGNATURE_MAGIC}"`),
+    define('MOST_SIGNATURE_BYTES', MOST_SIGNATURE_BYTES),
     `/* The same, read as a little-endian number. */`,
     `#define LUCET_ARTIFACT_MAGIC_U64 ${magic()}ull`,
     ...Object.entries(SECTION).map(([name, value]) => define(`SECTION_${macroName(name)}`, `"${value}"`)),

@@ -2,13 +2,7 @@
  * Writes runtime/native/cli/options_text.h: the options of lucet-wasi, its help and completions, for the executable.
  */
 import { ARTIFACT_VERSION } from '../compiler/abi/artifact.ts';
-import {
-  completionScript,
-  helpText,
-  NOT_YET,
-  OPTIONS,
-  type OptionDoc,
-} from '../runtime/lucet-wasi-options.ts';
+import { completionScript, helpText, OPTIONS, type OptionDoc } from '../runtime/lucet-wasi-options.ts';
 
 /** A C string literal, a line of it for each line of the text. */
 function literal(text: string): string {
@@ -24,7 +18,6 @@ export function optionsHeader(version: string): string {
     const short = o.short === undefined ? '0' : `'${o.short}'`;
     return `  X(${id}, "${name}", ${short}, ${o.value === undefined ? 'NULL' : literal(o.value)}, ${o.multiple ?? false})`;
   });
-  const notYet = Object.entries(NOT_YET).map(([name, what]) => `  X("${name}", ${literal(what)})`);
   return [
     '/* Written by scripts/gen-cli.ts from runtime/lucet-wasi-options.ts: do not edit. */',
     '#ifndef LUCET_OPTIONS_TEXT_H',
@@ -32,8 +25,6 @@ export function optionsHeader(version: string): string {
     '',
     '/* id, name, short name, what stands for the value, may be repeated */',
     `#define LUCET_WASI_OPTIONS(X) \\\n${options.join(' \\\n')}`,
-    '',
-    `#define LUCET_WASI_NOT_YET(X) \\\n${notYet.join(' \\\n')}`,
     '',
     `#define LUCET_WASI_VERSION ${literal(version)}`,
     `#define LUCET_WASI_ARTIFACT_VERSION ${ARTIFACT_VERSION}`,

@@ -70,6 +70,7 @@ import type {
 import { ArtifactError, type FileSection, readSections } from './elf-reader.ts';
 import { xxHash32 } from './hashes.ts';
 import { walkPcMap } from './pc-map.ts';
+import { splitSignature } from './signature.ts';
 
 export type * from './artifact-types.ts';
 export { ArtifactError } from './elf-reader.ts';
@@ -845,9 +846,9 @@ export class Artifact {
 }
 
 /**
- * Open a compiled module.
+ * Open a compiled module. A signature behind it is skipped, not verified: compiler/minisign.ts does.
  * @throws ArtifactError: not one, of another version, or damaged
  */
 export function readArtifact(bytes: Uint8Array): Artifact {
-  return new Artifact(bytes);
+  return new Artifact(splitSignature(bytes).artifact);
 }

@@ -168,7 +168,7 @@ describe('as a program', () => {
       [[], /exactly one module/],
       [['a', 'b'], /exactly one module/],
       [['--source', file], /--source: interleaved source lines are not supported yet/],
-      [['--signature-pk=x', file], /signatures are not supported yet/],
+      [['--signature-pk=x', file], /need each other/],
       [['--frobnicate', file], /Unknown option/],
       [['--json', '-d', file], /exclude each other/],
       [['--function=x', file], /needs --disassemble/],

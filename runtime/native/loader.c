@@ -288,7 +288,18 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
   return LUCET_OK;
 }
 
+/** Without a signature that may stand behind it (compiler/object/signature.ts). Verifying one is up to who loads: the checksum covers the artifact. */
+static struct source without_signature(struct source f) {
+  enum { TRAILER = 16 };
+  if (f.size < TRAILER || memcmp(f.bytes + f.size - 8, LUCET_SIGNATURE_MAGIC, 8) != 0) return f;
+  uint64_t length;
+  memcpy(&length, f.bytes + f.size - TRAILER, sizeof length);
+  if (length <= LUCET_MOST_SIGNATURE_BYTES && length <= f.size - TRAILER) f.size -= TRAILER + (size_t)length;
+  return f;
+}
+
 static lucet_status load(struct lucet_module *m, struct source f, lucet_error *error) {
+  f = without_signature(f);
   Elf64_Shdr section = {.sh_size = 0};
   lucet_status status = find_metadata(f, &section, error);
   if (status != LUCET_OK) return status;

@@ -99,8 +99,13 @@ void print_safely(FILE *to, const char *text, size_t length);
 
 /** False: Node or its part of Lucet isn't there. */
 bool helper_found(void);
-/** Compiles a .wasm or .wat: path of the artifact, allocated. `*temporary`: to be removed after use. Ends the process if it fails. */
-char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, bool *temporary);
+/**
+ * Compiles a .wasm or .wat: path of the artifact, allocated. `public_key`: file with the key that its signature must fit, or NULL. `*temporary`: to be
+ * removed after use. Ends the process if it fails.
+ */
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, bool *temporary);
+/** Ends the process unless the artifact (read from `path`) is signed by the key in that file. */
+void helper_verify(const char *path, const uint8_t *bytes, size_t length, const char *public_key);
 /**
  * Prints a trap from its JSON. `memory`: a descriptor of a file with the contents of memory 0, or -1. Paths: files to write the whole report and the core
  * dump to; NULL: none. False: it could not.

@@ -1,5 +1,5 @@
 /**
- * What JavaScript does for lucet-wasi: compiling, and reading debug information. It is dist/lucet-wasi-helper.js beside this executable's
+ * What JavaScript does for lucet-wasi: compiling, verifying signatures, and reading debug information. It is dist/lucet-wasi-helper.js beside this executable's
  * directory, run by the `node` on the PATH ($LUCET_NODE names another). Nothing else ever starts it.
  */
 #define _GNU_SOURCE
@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,10 +95,10 @@ static int run(const char *const *args, const char *input, size_t input_length, 
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, bool *temporary) {
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, bool *temporary) {
   if (!helper_found()) fail("%s has to be compiled first, and the compiler is not beside this executable: lucetc-wasi %s -o module.so", source, source);
   char level[2] = {(char)('0' + opt_level), 0};
-  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", count_instructions ? "count" : "plain", NULL};
+  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", count_instructions ? "count" : "plain", public_key != NULL ? public_key : "", NULL};
   // "cached PATH" or "temporary PATH"
   char *answer = allocate(PATH_MAX + 16);
   int status = run(args, NULL, 0, -1, answer, PATH_MAX + 16);
@@ -107,6 +108,25 @@ char *helper_compile(const char *source, int opt_level, bool count_instructions,
   if (status != 0 || space == NULL) exit(EXIT_ERROR);
   *temporary = strncmp(answer, "temporary ", 10) == 0;
   return space + 1;
+}
+
+void helper_verify(const char *path, const uint8_t *bytes, size_t length, const char *public_key) {
+  if (!helper_found()) fail("--signature-verify: what verifies signatures (lucet-wasi-helper.js) is not beside this executable");
+  // Only what is verified is loaded: the helper gets a copy of these bytes, not the path.
+  int copy = memfd_create("artifact", MFD_CLOEXEC);
+  if (copy < 0) fail("--signature-verify: no memory for the module: %s", strerror(errno));
+  for (size_t at = 0; at < length;) {
+    ssize_t n = pwrite(copy, bytes + at, length - at, (off_t)at);
+    if (n < 0 && errno != EINTR) fail("--signature-verify: no memory for the module: %s", strerror(errno));
+    if (n > 0) at += (size_t)n;
+  }
+  char answer[16];
+  const char *const args[] = {"verify", path, public_key, NULL};
+  int status = run(args, NULL, 0, copy, answer, sizeof answer);
+  close(copy);
+  if (status == 127) fail("--signature-verify takes Node.js, and there is no %s", node());
+  // It has told why. Whatever else happened to it, nothing has been verified.
+  if (status != 0 || strcmp(answer, "verified") != 0) exit(EXIT_ERROR);
 }
 
 bool helper_report(const char *json, size_t length, int memory, const char *json_path, const char *core_path, const struct report_style *style) {

@@ -139,11 +139,37 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static int open_file(const char *path, struct stat *st) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, st) != 0) fail("%s: %s", path, error_text(errno));
+  return fd;
+}
+
+/** Verifies the signature of a file's bytes, then loads those: whoever can change the file afterwards gains nothing. */
+static lucet_status load_verified(const char *path, const char *public_key, lucet_module **module, lucet_error *error) {
+  struct stat st;
+  int fd = open_file(path, &st);
+  if (!S_ISREG(st.st_mode)) fail("%s: not a regular file", path);
+  if (st.st_size > UINT32_MAX) fail("%s: larger than 4 GiB", path);
+  size_t length = (size_t)st.st_size;
+  uint8_t *bytes = allocate(length + 1);
+  for (size_t at = 0; at < length;) {
+    ssize_t n = pread(fd, bytes + at, length - at, (off_t)at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail("%s: %s", path, n < 0 ? error_text(errno) : "it is cut short");
+    at += (size_t)n;
+  }
+  close(fd);
+  helper_verify(path, bytes, length, public_key);
+  lucet_status status = lucet_module_load_bytes(bytes, length, module, error);
+  free(bytes);
+  return status;
+}
+
 /** Is it an artifact? Otherwise it is one that can be compiled. */
 static bool is_artifact(const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
   struct stat st;
-  if (fd < 0 || fstat(fd, &st) != 0) fail("%s: %s", path, error_text(errno));
+  int fd = open_file(path, &st);
   if (S_ISDIR(st.st_mode)) fail("%s is a directory", path);
   unsigned char head[8] = {0};
   ssize_t n = read(fd, head, sizeof head);
@@ -185,9 +211,11 @@ static struct program load_program(const struct command_line *line, const struct
   if (e != NULL) {
     status = lucet_module_load_bytes(e->artifact, e->length, &p.module, &error);
   } else {
+    const char *public_key = value_of(line, OPTION_SIGNATURE_PK);
     p.path = line->module;
-    if (!is_artifact(p.path)) p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), &p.temporary);
-    status = lucet_module_load_file(p.path, &p.module, &error);
+    bool compiled = is_artifact(p.path);
+    if (!compiled) p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), public_key, &p.temporary);
+    status = compiled && public_key != NULL ? load_verified(p.path, public_key, &p.module, &error) : lucet_module_load_file(p.path, &p.module, &error);
   }
   if (status != LUCET_OK) fail("%s: %s", line->module, error.message);
   name_program(&p, line->module);
@@ -528,6 +556,8 @@ int main(int argc, char **argv) {
     if (line.module == NULL) fail_usage("no module is given");
   }
   if (has(&line, OPTION_INVOKE) && has(&line, OPTION_ENTRYPOINT)) fail_usage("--invoke and --entrypoint exclude each other");
+  if (has(&line, OPTION_SIGNATURE_VERIFY) != has(&line, OPTION_SIGNATURE_PK))
+    fail_usage("--signature-verify and --signature-pk FILE need each other");
   struct run r = {.line = &line};
   r.style = (struct report_style){.color = want_color(&line), .full = choice_of(&line, OPTION_BACKTRACE, backtraces) == 1};
   // All options are looked at before anything is done.

@@ -18,16 +18,6 @@ static const struct option OPTIONS[] = {
 #undef X
 };
 
-static const struct {
-  const char *name;
-  const char *what;
-} NOT_YET[] = {
-#define X(name, what) {name, what},
-    LUCET_WASI_NOT_YET(X)
-#undef X
-    {NULL, NULL},
-};
-
 const char *option_name(enum option_id o) { return OPTIONS[o].name; }
 
 static bool differs_by_one(const char *a, const char *b) {
@@ -55,10 +45,6 @@ static enum option_id find_option(const char *name, size_t length) {
   char *text = allocate(length + 1);
   memcpy(text, name, length);
   text[length] = 0;
-  for (int k = 0; NOT_YET[k].name != NULL; k++) {
-    if (strcmp(NOT_YET[k].name, text) == 0)
-      fail_usage("--%s: %s: not supported yet by this version of lucet-wasi", text, NOT_YET[k].what);
-  }
   unknown(text);
 }
 
