@@ -1,8 +1,11 @@
 /** The machine state in a Linux signal frame. */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -18,6 +21,10 @@ static const int ORDER[18] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_R
 #define SW_RESERVED 464
 #define XSTATE_MAGIC1 0x46505853u
 #define TRAP_FLAG 0x100u
+/** Offset of mxcsr in the extended state; its default. */
+#define MXCSR_AT 24
+#define DEFAULT_MXCSR 0x1f80u
+#define DEFAULT_X87 0x37fu
 
 struct sw_reserved {
   uint32_t magic1;
@@ -59,12 +66,45 @@ void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint
   r[REG_EFL] = 0x202;
 }
 
-void lucet_context_end_step(void *ucontext) { ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; }
+/* asm/signal.h: the kernel took the alternate stack away, and sigreturn gives it back. */
+#define AUTODISARM (1u << 31)
+#define XSTATE_BV_AT 512
+#define PKRU_BIT 0x200u
 
-/** Offset of mxcsr in the extended state; its default. */
-#define MXCSR_AT 24
-#define DEFAULT_MXCSR 0x1f80u
-#define DEFAULT_X87 0x37fu
+static uint32_t rights(void) {
+  uint32_t a, d;
+  __asm__ volatile("rdpkru" : "=a"(a), "=d"(d) : "c"(0));
+  return a;
+}
+
+/**
+ * Sandbox argument for leaving a handler without sigreturn, which takes a quarter of the round trip. What sigreturn would restore is either dead, or as it was:
+ * general and vector registers are dead, since lucet_leave goes on behind a call in C, and the callee-saved ones are in the host's frame; so is mxcsr, and the handler
+ * has the modes of guests, as the kernel gives it the default ones. The mask is put back. The rest is looked at here: that the handler returns to the kernel, and not to
+ * one of somebody else's who has more to do (then the context lies where the frame of the handler ends, as the kernel's signal frame has it); the
+ * alternate stack; the x87 control word; protection keys.
+ */
+bool lucet_context_may_leave(const void *ucontext, const void *cfa) {
+  const ucontext_t *u = ucontext;
+  const uint8_t *fp = (const uint8_t *)u->uc_mcontext.fpregs;
+  uint16_t x87;
+  if (cfa != ucontext || fp == NULL || ((uint32_t)u->uc_stack.ss_flags & AUTODISARM) != 0) return false;
+  memcpy(&x87, fp, sizeof x87);
+  if (x87 != DEFAULT_X87) return false;
+  if (lucet_pkru_offset == 0) return true;
+  uint64_t present;
+  uint32_t interrupted = 0;
+  memcpy(&present, fp + XSTATE_BV_AT, sizeof present);
+  if ((present & PKRU_BIT) != 0) memcpy(&interrupted, fp + lucet_pkru_offset, sizeof interrupted);
+  return interrupted == rights();
+}
+
+void lucet_context_restore_mask(const void *ucontext) {
+  /* The kernel's mask is shorter than the library's. */
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &((const ucontext_t *)ucontext)->uc_sigmask, NULL, (size_t)8);
+}
+
+void lucet_context_end_step(void *ucontext) { ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; }
 
 void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activation *a) {
   static const int SAVED[6] = {3, 5, 12, 13, 14, 15};

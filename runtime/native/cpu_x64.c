@@ -57,6 +57,7 @@ static uint64_t present(void) {
 uint64_t lucet_cpu_missing(uint64_t needed) { return needed & ~present(); }
 
 uint32_t lucet_xrstor_mask;
+uint32_t lucet_pkru_offset;
 
 /** CPUID takes microseconds in a virtual machine, so the answer is kept. */
 size_t lucet_xsave_size(void) {
@@ -71,6 +72,8 @@ size_t lucet_xsave_size(void) {
     __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     /* SSE, AVX and AVX-512: what generated code may use. */
     lucet_xrstor_mask = a & 0xe6;
+    bool keys = (a & 0x200) != 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_OSPKE) != 0;
+    if (keys && __get_cpuid_count(0xd, 9, &a, &b, &c, &d)) lucet_pkru_offset = b;
   }
   atomic_store_explicit(&known, size, memory_order_release);
   return size;

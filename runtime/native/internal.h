@@ -67,6 +67,9 @@ size_t lucet_xsave_size(void);
 /** Components of it that are restored, once lucet_xsave_size was called; 0: the processor has no XSAVE. Read by stack_x64.S. */
 extern uint32_t lucet_xrstor_mask __attribute__((visibility("hidden")));
 
+/** Where the extended state has the rights register of protection keys; 0: the system uses none. */
+extern uint32_t lucet_pkru_offset __attribute__((visibility("hidden")));
+
 /* ---- signature.c: process-wide ids of function types */
 
 /** 0: out of memory. `types` are the parameters, then the results. */

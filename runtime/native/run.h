@@ -301,6 +301,12 @@ uint64_t lucet_context_pc(const void *ucontext);
 bool lucet_context_save(const void *ucontext, struct machine_state *m);
 /** Make the handler's return go to lucet_fault_return of `a`, to leave as `left`. */
 void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint64_t left);
+/**
+ * May the handler be left for good, by lucet_leave, instead of by the system call that restores what was interrupted? `cfa`: __builtin_dwarf_cfa of the handler.
+ */
+bool lucet_context_may_leave(const void *ucontext, const void *cfa);
+/** Before it is. */
+void lucet_context_restore_mask(const void *ucontext);
 /** End a single step that has led into the host. */
 void lucet_context_end_step(void *ucontext);
 /** Everything that a guest behind a call of the host has: what isn't in the activation is arbitrary there. */

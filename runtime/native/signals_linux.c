@@ -2,8 +2,8 @@
  * Faults and interruptions of guest code, out of the process's signals.
  *
  * A signal is the guest's if the kernel raised it for an instruction (si_code > 0) whose address is registered guest
- * code, on a thread that runs an activation. The handler then only saves state and diverts the thread to the host
- * side, where everything else happens outside of signal context. Any other signal goes to whoever had the handler
+ * code, on a thread that runs an activation. The handler then only saves state and goes over to the host
+ * side, where everything else happens outside of signal context (lucet_context_may_leave argues why it need not return). Any other signal goes to whoever had the handler
  * before, in the way the kernel would have delivered it.
  *
  * A *kick* (SIGURG, which is ignored where nobody handles it, and of which at most one is pending) makes a thread look at the requests of the
@@ -101,6 +101,11 @@ static void handler(int sig, siginfo_t *info, void *context) {
     m->signal = sig;
     m->address = (uint64_t)(uintptr_t)info->si_addr;
     m->address_known = info->si_code != SI_KERNEL;
+    if (lucet_context_may_leave(context, __builtin_dwarf_cfa())) {
+      lucet_context_restore_mask(context);
+      errno = saved_errno;
+      lucet_leave(a, LUCET_LEFT_FAULT);
+    }
     lucet_context_divert(context, a, LUCET_LEFT_FAULT);
   } else if (a != NULL && sig == SIGTRAP && info->si_code == TRAP_TRACE && a->step.stepping) {
     atomic_fetch_or(a->requests, REQUEST_STEP);
