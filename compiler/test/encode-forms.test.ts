@@ -396,6 +396,10 @@ describe('vector instructions', () => {
     PINSRW: 'XDD',
     PINSRD: 'XDD',
     PINSRQ: 'XQX',
+    VCVTUSI2SS: 'XII',
+    VCVTUSI2SD: 'XII',
+    VCVTTSS2USI: 'IXX',
+    VCVTTSD2USI: 'IXX',
   };
   /** Legacy only: xmm0 is an operand that isn't written. */
   const XMM0 = new Set(['BLENDVPS', 'BLENDVPD', 'PBLENDVB']);
@@ -467,10 +471,12 @@ describe('vector instructions', () => {
     for (let ins = NAMES.indexOf('MOVSS'); ins < Ins.COUNT; ins++) {
       if (FORMS[ins * 4 + F_IMM] === 0) continue;
       for (const r of REGS) {
-        c.add(`${mnemonic(NAMES[ins]!)} ${xmm(r)},5`, s => s.ri(ins, 16, r, 5));
+        const vex = (FORMS[ins * 4 + F_IMM]! & Form.Vex) !== 0;
+        const v = vex ? mnemonic(NAMES[ins]!) : `v${mnemonic(NAMES[ins]!)}`;
+        if (!vex) c.add(`${mnemonic(NAMES[ins]!)} ${xmm(r)},5`, s => s.ri(ins, 16, r, 5));
         for (const q of REGS) {
-          c.add(`v${mnemonic(NAMES[ins]!)} ${xmm(r)},${xmm(q)},5`, s => s.vri(ins, 16, r, q, 5));
-          c.add(`v${mnemonic(NAMES[ins]!)} ${xmm(r, 32)},${xmm(q, 32)},5`, s => s.vri(ins, 32, r, q, 5));
+          c.add(`${v} ${xmm(r)},${xmm(q)},5`, s => s.vri(ins, 16, r, q, 5));
+          c.add(`${v} ${xmm(r, 32)},${xmm(q, 32)},5`, s => s.vri(ins, 32, r, q, 5));
         }
       }
     }
@@ -479,7 +485,7 @@ describe('vector instructions', () => {
 
   /** VEX forms with two operands; the others take three. */
   const TWO =
-    /^(MOV(?!HLPS|LHPS|LPS|HPS)|UCOMI|PTEST|SQRTP|ROUNDP|CVT(?!SI2|SS2SD|SD2SS)|PABS|PSHUF[DLH]|PMOV|VBROAD|VPBROAD|VPERMIL)/;
+    /^(MOV(?!HLPS|LHPS|LPS|HPS)|UCOMI|PTEST|SQRTP|ROUNDP|CVT(?!SI2|SS2SD|SD2SS)|PABS|PSHUF[DLH]|PMOV|VBROAD|VPBROAD|VPERMIL|VPABS|VCVT(?!USI))/;
   test('VEX forms', () => {
     const c = new Check();
     for (const { name, ins, form } of loads) {

@@ -8,6 +8,9 @@ import { asm, count } from './support/x64.ts';
 
 const AVX = { features: ['avx'] } as const;
 const AVX2 = { features: ['avx', 'avx2', 'fma'] } as const;
+const AVX512 = { features: ['avx', 'avx2', 'avx512f', 'avx512vl', 'avx512dq'] } as const;
+/** Not all of it: the same as without. */
+const FOUNDATION = { features: ['avx', 'avx2', 'avx512f'] } as const;
 const TWO = 'v1: v128, v2: v128';
 
 /** Without the prologue and the return. */
@@ -132,9 +135,95 @@ describe('shuffles', () => {
     expect(code[0]).toMatch(pattern);
   });
 
+  const dwords = (...lanes: readonly number[]): number[] =>
+    lanes.flatMap(l => [4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3]);
+  it.each([
+    // One instruction: a lane of 32 bits inserted; a byte or word everywhere.
+    ['insertps xmm0,xmm1,0x70', dwords(0, 1, 2, 5), {}, 3],
+    ['vinsertps xmm0,xmm1,xmm0,0x80', dwords(2, 5, 6, 7), AVX, 1],
+    ['vpbroadcastb xmm0,xmm0', new Array<number>(16).fill(0), AVX2, 1],
+    ['vpbroadcastw xmm0,xmm1', Array.from({ length: 16 }, (_, i) => 16 + (i & 1)), AVX2, 1],
+    ['vpblendd xmm0,xmm0,xmm1,6', dwords(0, 5, 6, 3), AVX2, 1],
+    ['vpblendw xmm0,xmm0,xmm1,0x3c', dwords(0, 5, 6, 3), AVX, 1],
+    // Two: one operand shuffled alone, and a blend.
+    ['pshufd xmm1,xmm1,0xc5|vpblendw xmm0,xmm0,xmm1,0x33', dwords(5, 1, 4, 3), AVX, 2],
+    ['vpermt2d xmm0,xmm2,xmm1', dwords(3, 4, 0, 7), AVX512, 1],
+    ['pshufd xmm0,xmm0,3|pshufd xmm1,xmm1,0xc0|vpblendd xmm0,xmm0,xmm1,0xa', dwords(3, 4, 0, 7), AVX2, 3],
+    [
+      'pshufd xmm0,xmm0,3|pshufd xmm1,xmm1,0xc0|vpblendd xmm0,xmm0,xmm1,0xa',
+      dwords(3, 4, 0, 7),
+      FOUNDATION,
+      3,
+    ],
+  ])('%s', (wanted, bytes, options, length) => {
+    const code = shuffle(bytes, options);
+    if (length === 3 && !wanted.includes('|')) expect(code).toContain(wanted);
+    else {
+      expect(code).toHaveLength(length);
+      expect(code.slice(-wanted.split('|').length)).toEqual(wanted.split('|'));
+    }
+  });
+
+  /** The second operand is zero. */
+  const withZeros = (bytes: readonly number[], options = {}): string[] =>
+    asm(
+      'v1: v128',
+      `v2 = vconst.v128 0x0 0x0 0x0 0x0\nv3 = vconst.v128 ${words(bytes)}\nv4 = vshuffle.v128 v1, v2, v3\nreturn v4`,
+      'v128',
+      options,
+    ).filter(l => l !== 'ret');
+  const Z = 20;
+  const extension = (size: number, to: number): number[] =>
+    Array.from({ length: 16 }, (_, i) => (i % to < size ? Math.floor(i / to) * size + (i % to) : Z));
+  it.each([
+    ['pmovzxbw', extension(1, 2)],
+    ['pmovzxbd', extension(1, 4)],
+    ['pmovzxbq', extension(1, 8)],
+    ['pmovzxwd', extension(2, 4)],
+    ['pmovzxwq', extension(2, 8)],
+    ['pmovzxdq', extension(4, 8)],
+    ['movq', Array.from({ length: 16 }, (_, i) => (i < 8 ? i : Z))],
+    ['pslldq', Array.from({ length: 16 }, (_, i) => (i < 5 ? Z : i - 5))],
+    ['psrldq', Array.from({ length: 16 }, (_, i) => (i < 13 ? i + 3 : Z))],
+    ['pshufb', Array.from({ length: 16 }, (_, i) => (i === 9 ? Z : i))],
+  ])('with zeros: %s alone', (name, bytes) => {
+    expect(withZeros(bytes).map(l => l.split(' ')[0])).toEqual([name]);
+    const words = withZeros(bytes, AVX).map(l => l.split(' ')[0]!.replace(/^v/, ''));
+    expect(words).toEqual([name]);
+  });
+
   it('of anything: one PSHUFB for each operand', () => {
     const code = shuffle([31, 0, 30, 1, 29, 2, 28, 3, 27, 4, 26, 5, 25, 6, 24, 7], AVX);
     expect(code.map(l => l.split(' ')[0])).toEqual(['vpshufb', 'vpshufb', 'vpor']);
+  });
+});
+
+describe('AVX-512', () => {
+  const THREE = `${TWO}, v3: v128`;
+  it.each([
+    ['vternary.v128 v128.bitselect v1, v2, v3', THREE, 'v128', ['vpternlogd'], 3],
+    ['vternary.v128 i16x8.relaxed_laneselect v1, v2, v3', THREE, 'v128', ['vpternlogd'], 3],
+    ['vbinary.v128 i64x2.mul v1, v2', TWO, 'v128', ['vpmullq'], 8],
+    ['vunary.v128 i64x2.abs v1', TWO, 'v128', ['vpabsq'], 4],
+    ['vunary.v128 f32x4.convert_i32x4_u v1', TWO, 'v128', ['vcvtudq2ps'], 8],
+    ['vunary.v128 f64x2.convert_low_i32x4_u v1', TWO, 'v128', ['vcvtudq2pd'], 2],
+    ['vunary.v128 i32x4.trunc_sat_f32x4_u v1', TWO, 'v128', ['vxorps', 'vmaxps', 'vcvttps2udq'], 8],
+    ['vunary.v128 i32x4.relaxed_trunc_f32x4_u v1', TWO, 'v128', ['vcvttps2udq'], 8],
+    ['vunary.v128 i32x4.trunc_sat_f64x2_u_zero v1', TWO, 'v128', ['vxorps', 'vmaxpd', 'vcvttpd2udq'], 6],
+    ['vshift.v128 i64x2.shr_s v1, v2', 'v1: v128, v2: i32', 'v128', ['and', 'vmovd', 'vpsraq'], 7],
+    ['convert_u.f64 v1', 'v1: i64', 'f64', ['vxorps', 'vcvtusi2sd'], 4],
+    ['convert_u.f32 v1', 'v1: i64', 'f32', ['vxorps', 'vcvtusi2ss'], 4],
+  ])('%s', (text, params, result, wanted, without) => {
+    const names = (options: object) =>
+      one(text, params, result, options)
+        .map(l => l.split(' ')[0]!)
+        .filter(n => !/^v?mov(aps|d)$/.test(n) || wanted.includes('vmovd'));
+    const last = wanted[wanted.length - 1]!;
+    expect(names(AVX512).map(n => (n === 'xorps' || n === 'movd' ? `v${n}` : n))).toEqual(wanted);
+    // Half of it is none of it.
+    const others = names(FOUNDATION);
+    expect(others).not.toContain(last);
+    expect(others.length).toBeGreaterThanOrEqual(without);
   });
 });
 

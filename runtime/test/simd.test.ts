@@ -56,7 +56,7 @@ const simd = (n: number): number[] => [0xfd, ...leb(n)];
 const v = Type.V128;
 
 /** Shuffles of which the backend makes something of its own, and some of which it doesn't. */
-const SHUFFLES: readonly (readonly number[])[] = [
+const CHOSEN: readonly (readonly number[])[] = [
   [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
   [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31],
   [4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11],
@@ -79,6 +79,39 @@ const SHUFFLES: readonly (readonly number[])[] = [
   [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
   [31, 0, 30, 1, 29, 2, 28, 3, 27, 4, 26, 5, 25, 6, 24, 7],
   [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17],
+  // With zeros as the second operand: extensions, shifts by bytes.
+  [0, 16, 17, 18, 1, 16, 17, 18, 2, 16, 17, 18, 3, 16, 17, 18],
+  [0, 16, 16, 16, 16, 16, 16, 16, 1, 16, 16, 16, 16, 16, 16, 16],
+  [0, 1, 31, 31, 2, 3, 31, 31, 4, 5, 31, 31, 6, 7, 31, 31],
+  [0, 1, 16, 17, 18, 19, 20, 21, 2, 3, 16, 17, 18, 19, 20, 21],
+  [16, 16, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+  [13, 14, 15, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16],
+  [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+  [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
+];
+
+/** `count` shuffles of lanes of so many bytes; those at some places come from the same place. */
+function randomShuffles(count: number, size: number): number[][] {
+  let state = size;
+  const below = (n: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+  return Array.from({ length: count }, () => {
+    const stays = below(3);
+    return Array.from({ length: 16 / size }, (_, i) => {
+      const lane = below(3) < stays ? i + (below(4) === 0 ? 16 / size : 0) : below(32 / size);
+      return Array.from({ length: size }, (_, k) => lane * size + k);
+    }).flat();
+  });
+}
+
+const SHUFFLES = [
+  ...CHOSEN,
+  ...randomShuffles(40, 4),
+  ...randomShuffles(40, 2),
+  ...randomShuffles(15, 1),
+  ...randomShuffles(8, 8),
 ];
 
 const COUNTS = [0, 1, 3, 7, 8, 9, 15, 16, 31, 33, 63, 64, -1];
@@ -179,6 +212,17 @@ function cases(): Case[] {
       code: [...get, ...load(v, 0), ...load(v, 16), ...shuffle, ...store(v)],
       float: 0,
     });
+    const zeros = [...simd(12), ...new Array<number>(16).fill(0)];
+    out.push({
+      name: `shuffle with zeros ${s}`,
+      code: [...get, ...load(v, 0), ...zeros, ...shuffle, ...store(v)],
+      float: 0,
+    });
+    out.push({
+      name: `shuffle of zeros and ${s}`,
+      code: [...get, ...zeros, ...load(v, 0), ...shuffle, ...store(v)],
+      float: 0,
+    });
     out.push({
       name: `shuffle of one ${s}`,
       code: [...get, ...load(v, 0), 0x22, 1, 0x20, 1, ...shuffle, ...store(v)],
@@ -272,6 +316,7 @@ describeNative('vectors against V8', () => {
     ['baseline', 0, ''],
     ['baseline', 2, ''],
     ['x86-64-v2', 2, ''],
+    ['x86-64-v3', 2, ''],
     ['native', 0, ''],
     ['native', 2, ''],
     // `expected` has canonical NaNs only: so must the results be as they are.
@@ -279,6 +324,7 @@ describeNative('vectors against V8', () => {
     ['native', 2, ', canonical NaNs'],
   ] as const)('%s, level %i%s', (cpu, optLevel, nans) => {
     const features = resolveFeatures(cpu, [], nativeFeatures());
+    if ([...features].some(f => !nativeFeatures()!.has(f))) return;
     const canonicalizeNans = nans !== '';
     const module = Module.fromBytes(compile(bytes, { optLevel, features, canonicalizeNans, verify: true }));
     const instance = Instance.create(region, module);

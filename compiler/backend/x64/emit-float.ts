@@ -130,6 +130,11 @@ export function emitTrunc(e: EmitState, row: number): void {
     asm.rr(Ins.MOV, 8, tmp, d);
     asm.ri(Ins.SHR, 8, tmp, 32);
     asm.jcc(CC.NE, e.slowPath(row, 0, back));
+  } else if ((sub & TruncSub.Evex) !== 0) {
+    // All ones for NaN and what is out of range; no number that is in range becomes that.
+    asm.vrr(Ins.VCVTTSS2USI + f64, 8, d, 0, x);
+    asm.ri(Ins.CMP, 8, d, -1);
+    asm.jcc(CC.E, e.slowPath(row, 0, back));
   } else {
     withConst(e, Ins.UCOMISS + f64, size, x, TWO_63);
     asm.jcc(CC.AE, e.slowPath(row, BIG, back));
@@ -179,13 +184,13 @@ function slowTrunc(e: EmitState, row: number, part: number, back: number): void 
 
   if ((sub & TruncSub.Unsigned) !== 0) {
     if (saturate) {
-      // 64 bit: NaN or negative. 32 bit: so, or too large.
+      // 64 bit: NaN or negative. 32 bit, and 64 bit by AVX-512: so, or too large.
       asm.ri(Ins.MOV, 4, d, 0);
-      if (!to64) {
+      if (!to64 || (sub & TruncSub.Evex) !== 0) {
         asm.rr(Ins.XORPS, 16, SCRATCH, SCRATCH);
         asm.rr(ucomis, size, x, SCRATCH);
         asm.jcc(CC.BE, back);
-        asm.ri(Ins.MOV, 4, d, -1);
+        asm.ri(Ins.MOV, to64 ? 8 : 4, d, -1);
       }
       asm.jmp(back);
       return;

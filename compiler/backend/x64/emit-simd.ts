@@ -30,17 +30,9 @@ export function emitVector(e: Emitter, row: number, to: number): void {
       }
       return;
     }
-    case X.VexI: {
-      const v = e.reg(o + 1);
-      const src = e.source(row, o + 2);
-      if (src >= 0) {
-        asm.vrri(ins, size, d, v, src & 31, imm);
-      } else {
-        asm.vrmi(ins, size, d, v, e.mb, e.mi, e.ms, e.md, imm);
-        e.memDone();
-      }
+    case X.VexI:
+      threeAndImm(e, ins, size, d, e.reg(o + 1), row, o + 2, imm);
       return;
-    }
     case X.VexShift:
       asm.vri(ins, size, d, e.reg(o + 1), imm);
       return;
@@ -50,7 +42,29 @@ export function emitVector(e: Emitter, row: number, to: number): void {
     case X.Fma:
       e.vex(ins, size, d, e.reg(o + 2), row, o + 3);
       return;
+    case X.Ternary:
+      threeAndImm(e, ins, size, d, e.reg(o + 2), row, o + 3, imm);
+      return;
     default:
       bug(`row ${row} has shape ${xShape(word)}`);
   }
+}
+
+function threeAndImm(
+  e: Emitter,
+  ins: Ins,
+  size: number,
+  d: number,
+  v: number,
+  row: number,
+  operand: number,
+  imm: number,
+): void {
+  const src = e.source(row, operand);
+  if (src >= 0) {
+    e.asm.vrri(ins, size, d, v, src & 31, imm);
+    return;
+  }
+  e.asm.vrmi(ins, size, d, v, e.mb, e.mi, e.ms, e.md, imm);
+  e.memDone();
 }

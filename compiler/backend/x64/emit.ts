@@ -588,6 +588,7 @@ export class Emitter extends EmitState {
       case X.VexShift:
       case X.Vex4:
       case X.Fma:
+      case X.Ternary:
         emitVector(this, row, to);
         return;
       case X.Lea:

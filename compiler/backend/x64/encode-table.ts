@@ -269,6 +269,9 @@ export const enum Ins {
   PMOVZXBW,
   PMOVZXWD,
   PMOVZXDQ,
+  PMOVZXBD,
+  PMOVZXBQ,
+  PMOVZXWQ,
   // Shifts by an xmm (rr, rm) or by an immediate (ri)
   PSLLW,
   PSLLD,
@@ -301,6 +304,7 @@ export const enum Ins {
   VBLENDVPS,
   VBLENDVPD,
   VPBLENDVB,
+  VPBLENDD,
   VPERMILPS,
   VFMADD213SS,
   VFMADD213SD,
@@ -314,6 +318,23 @@ export const enum Ins {
   VFNMADD231SD,
   VFNMADD231PS,
   VFNMADD231PD,
+  // EVEX only
+  /** By an immediate: a truth table of destination, second and third operand. */
+  VPTERNLOGD,
+  /** dst's own lanes are the indices' first choice: of dst 0–3, of the last operand 4–7. vvvv: the indices. */
+  VPERMT2D,
+  VPMULLQ,
+  VPSRAQ,
+  VPABSQ,
+  VCVTUDQ2PS,
+  VCVTUDQ2PD,
+  VCVTTPS2UDQ,
+  VCVTTPD2UDQ,
+  /** `size` is that of the integer. */
+  VCVTUSI2SS,
+  VCVTUSI2SD,
+  VCVTTSS2USI,
+  VCVTTSD2USI,
   COUNT,
 }
 
@@ -371,6 +392,10 @@ export const enum Form {
   Imm8 = 1 << 23,
   /** imm form of the ALU group: opcode + 2 takes a sign-extended imm8. */
   Short = 1 << 24,
+  /** With Vex: the prefix is EVEX's, without masks and registers from 16 on. */
+  Evex = 1 << 25,
+  /** Of an EVEX form: log2 of the bytes that a displacement of one byte counts in; 0: an integer operand's size. */
+  Disp8Shift = 26,
 }
 
 const M1 = Form.Map0F;
@@ -614,7 +639,7 @@ load(Ins.PACKUSDW, P66 | M2 | 0x2b);
 loads(Ins.PUNPCKLBW, PD, 0x60, 0x61, 0x62, 0x6c);
 loads(Ins.PUNPCKHBW, PD, 0x68, 0x69, 0x6a, 0x6d);
 loads(Ins.PMOVSXBW, P66 | M2, 0x20, 0x23, 0x25);
-loads(Ins.PMOVZXBW, P66 | M2, 0x30, 0x33, 0x35);
+loads(Ins.PMOVZXBW, P66 | M2, 0x30, 0x33, 0x35, 0x31, 0x32, 0x34);
 
 loads(Ins.PSLLW, PD, 0xf1, 0xf2, 0xf3);
 loads(Ins.PSRLW, PD, 0xd1, 0xd2, 0xd3);
@@ -647,6 +672,7 @@ store(Ins.EXTRACTPS, P66 | M3 | 0x17 | I8);
 load(Ins.VBROADCASTSS, P66 | M2 | VEX | 0x18);
 loads(Ins.VPBROADCASTB, P66 | M2 | VEX, 0x78, 0x79, 0x58, 0x59);
 loads(Ins.VBLENDVPS, P66 | M3 | VEX | I8, 0x4a, 0x4b, 0x4c);
+load(Ins.VPBLENDD, P66 | M3 | VEX | I8 | 0x02);
 load(Ins.VPERMILPS, P66 | M3 | VEX | I8 | 0x04);
 for (const [ins, scalar, packed] of [
   [Ins.VFMADD213SS, 0xa9, 0xa8],
@@ -659,3 +685,20 @@ for (const [ins, scalar, packed] of [
   put(ins + 2, F_LOAD, fma | packed);
   put(ins + 3, F_LOAD, fma | W | packed);
 }
+
+/** @param log2 bytes of the memory operand */
+const evex = (log2: number) => VEX | Form.Evex | (log2 << Form.Disp8Shift);
+load(Ins.VPTERNLOGD, P66 | M3 | evex(4) | I8 | 0x25);
+load(Ins.VPERMT2D, P66 | M2 | evex(4) | 0x7e);
+load(Ins.VPMULLQ, P66 | M2 | evex(4) | W | 0x40);
+load(Ins.VPSRAQ, PD | evex(4) | W | 0xe2);
+imm(Ins.VPSRAQ, PD | evex(4) | W | 0x72 | digit(4) | I8 | Form.DigitDst);
+load(Ins.VPABSQ, P66 | M2 | evex(4) | W | 0x1f);
+load(Ins.VCVTUDQ2PS, SD | evex(4) | 0x7a);
+load(Ins.VCVTUDQ2PD, SS | evex(3) | 0x7a);
+load(Ins.VCVTTPS2UDQ, PS | evex(4) | 0x78);
+load(Ins.VCVTTPD2UDQ, PS | evex(4) | W | 0x78);
+load(Ins.VCVTUSI2SS, SS | evex(0) | Form.WBySize | 0x7b);
+load(Ins.VCVTUSI2SD, SD | evex(0) | Form.WBySize | 0x7b);
+load(Ins.VCVTTSS2USI, SS | evex(2) | Form.WBySize | 0x78);
+load(Ins.VCVTTSD2USI, SD | evex(3) | Form.WBySize | 0x78);

@@ -50,6 +50,13 @@ const NOPS: readonly (readonly number[])[] = [
   [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
+/** What a displacement of one byte counts in: with EVEX, the size of the memory operand. */
+function disp8Unit(form: number, size: number): number {
+  if ((form & Form.Evex) === 0) return 1;
+  const log2 = (form >> Form.Disp8Shift) & 7;
+  return log2 === 0 ? size : 1 << log2;
+}
+
 function rawLength(kind: number, arg: number): number {
   return kind === KIND_ALIGN ? arg - 1 : kind === KIND_JMP ? 5 : 6;
 }
@@ -132,13 +139,19 @@ export class Assembler {
     this.u8(size === 1 && form & Form.Byte ? opcode - 1 : opcode);
   }
 
-  /** VEX prefix and opcode. */
+  /** VEX or EVEX prefix, and opcode. */
   private vexHead(form: number, size: number, reg: number, vvvv: number, index: number, rm: number): void {
     this.room(ROOM);
     const w = form & Form.W || (size === 8 && form & Form.WBySize) ? 0x80 : 0;
     const r = reg > 7 ? 0 : 0x80;
-    const rest = ((~vvvv & 15) << 3) | (size === 32 ? 4 : 0) | ((form >> Form.PrefixShift) & 3);
-    if (w === 0 && index <= 7 && rm <= 7 && (form & Form.MapMask) === Form.Map0F) {
+    const source = ((~vvvv & 15) << 3) | ((form >> Form.PrefixShift) & 3);
+    const rest = source | (size === 32 ? 4 : 0);
+    if (form & Form.Evex) {
+      this.u8(0x62);
+      this.u8(r | (index > 7 ? 0 : 0x40) | (rm > 7 ? 0 : 0x20) | 0x10 | ((form >> Form.MapShift) & 3));
+      this.u8(w | 4 | source);
+      this.u8(8 | (size === 32 ? 0x20 : 0));
+    } else if (w === 0 && index <= 7 && rm <= 7 && (form & Form.MapMask) === Form.Map0F) {
       this.u8(0xc5);
       this.u8(r | rest);
     } else {
@@ -149,8 +162,19 @@ export class Assembler {
     this.u8(form & Form.Opcode);
   }
 
-  /** modrm, SIB and displacement of a memory operand; `tail`: bytes of immediate that will follow. */
-  private memory(reg: number, base: number, index: number, scale: number, disp: number, tail: number): void {
+  /**
+   * modrm, SIB and displacement of a memory operand; `tail`: bytes of immediate that will follow. `unit`: what a displacement of one byte
+   * counts in.
+   */
+  private memory(
+    reg: number,
+    base: number,
+    index: number,
+    scale: number,
+    disp: number,
+    tail: number,
+    unit = 1,
+  ): void {
     const r = (reg & 7) << 3;
     if (base === RIP) {
       this.u8(r | 5);
@@ -168,7 +192,8 @@ export class Assembler {
     }
     const b = base & 7;
     // mod 00 with base 101 (rbp, r13) means "no base": these take a zero disp8.
-    const mod = disp === 0 && b !== 5 ? 0 : disp === (disp << 24) >> 24 ? 0x40 : 0x80;
+    const units = disp / unit;
+    const mod = disp === 0 && b !== 5 ? 0 : units === (units << 24) >> 24 ? 0x40 : 0x80;
     if (index < 0 && b !== 4) {
       this.u8(mod | r | b);
     } else {
@@ -176,7 +201,7 @@ export class Assembler {
       this.u8(mod | r | 4);
       this.u8((scale << 6) | (index < 0 ? 0x20 : (index & 7) << 3) | b);
     }
-    if (mod === 0x40) this.u8(disp);
+    if (mod === 0x40) this.u8(units);
     else if (mod === 0x80) this.u32(disp);
   }
 
@@ -339,7 +364,7 @@ export class Assembler {
     const form = this.immForm(this.form(ins, column), size, imm);
     if (form & Form.Vex) {
       this.vexHead(form, size, dst, 0, index, base);
-      this.memory(dst, base, index, scale, disp, 1);
+      this.memory(dst, base, index, scale, disp, 1, disp8Unit(form, size));
     } else this.encodeMem(form, size, dst, base, index, scale, disp, this.immBytes);
     this.immediate(imm);
   }
@@ -461,7 +486,7 @@ export class Assembler {
       dst = (form >> Form.DigitShift) & 7;
     }
     this.vexHead(form, size, dst, vvvv, index, base);
-    this.memory(dst, base, index, scale, disp, 0);
+    this.memory(dst, base, index, scale, disp, 0, disp8Unit(form, size));
   }
 
   /** `ins [mem], src`: VEX form of a store */
@@ -495,8 +520,9 @@ export class Assembler {
     disp: number,
     imm: number,
   ): void {
-    this.vexHead(this.form(ins, F_LOAD), size, dst, vvvv, index, base);
-    this.memory(dst, base, index, scale, disp, 1);
+    const form = this.form(ins, F_LOAD);
+    this.vexHead(form, size, dst, vvvv, index, base);
+    this.memory(dst, base, index, scale, disp, 1, disp8Unit(form, size));
     this.u8(imm);
   }
 

@@ -105,13 +105,15 @@ export const enum X {
   Vex4,
   /** [d reuse 1, c, v, any] VEX `ins d, v, src`: multiply and add to c */
   Fma,
+  /** [d reuse 1, c, v, any] EVEX `ins d, v, src, IMM`: d is an operand as well */
+  Ternary,
   // -- Debug code
   /** IMM = point */
   Point,
 }
 
 export const X_NAMES =
-  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide carry bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma point'.split(
+  'args imm fzero rm rmi movfromx alu alui un shiftcl vex lea cmp cmpi mr mi setcc cmov selectf div mulwide carry bitscan fminmax cvtfromu64 trunc call callimport callindirect callstub trapif jmp jcc table chain ret trap tailcall vones aluri vexi vexshift vex4 fma ternary point'.split(
     ' ',
   );
 
@@ -120,6 +122,8 @@ export const enum TruncSub {
   To64 = 1,
   Unsigned = 2,
   Saturate = 4,
+  /** There are the instructions of AVX-512. */
+  Evex = 8,
 }
 
 /** Conditions beyond the sixteen of x86, for float equality: `equal and not unordered`, and its negation. `cc ^ 1` negates any condition. */

@@ -50,6 +50,10 @@ export interface CpuFlags {
   readonly avx2: boolean;
   readonly fma: boolean;
   readonly sse42: boolean;
+  /** AVX-512F for vectors of 128 bits. */
+  readonly avx512vl: boolean;
+  /** With AVX-512DQ. */
+  readonly avx512dq: boolean;
 }
 
 export function intSize(type: Type): number {

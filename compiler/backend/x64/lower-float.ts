@@ -10,6 +10,7 @@ import { Opd, RegClass } from '../mach.ts';
 import { Ins } from './encode-table.ts';
 import { Base, TruncSub, X, xop } from './insts.ts';
 import { intSize, isFloat, type Selection, trapFlags } from './lower-base.ts';
+import { zero } from './simd-rows.ts';
 
 /** The single-precision instruction; the double-precision one follows it. */
 function arithmetic(op: Op): Ins {
@@ -189,6 +190,15 @@ export function selectToFloat(s: Selection, v: Value): void {
     return;
   }
   const x = s.val(a);
+  if (s.cpu.avx512vl) {
+    // What the destination keeps of another register: zeros.
+    const none = zero(s);
+    s.row(xop(X.Vex, f64 ? Ins.VCVTUSI2SD : Ins.VCVTUSI2SS, 8));
+    s.def(d);
+    s.use(none);
+    s.useAny(x);
+    return;
+  }
   s.row(xop(X.CvtFromU64, ins, 8));
   s.m.opd(d, Opd.Def | Opd.Cross);
   s.m.opd(x, Opd.Use | Opd.Cross);
@@ -203,7 +213,10 @@ export function selectTrunc(s: Selection, v: Value): void {
   const unsigned = op === Op.TruncU || op === Op.TruncSatU;
   const saturate = op === Op.TruncSatS || op === Op.TruncSatU;
   const sub =
-    (to64 ? TruncSub.To64 : 0) | (unsigned ? TruncSub.Unsigned : 0) | (saturate ? TruncSub.Saturate : 0);
+    (to64 ? TruncSub.To64 : 0) |
+    (unsigned ? TruncSub.Unsigned : 0) |
+    (saturate ? TruncSub.Saturate : 0) |
+    (s.cpu.avx512vl ? TruncSub.Evex : 0);
   const d = s.result(v);
   const x = s.val(a);
   s.row(xop(X.Trunc, 0, s.typeOf(a) === Type.F64 ? 8 : 4, sub));

@@ -33,6 +33,7 @@ import {
   op2i,
   op2r,
   shift,
+  ternary,
   type Words,
   wordsOf,
   zero,
@@ -53,6 +54,7 @@ import {
   Round,
   SUB,
   UNARY,
+  UNARY_EVEX,
   UNPACK_HIGH,
 } from './simd-table.ts';
 
@@ -99,7 +101,7 @@ export function selectVectorUnary(s: Selection, v: Value): void {
   const op = vecOp(s, v);
   const av = s.func.rows[v * ROW + F_A]!;
   const d = s.result(v);
-  const entry = UNARY[op]!;
+  const entry = (s.cpu.avx512vl && UNARY_EVEX[op]) || UNARY[op]!;
   if (entry !== 0) {
     const ins: Ins = entry & ENTRY_INS;
     const load = readsHalf(ins) ? lowHalfLoad(s, av) : 0;
@@ -200,7 +202,12 @@ export function selectVectorUnary(s: Selection, v: Value): void {
     case VecOp.i32x4_relaxed_trunc_f64x2_u_zero: {
       // The lower word of 2^52 plus the number is the number.
       const none = zero(s);
-      const x = op2c(s, Ins.MINPD, op2(s, Ins.MAXPD, a, none), F64_MAX_U32);
+      const positive = op2(s, Ins.MAXPD, a, none);
+      if (s.cpu.avx512vl) {
+        op1(s, Ins.VCVTTPD2UDQ, positive, d);
+        return;
+      }
+      const x = op2c(s, Ins.MINPD, positive, F64_MAX_U32);
       const sum = op2c(s, Ins.ADDPD, op1i(s, Ins.ROUNDPD, x, Round.Trunc), F64_TWO_52);
       op2i(s, Ins.SHUFPS, sum, none, 0x88, d);
       return;
@@ -221,6 +228,7 @@ function readsHalf(ins: Ins): boolean {
     case Ins.PMOVZXDQ:
     case Ins.CVTPS2PD:
     case Ins.CVTDQ2PD:
+    case Ins.VCVTUDQ2PD:
       return true;
     default:
       return false;
@@ -237,7 +245,13 @@ function convertU32(s: Selection, a: number, d: number): void {
 /** What a number has above 2^31 is converted apart, and added: CVTTPS2DQ gives 2^31 for all that is as large. */
 function truncU32(s: Selection, a: number, d: number): void {
   const none = zero(s);
+  // For a NaN, MAXPS gives its second operand: zero.
   const x = op2(s, Ins.MAXPS, a, none);
+  if (s.cpu.avx512vl) {
+    // All ones for what is too large.
+    op1(s, Ins.VCVTTPS2UDQ, x, d);
+    return;
+  }
   const above = op2c(s, Ins.SUBPS, x, F32_TWO_31);
   const large = op2ci(s, Ins.CMPPS, above, F32_TWO_31, Predicate.NLT);
   const y = op2(s, Ins.PXOR, op1(s, Ins.CVTTPS2DQ, above), large);
@@ -322,6 +336,10 @@ export function selectVectorBinary(s: Selection, v: Value): void {
       op2c(s, Ins.PXOR, greater64(s, b, a, s.fresh(RegClass.Vec)), ONES, d);
       return;
     case VecOp.i64x2_mul: {
+      if (s.cpu.avx512dq) {
+        op2(s, Ins.VPMULLQ, a, b, d);
+        return;
+      }
       const low = op2(s, Ins.PMULUDQ, a, b);
       const x = op2(s, Ins.PMULUDQ, shift(s, Ins.PSRLQ, a, 32), b);
       const y = op2(s, Ins.PMULUDQ, shift(s, Ins.PSRLQ, b, 32), a);
@@ -511,7 +529,14 @@ export function selectVectorTernary(s: Selection, v: Value): void {
   }
 }
 
+/** c ? a : b, as a truth table of these three. */
+const CHOICE = 0xca;
+
 function bitselect(s: Selection, a: number, b: number, c: number, d: number): void {
+  if (s.cpu.avx512vl) {
+    ternary(s, Ins.VPTERNLOGD, CHOICE, c, a, b, d);
+    return;
+  }
   op2(s, Ins.POR, op2(s, Ins.PAND, a, c), op2(s, Ins.PANDN, c, b), d);
 }
 
@@ -560,6 +585,10 @@ export function selectVectorShift(s: Selection, v: Value): void {
   const count = constantCount ? -1 : shiftCount(s, bv, mask, 0);
   const by = (ins: Ins, x: number, to = s.fresh(RegClass.Vec)): number =>
     constantCount ? shift(s, ins, x, n, to) : op2r(s, ins, x, count, to);
+  if (width === 3 && signed && s.cpu.avx512vl) {
+    by(Ins.VPSRAQ, a, d);
+    return;
+  }
   if (width === 3 && signed) {
     // The sign bit, moved along, tells which bits to fill: flipped and subtracted, it carries through all above.
     const sign = by(Ins.PSRLQ, constant(s, all64(0, SIGN32)));

@@ -88,6 +88,7 @@ export class Lowering {
   constructor(context: X64Context) {
     const { module, features } = context;
     const primary = module.memories.length > module.importedMemories ? module.importedMemories : -1;
+    const avx512vl = ['avx', 'avx512f', 'avx512vl'].every(f => features.has(f as CpuFeature));
     this.s = new Selection(
       {
         lzcnt: features.has('lzcnt'),
@@ -98,6 +99,8 @@ export class Lowering {
         avx2: features.has('avx2'),
         fma: features.has('fma'),
         sse42: features.has('sse4.2'),
+        avx512vl,
+        avx512dq: avx512vl && features.has('avx512dq'),
       },
       context.layout,
       module.memories.length,

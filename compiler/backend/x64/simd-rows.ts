@@ -152,6 +152,23 @@ export function fma(s: Selection, ins: Ins, a: number, b: number, c: number, d: 
   s.m.opd(b, Opd.Any);
 }
 
+/** `ins d, a, b, imm` where the destination's old value, c, is an operand too (EVEX only). */
+export function ternary(
+  s: Selection,
+  ins: Ins,
+  imm: number,
+  c: number,
+  a: number,
+  b: number,
+  d: number,
+): void {
+  s.row(xop(X.Ternary, ins, 16), 0, imm);
+  s.defReuse(d);
+  s.use(c);
+  s.use(a);
+  s.m.opd(b, Opd.Any);
+}
+
 /** Words of a vector constant. */
 export function wordsOf(s: Selection, v: Value): Words {
   const { func } = s;

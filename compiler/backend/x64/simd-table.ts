@@ -156,6 +156,15 @@ export const UNARY = table([
   [VecOp.i64x2_extend_low_i32x4_u, Ins.PMOVZXDQ],
 ]);
 
+/** What AVX-512 has one instruction for, in place of a sequence. */
+export const UNARY_EVEX = table([
+  [VecOp.i64x2_abs, Ins.VPABSQ],
+  [VecOp.f32x4_convert_i32x4_u, Ins.VCVTUDQ2PS],
+  [VecOp.f64x2_convert_low_i32x4_u, Ins.VCVTUDQ2PD],
+  [VecOp.i32x4_relaxed_trunc_f32x4_u, Ins.VCVTTPS2UDQ],
+  [VecOp.i32x4_relaxed_trunc_f64x2_u_zero, Ins.VCVTTPD2UDQ],
+]);
+
 /** For each width of integer lanes (index: log2 of its bytes), the instructions that come in all of them. */
 export const EQ = [Ins.PCMPEQB, Ins.PCMPEQW, Ins.PCMPEQD, Ins.PCMPEQQ] as const;
 export const SUB = [Ins.PSUBB, Ins.PSUBW, Ins.PSUBD, Ins.PSUBQ] as const;
