@@ -198,6 +198,23 @@ describe('shuffles', () => {
   });
 });
 
+describe('a select', () => {
+  const select = (cond: string, options = {}) =>
+    asm(`${TWO}, v3: i32, v4: f64`, `${cond}\nv9 = select.v128 v8, v1, v2\nreturn v9`, 'v128', options);
+  const integer = 'v7 = iconst.i32 7\nv8 = lt_s.i32 v3, v7';
+  it('is a blend by a mask where the machine has one of three operands', () => {
+    const code = select(integer, AVX);
+    expect(count(code, /^vblendvps xmm0,xmm1,xmm0,xmm\d+$/)).toBe(1);
+    expect(count(code, /^j/)).toBe(0);
+    expect(count(select('v8 = feq.i32 v4, v4', AVX), /^j/)).toBe(0);
+  });
+  it('is a branch elsewhere, and of scalars', () => {
+    expect(count(select(integer), /^j/)).toBe(1);
+    const scalar = `${integer}\nv9 = select.f64 v8, v4, v4\nv10 = fadd.f64 v9, v4\nreturn v10`;
+    expect(count(asm(`${TWO}, v3: i32, v4: f64`, scalar, 'f64', AVX), /blendv/)).toBe(0);
+  });
+});
+
 describe('AVX-512', () => {
   const THREE = `${TWO}, v3: v128`;
   it.each([
