@@ -569,6 +569,18 @@ test('jumps and returns of tail calls', () => {
   expect(decoded(a => a.callRel())).toBe('Call NearBranch64 5');
 });
 
+test('patches', () => {
+  const a = new Assembler();
+  for (let k = 0; k < 2; k++) a.mr(Ins.MOV, 8, 4, NO_REG, 0, 0x12345678, 3);
+  expect(a.here()).toBe(16);
+  a.patch32(4, 0x1000);
+  a.patchNop8(8);
+  const decoder = new Decoder(64, a.finish(), DecoderOptions.None);
+  expect(text(decoder.decode())).toBe('mov m8[rsp - 4096],rbx');
+  const nop = decoder.decode();
+  expect([nop.mnemonic, nop.length]).toEqual([Mnemonic.Nop, 8]);
+});
+
 test('misuse is refused', () => {
   const a = new Assembler();
   expect(() => a.rm(Ins.TEST, 4, 0, 1, NO_REG, 0, 0)).toThrow(/has no form/);
