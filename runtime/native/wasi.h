@@ -21,8 +21,8 @@
  * proc_exit ends the run with LUCET_EVENT_TERMINATED, LUCET_REASON_EXIT and the exit status; proc_raise of a signal that would end a
  * process does the same with 128 + the host's number of that signal. Nothing is ever raised in the host.
  *
- * Writing to a pipe without a reader raises SIGPIPE as usual (to a socket: never): an embedder who wants an error for the guest instead
- * ignores that signal.
+ * Writing to a standard stream that is a pipe without a reader raises SIGPIPE as usual (to a socket, and to what the guest has opened: never): an embedder
+ * who wants an error for the guest instead ignores that signal.
  */
 #ifndef LUCET_WASI_H
 #define LUCET_WASI_H

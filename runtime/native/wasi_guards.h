@@ -52,7 +52,8 @@
   X(STRINGS_BOUND)       /* arguments and environment */                             \
   /* Process */                                                                      \
   X(RAISE)               /* a guest's signal is not the host's */                    \
-  X(SOCKET_SIGPIPE)      /* nor is that of a broken connection */
+  X(SOCKET_SIGPIPE)      /* nor is that of a broken connection */                    \
+  X(PIPE_SIGPIPE)        /* nor that of a pipe which it opened itself */
 
 enum {
   GUARD_NONE,

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -153,6 +155,29 @@ static ssize_t transfer_socket(int host, bool writing, struct iovec *vec, int co
   return writing ? sendmsg(host, &m, MSG_DONTWAIT | quiet) : recvmsg(host, &m, MSG_DONTWAIT);
 }
 
+/**
+ * Writing to what the guest itself has opened: a pipe that it finds in a directory of its own, and of which it closes the other end, is no reason for the
+ * host to die. A SIGPIPE of the write's own goes to this thread, so it is pending when the write has failed, and is taken away again.
+ */
+static ssize_t write_quietly(int host, const struct iovec *vec, int count) {
+  sigset_t broken, before, pending;
+  sigemptyset(&broken);
+  sigaddset(&broken, SIGPIPE);
+  sigemptyset(&pending);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &broken, &before);
+  ssize_t moved = writev(host, vec, count);
+  int why = errno;
+  if (moved < 0 && why == EPIPE && !sigismember(&pending, SIGPIPE)) {
+    static const struct timespec none;
+    while (sigtimedwait(&broken, NULL, &none) < 0 && errno == EINTR) {
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  errno = why;
+  return moved;
+}
+
 /** One try. -1 with errno; EAGAIN: it would have to wait. */
 static ssize_t transfer_once(wasi_fd *fd, bool writing, bool at_position, off_t offset, struct iovec *vec, int count) {
   int host = fd->host;
@@ -170,6 +195,7 @@ static ssize_t transfer_once(wasi_fd *fd, bool writing, bool at_position, off_t 
       return -1;
     }
   }
+  if (writing && fd->owned && fd->blocks != WASI_BLOCKS_NEVER && GUARD(PIPE_SIGPIPE)) return write_quietly(host, vec, count);
   // One vector is what most guests pass, and a little less work for the kernel.
   if (count == 1) return writing ? write(host, vec->iov_base, vec->iov_len) : read(host, vec->iov_base, vec->iov_len);
   return writing ? writev(host, vec, count) : readv(host, vec, count);

@@ -413,6 +413,12 @@ static void races(void) {
   must(system("rm -rf d/victim d/decoy") == 0, "rm");
 }
 
+static volatile sig_atomic_t signals;
+static void count_signal(int number) {
+  (void)number;
+  signals++;
+}
+
 static void pipes_and_devices(void) {
   uint32_t result = room(64);
   // Nobody will ever write: neither opening nor reading without waiting may hang.
@@ -421,7 +427,17 @@ static void pipes_and_devices(void) {
   IS(CALL(&vm, fd_fdstat_set_flags, (uint64_t)fd, WASI_FDFLAG_NONBLOCK), WASI_OK);
   int n = move("fd_read", fd, result, 4);
   CHECK(n == 0 || n == -WASI_EAGAIN);
+  // A pipe whose reader the guest itself takes away: an error for it, and no signal for the host, then or later.
+  int writer = open_at(D, 0, "fifo", 0, WASI_RIGHT_FD_WRITE);
+  CHECK(writer >= 0);
   IS(close_guest(fd), WASI_OK);
+  void (*old)(int) = signal(SIGPIPE, count_signal);
+  IS(move("fd_write", writer, result, 4), -WASI_EPIPE);
+  sigset_t mask;
+  must(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0, "mask");
+  CHECK(signals == 0 && sigismember(&mask, SIGPIPE) == 0);
+  signal(SIGPIPE, old);
+  IS(close_guest(writer), WASI_OK);
 }
 
 static void across_preopens(void) {
