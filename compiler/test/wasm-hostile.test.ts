@@ -253,6 +253,48 @@ describe('absurd functions', () => {
     expect(kind(module(calls))).toBe('limit');
   });
 
+  it('calls that pass results on as parameters: four bytes for 2000 values', () => {
+    const values = new Array<number>(1000).fill(I32);
+    const module = (pairs: number) =>
+      Uint8Array.from(
+        [
+          ...HEADER,
+          ...section(1, vec([funcType([], values), funcType(values, []), funcType([], [])])),
+          ...section(2, vec([0, 1].map(type => [1, 0x61, 1, 0x62 + type, 0, type]))),
+          ...section(3, [1, 2]),
+        ].concat(
+          section(
+            10,
+            vec([
+              body(
+                [],
+                repeat(pairs, () => [0x10, 0, 0x10, 1]),
+              ),
+            ]),
+          ),
+        ),
+      );
+    expect(rejection(module(100))).toBeNull();
+    expect(rejection(module(1000))).toMatchObject({ kind: 'limit', message: /values/ });
+  });
+
+  it('20,000 tables of 65,536 functions, fifteen bytes each: few have an image, none is looked for among all segments', () => {
+    const count = 20_000;
+    const table = [0x40, 0, 0x70, 0, ...leb(65_536), 0xd2, 0, 0x0b];
+    const segment = (t: number) => [2, ...leb(t), 0x41, 0, 0x0b, 0, 1, 0];
+    const module = decodeModule(
+      Uint8Array.from(
+        [...HEADER, ...section(1, vec([funcType([], [])])), ...section(3, [1, 0])]
+          .concat(section(4, vec(Array.from({ length: count }, () => table))))
+          .concat(section(9, vec(Array.from({ length: count }, (_, t) => segment(t)))))
+          .concat(section(10, vec([body([], [])]))),
+      ),
+    );
+    const images = module.tableImages.filter(image => image !== null);
+    expect(images.length).toBeGreaterThan(0);
+    expect(images.reduce((n, image) => n + image.functions.length, 0)).toBeLessThan(2 ** 21);
+  });
+
   it('validation alone agrees, and builds nothing', () => {
     const good = decodeModule(oneFunction([I32], [F64], [], [0x20, 0, 0xb7]));
     const bad = decodeModule(oneFunction([I32], [F64], [], [0x20, 0]));

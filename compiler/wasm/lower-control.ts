@@ -328,6 +328,8 @@ function emitBareCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value
     for (const t of results) w.push(t, 0);
     return 0;
   }
+  w.callValues -= type.params.length + results.length;
+  if (w.callValues < 0) overLimit('calls pass too many values', LIMITS.callValues, w.at, w.r.func);
   settleAndYield(w);
   const args = valueList(w, type.params.length, w.sp);
   const single = results.length === 1 ? irType(results[0]!) : Type.None;

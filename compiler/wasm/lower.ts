@@ -15,7 +15,7 @@ import { defaultOptions, type LowerOptions } from '../options.ts';
 import { canonicalNan } from './canonical-nans.ts';
 import { costOf } from './count.ts';
 import { DebugPoints } from './debug-code.ts';
-import { LIMITS, overLimit } from './limits.ts';
+import { CALL_VALUES_PER_BYTE, LIMITS, overLimit } from './limits.ts';
 import * as control from './lower-control.ts';
 import * as exceptions from './lower-exceptions.ts';
 import * as memory from './lower-memory.ts';
@@ -97,6 +97,7 @@ function lowerBody(w: Walk, funcIndex: number, func: Func, localsInMemory: boole
   r.pos = body.start;
   r.end = body.end;
   r.func = funcIndex;
+  w.callValues = LIMITS.callValues + CALL_VALUES_PER_BYTE * (body.end - body.start);
   func.loc = body.start;
   func.results = type.results.map(irType);
   readLocals(w, type.params);

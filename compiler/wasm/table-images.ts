@@ -11,6 +11,7 @@
  */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
+import { LIMITS } from './limits.ts';
 import {
   type ConstExpr,
   type ElemSegment,
@@ -28,7 +29,7 @@ export const IMAGE_ENTRY = { SIZE: 8, TYPE: 0, CODE: 4 } as const;
 /** `TYPE` of an entry without function. Its `CODE` is 0, which no other entry's is: code is not in an image. */
 export const NULL_TYPE = -1;
 
-/** Longer tables have an image only if it is not mostly nulls. */
+/** Longer tables have an image only if it is not mostly nulls; and so have others, once there are LIMITS.imageElements in images that are. */
 const SPARSE_LENGTH = 1 << 16;
 const SPARSE_FACTOR = 4;
 
@@ -160,12 +161,16 @@ function constantFunction(e: ConstExpr): number | undefined {
   return op.op === 'ref.null' ? -1 : undefined;
 }
 
-/** The elements of a table after instantiation; null: they aren't known. */
-function contents(m: TableScope, index: number): Int32Array | null {
+/** The elements of a table after instantiation; null: they aren't known. `spare`: how many there may be beyond a few for each item. */
+function contents(
+  m: TableScope,
+  index: number,
+  segments: readonly ElemSegment[],
+  spare: number,
+): Int32Array | null {
   const { limits } = m.tables[index]!;
-  const segments = m.elems.filter(e => e.mode === 'active' && e.table === index);
-  const items = segments.reduce((n, s) => n + s.items.length, 0);
-  if (limits.min > BigInt(Math.max(SPARSE_LENGTH, items * SPARSE_FACTOR))) return null;
+  const few = itemCount(segments) * SPARSE_FACTOR;
+  if (limits.min > BigInt(Math.max(Math.min(SPARSE_LENGTH, few + spare), few))) return null;
   const functions = new Int32Array(Number(limits.min)).fill(-1);
   const init = m.tableInits[index - m.importedTables];
   if (init) {
@@ -186,6 +191,10 @@ function contents(m: TableScope, index: number): Int32Array | null {
     }
   }
   return functions;
+}
+
+function itemCount(segments: readonly ElemSegment[]): number {
+  return segments.reduce((n, s) => n + s.items.length, 0);
 }
 
 function describe(m: TableScope, functions: Int32Array, offset: number): TableImage {
@@ -213,12 +222,16 @@ export function tableImages(m: TableScope): { images: (TableImage | null)[]; ref
   const uses = tableUses(m);
   if (uses.unknown) return { images, refFunc: true };
   const exported = new Set(m.exports.filter(e => e.kind === ExternKind.Table).map(e => e.index));
+  const segments: ElemSegment[][] = m.tables.map(() => []);
+  for (const e of m.elems) if (e.mode === 'active') segments[e.table]!.push(e);
+  let spare: number = LIMITS.imageElements;
   let offset = 0;
   for (let i = m.importedTables; i < m.tables.length; i++) {
     if (exported.has(i) || uses.tables.has(i) || erased(m.tables[i]!.element, m) !== ValType.FuncRef)
       continue;
-    const functions = contents(m, i);
+    const functions = contents(m, i, segments[i]!, spare);
     if (!functions) continue;
+    spare -= Math.max(0, functions.length - itemCount(segments[i]!) * SPARSE_FACTOR);
     images[i] = describe(m, functions, offset);
     offset += functions.length * IMAGE_ENTRY.SIZE;
   }

@@ -65,6 +65,8 @@ export class Walk {
   /** Of the memory operand that was read last: the low and high half. */
   offset = 0;
   offsetHigh = 0;
+  /** Values that calls of the function may still pass. */
+  callValues = 0;
 
   /** null: not debug code. */
   debug: DebugPoints | null = null;
