@@ -7,6 +7,7 @@ import {
   createMemory,
   createTable,
   createTag,
+  defaultLimits,
   Func,
   Global,
   type ImportInfo,
@@ -15,6 +16,7 @@ import {
   Memory,
   Module,
   Region,
+  type RegionType,
   Table,
   Tag,
   Trap,
@@ -243,7 +245,7 @@ export const VARIANT_NAMES = Object.keys(VARIANTS) as Variant[];
 export class LucetEngine implements FuzzEngine {
   readonly name: string;
   readonly #options: Partial<CompileOptions>;
-  static #region: Region | null = null;
+  static readonly #regions = new Map<RegionType, Region>();
 
   constructor(optLevel: CompileOptions['optLevel'], variant: Variant) {
     const { native, memory, debug } = VARIANTS[variant];
@@ -276,13 +278,24 @@ export class LucetEngine implements FuzzEngine {
     };
   }
 
+  /** Dense code is run where nothing but its comparisons keeps it inside of its memory: what is behind the end can be accessed. */
+  #region(): Region {
+    const kind = this.#options.memory === 'dense' ? 'dense' : 'guarded';
+    let region = LucetEngine.#regions.get(kind);
+    if (region === undefined) {
+      region = Region.create({ capacity: CAPACITY, kind, limits: defaultLimits('guarded') });
+      LucetEngine.#regions.set(kind, region);
+    }
+    return region;
+  }
+
   #instantiate(
     module: Module,
     infos: readonly ImportInfo[],
     functions: HostFunctions,
     globals: HostGlobals,
   ): FuzzInstance {
-    const region = (LucetEngine.#region ??= Region.create({ capacity: CAPACITY }));
+    const region = this.#region();
     const imports: Record<string, Record<string, ImportValue>> = {};
     const made: (Global | Memory | Table | Tag)[] = [];
     const own = <T extends Global | Memory | Table | Tag>(extern: T): T => {

@@ -1,9 +1,10 @@
 /**
  * Makes random modules, two of three with Binaryen, which turns random bytes into a valid module that ends (`wasm-opt --translate-to-fuzz`),
- * and one of our own (fuzz-dense.ts).
+ * and one of our own (fuzz-dense.ts, fuzz-bounds.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { boundsModule } from './fuzz-bounds.ts';
 import { denseModule } from './fuzz-dense.ts';
 import { Random } from './fuzz-random.ts';
 import { observable, withCanonicalNans, withImports } from './fuzz-rewrite.ts';
@@ -41,6 +42,10 @@ const PASSES: readonly (readonly string[])[] = [
 const MIN_SIZE = 200;
 const MAX_SIZE = 30_000;
 
+function ownModule(random: Random): Uint8Array {
+  return random.below(4) === 0 ? boundsModule(random) : withCanonicalNans(denseModule(random));
+}
+
 export class Generator {
   readonly #wasmOpt = new WasmOpt();
   readonly #folder: string;
@@ -52,9 +57,7 @@ export class Generator {
   /** Module `index` of a run. @throws when Binaryen fails */
   async generate(seed: number, index: number): Promise<Uint8Array> {
     const random = new Random(seed, index);
-    const made = observable(
-      index % 3 === 1 ? withCanonicalNans(denseModule(random)) : await this.#binaryen(random, index),
-    );
+    const made = observable(index % 3 === 1 ? ownModule(random) : await this.#binaryen(random, index));
     return random.below(4) === 0 ? withImports(made) : made;
   }
 

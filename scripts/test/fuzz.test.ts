@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { wat, watNewer } from '../../compiler/test/support/wasm.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import { hasLibrary } from '../../runtime/index.ts';
+import { boundsModule } from '../fuzz-bounds.ts';
 import { denseModule } from '../fuzz-dense.ts';
 import { type FuzzEngine, LucetEngine, v8, validForV8 } from '../fuzz-engine.ts';
 import { usesExceptions } from '../fuzz-legacy.ts';
@@ -46,6 +47,29 @@ describe('dense modules', () => {
       const names = decodeModule(rewritten).exports.map(e => e.name);
       expect(names).toEqual(expect.arrayContaining(['fuzz:memory0', 'fuzz:table0', 'fuzz:global0']));
     }
+  });
+});
+
+describe('modules about bounds', () => {
+  it('are valid, trap about as often as not, and do the same in both engines', () => {
+    let traps = 0;
+    let others = 0;
+    for (let i = 0, n = 0; n < 8; i++) {
+      const bytes = boundsModule(new Random(4, i));
+      expect(Buffer.compare(bytes, boundsModule(new Random(4, i)))).toBe(0);
+      if (isMemory64(bytes)) continue;
+      n++;
+      const expected = record(bytes);
+      for (const { codes } of expected.entries) {
+        if (codes === undefined) others++;
+        else traps++;
+      }
+      if (!hasLibrary()) continue;
+      for (const variant of ['native', 'native dense'] as const)
+        expect(compareRecords(expected, record(bytes, new LucetEngine(2, variant)))).toBeNull();
+    }
+    expect(traps).toBeGreaterThan(100);
+    expect(others).toBeGreaterThan(100);
   });
 });
 
