@@ -43,10 +43,11 @@ import { type Imports, Linkage } from './linkage.ts';
 import type { Module } from './module.ts';
 import { RawTrap } from './raw-trap.ts';
 import type { Region } from './region.ts';
-import { isStop, Stop, type StopAction, type StopHandler } from './stop.ts';
+import { isNativeYield, isStop, Stop, type StopAction, type StopHandler } from './stop.ts';
 import { InternalFault, Trap } from './trap.ts';
 import { type FuncType, wordsOf } from './types.ts';
 import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
+import { streamWaitedFor, type WaitedFor } from './wasi-streams.ts';
 import { checkYieldType, type RunResult, Yield, type Yielding } from './yield.ts';
 
 /** By native handle: events name instances by it. */
@@ -358,7 +359,12 @@ export class Instance implements FuncHome, EntityHome {
     try {
       for (let done = false; !done; ) {
         if (!isHostcall(s)) {
-          this.#look(blockEvent(s));
+          const event = blockEvent(s);
+          if (isNativeYield(event) && streamWaitedFor(this.#address)?.takeAnyway()) {
+            done = resumeByBlock(s, this.#address);
+            continue;
+          }
+          this.#look(event);
           return;
         }
         const address = hostcallInstance(s);
@@ -400,7 +406,7 @@ export class Instance implements FuncHome, EntityHome {
       // Where it runs here, host functions are called before the promise is returned.
       const first = start();
       let event = isPromise(first) ? await first : first;
-      if (isStop(event)) event = await this.#throughStops(me, event, runner);
+      if (isStop(event) || isNativeYield(event)) event = await this.#throughStops(me, event, runner);
       let hostcall = this.#look(event);
       while (hostcall !== null) {
         try {
@@ -410,13 +416,7 @@ export class Instance implements FuncHome, EntityHome {
             result = await unlessCancelled(me, result);
           }
           if (result instanceof Yield) throw new StateError(YIELDS_ELSEWHERE);
-          // Every later call of this instance must have ended.
-          while (me.cancelled === null && this.#activations.at(-1) !== me) {
-            me.waiting = true;
-            await new Promise<void>(resolve => {
-              this.#activations.at(-1)!.wake.push(resolve);
-            });
-          }
+          await this.#untilInnermost(me);
           me.waiting = false;
           if (me.cancelled === null) finish(hostcall, result);
         } catch (e) {
@@ -424,7 +424,7 @@ export class Instance implements FuncHome, EntityHome {
           if (me.cancelled === null) {
             if (e instanceof WasmException) {
               event = await this.#throwInto(me, hostcall, e, runner);
-              if (isStop(event)) event = await this.#throughStops(me, event, runner);
+              if (isStop(event) || isNativeYield(event)) event = await this.#throughStops(me, event, runner);
               hostcall = this.#look(event);
               continue;
             }
@@ -435,7 +435,7 @@ export class Instance implements FuncHome, EntityHome {
         if (me.cancelled !== null) throw me.cancelled;
         const next = runner.resume(this.address);
         event = isPromise(next) ? await next : next;
-        if (isStop(event)) event = await this.#throughStops(me, event, runner);
+        if (isStop(event) || isNativeYield(event)) event = await this.#throughStops(me, event, runner);
         hostcall = this.#look(event);
       }
     } finally {
@@ -449,10 +449,36 @@ export class Instance implements FuncHome, EntityHome {
    */
   onStop: StopHandler | null = null;
 
-  /** The first event that isn't a stop. */
+  /** Every later call of this instance has ended, or this one has been. */
+  async #untilInnermost(me: Activation): Promise<void> {
+    while (me.cancelled === null && this.#activations.at(-1) !== me) {
+      me.waiting = true;
+      await new Promise<void>(resolve => {
+        this.#activations.at(-1)!.wake.push(resolve);
+      });
+    }
+  }
+
+  async #waitFor(me: Activation, stream: WaitedFor): Promise<void> {
+    me.waiting = true;
+    await unlessCancelled(me, stream.ready());
+    await this.#untilInnermost(me);
+    me.waiting = false;
+    if (me.cancelled !== null) throw me.cancelled;
+  }
+
+  /** The first event that is no stop, and no waiting for a stream. */
   async #throughStops(me: Activation, stopped: RunEvent, runner: Runner): Promise<RunEvent> {
     let event = stopped;
-    while (isStop(event) && this.onStop !== null) {
+    for (;;) {
+      if (isNativeYield(event)) {
+        const stream = streamWaitedFor(this.address);
+        if (stream === null) return event;
+        await this.#waitFor(me, stream);
+        event = await runner.resume(this.address);
+        continue;
+      }
+      if (!isStop(event) || this.onStop === null) return event;
       const stop = new Stop(this.address, event);
       me.waiting = true;
       let action: StopAction;
@@ -469,13 +495,13 @@ export class Instance implements FuncHome, EntityHome {
       if (action === 'step') native().lucet_instance_step(this.address, shared().error);
       event = await runner.resume(this.address);
     }
-    return event;
   }
 
   // ------------------------------------------------------------------------------------------------------------- Yields
 
   /**
-   * Calls an export until it returns or a host function gives a Yield.
+   * Calls an export until it returns or a host function gives a Yield. A guest that waits for one of Node's streams yields a promise, which is
+   * settled when `resume` is worth while.
    * @throws what `call` throws
    */
   run(name: string, ...args: unknown[]): RunResult {
@@ -536,8 +562,10 @@ export class Instance implements FuncHome, EntityHome {
   #runOn(me: Activation, func: Func, block: Block, first: RunEvent): RunResult {
     let event = first;
     for (;;) {
-      if (event.status === Status.Ok && event.kind === EventKind.Yielded)
-        return this.#yielded({ me, func, block, hostcall: null, expects: null }, event.id);
+      if (isNativeYield(event)) {
+        const value = streamWaitedFor(this.address)?.ready() ?? event.id;
+        return this.#yielded({ me, func, block, hostcall: null, expects: null }, value);
+      }
       const hostcall = this.#look(event);
       if (hostcall === null) {
         const value = loadResults(block, func.type.results, this);
@@ -815,4 +843,5 @@ export class Instance implements FuncHome, EntityHome {
   }
 }
 
-const YIELDS_ELSEWHERE = 'the guest yielded or was paused: it must be run by `run`';
+const YIELDS_ELSEWHERE =
+  'the guest yielded, was paused, or waits for a stream: run it by `run`, or for a stream by `callAsync`';

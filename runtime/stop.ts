@@ -31,6 +31,11 @@ export function isStop(event: RunEvent): boolean {
   return event.kind === EventKind.Stopped || event.kind === EventKind.Interrupted;
 }
 
+/** A native host function asked to yield. */
+export function isNativeYield(event: RunEvent): boolean {
+  return event.status === Status.Ok && event.kind === EventKind.Yielded;
+}
+
 /** Valid until the guest goes on. */
 export class Stop {
   readonly reason: 'breakpoint' | 'step' | 'pause';

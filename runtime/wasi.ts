@@ -1,11 +1,21 @@
 /** WASI preview 1 for guests: what a guest is given of the host. The functions themselves are native (runtime/native/wasi.h). */
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
 import { bytesAt, native as runtime } from './ffi.ts';
 import { libraryPath } from './library.ts';
 import type { Imports, NativeImport, NativeImports } from './linkage.ts';
+import {
+  addStream,
+  isReadable,
+  isWritable,
+  removeStream,
+  Sink,
+  Source,
+  type WaitedFor,
+} from './wasi-streams.ts';
 
 /** A stream of JavaScript's. Called while the guest runs: what it does takes the guest's time. */
 export interface WasiStream {
@@ -17,7 +27,9 @@ export interface WasiStream {
 
 /**
  * Host stream; empty input and discarded output; no such descriptor; memory (see WasiContext.output); an open descriptor of the host, which
- * must stay open; bytes to be read; a file, which the guest's stream starts to read or which is overwritten; a stream of JavaScript's.
+ * must stay open; bytes to be read; a file, which the guest's stream starts to read or which is overwritten; a stream of JavaScript's or of
+ * Node's. A guest that has to wait for one of Node's streams can be run by `callAsync`, `runAsync`, a pool, or `run`, which then gives a promise to
+ * await before `resume`; `call` can't wait: input that is not there yet ends it with an error, and output is taken without limit.
  */
 export type WasiStdio =
   | 'inherit'
@@ -28,6 +40,7 @@ export type WasiStdio =
   | { readonly fd: number }
   | { readonly file: string }
   | WasiStream
+  | Readable
   | { write(bytes: Uint8Array): unknown; readonly writable: boolean };
 
 export interface WasiPreopen {
@@ -183,6 +196,7 @@ type Owner = 'template' | 'ctx';
 class Holdings {
   readonly #files: number[] = [];
   readonly #registered: unknown[] = [];
+  readonly #streams: number[] = [];
 
   open(path: string, guestFd: number): number {
     try {
@@ -201,7 +215,15 @@ class Holdings {
     return Number(koffi.address(pointer));
   }
 
+  /** @returns what C knows it by */
+  waitFor(stream: WaitedFor): number {
+    const data = addStream(stream);
+    this.#streams.push(data);
+    return data;
+  }
+
   release(): void {
+    for (const data of this.#streams.splice(0)) removeStream(data);
     for (const fd of this.#files.splice(0)) closeSync(fd);
     for (const pointer of this.#registered.splice(0)) koffi.unregister(pointer as never);
   }
@@ -216,6 +238,10 @@ function transferType(): ReturnType<typeof koffi.pointer> {
   );
   return transfer;
 }
+
+type StreamStdio = WasiStream | Readable | Writable;
+/** Of `length` bytes at an address: how many, or -errno. */
+type Transfer = (bytes: number, length: number) => number;
 
 /** JavaScript's exceptions end at the border: for the guest it is an input or output error. */
 function guarded(f: () => number): number {
@@ -242,30 +268,60 @@ function setStdio(owner: Owner, address: number, guestFd: number, stdio: WasiStd
     check(n.lucet_wasi_ctx_set_input(address, stdio, stdio.length), what);
   } else if ('fd' in stdio && typeof stdio.fd === 'number') set(StdioKind.Fd, stdio.fd);
   else if ('file' in stdio) set(StdioKind.Fd, held.open(stdio.file, guestFd));
-  else setStream(owner, address, guestFd, stdio as WasiStream, held);
+  else setStream(owner, address, guestFd, stdio as StreamStdio, held);
 }
 
-function setStream(owner: Owner, address: number, guestFd: number, s: WasiStream, held: Holdings): void {
-  const read = (_data: number, bytes: number, length: number): number =>
-    guarded(() => {
+function setStream(owner: Owner, address: number, guestFd: number, s: StreamStdio, held: Holdings): void {
+  const set = (read: Transfer | null, write: Transfer | null, data: number): void => {
+    const stream = {
+      read: read === null ? 0 : held.register((_data, bytes, length) => guarded(() => read(bytes, length))),
+      write:
+        write === null ? 0 : held.register((_data, bytes, length) => guarded(() => write(bytes, length))),
+      data,
+    };
+    check(native()[`lucet_wasi_${owner}_set_stream`](address, guestFd, stream), `standard stream ${guestFd}`);
+  };
+  const reading =
+    (from: (length: number) => Uint8Array | number): Transfer =>
+    (bytes, length) => {
       const most = Math.min(Number(length), 1 << 20);
-      const got = s.read!(most);
-      if (got === null || got === undefined || got.length === 0) return 0;
+      const got = from(most);
+      if (typeof got === 'number') return got;
       if (got.length > most) return -constants.errno.EIO;
       runtime().copyIn(Number(bytes), got, got.length);
       return got.length;
-    });
-  const write = (_data: number, bytes: number, length: number): number =>
-    guarded(() => {
-      s.write!(bytesAt(Number(bytes), Number(length)));
-      return Number(length);
-    });
-  const stream = {
-    read: guestFd === 0 && s.read ? held.register(read) : 0,
-    write: guestFd !== 0 && s.write ? held.register(write) : 0,
-    data: 0,
-  };
-  check(native()[`lucet_wasi_${owner}_set_stream`](address, guestFd, stream), `standard stream ${guestFd}`);
+    };
+  const writing =
+    (to: (bytes: Uint8Array) => number): Transfer =>
+    (bytes, length) =>
+      to(bytesAt(Number(bytes), Number(length)));
+  if (guestFd === 0 && isReadable(s)) {
+    const source = new Source(s);
+    set(
+      reading(length => source.read(length)),
+      null,
+      held.waitFor(source),
+    );
+  } else if (guestFd !== 0 && isWritable(s)) {
+    const sink = new Sink(s);
+    set(
+      null,
+      writing(bytes => sink.write(bytes)),
+      held.waitFor(sink),
+    );
+  } else {
+    const own = s as WasiStream;
+    set(
+      guestFd === 0 && own.read ? reading(length => own.read!(length) ?? 0) : null,
+      guestFd !== 0 && own.write
+        ? writing(bytes => {
+            own.write!(bytes);
+            return bytes.length;
+          })
+        : null,
+      0,
+    );
+  }
 }
 
 function configure(owner: Owner, address: number, options: WasiContextOptions, held: Holdings): void {

@@ -39,10 +39,15 @@ static wasi_errno enter(wasi_errno (*implementation)(const wasi_call *), lucet_v
   return implementation(&call);
 }
 
+/** A call that isn't over has its arguments still. */
+static void finish(uint64_t *args, wasi_errno error) {
+  if (error != WASI_WAITS) args[0] = error;
+}
+
 #define HOST_FUNCTION(name, signature) \
-  static void host_##name(lucet_vmctx *vm, uint64_t *args, void *data) { args[0] = enter(wasi_do_##name, vm, args, data); }
+  static void host_##name(lucet_vmctx *vm, uint64_t *args, void *data) { finish(args, enter(wasi_do_##name, vm, args, data)); }
 #define HOST_FUNCTION_UNSTABLE(name, signature) \
-  static void host_unstable_##name(lucet_vmctx *vm, uint64_t *args, void *data) { args[0] = enter(wasi_do_unstable_##name, vm, args, data); }
+  static void host_unstable_##name(lucet_vmctx *vm, uint64_t *args, void *data) { finish(args, enter(wasi_do_unstable_##name, vm, args, data)); }
 WASI_FUNCTIONS(HOST_FUNCTION)
 WASI_UNSTABLE_FUNCTIONS(HOST_FUNCTION_UNSTABLE)
 
@@ -75,6 +80,32 @@ lucet_host_function lucet_wasi_lookup(const char *module, const char *name, cons
     return NULL;
   }
   return find(functions, sizeof functions / sizeof *functions, name, signature);
+}
+
+/* --------------------------------------------------------------------------------------------------- Embedder's streams */
+
+/** Type of the value that a guest yields which waits for a stream: its bits are the stream's `data`. */
+static const char waiting;
+
+static void read_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
+  (void)value;
+  host_fd_read(vm, args, ctx);
+}
+
+static void write_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
+  (void)value;
+  host_fd_write(vm, args, ctx);
+}
+
+wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing) {
+  lucet_value value = {.type = &waiting, .bits = (uintptr_t)stream->data};
+  lucet_vmctx_yield(c->vm, value, NULL, writing ? write_anew : read_anew, c->ctx);
+  return WASI_WAITS;
+}
+
+void *lucet_wasi_waiting(const lucet_instance *instance) {
+  lucet_value value = lucet_instance_yielded(instance);
+  return value.type == &waiting ? (void *)(uintptr_t)value.bits : NULL;
 }
 
 /* ------------------------------------------------------------------------------------------ Arguments and environment */

@@ -67,7 +67,11 @@ enum {
 /** What the guest's descriptor 0, 1 or 2 is. */
 LUCET_API int lucet_wasi_template_set_stdio(lucet_wasi_template *t, uint32_t guest_fd, uint32_t kind, int host_fd);
 
-/** A stream of the embedder's. Called on the thread that runs the guest, on the host's stack. */
+/**
+ * A stream of the embedder's. Called on the thread that runs the guest, on the host's stack. A function that would have to wait returns -EAGAIN: if
+ * `data` is not NULL, and the guest did not ask for that error itself, the run stops with LUCET_EVENT_YIELDED (see lucet_wasi_waiting), and the function is
+ * called again when the run is resumed.
+ */
 typedef struct lucet_wasi_stream {
   /** Stores up to `length` bytes; returns their number (0: the end) or -errno. NULL: not for reading. */
   int64_t (*read)(void *data, void *bytes, uint64_t length);
@@ -95,6 +99,9 @@ typedef struct lucet_wasi_limits {
   uint64_t written;
 } lucet_wasi_limits;
 LUCET_API int lucet_wasi_template_set_limits(lucet_wasi_template *t, const lucet_wasi_limits *limits);
+
+/** `data` of the stream that an instance which has yielded waits for; NULL: it yielded for another reason, or it hasn't. */
+LUCET_API void *lucet_wasi_waiting(const lucet_instance *instance);
 
 /* -------------------------------------------------------------------------------------------------------------- Contexts */
 

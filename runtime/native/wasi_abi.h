@@ -17,6 +17,8 @@ typedef enum wasi_errno {
   WASI_ENXIO = 60, WASI_EOVERFLOW = 61, WASI_EOWNERDEAD = 62, WASI_EPERM = 63, WASI_EPIPE = 64, WASI_EPROTO = 65,
   WASI_EPROTONOSUPPORT = 66, WASI_EPROTOTYPE = 67, WASI_ERANGE = 68, WASI_EROFS = 69, WASI_ESPIPE = 70, WASI_ESRCH = 71,
   WASI_ESTALE = 72, WASI_ETIMEDOUT = 73, WASI_ETXTBSY = 74, WASI_EXDEV = 75, WASI_ENOTCAPABLE = 76,
+  /** Never a guest's: the call is not over, since the guest waits for the embedder (wasi_wait_for_stream). */
+  WASI_WAITS = 0x10000,
 } wasi_errno;
 
 enum {

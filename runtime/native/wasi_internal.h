@@ -247,6 +247,8 @@ bool wasi_allow_writing(const lucet_wasi_ctx *ctx, struct iovec *vec, int *count
 int wasi_wait_for(const wasi_call *c, int host, short events);
 /** As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or -1 with errno. */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline);
+/** The guest yields until the embedder says that its stream is ready; then the call, of fd_read or fd_write, is made anew. Returns WASI_WAITS. */
+wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing);
 /** Bytes that a stream in memory has to read. */
 size_t wasi_buffer_available(const lucet_wasi_ctx *ctx, const wasi_fd *fd);
 

@@ -239,7 +239,12 @@ static inline wasi_errno transfer(const wasi_call *c, int how) {
       moved = writing ? write_buffer(b, vec, n, total) : read_buffer(b, vec, n);
       break;
     }
-    case WASI_FD_STREAM: moved = call_stream(&c->ctx->stdio[fd->stream].stream, writing, vec, n); break;
+    case WASI_FD_STREAM: {
+      const lucet_wasi_stream *stream = &c->ctx->stdio[fd->stream].stream;
+      moved = call_stream(stream, writing, vec, n);
+      if (moved == -EAGAIN && stream->data != NULL && (fd->fdflags & WASI_FDFLAG_NONBLOCK) == 0) return wasi_wait_for_stream(c, stream, writing);
+      break;
+    }
     default: moved = writing ? (int64_t)(total > INT32_MAX ? INT32_MAX : total) : 0;
   }
   if (moved < 0) return wasi_errno_of((int)-moved);
