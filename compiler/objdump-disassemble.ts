@@ -30,6 +30,9 @@ function target(a: Artifact, address: number): string {
   return rel === 0 ? a.describe(func) : `${a.describe(func)}+0x${rel.toString(16)}`;
 }
 
+/** How machine code is written. */
+export type Syntax = 'intel' | 'att';
+
 /**
  * One function's instructions, at most `limit`.
  * @throws ArtifactError when the pc map is damaged
@@ -39,6 +42,7 @@ export function* instructions(
   iced: Iced,
   index: number,
   limit = Number.POSITIVE_INFINITY,
+  syntax: Syntax = 'intel',
 ): Generator<NativeInstruction> {
   const { Decoder, DecoderOptions, Formatter, FormatterSyntax, FlowControl } = iced;
   const f = a.func(index);
@@ -48,7 +52,7 @@ export function* instructions(
   const base = a.textAddress + f.start;
   const decoder = new Decoder(64, code, DecoderOptions.None);
   decoder.ip = BigInt(base);
-  const formatter = new Formatter(FormatterSyntax.Intel);
+  const formatter = new Formatter(syntax === 'att' ? FormatterSyntax.Gas : FormatterSyntax.Intel);
   formatter.hexPrefix = '0x';
   formatter.hexSuffix = '';
   formatter.uppercaseHex = false;
@@ -91,7 +95,12 @@ export function* instructions(
  * One function's text: a line for each instruction, behind a line with its wasm offset wherever that changes.
  * @throws ArtifactError when the pc map is damaged
  */
-export function disassembleFunction(a: Artifact, iced: Iced, index: number): string {
+export function disassembleFunction(
+  a: Artifact,
+  iced: Iced,
+  index: number,
+  syntax: Syntax = 'intel',
+): string {
   const f = a.func(index);
   if (f.length === 0) return '';
   const address = (n: number) => n.toString(16).padStart(8, '0');
@@ -99,7 +108,7 @@ export function disassembleFunction(a: Artifact, iced: Iced, index: number): str
     `${address(a.textAddress + f.start)} <${a.describe(index)}>: function ${index}, frame ${f.frameSize}`,
   ];
   let shown = -1;
-  for (const i of instructions(a, iced, index)) {
+  for (const i of instructions(a, iced, index, Number.POSITIVE_INFINITY, syntax)) {
     if (i.wasmOffset !== shown) {
       shown = i.wasmOffset;
       lines.push(`          ; wasm 0x${shown.toString(16)}`);

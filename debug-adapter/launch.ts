@@ -26,6 +26,11 @@ export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, C
     | { readonly host: string; readonly guest?: string; readonly readonly?: boolean }
   )[];
   readonly entrypoint?: string;
+  /** An exported function to call instead, with `args` as numbers. */
+  readonly invoke?: string;
+  /** As the command line's: bytes, or with a unit (64MiB). */
+  readonly maxHeapSize?: string;
+  readonly stackSize?: string;
   readonly stopOnEntry?: boolean;
   readonly stopOnTrap?: boolean;
   readonly optLevel?: 0 | 1 | 2;
@@ -73,6 +78,16 @@ export function checkAttach(request: DebugProtocol.AttachRequestArguments): Atta
   return { ...a, folders: foldersOf(a) };
 }
 
+const UNITS = ['', 'KIB', 'MIB', 'GIB'];
+
+/** Bytes; null: it is not given. @throws LaunchError */
+export function sizeOf(name: string, size: unknown): number | null {
+  if (size === undefined) return null;
+  const [, number, unit] = (isString(size) && /^(\d{1,9})\s*((?:[KMG]i?B?)?)$/i.exec(size)) || [];
+  if (number === undefined) return fail(name, 'a size, for example "64MiB"');
+  return Number(number) * 1024 ** UNITS.indexOf(unit === '' ? '' : `${unit![0]!.toUpperCase()}IB`);
+}
+
 /** Check a launch request's arguments. Throws LaunchError naming the attribute. */
 export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): LaunchArguments {
   const a = request as Record<string, unknown> & LaunchArguments;
@@ -82,6 +97,8 @@ export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): Laun
   if (a.optLevel !== undefined && ![0, 1, 2].includes(a.optLevel)) fail('optLevel', '0, 1 or 2');
   if (a.entrypoint !== undefined && !isString(a.entrypoint))
     fail('entrypoint', 'the name of an exported function');
+  if (a.invoke !== undefined && !isString(a.invoke)) fail('invoke', 'the name of an exported function');
+  for (const name of ['maxHeapSize', 'stackSize'] as const) sizeOf(name, a[name]);
   if (
     a.env !== undefined &&
     !(typeof a.env === 'object' && a.env !== null && Object.values(a.env).every(isString))
@@ -107,5 +124,8 @@ export function lucetWasiOptions(launch: LaunchArguments): string[] {
   if (launch.inheritEnv) options.push('--inherit-env');
   for (const [name, value] of Object.entries(launch.env ?? {})) options.push('--env', `${name}=${value}`);
   if (launch.entrypoint !== undefined) options.push('--entrypoint', launch.entrypoint);
+  if (launch.invoke !== undefined) options.push('--invoke', launch.invoke);
+  if (launch.maxHeapSize !== undefined) options.push('--max-heap-size', launch.maxHeapSize);
+  if (launch.stackSize !== undefined) options.push('--stack-size', launch.stackSize);
   return options;
 }

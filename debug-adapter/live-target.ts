@@ -40,7 +40,12 @@ export interface LiveOptions {
   readonly artifact: string;
   readonly symbols: ModuleSymbols;
   readonly entrypoint: string;
+  /** The entry point is any function: `args` are its arguments, not the program's, and its results are told. */
+  readonly invokes: boolean;
   readonly args: readonly string[];
+  /** Bytes; null: the usual. */
+  readonly maxHeapSize: number | null;
+  readonly stackSize: number | null;
   readonly env: Readonly<Record<string, string>>;
   readonly preopens: readonly WasiPreopen[];
   readonly stopOnEntry: boolean;
@@ -97,14 +102,18 @@ export class LiveTarget implements DebugTarget {
         },
       });
     this.wasi = new WasiContext({
-      args: [how.name, ...how.args],
+      args: [how.name, ...(how.invokes ? [] : how.args)],
       env: how.env,
       preopens: how.preopens,
       stdin: 'null',
       stdout: stream('stdout'),
       stderr: stream('stderr'),
     });
-    this.region = Region.create({ capacity: 1, limits: { stackSize: STACK_SIZE } });
+    const limits = {
+      stackSize: how.stackSize ?? STACK_SIZE,
+      ...(how.maxHeapSize === null ? {} : { heapMemorySize: how.maxHeapSize }),
+    };
+    this.region = Region.create({ capacity: 1, limits });
     this.instance = Instance.create(
       this.region,
       Linkage.create(this.module, this.wasi.imports),
@@ -174,11 +183,24 @@ export class LiveTarget implements DebugTarget {
     try {
       if (this.instance.state === 'NotStarted') await this.instance.runStartAsync();
       this.killSwitch = this.instance.killSwitch();
-      await this.pool.call(this.instance, this.how.entrypoint);
+      if (this.how.invokes) await this.invoke();
+      else await this.pool.call(this.instance, this.how.entrypoint);
       this.end(0);
     } catch (e) {
       this.onEnd(e);
     }
+  }
+
+  private async invoke(): Promise<void> {
+    const { args, entrypoint } = this.how;
+    const func = this.instance.func(entrypoint);
+    const { params } = func.type;
+    if (args.length !== params.length)
+      throw new TypeError(`${entrypoint} takes ${params.length} arguments, not ${args.length}`);
+    const values = params.map((type, i) => (type === 'i64' ? BigInt(args[i]!) : Number(args[i])));
+    const results = await this.pool.invoke(this.instance, func, values);
+    const shown = (Array.isArray(results) ? results : results === undefined ? [] : [results]).map(String);
+    if (shown.length > 0) this.emit({ kind: 'output', stream: 'stdout', text: `${shown.join(' ')}\n` });
   }
 
   private onEnd(e: unknown): void {

@@ -11,6 +11,7 @@ import {
   type LaunchArguments,
   LaunchError,
   lucetWasiOptions,
+  sizeOf,
 } from './launch.ts';
 import { LiveTarget } from './live-target.ts';
 import { CoreTarget, ProcessTarget } from './post-mortem.ts';
@@ -103,8 +104,11 @@ function live(
       name: basename(program),
       artifact,
       symbols,
-      entrypoint: launch.entrypoint ?? '_start',
+      entrypoint: launch.invoke ?? launch.entrypoint ?? '_start',
+      invokes: launch.invoke !== undefined,
       args: launch.args ?? [],
+      maxHeapSize: sizeOf('maxHeapSize', launch.maxHeapSize),
+      stackSize: sizeOf('stackSize', launch.stackSize),
       env: { ...inherited, ...launch.env },
       preopens,
       stopOnEntry: launch.stopOnEntry === true,

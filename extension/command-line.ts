@@ -64,6 +64,16 @@ export function runArguments(r: RunRequest): string[] {
   return [...options, r.program, ...r.args];
 }
 
+/** The variables of a file with lines NAME=value; values may be quoted, lines that begin with # are comments. */
+export function parseEnvFile(text: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const line of text.split(/\r?\n/)) {
+    const [, name, value] = /^\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+    if (name !== undefined) variables[name] = value!.replace(/^(["'])(.*)\1$/, '$2');
+  }
+  return variables;
+}
+
 export function requestOf(settings: Settings, input: string, output: string): CompileRequest {
   return {
     input,

@@ -17,6 +17,9 @@ export class LucetContext implements vscode.Disposable {
   /** Artifact -> the .wasm or .wat it was compiled from, in this session. */
   readonly sources = new Map<string, string>();
 
+  /** The .wasm or .wat that was debugged last in this session. */
+  lastDebugged: string | null = null;
+
   constructor(readonly extension: vscode.ExtensionContext) {
     this.tool = new ModuleTool(this.dist('module-tool.js'));
     this.runs = new Runs(this);

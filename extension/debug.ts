@@ -1,22 +1,52 @@
 /** The debug type `lucet`: F5 without a launch.json on a .wasm or .wat, how the adapter is started, and traps in debugged programs. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import * as vscode from 'vscode';
+import { parseEnvFile } from './command-line.ts';
 import { type LucetContext, requireTrust, targetFile } from './context.ts';
 
 const NAME = 'Lucet: debug active file';
 
+/** Modules that are offered; a workspace may have thousands. */
+const MAX_OFFERED = 100;
+
+/**
+ * The module that F5 means: the active file, or what the active source was compiled to if it lies beside it, or the one that was debugged last; the
+ * workspace's only one; else the user chooses. undefined: none (the reason has been shown), or given up.
+ */
+async function chooseModule(context: LucetContext): Promise<string | undefined> {
+  const active = targetFile(undefined);
+  if (active?.scheme === 'file') {
+    if (/\.(?:wasm|wat)$/.test(active.fsPath)) return active.fsPath;
+    const beside = `${active.fsPath.replace(/\.[^./]*$/, '')}.wasm`;
+    if (existsSync(beside)) return beside;
+  }
+  if (context.lastDebugged !== null && existsSync(context.lastDebugged)) return context.lastDebugged;
+  const found = await vscode.workspace.findFiles('**/*.wasm', '**/node_modules/**', MAX_OFFERED);
+  if (found.length === 1) return found[0]!.fsPath;
+  if (found.length > 1) {
+    const items = found.map(uri => ({ label: vscode.workspace.asRelativePath(uri), uri }));
+    items.sort((a, b) => a.label.localeCompare(b.label));
+    const picked = await vscode.window.showQuickPick(items, { title: 'Lucet: Debug Which Module?' });
+    return picked?.uri.fsPath;
+  }
+  void vscode.window.showErrorMessage(
+    'Lucet: there is no .wasm in this folder; build one, or open a .wat, or write a launch configuration with "program".',
+  );
+  return undefined;
+}
+
 /** Fill in what a launch configuration leaves out; undefined cancels the launch (the reason has been shown). */
-function resolveConfiguration(config: vscode.DebugConfiguration): vscode.DebugConfiguration | undefined {
+async function resolveConfiguration(
+  context: LucetContext,
+  config: vscode.DebugConfiguration,
+): Promise<vscode.DebugConfiguration | undefined> {
   if (!requireTrust('debugging')) return undefined;
   if (config.program !== undefined || config.request === 'attach') return config;
-  const file = targetFile(undefined);
-  if (!file || !/\.(?:wasm|wat)$/.test(file.fsPath)) {
-    void vscode.window.showErrorMessage(
-      'Lucet: open a .wasm or .wat file, or write a launch configuration with "program".',
-    );
-    return undefined;
-  }
-  return { ...config, type: 'lucet', request: 'launch', name: config.name || NAME, program: file.fsPath };
+  const program = await chooseModule(context);
+  if (program === undefined) return undefined;
+  const name = config.name && config.name !== NAME ? config.name : `Lucet: ${basename(program)}`;
+  return { ...config, type: 'lucet', request: 'launch', name, program };
 }
 
 /** When variables have been put in. */
@@ -26,15 +56,37 @@ function checkConfiguration(
   config: vscode.DebugConfiguration,
 ): vscode.DebugConfiguration | undefined {
   const program: unknown = config.program;
-  if (typeof program === 'string' && !existsSync(program)) {
+  const cwd =
+    config.cwd ?? folder?.uri.fsPath ?? (typeof program === 'string' ? dirname(program) : undefined);
+  const here = (path: string): string => (isAbsolute(path) || !cwd ? path : join(cwd, path));
+  if (typeof program === 'string' && !existsSync(here(program))) {
     void vscode.window.showErrorMessage(`Lucet: there is no program ${program}.`);
     return undefined;
   }
-  const { sourceMap } = context.settings(folder?.uri);
-  if (typeof program === 'string') context.traps.clear();
+  const { sourceMap, disassemblySyntax, runEnv, runDirs } = context.settings(folder?.uri);
+  let fromFile: Record<string, string> = {};
+  if (typeof config.envFile === 'string') {
+    try {
+      fromFile = parseEnvFile(readFileSync(here(config.envFile), 'utf8'));
+    } catch (e) {
+      const why = e instanceof Error ? e.message : String(e);
+      void vscode.window.showErrorMessage(`Lucet: "envFile" of ${config.name}: ${why}`);
+      return undefined;
+    }
+  }
+  if (typeof program === 'string') {
+    context.traps.clear();
+    if (/\.(?:wasm|wat)$/.test(program)) context.lastDebugged = here(program);
+  }
   return {
+    cwd,
+    sourceMap,
+    disassemblySyntax,
+    dirs: runDirs,
     ...config,
-    ...(config.sourceMap === undefined && Object.keys(sourceMap).length > 0 ? { sourceMap } : {}),
+    env: { ...runEnv, ...fromFile, ...config.env },
+    // The settings' way of writing it, a string, is as good as a number.
+    ...(config.optLevel === undefined ? {} : { optLevel: Number(config.optLevel) }),
   };
 }
 
@@ -45,11 +97,21 @@ class TrapTracker implements vscode.DebugAdapterTracker {
     private readonly session: vscode.DebugSession,
   ) {}
 
+  private trace(direction: string, message: unknown): void {
+    if (this.session.configuration.trace === true)
+      this.context.log.info(`${this.session.name} ${direction} ${JSON.stringify(message)}`);
+  }
+
+  onWillReceiveMessage(message: unknown): void {
+    this.trace('<-', message);
+  }
+
   onDidSendMessage(message: {
     type?: string;
     event?: string;
     body?: { reason?: string; threadId?: number };
   }): void {
+    this.trace('->', message);
     if (message.type !== 'event' || message.event !== 'stopped' || message.body?.reason !== 'exception')
       return;
     void this.show(message.body.threadId ?? 1);
@@ -72,7 +134,7 @@ class TrapTracker implements vscode.DebugAdapterTracker {
 export function debugRegistrations(context: LucetContext): vscode.Disposable[] {
   return [
     vscode.debug.registerDebugConfigurationProvider('lucet', {
-      resolveDebugConfiguration: (_folder, config) => resolveConfiguration(config),
+      resolveDebugConfiguration: (_folder, config) => resolveConfiguration(context, config),
       resolveDebugConfigurationWithSubstitutedVariables: (folder, config) =>
         checkConfiguration(context, folder, config),
     }),
@@ -80,8 +142,8 @@ export function debugRegistrations(context: LucetContext): vscode.Disposable[] {
       'lucet',
       {
         provideDebugConfigurations: () => [
-          // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the editor's
-          { type: 'lucet', request: 'launch', name: NAME, program: '${file}' },
+          // Without a program: it is chosen when it is started.
+          { type: 'lucet', request: 'launch', name: NAME },
         ],
       },
       vscode.DebugConfigurationProviderTriggerKind.Dynamic,

@@ -1,5 +1,6 @@
 /** The extension's settings, read when they are needed. */
 import * as vscode from 'vscode';
+import type { Syntax } from '../compiler/objdump-disassemble.ts';
 
 export type DirectoryGrant = string | { host: string; guest?: string; readonly?: boolean };
 
@@ -11,6 +12,7 @@ export interface Settings {
   readonly compileArgs: readonly string[];
   readonly runEnv: Readonly<Record<string, string>>;
   readonly runDirs: readonly DirectoryGrant[];
+  readonly disassemblySyntax: Syntax;
   readonly sourceMap: Readonly<Record<string, string>>;
   readonly trapAutoOpen: 'once' | 'always' | 'never';
   readonly languageServer: boolean;
@@ -28,6 +30,7 @@ export function readSettings(scope?: vscode.Uri): Settings {
     compileArgs: get('compile.args', []),
     runEnv: get('run.env', {}),
     runDirs: get('run.dirs', []),
+    disassemblySyntax: get<Syntax>('debug.disassemblySyntax', 'intel'),
     sourceMap: get('debug.sourceMap', {}),
     trapAutoOpen: get<Settings['trapAutoOpen']>('trap.autoOpen', 'always'),
     languageServer: get('languageServer.enable', true),

@@ -14,7 +14,11 @@ class ModuleText implements vscode.TextDocumentContentProvider {
   async provideTextDocumentContent(uri: vscode.Uri): Promise<string> {
     const path = decodeURIComponent(uri.query);
     try {
-      return await this.context.tool.request('text', { path, native: this.native });
+      return await this.context.tool.request('text', {
+        path,
+        native: this.native,
+        syntax: this.context.settings(vscode.Uri.file(path)).disassemblySyntax,
+      });
     } catch (e) {
       const comment = this.native ? ';' : ';;';
       return `${comment} ${path}: ${e instanceof Error ? e.message : String(e)}\n`;

@@ -10,10 +10,11 @@ describe('launch arguments', () => {
       dirs: ['/d::/data', { host: '/r', guest: '/ro', readonly: true }, { host: '/h' }],
       inheritEnv: true,
       entrypoint: 'go',
+      maxHeapSize: '64MiB',
     } as never);
     expect(lucetWasiOptions(launch)).toEqual([
       ...['--dir', '/d::/data', '--readonly-dir', '/r::/ro', '--dir', '/h::/h'],
-      ...['--inherit-env', '--env', 'A=1', '--env', 'B=', '--entrypoint', 'go'],
+      ...['--inherit-env', '--env', 'A=1', '--env', 'B=', '--entrypoint', 'go', '--max-heap-size', '64MiB'],
     ]);
   });
 
@@ -24,6 +25,8 @@ describe('launch arguments', () => {
     ['env', { program: 'x', env: { A: 1 } }],
     ['dirs', { program: 'x', dirs: [{ guest: '/' }] }],
     ['entrypoint', { program: 'x', entrypoint: 1 }],
+    ['invoke', { program: 'x', invoke: 1 }],
+    ['maxHeapSize', { program: 'x', maxHeapSize: '64 pages' }],
   ])('a wrong "%s" is refused by name', (name, request) => {
     expect(() => checkLaunch(request as never)).toThrow(LaunchError);
     expect(() => checkLaunch(request as never)).toThrow(`"${name}"`);

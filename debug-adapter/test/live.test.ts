@@ -154,3 +154,14 @@ it('stops at a trap', async () => {
     description: expect.stringContaining('Read 4 bytes at 0x7fff0000'),
   });
 });
+
+it('calls an exported function with numbers, and tells its results', async () => {
+  const program = join(dir, 'add.wat');
+  writeFileSync(
+    program,
+    '(module (func (export "add") (param i32 i64) (result i64)\n(i64.add (i64.extend_i32_s (local.get 0))\n(local.get 1))))',
+  );
+  const told = client.waitForEvent('output') as Promise<DebugProtocol.OutputEvent>;
+  await launch([], ['-2', '0x100000000'], { program, invoke: 'add' });
+  expect((await told).body.output).toBe('4294967294\n');
+});

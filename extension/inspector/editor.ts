@@ -70,7 +70,12 @@ export class ModuleInspector implements vscode.CustomReadonlyEditorProvider<Modu
       if (method === 'summary') result = await tool.request('summary', { path });
       else if (method === 'nativeSizes') result = native ? await tool.request('nativeSizes', { path }) : [];
       else
-        result = await tool.request('code', { path, index: typeof index === 'number' ? index : -1, native });
+        result = await tool.request('code', {
+          path,
+          index: typeof index === 'number' ? index : -1,
+          native,
+          syntax: this.context.settings(document.uri).disassemblySyntax,
+        });
       await webview.postMessage({ id, result });
     } catch (e) {
       await webview.postMessage({ id, error: e instanceof Error ? e.message : String(e) });

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formatTrap } from '../../runtime/lucet-wasi-report.ts';
 import type { TrapReport } from '../../runtime/trap-report.ts';
-import { compileArguments, outputPath, runArguments } from '../command-line.ts';
+import { compileArguments, outputPath, parseEnvFile, runArguments } from '../command-line.ts';
 import { findSource } from '../sources.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -15,6 +15,17 @@ const folder = mkdtempSync(join(tmpdir(), 'lucet-sources-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('command lines', () => {
+  it('take variables from a file', () => {
+    expect(
+      parseEnvFile('# of the program\nA=1\r\n export B = "x y" \n\nC=\nnot a variable\nD=a=b #c\n'),
+    ).toEqual({
+      A: '1',
+      B: 'x y',
+      C: '',
+      D: 'a=b #c',
+    });
+  });
+
   it('put options before the module and the program’s arguments behind it', () => {
     const args = runArguments({
       program: 'a.so',

@@ -48,6 +48,9 @@ describe('the module tool', () => {
     const load = code.wat!.find(r => r.text === 'i32.load')!;
     const access = code.native!.find(r => r.wasmOffset === load.offset && r.note === 'trap HeapOutOfBounds');
     expect(access?.text).toMatch(/^mov \w+, \[/);
+    const att = await tool.request('code', { path: wat, index: 1, native: true, syntax: 'att' });
+    expect(att.native!.some(r => r.text.includes('%'))).toBe(true);
+    expect(code.native!.some(r => r.text.includes('%'))).toBe(false);
     expect(await tool.request('nativeSizes', { path: wat })).toEqual([
       code.native!.reduce((sum, r) => sum + r.bytes.length / 2, 0),
       expect.any(Number),

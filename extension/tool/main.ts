@@ -10,10 +10,10 @@ const HANDLERS: {
   [M in Method]: (params: Requests[M]['request']) => Promise<Requests[M]['response']>;
 } = {
   summary: p => summary(p.path),
-  code: p => codeOf(p.path, p.index, p.native),
+  code: p => codeOf(p),
   nativeSizes: p => nativeSizes(p.path),
   trapCode: p => trapCode(p),
-  text: p => textOf(p.path, p.native),
+  text: p => textOf(p),
 };
 
 function reply(message: ResponseMessage): void {

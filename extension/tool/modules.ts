@@ -4,7 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type DebugInfo, openDebugInfo } from '../../compiler/debuginfo/index.ts';
 import { nativeFeatures } from '../../compiler/native-cpu.ts';
-import { instructions } from '../../compiler/objdump-disassemble.ts';
+import { instructions, type Syntax } from '../../compiler/objdump-disassemble.ts';
 import { type Artifact, readArtifact } from '../../compiler/object/artifact-reader.ts';
 import { defaultOptions } from '../../compiler/options.ts';
 import { compileParallel } from '../../compiler/parallel.ts';
@@ -108,10 +108,14 @@ function watRows(entry: Opened, index: number): { rows: WatRow[]; files: string[
   return { rows, files, cut: lines.length > MAX_ROWS };
 }
 
-async function nativeRows(artifact: Artifact, index: number): Promise<{ rows: NativeRow[]; cut: boolean }> {
+async function nativeRows(
+  artifact: Artifact,
+  index: number,
+  syntax: Syntax | undefined,
+): Promise<{ rows: NativeRow[]; cut: boolean }> {
   const { default: iced, ...named } = await import('iced-x86');
   const rows: NativeRow[] = [];
-  for (const i of instructions(artifact, iced ?? named, index, MAX_ROWS + 1)) {
+  for (const i of instructions(artifact, iced ?? named, index, MAX_ROWS + 1, syntax)) {
     const { address, pc, text, wasmOffset, note } = i;
     rows.push({ address, pc, bytes: Buffer.from(i.bytes).toString('hex'), text, wasmOffset, note });
   }
@@ -123,11 +127,12 @@ export async function summary(path: string): Promise<ModuleSummary> {
   return summarize(path, entry.module, entry.hash);
 }
 
-export async function codeOf(path: string, index: number, native: boolean): Promise<FunctionCode> {
+export async function codeOf(p: Requests['code']['request']): Promise<FunctionCode> {
+  const { path, index, native, syntax } = p;
   const entry = await open(path);
   checkIndex(entry, index);
   const wat = watRows(entry, index);
-  const machine = native ? await nativeRows(await compiled(entry), index) : null;
+  const machine = native ? await nativeRows(await compiled(entry), index, syntax) : null;
   return {
     index,
     name: entry.module.names.functions.get(index) ?? '',
@@ -156,7 +161,7 @@ export async function trapCode(
       const artifact = readArtifact(readFileSync(p.artifact));
       if (artifact.moduleHash !== p.hash) notes.push('The compiled module has changed since.');
       else {
-        native = (await nativeRows(artifact, p.index)).rows;
+        native = (await nativeRows(artifact, p.index, p.syntax)).rows;
         name = artifact.func(p.index).name;
       }
     } catch (e) {
@@ -167,7 +172,7 @@ export async function trapCode(
     const entry = await open(path).catch(() => null);
     if (entry === null || entry.hash !== p.hash) continue;
     checkIndex(entry, p.index);
-    native ??= (await nativeRows(await compiled(entry), p.index)).rows;
+    native ??= (await nativeRows(await compiled(entry), p.index, p.syntax)).rows;
     const { rows, files } = watRows(entry, p.index);
     return { index: p.index, name, files, wat: rows, native, note: notes.join(' '), module: path };
   }
@@ -175,7 +180,7 @@ export async function trapCode(
   return { index: p.index, name, files: [], wat: null, native, note: notes.join(' '), module: null };
 }
 
-export async function textOf(path: string, native: boolean): Promise<string> {
+export async function textOf({ path, native, syntax }: Requests['text']['request']): Promise<string> {
   const entry = await open(path);
   const { module } = entry;
   const parts: string[] = [];
@@ -192,7 +197,7 @@ export async function textOf(path: string, native: boolean): Promise<string> {
     const { default: iced, ...named } = await import('iced-x86');
     const artifact = await compiled(entry);
     for (let i = module.importedFunctions; i < module.functions.length; i++) {
-      if (!push(disassembleFunction(artifact, iced ?? named, i))) break;
+      if (!push(disassembleFunction(artifact, iced ?? named, i, syntax))) break;
     }
     return parts.join('\n');
   }

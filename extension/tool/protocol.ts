@@ -1,5 +1,7 @@
 /** What the extension asks of the module tool, a child process (main.ts): plain data over Node's IPC channel. */
 
+import type { Syntax } from '../../compiler/objdump-disassemble.ts';
+
 /** A line of WAT. */
 export interface WatRow {
   /** Byte offset in the module. */
@@ -85,7 +87,10 @@ export interface Requests {
   /** A .wasm or .wat. */
   summary: { request: { path: string }; response: ModuleSummary };
   /** A function of a .wasm or .wat; `native` compiles the module if that has not been done. */
-  code: { request: { path: string; index: number; native: boolean }; response: FunctionCode };
+  code: {
+    request: { path: string; index: number; native: boolean; syntax?: Syntax };
+    response: FunctionCode;
+  };
   /** Bytes of native code of each defined function. Compiles the module. */
   nativeSizes: { request: { path: string }; response: readonly number[] };
   /**
@@ -93,11 +98,17 @@ export interface Requests {
    * report's.
    */
   trapCode: {
-    request: { artifact: string | null; hash: string; index: number; candidates: readonly string[] };
+    request: {
+      artifact: string | null;
+      hash: string;
+      index: number;
+      candidates: readonly string[];
+      syntax?: Syntax;
+    };
     response: FunctionCode & { readonly module: string | null };
   };
   /** A whole module as text; `native`: as machine code. */
-  text: { request: { path: string; native: boolean }; response: string };
+  text: { request: { path: string; native: boolean; syntax?: Syntax }; response: string };
 }
 
 export type Method = keyof Requests;

@@ -119,6 +119,7 @@ export class TrapPanel implements vscode.Disposable {
         hash: view.moduleHash,
         index: view.functionIndex,
         candidates: [...candidates].filter(c => /\.(?:wasm|wat)$/.test(c)),
+        syntax: this.context.settings(origin?.source).disassemblySyntax,
       });
     } catch (e) {
       this.context.log.warn(`code of the trap's function: ${e instanceof Error ? e.message : String(e)}`);

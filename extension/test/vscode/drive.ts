@@ -27,6 +27,8 @@ import { Workbench } from './workbench.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const screenshots = join(root, 'dist', 'screenshots');
+/** Of the names that folders have in the world, one that is no identifier. */
+const WORKSPACE = 'Mes œuvres (2)';
 const SUITE_MS = 240_000;
 
 let passed = 0;
@@ -152,7 +154,7 @@ async function main(): Promise<void> {
   try {
     host.install(join(root, 'lucet-linux-x64.vsix'));
     for (let run = 0; run < Number(values.repeat ?? '1'); run++) {
-      const workspace = join(folder, `run${run}`, 'workspace');
+      const workspace = join(folder, `run${run}`, WORKSPACE);
       await makeWorkspace(workspace, root);
       if (only === undefined || only === 'host') await hostSuite(host, folder, workspace);
       if (chosen.length === 0) continue;

@@ -13,6 +13,7 @@ export const DEBUGGING: readonly Scenario[] = [
         async w => {
           const d = new Debugger(w);
           const loop = w.lineOf('step.c', '#loop');
+          await w.page.locator('.monaco-workbench.vs-dark').waitFor();
           await w.openFile('step.c');
           await d.toggleBreakpoint(loop);
           await w.openFile('step.wasm');

@@ -98,8 +98,12 @@ export const EDITING: readonly Scenario[] = [
   { name: 'trap', steps: [runTrap, inspectorHasFacts, clickToSource, inspectorAlone('trap-inspector')] },
   {
     name: 'trap in high contrast',
-    settings: { 'workbench.colorTheme': 'Dark High Contrast' },
-    steps: [runTrap, inspectorAlone('trap-inspector-high-contrast')],
+    settings: { 'workbench.colorTheme': 'Default High Contrast' },
+    steps: [
+      ['the theme is there', w => w.page.locator('.monaco-workbench.hc-black').waitFor()],
+      runTrap,
+      inspectorAlone('trap-inspector-high-contrast'),
+    ],
   },
   {
     name: 'modules, and an endless program',

@@ -24,6 +24,30 @@ const at = (document: vscode.TextDocument, needle: string, within = 0): vscode.P
 
 const running = (name: string) => guests(join(folder(), name));
 
+/** What a debugged program prints, from its start to its end. */
+async function printed(start: () => Thenable<unknown>): Promise<string> {
+  let output = '';
+  const tracker = vscode.debug.registerDebugAdapterTrackerFactory('lucet', {
+    createDebugAdapterTracker: () => ({
+      onDidSendMessage: (m: { event?: string; body?: { output?: string } }) => {
+        if (m.event === 'output') output += m.body?.output ?? '';
+      },
+    }),
+  });
+  let hasEnded = false;
+  const listener = vscode.debug.onDidTerminateDebugSession(() => {
+    hasEnded = true;
+  });
+  try {
+    await start();
+    await until('the end of the session', () => hasEnded);
+    return output;
+  } finally {
+    tracker.dispose();
+    listener.dispose();
+  }
+}
+
 export function defineTests(): void {
   describe('Lucet', () => {
     before(async () => {
@@ -183,27 +207,28 @@ export function defineTests(): void {
     });
 
     it('debugs without a launch.json, and passes on what is printed', async () => {
-      let output = '';
-      const tracker = vscode.debug.registerDebugAdapterTrackerFactory('lucet', {
-        createDebugAdapterTracker: () => ({
-          onDidSendMessage: (m: { event?: string; body?: { output?: string } }) => {
-            if (m.event === 'output') output += m.body?.output ?? '';
-          },
-        }),
-      });
-      try {
-        const ended = new Promise<void>(resolve => {
-          const listener = vscode.debug.onDidTerminateDebugSession(() => {
-            listener.dispose();
-            resolve();
-          });
-        });
-        await vscode.commands.executeCommand('lucet.debug', file('hello.wasm'));
-        await ended;
-        assert.match(output, /Hello, world!/);
-      } finally {
-        tracker.dispose();
-      }
+      assert.match(
+        await printed(() => vscode.commands.executeCommand('lucet.debug', file('hello.wasm'))),
+        /Hello, world!/,
+      );
+    });
+
+    it('debugs an exported function, with its arguments as numbers', async () => {
+      assert.match(
+        await printed(() =>
+          vscode.commands.executeCommand('lucet.debug', file('counter.wat'), { invoke: 'count', params: [] }),
+        ),
+        /^2$/m,
+      );
+    });
+
+    it('debugs the module beside a source file', async () => {
+      await vscode.window.showTextDocument(file('step.c'));
+      const what = { type: 'lucet', request: 'launch', name: '' };
+      assert.match(
+        await printed(() => vscode.debug.startDebugging(vscode.workspace.workspaceFolders![0], what)),
+        /sum 18/,
+      );
     });
 
     it('shows a trap in a debugged program on its line, and feeds the inspector', async () => {
