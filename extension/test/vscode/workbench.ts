@@ -81,9 +81,11 @@ export class Workbench {
       () => this.tab(name).isVisible(),
       () => this.explorerFile(name).dblclick({ timeout: AGAIN_MS }),
     );
-    // The editor takes the focus when it is there, and with it closes menus.
-    if (!name.endsWith('.wasm'))
-      await this.page.locator('.editor-group-container .monaco-editor.focused').waitFor();
+    // The editor takes the focus when it is there. That closes menus, and keys mean this file only then. What is no text is told of in its place.
+    const group = this.page.locator('.editor-group-container.active');
+    await group.locator('.monaco-editor.focused, .monaco-editor-pane-placeholder').first().waitFor();
+    await this.tab(name).click();
+    await this.page.locator('.part.editor:focus-within').waitFor();
   }
 
   private menuEntry(item: string): Locator {
