@@ -87,6 +87,8 @@ export class Runs implements vscode.Disposable {
     task.presentationOptions = {
       reveal: vscode.TaskRevealKind.Always,
       panel: vscode.TaskPanelKind.Dedicated,
+      // The terminal is the program's: our own options in front of what it prints help nobody.
+      echo: false,
       showReuseMessage: false,
       clear: true,
     };

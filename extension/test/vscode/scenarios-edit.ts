@@ -1,6 +1,6 @@
 /** Compiling, running, trapping, looking: everything but the debugger. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { guests } from './guests.ts';
 import type { Scenario, Step } from './scenarios.ts';
 import { until } from './until.ts';
@@ -66,7 +66,10 @@ export const EDITING: readonly Scenario[] = [
       [
         'right-click hello.wasm, compile: hello.so is there',
         async w => {
+          // The suite in the host may have left one.
+          rmSync(w.path('hello.so'), { force: true });
           await w.contextMenu('hello.wasm', 'Compile to Native (.so)');
+          await w.statusItem('Lucet: hello.so').waitFor();
           await until('hello.so', () => readFileSync(w.path('hello.so')).subarray(1, 4).toString() === 'ELF');
           await w.explorerFile('hello.so').waitFor();
           await w.shot('compiled');
