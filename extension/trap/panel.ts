@@ -97,7 +97,8 @@ export class TrapPanel implements vscode.Disposable {
     this.panel?.dispose();
     this.panel = panel;
     panel.webview.options = { enableScripts: true, localResourceRoots: this.roots };
-    panel.iconPath = vscode.Uri.joinPath(this.context.extension.extensionUri, 'media', 'lucet.svg');
+    const icon = (name: string) => vscode.Uri.joinPath(this.context.extension.extensionUri, 'media', name);
+    panel.iconPath = { light: icon('lucet-light.svg'), dark: icon('lucet-dark.svg') };
     panel.onDidDispose(() => {
       if (this.panel === panel) this.panel = null;
     });
