@@ -116,6 +116,21 @@ export async function compileCommand(
   return output;
 }
 
+/** The command as the explorer calls it: on the file that was clicked, with all that are selected. */
+export async function compileAll(
+  context: LucetContext,
+  uri: vscode.Uri | undefined,
+  selected: unknown,
+): Promise<string | undefined> {
+  const others = (Array.isArray(selected) ? selected : []).filter(
+    (u): u is vscode.Uri =>
+      u instanceof vscode.Uri && u.toString() !== uri?.toString() && /\.(?:wasm|wat|c)$/.test(u.fsPath),
+  );
+  const first = await compileCommand(context, uri);
+  for (const other of others) await compileCommand(context, other);
+  return first;
+}
+
 /** Compile unless the artifact is newer than its source and was made with today's settings. */
 export async function compileIfStale(context: LucetContext, file: vscode.Uri): Promise<string | undefined> {
   const output = artifactOf(context, file);

@@ -56,11 +56,14 @@ export function compileFile(tool: Tool, output: string, signal: AbortSignal): Pr
     const fail = (message: string) =>
       resolve({ ok: false, cancelled: signal.aborted, failure: { message, kind: 'io' } });
     child.once('error', e => fail(e.message));
-    child.once('close', code => {
+    child.once('close', (code, ended) => {
       signal.removeEventListener('abort', abort);
       if (code === 0) resolve({ ok: true, output });
       else if (signal.aborted) fail('cancelled');
-      else resolve({ ok: false, cancelled: false, failure: parseFailure(stderr) });
+      else if (ended !== null) {
+        const why = ended === 'SIGKILL' ? ' (by the system, when memory runs out)' : '';
+        fail(`the compiler was ended by ${ended}${why}; it says nothing about the module`);
+      } else resolve({ ok: false, cancelled: false, failure: parseFailure(stderr) });
     });
   });
 }

@@ -1,6 +1,6 @@
 /** Activation: the one context object that owns the extension's state, and what it registers. */
 import * as vscode from 'vscode';
-import { compileCommand, compileWithCommand, debugCommand, inspectCommand, runCommand } from './commands.ts';
+import { compileAll, compileWithCommand, debugCommand, inspectCommand, runCommand } from './commands.ts';
 import { LucetContext } from './context.ts';
 import { debugRegistrations } from './debug.ts';
 import { ModuleInspector } from './inspector/editor.ts';
@@ -15,7 +15,7 @@ export function activate(extension: vscode.ExtensionContext): void {
   extension.subscriptions.push(
     context,
     server,
-    registerCommand('lucet.compile', (uri?: vscode.Uri) => compileCommand(context, uri)),
+    registerCommand('lucet.compile', (uri?: vscode.Uri, all?: unknown) => compileAll(context, uri, all)),
     registerCommand('lucet.compileWith', (uri?: vscode.Uri) => compileWithCommand(context, uri)),
     registerCommand('lucet.run', (uri?: vscode.Uri, what?: object) => runCommand(context, uri, what)),
     registerCommand('lucet.debug', (uri?: vscode.Uri, what?: object) => debugCommand(context, uri, what)),

@@ -75,6 +75,13 @@ export function defineTests(): void {
       assert.ok(existsSync(file('hello.so').fsPath));
     });
 
+    it('compiles all modules that are selected', async () => {
+      for (const name of ['counter.so', 'step.so']) rmSync(file(name).fsPath, { force: true });
+      const selected = [file('counter.wat'), file('step.wasm')];
+      await vscode.commands.executeCommand('lucet.compile', selected[0], selected);
+      for (const name of ['counter.so', 'step.so']) assert.ok(existsSync(file(name).fsPath));
+    });
+
     it('puts a compiler error where it is, and takes it away when it is mended', async () => {
       await vscode.commands.executeCommand('lucet.compile', file('broken.wat'));
       const [problem] = problems(file('broken.wat'), 'lucetc');
