@@ -210,7 +210,12 @@ static void free_area(void *p) {
   release_area(t);
 }
 
-static void make_key(void) { area_key_made = pthread_key_create(&area_key, free_area) == 0; }
+/** In a child made by fork the thread has another number: kicks to the old one would be lost, and no guest could be stopped. */
+static void in_child(void) {
+  if (lucet_thread != NULL) lucet_thread->thread = (int32_t)syscall(SYS_gettid);
+}
+
+static void make_key(void) { area_key_made = pthread_key_create(&area_key, free_area) == 0 && pthread_atfork(NULL, NULL, in_child) == 0; }
 
 /** An alternate stack that is there already is kept if it is large enough: it is somebody's. */
 static bool make_stack(struct thread_area *t) {

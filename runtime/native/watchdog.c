@@ -6,9 +6,7 @@
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -108,7 +106,6 @@ static void forget(void) {
   pthread_mutex_init(&lock, NULL);
   started = false;
   for (; count != 0; count--) heap[count]->position = 0;
-  if (lucet_thread != NULL) lucet_thread->thread = (int32_t)syscall(SYS_gettid);
 }
 
 static void at_fork(void) { pthread_atfork(NULL, NULL, forget); }

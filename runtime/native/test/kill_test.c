@@ -1,5 +1,6 @@
 /** Kill switches and their races: at named points, at every instruction, and with signals of the host in between. */
 #define _GNU_SOURCE
+#include <sys/wait.h>
 #include <ucontext.h>
 
 #include "control.h"
@@ -392,8 +393,30 @@ static void test_kick_in_foreign_handler(void) {
   lucet_instance_release(i);
 }
 
+/** In a child of a process that has run guests, but has had no need of a watchdog yet: the thread has another number there. */
+static void test_child(void) {
+  section = "a child made by fork";
+  lucet_instance *i = instance();
+  CHECK(usable(i));
+  pid_t child = fork();
+  if (child == 0) {
+    /* If nobody stops it. */
+    alarm(20);
+    hold(i);
+    lucet_instance_set_timeout(i, 20000000);
+    lucet_event e = call(i, F_WAIT, 0);
+    bool over = e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT;
+    _exit(over && usable(i) ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  CHECK(usable(i));
+  lucet_instance_release(i);
+}
+
 int main(void) {
   begin_tests();
+  test_child();
   lucet_test_point = at_test_point;
   test_races();
   test_foreign_urgent();
