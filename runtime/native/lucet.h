@@ -470,6 +470,8 @@ typedef struct lucet_event {
  * Tell that the process's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP have been replaced, or may have been:
  * the next run puts the runtime's back in front. Without that it happens 10 ms later, at the latest at the
  * 64th run of the thread from then on; a guest that traps before would hang in the other handler.
+ *
+ * Handlers of all other signals get SA_ONSTACK, within a fraction of a second or by this call, as they would otherwise run on the stack of a guest, which may be full.
  */
 LUCET_API void lucet_signals_changed(void);
 

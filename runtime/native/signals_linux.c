@@ -228,6 +228,23 @@ static bool make_stack(struct thread_area *t) {
   return sigaltstack(&fresh, NULL) == 0;
 }
 
+/**
+ * Most handlers don't ask for the alternate stack, and would run on the guest's: near its end there is no room for the kernel's frame, the signal is lost, and the
+ * guest seems to fault; below a dense stack without a guard the frame would lie in memory of others. So they are made to ask for it, with all else as it was. A
+ * thread that has no alternate stack goes on without.
+ */
+static void keep_off_guest_stacks(int sig) {
+  struct sigaction now;
+  if (sigaction(sig, NULL, &now) != 0 || (now.sa_flags & SA_ONSTACK) != 0) return;
+  if ((now.sa_flags & SA_SIGINFO) == 0 && (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)) return;
+  now.sa_flags |= SA_ONSTACK;
+  sigaction(sig, &now, NULL);
+}
+
+static void keep_all_off_guest_stacks(void) {
+  for (int sig = 1; sig < NSIG; sig++) keep_off_guest_stacks(sig);
+}
+
 static bool make_area(void) {
   pthread_once(&area_once, make_key);
   struct thread_area *t = area_key_made ? calloc(1, sizeof *t) : NULL;
@@ -250,6 +267,7 @@ static bool make_area(void) {
   for (int k = 0; k < SIGNAL_COUNT; k++) sigaddset(&set, SIGNALS[k]);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   lucet_thread = t;
+  keep_all_off_guest_stacks();
   return true;
 }
 
@@ -271,6 +289,8 @@ static uint64_t coarse_time(void) {
  * system once for each tick of the coarse clock (1 to 10 ms), and whenever the embedder says that something changed.
  */
 #define RUNS_UNASKED 63
+/** Signals of others that are looked at each time, in turn. */
+#define OTHERS_ASKED 4
 
 bool lucet_signals_ready(void) {
   if (lucet_thread == NULL && !make_area()) return false;
@@ -278,7 +298,9 @@ bool lucet_signals_ready(void) {
   lucet_thread->unasked = RUNS_UNASKED;
   uint64_t now = coarse_time();
   if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) return true;
-  atomic_store(&lucet_signals_stale, false);
+  static _Atomic(unsigned) turn;
+  if (atomic_exchange(&lucet_signals_stale, false)) keep_all_off_guest_stacks();
+  for (int k = 0; k < OTHERS_ASKED; k++) keep_off_guest_stacks((int)(1 + atomic_fetch_add(&turn, 1) % (NSIG - 1)));
   for (int k = 0; k < SIGNAL_COUNT; k++)
     if (!ensure_handler(SIGNALS[k])) return false;
   atomic_store(&checked, now);

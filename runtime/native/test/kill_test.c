@@ -1,5 +1,6 @@
 /** Kill switches and their races: at named points, at every instruction, and with signals of the host in between. */
 #define _GNU_SOURCE
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
@@ -393,6 +394,38 @@ static void test_kick_in_foreign_handler(void) {
   lucet_instance_release(i);
 }
 
+static atomic_int alarms;
+static void on_alarm(int signal) {
+  (void)signal;
+  atomic_fetch_add(&alarms, 1);
+}
+
+/** A handler that doesn't ask for the alternate stack, as most do not: there may be no room for it where the guest is. */
+static void test_handlers_on_full_stacks(void) {
+  section = "handlers on full stacks";
+  lucet_instance *i = instance();
+  CHECK(usable(i));
+  struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, old, now;
+  sigaction(SIGALRM, &action, &old);
+  lucet_signals_changed();
+  /* The most that fits: 32 bytes for each. */
+  uint64_t depth = (uint64_t)(i->slot->stack_top - i->slot->stack_low) / 32;
+  while (call(i, F_DEEP, depth).kind != LUCET_EVENT_RETURNED) depth--;
+  const struct itimerval often = {.it_interval = {.tv_usec = 50}, .it_value = {.tv_usec = 50}}, never = {.it_value = {.tv_usec = 0}};
+  setitimer(ITIMER_REAL, &often, NULL);
+  for (int n = 0; n < 2000 || (atomic_load(&alarms) < 500 && n < 200000); n++) CHECK(call(i, F_DEEP, depth).kind == LUCET_EVENT_RETURNED);
+  setitimer(ITIMER_REAL, &never, NULL);
+  CHECK(atomic_load(&alarms) >= 500);
+  CHECK(sigaction(SIGALRM, &action, &now) == 0 && now.sa_handler == on_alarm && (now.sa_flags & SA_RESTART) != 0);
+  /* Without being told, it takes some ticks of the coarse clock. */
+  uint64_t until = lucet_now() + 10000000000u;
+  do usable(i);
+  while (sigaction(SIGALRM, NULL, &now) == 0 && (now.sa_flags & SA_ONSTACK) == 0 && lucet_now() < until);
+  CHECK((now.sa_flags & SA_ONSTACK) != 0);
+  sigaction(SIGALRM, &old, NULL);
+  lucet_instance_release(i);
+}
+
 /** In a child of a process that has run guests, but has had no need of a watchdog yet: the thread has another number there. */
 static void test_child(void) {
   section = "a child made by fork";
@@ -417,6 +450,7 @@ static void test_child(void) {
 int main(void) {
   begin_tests();
   test_child();
+  test_handlers_on_full_stacks();
   lucet_test_point = at_test_point;
   test_races();
   test_foreign_urgent();
