@@ -70,6 +70,7 @@ static void lay_out(struct lucet_instance *i, lucet_region *r, struct slot *s, l
   i->slot = s;
   i->module = m;
   i->base = s->base;
+  i->own_memory_count = d->memory_count - h->imported_memories;
   for (uint32_t k = h->imported_memories; k < d->memory_count; k++) {
     struct memory *own = &i->own_memories[k - h->imported_memories];
     bool primary = k == h->imported_memories;
@@ -88,10 +89,19 @@ static void lay_out(struct lucet_instance *i, lucet_region *r, struct slot *s, l
   for (uint32_t k = h->imported_globals; k < d->global_count; k++) i->globals[k] = i->base - h->vmctx_globals + (size_t)k * LUCET_GLOBAL_ENTRY_SIZE;
 }
 
+void lucet_host_block_drop(struct lucet_instance *host) {
+  for (uint32_t k = 1; k < host->own_memory_count; k++) {
+    struct memory *m = &host->own_memories[k];
+    if (m->base != NULL) lucet_memory_unreserve(m->base, m->reserved);
+    m->base = NULL;
+  }
+}
+
 /** The host block of a slot that is to be warm for `m`. NULL: out of memory. */
 static struct lucet_instance *host_block(lucet_region *r, struct slot *s, lucet_module *m) {
   if (s->warm == m->serial) return s->host;
   size_t size = m->prototype.host_size;
+  if (s->host != NULL) lucet_host_block_drop(s->host);
   /* A block that is much too large isn't kept: its last module may have been a giant. */
   if (s->host == NULL || s->host_size < size || s->host_size / 8 > size) {
     free(s->host);
@@ -248,9 +258,8 @@ static void retract(struct lucet_instance *i) {
     if (k == 0) {
       /* It may never fall below what the image takes. */
       i->slot->heap_open = m->all_open ? max_u64(i->slot->heap_open, round_up(*m->length, HOST_PAGE)) : m->open;
-    } else if (m->base != NULL) {
-      lucet_memory_unreserve(m->base, m->reserved);
-      m->base = NULL;
+    } else {
+      lucet_memory_recycle(m);
     }
   }
   for (uint32_t k = 0; k < d->table_count - d->header->imported_tables; k++) lucet_table_shrink(&i->own_tables[k]);
@@ -368,18 +377,24 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   return LUCET_OK;
 }
 
+/** Its elements are in the code's read-only data, and most of their functions have no record that a reference could be of. */
+static bool is_image(const struct lucet_instance *i, uint32_t table) { return (i->tables[table]->flags & LUCET_TABLE_FLAG_IMAGE) != 0; }
+
 uint64_t lucet_instance_table_size(const lucet_instance *i, uint32_t table) {
-  return table < i->module->meta.table_count ? i->tables[table]->desc->length : 0;
+  if (table >= i->module->meta.table_count) return 0;
+  return is_image(i, table) ? i->module->meta.tables[table].min : i->tables[table]->desc->length;
 }
 
 lucet_status lucet_instance_table_get(const lucet_instance *i, uint32_t table, uint64_t index, uint64_t *value) {
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
+  if (is_image(i, table)) return LUCET_ERROR_STATE;
   *value = i->tables[table]->desc->elements[index];
   return LUCET_OK;
 }
 
 lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_t index, uint64_t value) {
   if (index >= lucet_instance_table_size(i, table)) return LUCET_ERROR_ARGUMENT;
+  if (is_image(i, table)) return LUCET_ERROR_STATE;
   if (!lucet_valtype_holds(i, i->tables[table]->owner, i->tables[table]->code, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return LUCET_ERROR_ARGUMENT;
@@ -389,7 +404,7 @@ lucet_status lucet_instance_table_set(lucet_instance *i, uint32_t table, uint64_
 }
 
 int64_t lucet_instance_table_grow(lucet_instance *i, uint32_t table, uint64_t delta, uint64_t value) {
-  if (table >= i->module->meta.table_count) return -1;
+  if (table >= i->module->meta.table_count || is_image(i, table)) return -1;
   if (!lucet_valtype_holds(i, i->tables[table]->owner, i->tables[table]->code, value)) return -1;
   if (i->tables[table]->element == LUCET_FUNCREF && !lucet_group_adopt(i, value)) return -1;
   if (i->tables[table]->element == LUCET_EXNREF && !lucet_exception_adopt(i, value)) return -1;

@@ -256,6 +256,8 @@ lucet_status lucet_memory_init(struct memory *m, const struct lucet_memory_recor
 /** Reserve address space for a memory that has none in its slot. NULL: none to be had. */
 uint8_t *lucet_memory_reserve(uint64_t reserved);
 void lucet_memory_unreserve(uint8_t *base, uint64_t reserved);
+/** For the next instance: all zeros again. What can't be made so is given back to the system. */
+void lucet_memory_recycle(struct memory *m);
 /** Old size in pages, or -1. */
 uint64_t lucet_memory_grow(struct memory *m, uint64_t delta);
 /** Does [offset, offset + length) lie inside? */
@@ -366,6 +368,7 @@ struct lucet_instance {
   struct table **tables;
   uint8_t **globals;
   struct memory *own_memories;
+  uint32_t own_memory_count;
   struct table *own_tables;
   uint64_t (*imported_values)[2];
   struct lucet_funcref *funcrefs;
@@ -432,6 +435,8 @@ static inline const struct lucet_funcref *funcref_of(uint64_t word) { return (co
 
 /** Bytes of the host block of an instance of that module. */
 size_t lucet_instance_host_size(const struct metadata *d);
+/** Give back what a host block holds of the system for the module that its slot is warm for. */
+void lucet_host_block_drop(struct lucet_instance *host);
 /** Fill in the entries of all imports. The instance's own entities have their places, but no contents yet. */
 lucet_status lucet_link(struct lucet_instance *i, const lucet_import *imports, uint32_t count, lucet_error *error);
 /** Write the vmctx's entries of imported memories, tables and globals anew. */

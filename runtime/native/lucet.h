@@ -375,7 +375,10 @@ LUCET_API int64_t lucet_instance_memory_grow(lucet_instance *instance, uint32_t 
 LUCET_API lucet_status lucet_instance_global_get(const lucet_instance *instance, uint32_t global, uint64_t value[2]);
 /** LUCET_ERROR_STATE when the global is immutable. */
 LUCET_API lucet_status lucet_instance_global_set(lucet_instance *instance, uint32_t global, const uint64_t value[2]);
-/** Number of elements; 0 when there is no such table. */
+/**
+ * Number of elements; 0 when there is no such table. Of a table that only indirect calls use, and nobody else can see, elements can't be had: LUCET_ERROR_STATE,
+ * and it does not grow.
+ */
 LUCET_API uint64_t lucet_instance_table_size(const lucet_instance *instance, uint32_t table);
 LUCET_API lucet_status lucet_instance_table_get(const lucet_instance *instance, uint32_t table, uint64_t index, uint64_t *value);
 LUCET_API lucet_status lucet_instance_table_set(lucet_instance *instance, uint32_t table, uint64_t index, uint64_t value);

@@ -6,6 +6,9 @@
  * multiple of the wasm page size both are equal, so a fault is exact. Pages are opened before the length says they are
  * there. Dense: `length` <= `reserved`, all of which is accessible and belongs to this memory; every access was compared with the length, which
  * never shrinks, so what is behind the length has not been written and is zero when the memory grows.
+ *
+ * Memories beside the primary one keep their address space as long as their slot is warm for the module. Only bytes below `open` can ever have been written, and
+ * all of these pages are dropped before the next instance: they come back as zeros.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -20,6 +23,12 @@ uint8_t *lucet_memory_reserve(uint64_t reserved) {
 }
 
 void lucet_memory_unreserve(uint8_t *base, uint64_t reserved) { munmap(base, reserved + HEAP_GUARD); }
+
+void lucet_memory_recycle(struct memory *m) {
+  if (m->base == NULL || m->open == 0 || madvise(m->base, m->open, MADV_DONTNEED) == 0) return;
+  lucet_memory_unreserve(m->base, m->reserved);
+  m->base = NULL;
+}
 
 /** Open the pages up to `length`. */
 static bool open_to(struct memory *m, uint64_t length) {

@@ -131,6 +131,7 @@ static void destroy(struct lucet_region *r) {
     if (r->free.strategy == LUCET_SLOTS_LINEAR && k >= r->free.fresh) break;
     if (s->start != NULL) forget_mapped(s);
     if (s->start != NULL && !s->dense) munmap(s->start, s->size);
+    if (s->host != NULL) lucet_host_block_drop(s->host);
     free(s->host);
   }
   if (r->slab != NULL) munmap(r->slab, r->slab_size);

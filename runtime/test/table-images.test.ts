@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';
+import { native, Status, shared } from '../ffi.ts';
 import { Instance, Module, Region } from '../index.ts';
 import { Trap } from '../trap.ts';
 
@@ -36,6 +37,18 @@ const MIXED = `(module
   (func (export "other") (result i32) (call_indirect (type $ii) (i32.const 21) (i32.const 3)))
   (func (export "tail") (param i32 i32) (result i32)
     (return_call_indirect (type $ii) (local.get 0) (local.get 1))))`;
+
+it('has a size, but elements only for code', async () => {
+  const module = Module.fromBytes(compile(await wat(MIXED)));
+  const instance = Instance.create(region, module, imports);
+  const n = native();
+  expect(n.lucet_instance_table_size(instance.address, 0)).toBe(7);
+  expect(n.lucet_instance_table_get(instance.address, 0, 1, shared().out)).toBe(Status.State);
+  expect(n.lucet_instance_table_get(instance.address, 0, 7, shared().out)).toBe(Status.Argument);
+  expect(n.lucet_instance_table_set(instance.address, 0, 1, 0)).toBe(Status.State);
+  expect(n.lucet_instance_table_grow(instance.address, 0, 0, 0)).toBe(-1);
+  instance.dispose();
+});
 
 const imports = { env: { twice: (x: number) => 2 * x } };
 

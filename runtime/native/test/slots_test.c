@@ -247,6 +247,29 @@ static void test_many_modules(void) {
   lucet_region_release(r);
 }
 
+/** Further memories stay with a slot as long as its module, and no longer. */
+static void test_further_memories(void) {
+  lucet_region *r = region_of(LUCET_REGION_GUARDED, 1, LUCET_SLOTS_LINEAR);
+  lucet_module *m[2] = {guest(&GUEST_PLAIN), guest(&GUEST_PLAIN)};
+  struct system_usage before = {.mappings = 0};
+  for (int k = 0; k < 20; k++) {
+    uint64_t length;
+    lucet_instance *i = instance(r, m[k % 2]);
+    const uint8_t *first = lucet_instance_memory(i, 1, &length);
+    lucet_instance_release(i);
+    i = instance(r, m[k % 2]);
+    CHECK(lucet_instance_memory(i, 1, &length) == first && length == 1 << 16);
+    lucet_instance_release(i);
+    if (k == 1) before = system_usage();
+  }
+#ifdef __SANITIZE_ADDRESS__
+  before.mappings = system_usage().mappings;
+#endif
+  CHECK(system_usage().mappings == before.mappings);
+  lucet_region_release(r);
+  for (int k = 0; k < 2; k++) lucet_module_release(m[k]);
+}
+
 /* ---- Leaks */
 
 static const uint8_t SECRET[16] = {0xa5, 0x5e, 0xc3, 0xe7, 0x99, 0x42, 0xf0, 0x0d, 0x5e, 0xc2, 0xe7, 0x11, 0xba, 0xdc, 0x0f, 0xfe};
@@ -573,6 +596,7 @@ int main(int argc, char **argv) {
     test_instance_limits();
     test_strategies();
     test_many_modules();
+    test_further_memories();
     test_reset();
     test_embed();
     test_leaks(300);
