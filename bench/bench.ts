@@ -11,10 +11,12 @@ import { decodeModule } from '../compiler/wasm/decode.ts';
 import type { Module } from '../compiler/wasm/module.ts';
 import { type Before, buildRevision, codeDifference } from './against.ts';
 import type { ChildData } from './child.ts';
-import type { EngineName, Row } from './engine.ts';
+import { type EngineName, PEERS, type Row } from './engine.ts';
 import { type LucetOptions, lucetEngine } from './engine-lucet.ts';
+import { hasNative } from './engine-native.ts';
+import { hasWasm2c } from './engine-wasm2c.ts';
 import { wasmtimeLibrary } from './engine-wasmtime.ts';
-import { Peer } from './peer.ts';
+import { type CompileFacts, Peer } from './peer.ts';
 import { chartSvg, tableText } from './report.ts';
 import { findWorkloads, mismatch, type Workload } from './workload.ts';
 
@@ -22,7 +24,8 @@ const USAGE = `Usage: npm run bench -- [options] FILE.wasm|DIR … [-- ARGS]
   --runs N          interleaved runs of each engine (default 5); the median is printed
   --opt-level N     of lucetc (default 2)
   --memory MODE     of lucetc: guarded (default) or dense
-  --engines LIST    of lucet, v8, wasmtime (default: all that are found; LUCET_WASMTIME names wasmtime's library)
+  --engines LIST    of v8, wasmtime, wasm2c, native, beside Lucet (default: all that are found; LUCET_WASMTIME names wasmtime's library,
+                    native compiles NAME/NAME.c or .cpp by LUCET_NATIVE_CC, clang or gcc)
   --against REV     also a build of this revision ("before"); says which functions' code differs
   --diff DIR        where --against puts the differences (default bench-diff)
   --check           run each once with Lucet only, and compare with the folder's expected.json
@@ -45,6 +48,14 @@ interface Contender {
   readonly dist?: string;
 }
 
+/** A contender with one workload, and what it has come to. */
+interface Entrant {
+  readonly name: EngineName;
+  readonly peer: Peer;
+  readonly compiles: CompileFacts[];
+  readonly times: number[];
+}
+
 interface Plan {
   readonly contenders: readonly Contender[];
   readonly runs: number;
@@ -54,30 +65,50 @@ interface Plan {
 async function measure(workload: Workload, { contenders, runs, lucet }: Plan): Promise<Row[]> {
   const decoded = decodeModule(readFileSync(workload.path));
   const peers: Peer[] = [];
+  let inRace: Entrant[] = [];
+  /** One step of every entrant. A peer that fails is out, and the others go on; when it is ours, the run has failed. */
+  const everyone = async (step: (e: Entrant) => Promise<void>): Promise<void> => {
+    for (const entrant of inRace) {
+      try {
+        await step(entrant);
+      } catch (e) {
+        if (entrant.name === 'lucet' || entrant.name === 'before') throw e;
+        console.error(`left out: ${(e as Error).message}`);
+        inRace = inRace.filter(other => other !== entrant);
+      }
+    }
+  };
   try {
     for (const { name, dist } of contenders) {
+      if (name === 'native' && !hasNative(workload)) continue;
+      // There is nothing to be learnt from the compile time of a C compiler alone.
+      if ((name === 'native' || name === 'wasm2c') && !runnable(decoded)) continue;
       const engine = name === 'before' ? 'lucet' : name;
       const data: ChildData = { engine, workload, lucet, library: wasmtimeLibrary() };
-      peers.push(await Peer.start(data, dist));
+      const peer = new Peer(data, dist);
+      peers.push(peer);
+      inRace.push({ name, peer, compiles: [], times: [] });
     }
-    const compiles = peers.map(() => [] as Awaited<ReturnType<Peer['compile']>>[]);
+    await everyone(({ peer }) => peer.begin());
     for (let r = 0; r < COMPILES; r++)
-      for (const [i, peer] of peers.entries()) compiles[i]!.push(await peer.compile());
-    const times = peers.map(() => [] as number[]);
+      await everyone(async ({ peer, compiles }) => void compiles.push(await peer.compile()));
     let rounds = runnable(decoded) ? runs : 0;
     for (let r = 0; r < rounds; r++) {
-      for (const [i, peer] of peers.entries()) times[i]!.push(await peer.run());
-      if (r === 0 && times.some(t => t[0]! < SHORT_MS)) rounds *= SHORT_FACTOR;
+      await everyone(async ({ peer, times }) => void times.push(await peer.run()));
+      if (r === 0 && inRace.some(({ times }) => times[0]! < SHORT_MS)) rounds *= SHORT_FACTOR;
     }
-    return contenders.map(({ name }, i) => ({
-      workload: workload.name,
-      engine: name,
-      run_ms: times[i]!.length > 0 ? median(times[i]!) : null,
-      compile_cpu_ms: median(compiles[i]!.map(c => c.compileMs)),
-      wasm_code_bytes: wasmCodeBytes(decoded),
-      text_bytes: compiles[i]![0]!.textBytes,
-      peak_mb: Math.round(compiles[i]![0]!.peakMb),
-    }));
+    return inRace.map(({ name, compiles, times }) => {
+      const { textBytes, peakMb } = compiles[0]!;
+      return {
+        workload: workload.name,
+        engine: name,
+        run_ms: times.length > 0 ? median(times) : null,
+        compile_cpu_ms: median(compiles.map(c => c.compileMs)),
+        wasm_code_bytes: wasmCodeBytes(decoded),
+        text_bytes: textBytes,
+        peak_mb: peakMb === null ? null : Math.round(peakMb),
+      };
+    });
   } finally {
     for (const peer of peers) peer.stop();
   }
@@ -118,12 +149,21 @@ function contenders(list: string | undefined, before: Before | null): Contender[
   if (before) found.push({ name: 'before', dist: before.dist });
   const wanted = list?.split(',');
   for (const name of wanted ?? []) {
-    if (!['lucet', 'v8', 'wasmtime'].includes(name)) throw new Error(`unknown engine ${name}`);
+    if (!['lucet', ...PEERS].includes(name)) throw new Error(`unknown engine ${name}`);
   }
   if (wanted?.includes('wasmtime') && !wasmtimeLibrary())
     throw new Error('LUCET_WASMTIME does not name the library of wasmtime');
-  if (!wanted || wanted.includes('v8')) found.push({ name: 'v8' });
-  if (wasmtimeLibrary() && (!wanted || wanted.includes('wasmtime'))) found.push({ name: 'wasmtime' });
+  if (wanted?.includes('wasm2c') && !hasWasm2c())
+    throw new Error(
+      'wasm2c with the sources of its runtime, or gcc, is not here (Debian: apt-get install wabt gcc)',
+    );
+  const here: Readonly<Record<(typeof PEERS)[number], boolean>> = {
+    v8: true,
+    wasmtime: wasmtimeLibrary() !== null,
+    wasm2c: hasWasm2c(),
+    native: true,
+  };
+  for (const name of PEERS) if (here[name] && (!wanted || wanted.includes(name))) found.push({ name });
   return found;
 }
 

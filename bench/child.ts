@@ -20,7 +20,7 @@ export type Reply =
       readonly ok: true;
       readonly compileMs: number;
       readonly textBytes: number | null;
-      readonly peakMb: number;
+      readonly peakMb: number | null;
     }
   | { readonly ok: true; readonly runMs: number }
   | { readonly ok: false; readonly message: string };
@@ -31,6 +31,10 @@ async function makeEngine(data: ChildData): Promise<Engine> {
       return (await import('./engine-v8.ts')).v8Engine();
     case 'wasmtime':
       return (await import('./engine-wasmtime.ts')).wasmtimeEngine(data.library!);
+    case 'wasm2c':
+      return (await import('./engine-wasm2c.ts')).wasm2cEngine();
+    case 'native':
+      return (await import('./engine-native.ts')).nativeEngine();
     default:
       return lucetEngine(data.lucet);
   }
@@ -49,7 +53,8 @@ async function answer(request: Request): Promise<Reply> {
     case 'compile': {
       module = await engine.compile(readFileSync(workload.path), workload);
       const { compileMs, textBytes } = module;
-      return { ok: true, compileMs, textBytes, peakMb: process.resourceUsage().maxRSS / 1024 };
+      const peakMb = module.peakMb === null ? null : process.resourceUsage().maxRSS / 1024;
+      return { ok: true, compileMs, textBytes, peakMb };
     }
     case 'run': {
       const { runMs, output } = await module.run(workload);

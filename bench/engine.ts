@@ -11,6 +11,8 @@ export interface Compiled {
   readonly compileMs: number;
   /** Bytes of machine code; null where the engine does not tell. */
   readonly textBytes: number | null;
+  /** Peak resident memory of compiling: if not given, this process's; null where it was in others. */
+  readonly peakMb?: null;
   /** One run in a fresh instance. */
   readonly run: (workload: Workload) => Promise<RunResult>;
 }
@@ -20,7 +22,8 @@ export interface Engine {
 }
 
 /** Ours, an earlier build of ours (against.ts), and peers. */
-export type EngineName = 'lucet' | 'before' | 'v8' | 'wasmtime';
+export const PEERS = ['v8', 'wasmtime', 'wasm2c', 'native'] as const;
+export type EngineName = 'lucet' | 'before' | (typeof PEERS)[number];
 
 export interface Row {
   readonly workload: string;
@@ -30,6 +33,6 @@ export interface Row {
   readonly compile_cpu_ms: number;
   readonly wasm_code_bytes: number;
   readonly text_bytes: number | null;
-  /** Peak resident memory of the process behind its first compilation, the engine's own included. */
-  readonly peak_mb: number;
+  /** Peak resident memory of the process behind its first compilation, the engine's own included; null: it compiles in others. */
+  readonly peak_mb: number | null;
 }

@@ -7,28 +7,38 @@ import { V8_FLAGS } from './engine-v8.ts';
 
 export const HERE = dirname(fileURLToPath(import.meta.url));
 
+/** What an engine tells of a compilation. */
+export interface CompileFacts {
+  readonly compileMs: number;
+  readonly textBytes: number | null;
+  /** Of its process; null: it compiles in others. */
+  readonly peakMb: number | null;
+}
+
+/** One engine with one workload. Its process may die without harm to anyone else's. */
 export class Peer {
   private readonly child: ChildProcess;
-
-  private constructor(
-    private readonly what: string,
-    dist: string,
-    flags: readonly string[],
-  ) {
-    this.child = fork(join(dist, 'bench-child.js'), { execArgv: [...flags], serialization: 'advanced' });
-  }
+  private readonly what: string;
 
   /** @param dist where the build lies that is to be measured */
-  static async start(data: ChildData, dist = HERE): Promise<Peer> {
-    const flags = data.engine === 'v8' ? V8_FLAGS : [];
-    const peer = new Peer(`${data.workload.name} on ${data.engine}`, dist, flags);
-    await peer.ask({ do: 'begin', data });
-    return peer;
+  constructor(
+    private readonly data: ChildData,
+    dist = HERE,
+  ) {
+    this.what = `${data.workload.name} on ${data.engine}`;
+    const execArgv = data.engine === 'v8' ? [...V8_FLAGS] : [];
+    this.child = fork(join(dist, 'bench-child.js'), { execArgv, serialization: 'advanced' });
+  }
+
+  /** Must come first. */
+  async begin(): Promise<void> {
+    await this.ask({ do: 'begin', data: this.data });
   }
 
   /** @throws Error when the engine fails, its output is wrong, or its process dies */
   private async ask(request: Request): Promise<Extract<Reply, { ok: true }>> {
     const { child, what } = this;
+    if (!child.connected) throw new Error(`${what}: the process has died`);
     const reply = await new Promise<Reply>((resolve, reject) => {
       const died = (code: number | null, signal: string | null): void =>
         reject(new Error(`${what}: the process died with ${signal ?? `exit code ${code}`}`));
@@ -43,8 +53,8 @@ export class Peer {
     return reply;
   }
 
-  async compile(): Promise<{ compileMs: number; textBytes: number | null; peakMb: number }> {
-    return (await this.ask({ do: 'compile' })) as Extract<Reply, { compileMs: number }>;
+  async compile(): Promise<CompileFacts> {
+    return (await this.ask({ do: 'compile' })) as Extract<Reply, CompileFacts>;
   }
 
   async run(): Promise<number> {

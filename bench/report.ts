@@ -1,5 +1,5 @@
 /** Rows as a table for the terminal and as a chart. */
-import type { EngineName, Row } from './engine.ts';
+import { type EngineName, PEERS, type Row } from './engine.ts';
 
 export function geometricMean(list: readonly number[]): number {
   return Math.exp(list.reduce((sum, r) => sum + Math.log(r), 0) / list.length);
@@ -47,7 +47,7 @@ export function tableText(rows: readonly Row[]): string {
       );
     }
   }
-  for (const peer of ['before', 'v8', 'wasmtime'] as const) {
+  for (const peer of ['before', ...PEERS] as const) {
     const list = [...ratios(rows, peer)];
     if (list.length === 0) continue;
     const [worst, most] = list.reduce((a, b) => (b[1] > a[1] ? b : a));
@@ -69,12 +69,14 @@ export function tableText(rows: readonly Row[]): string {
 const COLORS: Readonly<Record<string, string>> = {
   v8: '#8a8f98',
   wasmtime: '#c98b2b',
+  wasm2c: '#3f8f6b',
+  native: '#b0524f',
   before: '#7a5fb0',
 };
 
 /** Run time over each peer's, a bar for each workload: shorter is better, the line is 1. */
 export function chartSvg(rows: readonly Row[]): string {
-  const peers = (['v8', 'wasmtime', 'before'] as const).filter(p => ratios(rows, p).size > 0);
+  const peers = ([...PEERS, 'before'] as const).filter(p => ratios(rows, p).size > 0);
   const names = [...byWorkload(rows)].filter(([, g]) => g.some(r => r.run_ms)).map(([name]) => name);
   const all: (readonly [string, ReadonlyMap<EngineName, number>])[] = names.map(name => [
     name,
