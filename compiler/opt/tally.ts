@@ -31,6 +31,8 @@ export const enum Fired {
   StoreRedundant,
   /** A check that can't fail was removed, or one that always fails ended its block. */
   Check,
+  /** A bounds check that an earlier one covers. */
+  BoundsCheck,
   /** A branch on something known became a jump. */
   Branch,
   /** A branch condition without its test against zero. */
@@ -63,6 +65,7 @@ const NAMES: readonly string[] = [
   'store-forward',
   'store-redundant',
   'check',
+  'bounds-check',
   'branch',
   'condition',
   'thread',

@@ -22,6 +22,7 @@ import {
 } from '../ir/func.ts';
 import { MemKind, memKind, OP_FLAGS, OP_OPERANDS, Op, OpFlag, rawKind, Type } from '../ir/ops.ts';
 import { grown, type Ints, sized } from '../ir/scratch.ts';
+import { BoundsChecks } from './bounds-checks.ts';
 import { fold } from './fold.ts';
 import { type Facts, knownCondition, simplerCondition } from './fold-test.ts';
 import { Memory } from './memory.ts';
@@ -36,6 +37,7 @@ export class Walk implements Facts {
   private readonly cfg = new Cfg();
   private readonly w = new Rewriter();
   private readonly memory = new Memory();
+  private readonly bounds = new BoundsChecks();
   private f!: Func;
   private visited = new Uint8Array(64);
   private reached = new Uint8Array(64);
@@ -44,6 +46,7 @@ export class Walk implements Facts {
   private valuePoint: Ints = new Int32Array(64);
   private memoryPoint: Ints = new Int32Array(64);
   private factPoint: Ints = new Int32Array(64);
+  private boundsPoint: Ints = new Int32Array(64);
   private nextChild: Ints = new Int32Array(64);
   /** For each value: 0 unknown, 1 known to be zero, 2 known to be nonzero. */
   private fact: Ints = new Int32Array(256);
@@ -67,7 +70,15 @@ export class Walk implements Facts {
     this.reached.fill(0, 0, n);
     // A walk that came to its end has unlearnt everything.
     this.unlearn(0);
-    for (const stack of ['blocks', 'valuePoint', 'memoryPoint', 'factPoint', 'nextChild'] as const) {
+    this.bounds.leave(0);
+    for (const stack of [
+      'blocks',
+      'valuePoint',
+      'memoryPoint',
+      'factPoint',
+      'boundsPoint',
+      'nextChild',
+    ] as const) {
       this[stack] = sized(this[stack], n);
     }
     for (let b = 0; b < n; b++) if (!cfg.isReachable(b) && f.first[b] !== 0) this.remove(b);
@@ -92,6 +103,7 @@ export class Walk implements Facts {
     this.valuePoint[depth] = this.w.values.enter();
     this.memoryPoint[depth] = this.memory.enter();
     this.factPoint[depth] = this.factCount;
+    this.boundsPoint[depth] = this.bounds.enter();
     this.nextChild[depth] = this.cfg.domChild[b]!;
     if (this.reached[b] !== 0) this.block(b);
     else this.remove(b);
@@ -101,6 +113,7 @@ export class Walk implements Facts {
     this.w.values.leave(this.valuePoint[depth]!);
     this.memory.leave(this.memoryPoint[depth]!);
     this.unlearn(this.factPoint[depth]!);
+    this.bounds.leave(this.boundsPoint[depth]!);
   }
 
   // ---- facts
@@ -360,6 +373,11 @@ export class Walk implements Facts {
     const known = knownCondition(w, c, this);
     const trapsAt = op === Op.TrapNz ? 1 : 0;
     if (known < 0) {
+      if (op === Op.TrapNz && this.bounds.isCovered(f, v)) {
+        w.fired(Fired.BoundsCheck);
+        f.unlink(v);
+        return true;
+      }
       // From here on, the condition is what lets control pass.
       this.learn(c, op === Op.TrapZ);
       return true;

@@ -13,6 +13,8 @@
  *
  * The second way makes no use of reservations or guards: it holds for memories of any layout. Dense code uses nothing else. An access at a constant
  * address below the least length that the memory can have needs no check: memories don't shrink, and linking checks an imported one's length.
+ *
+ * Checks that an earlier one covers are taken out by opt/bounds-checks.ts, which knows those made here by their trap code.
  */
 import { TrapCode } from '../abi/traps.ts';
 import { MEMORY_ENTRY, VMCTX } from '../abi/vmctx.ts';
@@ -87,8 +89,13 @@ export function checkedAddress(w: Walk, memory: number, address: Value, size: nu
   if (constant >= 0 && constant + extent <= leastLength && offset <= MAX_DISPLACEMENT) return address;
   const length = memoryLength(w, memory);
   if (!type.index64) {
-    // address < 2^32 and extent <= 2^32 + 15: the sum does not wrap.
     const wide = ssa.emit(Op.ExtendU, Type.I64, address, 0, 0, 0, 0);
+    if (extent <= leastLength) {
+      // length >= extent, as below: the difference does not wrap. It is the same for all accesses of this extent, and moves out of loops.
+      trapIfGreater(w, wide, ssa.emit(Op.Sub, Type.I64, length, int64(w, extent), 0, 0, 0));
+      return address;
+    }
+    // address < 2^32 and extent <= 2^32 + 15: the sum does not wrap.
     trapIfGreater(w, ssa.emit(Op.Add, Type.I64, wide, int64(w, extent), 0, 0, 0), length);
     return address;
   }
