@@ -20,7 +20,7 @@ import { disassemble } from './support/x64.ts';
 
 const directory = join(import.meta.dirname, 'filetests', 'code');
 const bless = process.env.BLESS === '1';
-const RULES = ['bounds-check', 'call-constant', 'call-image', 'dispatch-copy'];
+const RULES = ['bounds-check', 'call-constant', 'call-image', 'call-single', 'dispatch-copy'];
 
 interface Case {
   readonly head: string;

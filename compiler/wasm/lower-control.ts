@@ -395,10 +395,14 @@ function calleeOfTable(w: Walk): Callee {
   const image = module.tableImages[tableIndex];
   if (image) {
     const wanted = module.canonicalTypes[typeIndex]!;
-    const only = constantCallee(w, image, index, wanted);
-    w.count(only >= 0 ? 'call-constant' : 'call-image');
-    if (only >= 0) return known(type, typeIndex, only);
-    return { ...known(type, typeIndex, -1), code: imageCode(w, tableIndex, image, index, wanted) };
+    const selected = constantCallee(w, image, index, wanted);
+    if (selected >= 0) {
+      w.count('call-constant');
+      return known(type, typeIndex, selected);
+    }
+    const only = image.callees.get(wanted) ?? -1;
+    w.count(only >= 0 ? 'call-single' : 'call-image');
+    return { ...known(type, typeIndex, only), code: imageCode(w, tableIndex, image, index, wanted, only) };
   }
   const element = loadElement(w, tableIndex, index);
   const record = rawAccess(Region.ReadOnly, MemKind.Full, 0, TrapCode.IndirectCallToNull);

@@ -2,7 +2,8 @@
  * Indirect calls through a table that never changes (table-images.ts).
  *
  * All that a slot can hold is this module's own, so there is no reference record, the types compare by this module's numbers, and the callee runs
- * with the caller's vmctx. A constant index makes a direct call; where all elements have the wanted type, nothing is compared.
+ * with the caller's vmctx. A constant index makes a direct call, and so does, behind the checks, a type that only one function has; where all elements
+ * have the wanted type, none is compared.
  */
 import { TrapCode } from '../abi/traps.ts';
 import type { Value } from '../ir/func.ts';
@@ -23,13 +24,14 @@ export function constantCallee(w: Walk, image: TableImage, index: Value, canonic
   return f;
 }
 
-/** Code address of an element, behind its checks. */
+/** The checks of a call, and what stands behind them: the code address of the element, or 0 where `only`, the one function it can be, is known. */
 export function imageCode(
   w: Walk,
   tableIndex: number,
   image: TableImage,
   index: Value,
   canonicalType: number,
+  only: number,
 ): Value {
   const { ssa } = w;
   const indexType = irType(w.tableIndexType(tableIndex));
@@ -41,6 +43,7 @@ export function imageCode(
   const offset = ssa.emit(Op.Shl, Type.I64, wide, scale, 0, 0, 0);
   const entry = ssa.emit(Op.Add, Type.I64, start, offset, 0, 0, 0);
   if (image.type !== canonicalType || image.nulls) checkType(w, image, entry, canonicalType);
+  if (only >= 0) return 0;
   const code = ssa.emit(Op.RawLoad, Type.I64, entry, 0, 0, IMAGE_ENTRY.CODE, SIGNED);
   return ssa.emit(Op.Add, Type.I64, code, start, 0, 0, 0);
 }

@@ -41,6 +41,8 @@ export interface TableImage {
   /** Canonical type that all its functions have; -1: they differ, or there are none. */
   readonly type: number;
   readonly nulls: boolean;
+  /** For each canonical type that a function of it has: the one function of that type, or -1 where there are several. */
+  readonly callees: ReadonlyMap<number, number>;
 }
 
 /** What is looked at of a module. */
@@ -201,6 +203,7 @@ function describe(m: TableScope, functions: Int32Array, offset: number): TableIm
   let type = -1;
   let nulls = false;
   let differ = false;
+  const callees = new Map<number, number>();
   for (const f of functions) {
     if (f < 0) {
       nulls = true;
@@ -209,8 +212,11 @@ function describe(m: TableScope, functions: Int32Array, offset: number): TableIm
     const t = m.canonicalTypes[m.functions[f]!]!;
     differ ||= type >= 0 && type !== t;
     type = t;
+    const other = callees.get(t);
+    if (other === undefined) callees.set(t, f);
+    else if (other !== f) callees.set(t, -1);
   }
-  return { offset, functions, type: differ ? -1 : type, nulls };
+  return { offset, functions, type: differ ? -1 : type, nulls, callees };
 }
 
 /** Each table's image, or null; and whether some body has a `ref.func`. */

@@ -31,13 +31,13 @@ hlt
 ---
 cmp edi,2
 jae
-cmp dword ptr [rax],0
+cmp dword ptr [rcx+rax*8],0
 jne
-call rax
+call
 ret
 hlt
 hlt
-; call-image=1
+; call-single=1
 
 === image-with-a-null-compares-the-type
 (module
@@ -106,10 +106,10 @@ ret
 ---
 cmp dword ptr [rax+8],0
 jne
-call rax
+call
 ret
 hlt
-; call-image=1
+; call-single=1
 
 === no-image-of-an-exported-table
 (module
@@ -171,3 +171,105 @@ call rcx
 ret
 hlt
 ;
+
+=== one-function-of-a-type-is-called-directly-behind-the-checks
+(module
+  (type $t (func (param i32) (result i32)))
+  (type $u (func (result i32)))
+  (func $f (export "f") (param i32) (result i32) (call_indirect (type $u) (local.get 0)))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (i32.add (local.get 0) (i32.const 2)))
+  (func $c (type $u) (i32.const 3))
+  (table funcref (elem $a $c $b $c))
+)
+---
+cmp edi,4
+jae
+cmp dword ptr [rcx+rax*8],1
+jne
+call
+ret
+hlt
+hlt
+; call-single=1
+
+=== one-function-in-all-needs-no-comparison-of-types
+(module
+  (type $t (func (param i32) (result i32)))
+  (type $u (func (result i32)))
+  (func $f (export "f") (param i32) (result i32) (call_indirect (type $t) (local.get 0) (local.get 0)))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (i32.add (local.get 0) (i32.const 2)))
+  (func $c (type $u) (i32.const 3))
+  (table funcref (elem $b $b))
+)
+---
+cmp edi,2
+jae
+call
+ret
+hlt
+; call-single=1
+
+=== one-function-beside-nulls-keeps-the-comparison
+(module
+  (type $t (func (param i32) (result i32)))
+  (type $u (func (result i32)))
+  (func $f (export "f") (param i32) (result i32) (call_indirect (type $t) (local.get 0) (local.get 0)))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (i32.add (local.get 0) (i32.const 2)))
+  (func $c (type $u) (i32.const 3))
+  (table 3 funcref) (elem (i32.const 0) $b)
+)
+---
+cmp edi,3
+jae
+cmp dword ptr [rcx+rax*8],0
+jne
+call
+ret
+hlt
+hlt
+; call-single=1
+
+=== two-functions-of-a-type-are-not-one
+(module
+  (type $t (func (param i32) (result i32)))
+  (type $u (func (result i32)))
+  (func $f (export "f") (param i32) (result i32) (call_indirect (type $t) (local.get 0) (local.get 0)))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (i32.add (local.get 0) (i32.const 2)))
+  (func $c (type $u) (i32.const 3))
+  (table funcref (elem $a $c $b))
+)
+---
+cmp edi,3
+jae
+cmp dword ptr [rax],0
+jne
+call rax
+ret
+hlt
+hlt
+; call-image=1
+
+=== no-function-of-a-type-traps
+(module
+  (type $t (func (param i32) (result i32)))
+  (type $u (func (result i32)))
+  (func $f (export "f") (param i32) (result i32) (call_indirect (type $u) (local.get 0)))
+  (func $a (type $t) (i32.add (local.get 0) (i32.const 1)))
+  (func $b (type $t) (i32.add (local.get 0) (i32.const 2)))
+  (func $c (type $u) (i32.const 3))
+  (table funcref (elem $a $b))
+)
+---
+cmp edi,2
+jae
+cmp dword ptr [rax],1
+jne
+call rax
+ret
+hlt
+hlt
+; call-image=1
