@@ -1,6 +1,7 @@
 /** Dispatch of the folding rules. */
 import type { Value } from '../ir/func.ts';
 import { OP_FLAGS, Op, OpFlag, Type } from '../ir/ops.ts';
+import { VecOp } from '../ir/vec-ops.ts';
 import { evalBinary, evalFloatBinary, evalUnary, result } from './const-eval.ts';
 import { foldAddress, foldRawAddress, foldStoredValue } from './fold-access.ts';
 import {
@@ -18,6 +19,7 @@ import {
   foldXor,
 } from './fold-int.ts';
 import { type Facts, foldCompare, foldFloatCompare, foldFloatUnary, foldSelect } from './fold-test.ts';
+import { foldVecOr } from './fold-vec.ts';
 import type { Rewriter } from './rewriter.ts';
 import { Fired } from './tally.ts';
 
@@ -134,7 +136,10 @@ function foldUnary(w: Rewriter, v: Value, op: Op): Value {
 }
 
 function foldOther(w: Rewriter, v: Value, op: Op, facts: Facts): Value {
+  const { f } = w;
   switch (op) {
+    case Op.VBinary:
+      return f.imm2(v) === VecOp.v128_or ? foldVecOr(w, v) : v;
     case Op.Select:
       return foldSelect(w, v, facts);
     case Op.Load:
