@@ -235,7 +235,7 @@ function readExecutable(): Uint8Array {
 /** Options only, in one word each: what else there is would be taken for a module. */
 function checkGrants(grants: readonly string[]): readonly string[] {
   const allowed =
-    /^--(?:dir|readonly-dir|env|max-heap-size|heap-address-space|stack-size|timeout|color|backtrace|entrypoint)=|^--inherit-env$/;
+    /^--(?:dir|readonly-dir|env|max-heap-size|heap-address-space|stack-size|timeout|color|backtrace|entrypoint|unknown-imports)=|^--inherit-env$/;
   const wrong = grants.find(g => !allowed.test(g) || g.includes('\0'));
   if (wrong !== undefined)
     throw usage(

@@ -39,6 +39,11 @@ export const OPTIONS = {
     doc: 'grant an open socket, listening or connected, by the number of its descriptor',
   },
   'inherit-env': { doc: 'pass on the whole environment' },
+  'unknown-imports': {
+    value: 'refuse|trap|zero',
+    complete: ['refuse', 'trap', 'zero'],
+    doc: 'functions that are not of WASI: refuse the module (default), trap when one is called, or return zeros',
+  },
   'max-heap-size': { value: 'SIZE', doc: 'largest size of a memory (default: 4GiB)' },
   'heap-address-space': { value: 'SIZE', doc: 'address space for each memory (default: 8GiB)' },
   'stack-size': { value: 'SIZE', doc: 'size of the stack (default: 8MiB)' },

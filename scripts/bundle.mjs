@@ -38,6 +38,7 @@ export const DEVELOPMENT_TOOLS = {
   'wasi-suite': 'scripts/wasi-suite.ts',
   'wasi-mutants': 'scripts/wasi-mutants.ts',
   'wasi-programs': 'scripts/wasi-programs.ts',
+  programs: 'scripts/programs.ts',
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',

@@ -1,6 +1,6 @@
 /**
  * `npm run wasi-mutants [-- GUARD…]`: takes each protection of runtime/native/wasi_guards.h out in turn and wants an attack to succeed
- * (runtime/native/test/wasi_attack.c to fail). One that can be missed without that protects nothing, or isn't tested. Exits with 1 then.
+ * (runtime/native/test/wasi_attack/ to fail). One that can be missed without that protects nothing, or isn't tested. Exits with 1 then.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -46,12 +46,14 @@ async function attackWithout(guard: string, dir: string): Promise<Outcome> {
   const program = join(dir, guard);
   const world = join(dir, `${guard}-world`);
   mkdirSync(world);
-  const sources = readdirSync(native).filter(f => /^wasi\w*\.c$/.test(f));
+  const attacks = readdirSync(join(native, 'test/wasi_attack')).map(f => `test/wasi_attack/${f}`);
+  const sources = [...readdirSync(native), 'test/wasi_host.c', ...attacks].filter(f =>
+    /^(?:test\/wasi_attack\/\w+|(?:test\/)?wasi\w*)\.c$/.test(f),
+  );
   const built = await run('cc', [
     ...FLAGS,
     `-DLUCET_GUARD_OFF=GUARD_${guard}`,
     ...sources.map(f => join(native, f)),
-    join(native, 'test/wasi_attack.c'),
     '-o',
     program,
   ]);

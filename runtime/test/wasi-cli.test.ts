@@ -206,6 +206,12 @@ int main(int argc, char **argv) {
       path('mistyped.wat'),
       importing('(import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))'),
     );
+    writeFileSync(
+      path('stand-in.wat'),
+      importing(
+        '(import "a" "one" (func $f (param i64) (result i32 v128 f64))) (func (export "f") (result i32 v128 f64) (call $f (i64.const -1)))',
+      ),
+    );
     writeFileSync(path('entry.wat'), '(module (func (export "_start") (param i32)))');
     writeFileSync(path('none.wat'), '(module (func (export "other")))');
     writeFileSync(path('component.wasm'), Uint8Array.from([0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0]));
@@ -250,6 +256,22 @@ int main(int argc, char **argv) {
     const absent = run(['--dir', 'absent', 'program.wasm']);
     expect(absent).toMatchObject({ status: 1, stdout: '' });
     expect(absent.stderr).toMatch(/directory absent: no such file or directory/);
+  });
+
+  it('unknown functions are refused, trap when they are called, or return zeros', () => {
+    const call = (...options: string[]) => run([...options, 'stand-in.wat']);
+    expect(call()).toMatchObject({ status: 1, stderr: expect.stringMatching(/function a\.one\n/) });
+    expect(call('--unknown-imports', 'trap')).toEqual({ status: 0, stdout: '', stderr: '' });
+    const trapped = call('--unknown-imports', 'trap', '--invoke', 'f');
+    expect(trapped).toMatchObject({ status: 134, stdout: '' });
+    expect(trapped.stderr).toMatch(
+      /^lucet-wasi: the program called a\.one, which is not provided .*\n(.*\n)*trap: /,
+    );
+    expect(call('--unknown-imports', 'zero', '--invoke', 'f')).toMatchObject({ status: 0, stderr: '' });
+    expect(call('--unknown-imports', 'zero', '--invoke', 'f').stdout).toMatch(/^0\n.*0\n0\n$/);
+    // There is nothing to stand in for a memory.
+    expect(run(['--unknown-imports', 'zero', 'memory.wat']).stderr).toMatch(/memory env\.memory/);
+    expect(run(['--unknown-imports', 'nothing', 'memory.wat']).stderr).toMatch(/expected refuse, trap, zero/);
   });
 
   it('explains a trap, with the line of the source', () => {

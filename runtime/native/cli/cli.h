@@ -76,8 +76,10 @@ const char *show_type(const lucet_extern *function);
 
 /* ---- imports.c */
 
-/** Ends the process, with advice, if the module needs what WASI does not provide. */
-void check_imports(const lucet_module *module, const char *label);
+/** What becomes of functions that WASI does not provide, in the order of the option's choices. */
+enum unknown_imports { UNKNOWN_REFUSED = 0, UNKNOWN_TRAPS = 1, UNKNOWN_RETURNS_ZERO = 2 };
+/** WASI's functions for the module's imports; the array and what it refers to live as long as the process. Ends the process, with advice, if one is refused. */
+lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown);
 
 /* ---- report.c */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../abi.h"
 #include "cli.h"
 
 static const char WASM_BINDGEN[] =
@@ -62,9 +63,57 @@ static char *terminated(const char *text, uint32_t length) {
   return copy;
 }
 
-void check_imports(const lucet_module *module, const char *label) {
+/* ------------------------------------------------------------------------------------------------------- Unknown functions */
+
+static void print_import(const lucet_extern *import) {
+  print_safely(stderr, import->module, import->module_length);
+  fputc('.', stderr);
+  print_safely(stderr, import->name, import->name_length);
+}
+
+static void trap_unknown(lucet_vmctx *vm, uint64_t *args, void *data) {
+  (void)args;
+  fflush(stdout);
+  fputs("lucet-wasi: the program called ", stderr);
+  print_import(data);
+  fputs(", which is not provided (--unknown-imports trap)\n", stderr);
+  lucet_vmctx_trap(vm, LUCET_TRAP_UNREACHABLE);
+}
+
+static void return_zero(lucet_vmctx *vm, uint64_t *args, void *data) {
+  (void)vm;
+  const lucet_extern *import = data;
+  for (uint32_t k = 0; k < import->results; k++) {
+    if (import->types[import->params + k] == LUCET_V128) *args++ = 0;
+    *args++ = 0;
+  }
+}
+
+/** References have no zero. */
+static bool can_stand_in(const lucet_extern *import, enum unknown_imports unknown) {
+  if (import->kind != LUCET_EXTERN_FUNC || unknown == UNKNOWN_REFUSED) return false;
+  if (unknown == UNKNOWN_RETURNS_ZERO)
+    for (uint32_t k = 0; k < import->results; k++)
+      if (import->types[import->params + k] > LUCET_V128) return false;
+  return true;
+}
+
+static lucet_import stand_in(const lucet_extern *import, enum unknown_imports unknown) {
+  lucet_extern *copy = allocate(sizeof *copy);
+  *copy = *import;
+  return (lucet_import){
+      .kind = LUCET_IMPORT_NATIVE,
+      .function = unknown == UNKNOWN_TRAPS ? trap_unknown : return_zero,
+      .data = copy,
+  };
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- Linking */
+
+lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown) {
   static const char *const kinds[] = {"function", "table", "memory", "global"};
   uint32_t count = lucet_module_import_count(module);
+  lucet_import *imports = allocate((count + 1) * sizeof *imports);
   lucet_extern *missing = NULL;
   uint32_t missing_count = 0;
   int origin = ORIGIN_COUNT;
@@ -75,8 +124,10 @@ void check_imports(const lucet_module *module, const char *label) {
     char *name = terminated(import.name, import.name_length);
     // A zero byte ends no name of WASI's.
     bool whole = strlen(from) == import.module_length && strlen(name) == import.name_length;
-    bool known = whole && import.kind == LUCET_EXTERN_FUNC && lucet_wasi_lookup(from, name, NULL) != NULL;
-    if (!known) {
+    imports[k] = (lucet_import){.kind = LUCET_IMPORT_NATIVE, .data = ctx};
+    if (whole && import.kind == LUCET_EXTERN_FUNC) imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
+    if (imports[k].function == NULL && can_stand_in(&import, unknown)) imports[k] = stand_in(&import, unknown);
+    if (imports[k].function == NULL) {
       missing = realloc(missing, (missing_count + 1) * sizeof *missing);
       if (missing == NULL) fail("out of memory");
       missing[missing_count++] = import;
@@ -86,7 +137,7 @@ void check_imports(const lucet_module *module, const char *label) {
     free(from);
     free(name);
   }
-  if (missing_count == 0) return;
+  if (missing_count == 0) return imports;
   fflush(stdout);
   fprintf(stderr, "lucet-wasi: ");
   print_safely(stderr, label, strlen(label));
@@ -95,9 +146,7 @@ void check_imports(const lucet_module *module, const char *label) {
   else fprintf(stderr, "%u imports that are not provided:\n", missing_count);
   for (uint32_t k = 0; k < missing_count && k < SHOWN; k++) {
     fprintf(stderr, "  %s ", missing[k].kind < 4 ? kinds[missing[k].kind] : "import");
-    print_safely(stderr, missing[k].module, missing[k].module_length);
-    fputc('.', stderr);
-    print_safely(stderr, missing[k].name, missing[k].name_length);
+    print_import(&missing[k]);
     fputc('\n', stderr);
   }
   if (missing_count > SHOWN) fprintf(stderr, "  and %u more\n", missing_count - SHOWN);

@@ -491,31 +491,18 @@ static int run_guest(struct run *r) {
   return fflush(stdout) == 0 ? EXIT_OK : EXIT_ERROR;
 }
 
-static lucet_instance *instantiate(const struct command_line *line, lucet_module *module, lucet_wasi_ctx *ctx) {
+static lucet_instance *instantiate(const struct command_line *line, lucet_module *module, const lucet_import *imports) {
   lucet_limits limits;
   lucet_limits_default(&limits);
   limits.heap_memory_size = size_of(line, OPTION_MAX_HEAP_SIZE, limits.heap_memory_size);
   limits.heap_address_space_size = size_of(line, OPTION_HEAP_ADDRESS_SPACE, limits.heap_address_space_size);
   limits.stack_size = size_of(line, OPTION_STACK_SIZE, UINT64_C(8) << 20);
   uint32_t count = lucet_module_import_count(module);
-  lucet_import *imports = allocate((count + 1) * sizeof *imports);
-  for (uint32_t k = 0; k < count; k++) {
-    lucet_extern import;
-    lucet_module_import(module, k, &import);
-    // check_imports has seen that they are there, and short.
-    char from[64], name[64];
-    snprintf(from, sizeof from, "%.*s", (int)import.module_length, import.module);
-    snprintf(name, sizeof name, "%.*s", (int)import.name_length, import.name);
-    imports[k].kind = LUCET_IMPORT_NATIVE;
-    imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
-    imports[k].data = ctx;
-  }
   lucet_region *region;
   lucet_instance *instance;
   lucet_error error;
   if (lucet_region_create(1, &limits, &region, &error) != LUCET_OK || lucet_instance_new(region, module, imports, count, &instance, &error) != LUCET_OK)
     fail("%s: %s", line->module, error.message);
-  free(imports);
   return instance;
 }
 
@@ -542,6 +529,7 @@ static bool print_information(const struct command_line *line) {
 
 int main(int argc, char **argv) {
   static const char *const backtraces[] = {"short", "full", NULL};
+  static const char *const unknowns[] = {"refuse", "trap", "zero", NULL};
   bool closed[3];
   fill_closed(closed);
   struct embedded embedded;
@@ -565,13 +553,15 @@ int main(int argc, char **argv) {
   size_of(&line, OPTION_HEAP_ADDRESS_SPACE, 0);
   size_of(&line, OPTION_STACK_SIZE, 0);
   duration_of(&line, OPTION_TIMEOUT);
+  choice_of(&line, OPTION_UNKNOWN_IMPORTS, unknowns);
   count_of(&line, OPTION_FUEL);
   r.program = load_program(&line, is_program ? &embedded : NULL);
-  check_imports(r.program.module, r.program.label);
   lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
   lucet_wasi_ctx *ctx = lucet_wasi_ctx_new(t);
   if (ctx == NULL) fail("out of memory");
-  r.instance = instantiate(&line, r.program.module, ctx);
+  enum unknown_imports unknown = (enum unknown_imports)choice_of(&line, OPTION_UNKNOWN_IMPORTS, unknowns);
+  lucet_import *imports = link_imports(r.program.module, r.program.label, ctx, unknown);
+  r.instance = instantiate(&line, r.program.module, imports);
   if (has(&line, OPTION_FUEL)) lucet_instance_set_instruction_bound(r.instance, count_of(&line, OPTION_FUEL));
   lucet_instance_set_timeout(r.instance, duration_of(&line, OPTION_TIMEOUT));
   int status = run_guest(&r);

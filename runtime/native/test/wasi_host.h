@@ -21,49 +21,14 @@ struct lucet_vmctx {
   uint64_t exit_code;
 };
 
-void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
-  if (length > vm->length || offset > vm->length - length) return NULL;
-  return vm->memory + offset;
-}
-
-lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return vm->ctx; }
-
-int lucet_vmctx_terminating(lucet_vmctx *vm) {
-  (void)vm;
-  return 0;
-}
-
-void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details) {
-  vm->exit_code = details;
-  longjmp(vm->exit, reason == LUCET_REASON_EXIT ? 1 : 2);
-}
-
-/** No stream of these tests makes a guest wait. */
-void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {
-  (void)vm, (void)value, (void)expects, (void)continuation, (void)data;
-  abort();
-}
-
-lucet_value lucet_instance_yielded(const lucet_instance *instance) {
-  (void)instance;
-  return (lucet_value){NULL, 0};
-}
-
 /** What a call came to when the guest was ended: never an errno. */
 enum { EXITED = 1000, ENDED = 1001 };
 
-/** Calls a function with words as arguments; the upper halves of i32s are filled with what would be noticed. */
-static int call_words(lucet_vmctx *vm, const char *name, const uint64_t *words, int count) {
-  const char *signature;
-  lucet_host_function f = lucet_wasi_lookup("wasi_snapshot_preview1", name, &signature);
-  uint64_t args[10] = {0};
-  if (f == NULL) abort();
-  for (int k = 0; k < count && signature[k] != ':'; k++) args[k] = signature[k] == 'I' ? words[k] : 0xdeadbeef00000000u | (uint32_t)words[k];
-  int left = setjmp(vm->exit);
-  if (left != 0) return left == 1 ? EXITED : ENDED;
-  f(vm, args, NULL);
-  return (int)(uint32_t)args[0];
-}
+/**
+ * Calls a function with words as arguments; the upper halves of i32s are filled with what would be noticed.
+ * @return its errno, EXITED or ENDED
+ */
+int call_words(lucet_vmctx *vm, const char *name, const uint64_t *words, int count);
 
 #define CALL(vm, name, ...) \
   call_words(vm, #name, (const uint64_t[]){__VA_ARGS__}, (int)(sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)))
