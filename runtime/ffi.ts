@@ -80,6 +80,8 @@ interface Functions {
   lucet_instance_stack_read(instance: number, address: number, to: number, length: number): number;
   lucet_instance_stack_write(instance: number, address: number, from: number, length: number): number;
   lucet_instance_set_timeout(instance: number, nanoseconds: number): void;
+  lucet_instance_set_signal_handler(instance: number, handler: number, data: number): void;
+  lucet_instance_set_fatal_handler(instance: number, handler: number, data: number): void;
   lucet_instance_kill_switch(instance: number, out: number, error: number): number;
   lucet_kill_switch_terminate(killSwitch: number): number;
   lucet_kill_switch_pause(killSwitch: number): number;
@@ -173,6 +175,8 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_stack_read: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_stack_write: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_set_timeout: ['void', 'p', 'uint64_t'],
+  lucet_instance_set_signal_handler: ['void', 'p', 'p', 'p'],
+  lucet_instance_set_fatal_handler: ['void', 'p', 'p', 'p'],
   lucet_instance_kill_switch: ['int', 'p', 'p', 'p'],
   lucet_kill_switch_terminate: ['int', 'p'],
   lucet_kill_switch_pause: ['int', 'p'],

@@ -15,6 +15,7 @@ export {
 } from './errors.ts';
 export { WasmException } from './exception.ts';
 export { type Extern, Global, Memory, Table, Tag } from './externs.ts';
+export type { SignalBehavior } from './fault-handlers.ts';
 export { Func } from './func.ts';
 export { type HostCallback, HostFunction, type HostFunctionOptions, type Vmctx } from './hostcalls.ts';
 export { Instance } from './instance.ts';

@@ -33,6 +33,7 @@ import { AsyncHostcallError, LimitError, StateError, TerminatedError } from './e
 import { WasmException } from './exception.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
 import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
+import { forgetHandlers, type SignalBehavior, setFatalHandler, setSignalHandler } from './fault-handlers.ts';
 import { AT, type Block, EventKind, errorMessage, native, type Shared, Status, shared } from './ffi.ts';
 import { Func, type FuncHome } from './func.ts';
 import { Group } from './group.ts';
@@ -632,6 +633,25 @@ export class Instance implements FuncHome, EntityHome {
     native().lucet_instance_set_timeout(this.address, Math.min(Math.ceil(milliseconds * 1e6), 2 ** 62));
   }
 
+  /**
+   * Asked whenever guest code that runs for this instance faulted, before the call ends with a Trap; null: no question. It may look at the trap and at
+   * memories, and change those, so that 'continue' fares better; it may not call the instance. An error in it counts as 'default'.
+   */
+  set onSignal(handler: ((trap: Trap) => SignalBehavior) | null) {
+    setSignalHandler(
+      this.address,
+      handler === null ? null : info => handler(Trap.fromInfo(this.#rawTrap(info))),
+    );
+  }
+
+  /** Told of an InternalFault before it is thrown, for an embedder who would rather end the process. */
+  set onFatal(handler: ((fault: InternalFault) => void) | null) {
+    setFatalHandler(
+      this.address,
+      handler === null ? null : info => handler(new InternalFault(this.#rawTrap(info))),
+    );
+  }
+
   #enter(): Activation {
     this.#begin();
     return this.#push();
@@ -836,6 +856,7 @@ export class Instance implements FuncHome, EntityHome {
   releaseNative(): void {
     if (this.#address === 0) return;
     instances.delete(this.#address);
+    forgetHandlers(this.#address);
     native().lucet_instance_release(this.#address);
     this.#address = 0;
     this.module.release();

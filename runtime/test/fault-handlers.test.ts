@@ -1,0 +1,76 @@
+/** Handlers of JavaScript's for faults of guests: default, continue, terminate; here and on a pool. */
+import { afterEach, beforeAll, expect, it } from 'vitest';
+import { type Instance, Pool, type SignalBehavior, TerminatedError, Trap } from '../index.ts';
+import { describeNative, Guests } from './support/guest.ts';
+
+describeNative('fault handlers', () => {
+  let i: Instance;
+  let other: Instance;
+  beforeAll(async () => {
+    const guests = new Guests();
+    const source = `(module
+      (memory (export "memory") 1 3)
+      (func $load (export "load") (param i32) (result i32) (i32.load (local.get 0)))
+      (func (export "div") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+      (func (export "unreachable") unreachable))`;
+    i = await guests.instance(source);
+    other = await guests.instance(source);
+  });
+  afterEach(() => {
+    i.onSignal = null;
+  });
+
+  it('default: it is asked, with the trap, and the call ends with one', () => {
+    const asked: string[] = [];
+    i.onSignal = trap => {
+      asked.push(`${trap.code} ${trap.report.functionIndex}`);
+      return 'default';
+    };
+    expect(() => i.call('div', 1, 0)).toThrow(Trap);
+    expect(() => i.call('unreachable')).toThrow(Trap);
+    expect(asked).toEqual(['IntegerDivByZero 1', 'Unreachable 2']);
+    // Nobody asks about another instance, or about a call that goes well.
+    expect(() => other.call('div', 1, 0)).toThrow(Trap);
+    expect(i.call('div', 6, 3)).toBe(2);
+    expect(asked).toHaveLength(2);
+    expect(i.state).toBe('Ready');
+  });
+
+  it('terminate: the call ends with a TerminatedError, and the instance can be called again', () => {
+    i.onSignal = () => 'terminate';
+    expect(() => i.call('div', 1, 0)).toThrow(
+      expect.objectContaining({ name: 'TerminatedError', reason: 'signal' }) as TerminatedError,
+    );
+    expect(i.state).toBe('Terminated');
+    expect(i.call('div', 9, 3)).toBe(3);
+  });
+
+  it('continue: the instruction is executed again, and succeeds once there is memory', () => {
+    let asked = 0;
+    i.onSignal = () => {
+      asked++;
+      i.memory!.grow(1);
+      return 'continue';
+    };
+    expect(i.call('load', 65536)).toBe(0);
+    expect(asked).toBe(1);
+    expect(i.memory!.grow(0)).toBe(2);
+  });
+
+  it('an error in a handler, and nonsense from it, count as default', () => {
+    i.onSignal = () => {
+      throw new Error('mine');
+    };
+    expect(() => i.call('div', 1, 0)).toThrow(Trap);
+    i.onSignal = () => 'nonsense' as SignalBehavior;
+    expect(() => i.call('div', 1, 0)).toThrow(Trap);
+  });
+
+  it('on a thread of a pool, JavaScript is asked on its own', async () => {
+    using pool = new Pool({ threads: 1 });
+    i.onSignal = () => 'terminate';
+    await expect(pool.call(i, 'div', 1, 0)).rejects.toThrow(TerminatedError);
+    i.onSignal = null;
+    await expect(pool.call(i, 'div', 1, 0)).rejects.toThrow(Trap);
+  });
+});
