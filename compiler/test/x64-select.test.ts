@@ -54,6 +54,17 @@ describe('memory operands', () => {
     expect(count(other, /^mov e\w+,\[r15/)).toBe(1);
   });
 
+  it('does not merge a load whose user is taken apart by one of two that need it', () => {
+    // The sum is made once as the address, without its constant, and once in one step with it.
+    const code = asm(
+      'v1: i32, v2: i64',
+      'v9 = iconst.i64 0x123456789abc\nv3 = load.i64 [v1]\nv4 = add.i64 v9, v3\nv5 = iconst.i64 16\nv6 = add.i64 v4, v5\nv7 = gt_u.i64 v6, v2\ntrap_nz v7, Unreachable\nv8 = load.i64 [v6]\nreturn v8',
+      'i64',
+    );
+    expect(count(code, HEAP)).toBe(2);
+    expect(count(code, /^mov r\w+,\[r15/)).toBe(2);
+  });
+
   it('does not merge a narrow or a wider load', () => {
     for (const load of ['load.i32.u8', 'load.i32.s16']) {
       const code = asm('v1: i32, v2: i32', `v3 = ${load} [v1]\nv4 = add.i32 v2, v3\nreturn v4`, 'i32');

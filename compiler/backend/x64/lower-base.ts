@@ -582,10 +582,10 @@ export class Selection {
   /**
    * Whether a load may happen at the current root instead of at its own place: it is this block's, has no other use, and what lies between
    * does not write what it reads. One that can trap must have no effect at all between, so that traps keep their order among
-   * effects and other traps.
+   * effects and other traps. Nor may somebody have asked for its value: a user that takes an addition apart has the use of its operand, which stays the addition's too.
    */
   canSink(v: Value): boolean {
-    if (this.uses[v] !== 1 || this.shared || !this.inBlock(v)) return false;
+    if (this.uses[v] !== 1 || this.vreg[v]! >= 0 || this.shared || !this.inBlock(v)) return false;
     const op = this.opOf(v);
     if (op !== Op.Load && op !== Op.RawLoad && op !== Op.VmLoad) return false;
     if (this.accessTrap(v) !== 0) return this.effectsBefore[this.root] === this.effectsBefore[v]! + 1;
