@@ -149,6 +149,14 @@ async function main(): Promise<void> {
   const program = execFileSync(join(root, 'scripts/vscode-host/setup.sh'), { encoding: 'utf8' }).trim();
   const folder = mkdtempSync(join(tmpdir(), 'lucet-vscode-'));
   const host = new VsCodeHost(program, folder, root);
+  // The server is a process group of its own, which a signal to ours does not reach.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      host.stop();
+      rmSync(folder, { recursive: true, force: true });
+      process.exit(1);
+    });
+  }
   rmSync(screenshots, { recursive: true, force: true });
   mkdirSync(screenshots, { recursive: true });
   try {
