@@ -1,4 +1,6 @@
 /** Ours. */
+import { createHash } from 'node:crypto';
+import { tuneEngine } from '../compiler/engine-tuning.ts';
 import { compileModule, defaultOptions } from '../compiler/index.ts';
 import { nativeFeatures } from '../compiler/native-cpu.ts';
 import { link } from '../compiler/object/artifact-writer.ts';
@@ -56,6 +58,7 @@ function run(module: Module, workload: Workload): RunResult {
 }
 
 export function lucetEngine({ optLevel, memory }: LucetOptions): Engine {
+  tuneEngine();
   const features = nativeFeatures();
   const options = defaultOptions({ optLevel, memory, ...(features ? { features } : {}) });
   return {
@@ -64,7 +67,8 @@ export function lucetEngine({ optLevel, memory }: LucetOptions): Engine {
       watch.start();
       const wasm = decodeModule(bytes);
       const { funcs } = compileModule(wasm, options);
-      const artifact = link(wasm, funcs, moduleLayout(wasm), options);
+      const digest = createHash('sha256').update(bytes).digest();
+      const artifact = link(wasm, funcs, moduleLayout(wasm), options, digest);
       watch.stop();
       const module = Module.fromBytes(artifact);
       return {

@@ -1,4 +1,5 @@
 /** Compiling on several worker threads. The result is the same as on one: functions are merged by index. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -109,7 +110,13 @@ export async function compileParallel(
   const { funcs, counters } = parallel
     ? await compileOnWorkers(module, options, progress)
     : compileModule(module, options);
-  const artifact = link(module, funcs, moduleLayout(module), options);
+  const artifact = link(
+    module,
+    funcs,
+    moduleLayout(module),
+    options,
+    createHash('sha256').update(module.bytes).digest(),
+  );
   return {
     artifact,
     stats: {

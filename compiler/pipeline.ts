@@ -13,6 +13,7 @@
  * A function's code depends on nothing but the module, the options and its index: that is why any number of workers gives the same bytes.
  */
 import { layoutVmctx, type VmctxLayout } from './abi/vmctx.ts';
+import { Arena } from './backend/arena.ts';
 import { checkAllocation } from './backend/checker.ts';
 import type { CompiledFunc } from './backend/code.ts';
 import { MachFunc } from './backend/mach.ts';
@@ -64,6 +65,8 @@ function verifyContext(module: Module): VerifyContext {
 /** Compiles functions of one module, one after the other; all scratch state is kept and reused. */
 export class FunctionCompiler {
   readonly counters: Counters = {};
+  /** Holds the results. */
+  readonly arena = new Arena();
   private readonly layout: VmctxLayout;
   private readonly signatures: VerifyContext;
   private readonly func = new Func();
@@ -83,9 +86,10 @@ export class FunctionCompiler {
     this.emitter = new Emitter({
       checksStack: options.memory === 'dense',
       copiesDispatch: options.optLevel === 2,
+      arena: this.arena,
     });
     this.singlePass = singlePassApplies(module, options)
-      ? new SinglePass(module, this.layout, options)
+      ? new SinglePass(module, this.layout, options, this.arena)
       : null;
   }
 

@@ -20,11 +20,7 @@ try {
   for (let start = Atomics.add(next, 0, chunk); start < total; start = Atomics.add(next, 0, chunk)) {
     const funcs: (CompiledFunc | null)[] = [];
     for (at = start; at < Math.min(start + chunk, total); at++) funcs.push(compiler.compile(at));
-    const buffers = funcs.flatMap(f => (f ? [f.code, f.rodata, f.pcMap, f.relocs] : []));
-    post(
-      { type: 'chunk', start, funcs },
-      buffers.map(b => b.buffer as ArrayBuffer),
-    );
+    post({ type: 'chunk', start, funcs }, compiler.arena.take());
   }
   post({ type: 'done', counters: compiler.counters });
 } catch (e) {

@@ -58,7 +58,7 @@ export const POINT = 3;
 /** Of a function of debug code (wasm/debug-code.ts): offsets are in its stack slots. */
 export interface FuncDebug {
   /** ValType and home of each local. */
-  readonly localTypes: Uint32Array;
+  readonly localTypes: Int32Array;
   readonly localOffsets: Int32Array;
   /** Home of the lowest operand; each further one lies 16 bytes above. */
   readonly operands: number;

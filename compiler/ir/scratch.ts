@@ -14,3 +14,14 @@ export function grown(a: Ints, need: number): Ints {
   n.set(a);
   return n;
 }
+
+/** A list of numbers that keeps its room when it is emptied. */
+export class IntList {
+  data: Ints = new Int32Array(64);
+  length = 0;
+
+  push(v: number): void {
+    if (this.length === this.data.length) this.data = grown(this.data, this.length + 1);
+    this.data[this.length++] = v;
+  }
+}

@@ -29,7 +29,7 @@ import {
   SYM_SIZE,
   writeElf,
 } from './elf.ts';
-import { xxHash32 } from './hashes.ts';
+import { sha256, xxHash32 } from './hashes.ts';
 import { buildMetadata, NO_INDEX } from './metadata.ts';
 
 const CODE_ALIGN = 16;
@@ -244,6 +244,7 @@ const contents = (bytes: Uint8Array) => ({
 /**
  * @param funcs by function index, then thunks (thunks.ts); null where an index has no code
  * @param layout moduleLayout(module)
+ * @param digest SHA-256 of the module, from whoever has a faster one than ours
  * @returns the bytes of the shared object
  * @throws CompileError: over 2 GiB
  */
@@ -252,6 +253,7 @@ export function link(
   funcs: readonly (CompiledFunc | null)[],
   layout: VmctxLayout,
   options: CompileOptions,
+  digest: Uint8Array = sha256(module.bytes),
 ): Uint8Array<ArrayBuffer> {
   const places = layOut(funcs, imageBytes(module.tableImages));
   const functions = module.functions.length;
@@ -272,6 +274,7 @@ export function link(
           : entryTypes[i - firstEntry]!,
     entryThunk: type => entryOf.get(type) ?? NO_INDEX,
     machine: EM_X86_64,
+    digest,
   });
   const present = funcs.filter(f => f !== null);
   const eh = buildEhFrame(

@@ -29,7 +29,7 @@ export class ByteWriter {
 
   u8(v: number): void {
     // reserve() may replace `bytes`: it comes first.
-    const at = this.reserve(1);
+    const at = this.length < this.bytes.length ? this.length++ : this.reserve(1);
     this.bytes[at] = v;
   }
 
@@ -76,6 +76,18 @@ export class ByteWriter {
   utf8(text: string): number {
     const at = this.length;
     this.reserve(text.length * 3);
+    // Names are mostly short and ASCII: the encoder is only asked where they are not.
+    const { bytes } = this;
+    let n = 0;
+    while (n < text.length) {
+      const c = text.charCodeAt(n);
+      if (c > 0x7f) break;
+      bytes[at + n++] = c;
+    }
+    if (n === text.length) {
+      this.length = at + n;
+      return n;
+    }
     const { written } = encoder.encodeInto(text, this.bytes.subarray(at));
     this.bytes.fill(0, at + written, this.length);
     this.length = at + written;

@@ -6,7 +6,7 @@ import {
   recordLayout,
   SEQUENCE_POINT_RECORD,
 } from '../abi/artifact.ts';
-import type { CompiledFunc } from '../backend/code.ts';
+import type { CompiledDebug, CompiledFunc } from '../backend/code.ts';
 import { POINT } from '../ir/func.ts';
 
 /** What the metadata's builder offers. */
@@ -15,7 +15,8 @@ export interface PartWriter {
   part(kind: Part, count: number, size: number): number;
   /** Begin a part of bytes. */
   bytePart(kind: Part, size: number): number;
-  u32(at: number, value: number): void;
+  /** What has been written, by 4-byte words; good until the next part begins. */
+  words(): Uint32Array;
   bytes(at: number, bytes: Uint8Array): void;
 }
 
@@ -23,13 +24,81 @@ const FUNCTION = recordLayout(DEBUG_FUNCTION_RECORD);
 const LOCAL = recordLayout(DEBUG_LOCAL_RECORD);
 const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
-/** Points of a function that have code, by place: [place, index in FuncDebug.points]. */
-function placedPoints(places: Int32Array): [number, number][] {
-  const placed: [number, number][] = [];
-  places.forEach((place, i) => {
-    if (place >= 0) placed.push([place, i]);
-  });
-  return placed.sort((a, b) => a[0] - b[0]);
+/** Writes 4-byte fields of records. Called for each function, so that it is compiled early. */
+class Records {
+  /** Positions of points that have code, ascending by place. */
+  private readonly order: number[] = [];
+
+  constructor(private readonly words: Uint32Array) {}
+
+  function(
+    at: number,
+    index: number,
+    locals: number,
+    points: number,
+    count: number,
+    debug: CompiledDebug,
+  ): void {
+    const { words } = this;
+    const f = FUNCTION.offsets;
+    words[(at + f.function!) >> 2] = index;
+    words[(at + f.first_local!) >> 2] = locals;
+    words[(at + f.local_count!) >> 2] = debug.localTypes.length;
+    words[(at + f.operands!) >> 2] = debug.operands;
+    words[(at + f.first_point!) >> 2] = points;
+    words[(at + f.point_count!) >> 2] = count;
+  }
+
+  locals(at: number, types: Int32Array, offsets: Int32Array): void {
+    const { words } = this;
+    const stride = LOCAL.size >> 2;
+    let type = (at + LOCAL.offsets.type!) >> 2;
+    let home = (at + LOCAL.offsets.home!) >> 2;
+    for (let x = 0; x < types.length; x++, type += stride, home += stride) {
+      words[type] = types[x]!;
+      words[home] = offsets[x]!;
+    }
+  }
+
+  /** @returns their number */
+  points(at: number, code: number, firstType: number, places: Int32Array, points: Int32Array): number {
+    const { words, order } = this;
+    const n = this.place(places);
+    const p = SEQUENCE_POINT.offsets;
+    const stride = SEQUENCE_POINT.size >> 2;
+    const base = at >> 2;
+    const pc = base + (p.pc! >> 2);
+    const offset = base + (p.wasm_offset! >> 2);
+    const operands = base + (p.operand_count! >> 2);
+    const type = base + (p.first_type! >> 2);
+    for (let k = 0, to = 0; k < n; k++, to += stride) {
+      const i = order[k]!;
+      words[pc + to] = code + places[i]!;
+      words[offset + to] = points[i * POINT]!;
+      words[operands + to] = points[i * POINT + 1]!;
+      words[type + to] = firstType + points[i * POINT + 2]!;
+    }
+    return n;
+  }
+
+  private place(places: Int32Array): number {
+    const { order } = this;
+    let n = 0;
+    let sorted = true;
+    let last = -1;
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i]!;
+      if (place < 0) continue;
+      if (place < last) sorted = false;
+      last = place;
+      order[n++] = i;
+    }
+    if (!sorted) {
+      order.length = n;
+      order.sort((a, b) => places[a]! - places[b]!);
+    }
+    return n;
+  }
 }
 
 /** @param codeOffsets of each function in .text, by index */
@@ -38,51 +107,44 @@ export function writeDebugTables(
   funcs: readonly (CompiledFunc | null)[],
   codeOffsets: ArrayLike<number>,
 ): void {
-  const debugged = funcs.flatMap((f, index) =>
-    f?.debug ? [{ index, debug: f.debug, points: placedPoints(f.debug.places) }] : [],
-  );
-  const sum = (count: (d: (typeof debugged)[number]) => number) => debugged.reduce((n, d) => n + count(d), 0);
-  const functions = w.part(Part.DebugFunctions, debugged.length, FUNCTION.size);
-  const locals = w.part(
-    Part.DebugLocals,
-    sum(d => d.debug.localTypes.length),
-    LOCAL.size,
-  );
-  const points = w.part(
-    Part.SequencePoints,
-    sum(d => d.points.length),
-    SEQUENCE_POINT.size,
-  );
-  const types = w.bytePart(
-    Part.OperandTypes,
-    sum(d => d.debug.operandTypes.length),
-  );
+  let functionCount = 0;
+  let localCount = 0;
+  let pointCount = 0;
+  let typeCount = 0;
+  for (const f of funcs) {
+    if (!f?.debug) continue;
+    functionCount++;
+    localCount += f.debug.localTypes.length;
+    pointCount += placed(f.debug.places);
+    typeCount += f.debug.operandTypes.length;
+  }
+  let func = w.part(Part.DebugFunctions, functionCount, FUNCTION.size);
+  const firstLocal = w.part(Part.DebugLocals, localCount, LOCAL.size);
+  const firstPoint = w.part(Part.SequencePoints, pointCount, SEQUENCE_POINT.size);
+  const types = w.bytePart(Part.OperandTypes, typeCount);
+  // All parts are there: the buffer stays where it is.
+  const records = new Records(w.words());
   let local = 0;
   let point = 0;
   let type = 0;
-  debugged.forEach(({ index, debug, points: placed }, k) => {
-    const at = functions + k * FUNCTION.size;
-    const f = FUNCTION.offsets;
-    w.u32(at + f.function!, index);
-    w.u32(at + f.first_local!, local);
-    w.u32(at + f.local_count!, debug.localTypes.length);
-    w.u32(at + f.operands!, debug.operands);
-    w.u32(at + f.first_point!, point);
-    w.u32(at + f.point_count!, placed.length);
-    debug.localTypes.forEach((t, x) => {
-      const to = locals + local++ * LOCAL.size;
-      w.u32(to + LOCAL.offsets.type!, t);
-      w.u32(to + LOCAL.offsets.home!, debug.localOffsets[x]!);
-    });
-    for (const [place, i] of placed) {
-      const to = points + point++ * SEQUENCE_POINT.size;
-      const p = SEQUENCE_POINT.offsets;
-      w.u32(to + p.pc!, codeOffsets[index]! + place);
-      w.u32(to + p.wasm_offset!, debug.points[i * POINT]!);
-      w.u32(to + p.operand_count!, debug.points[i * POINT + 1]!);
-      w.u32(to + p.first_type!, type + debug.points[i * POINT + 2]!);
-    }
+  for (let index = 0; index < funcs.length; index++) {
+    const debug = funcs[index]?.debug;
+    if (!debug) continue;
+    const at = firstPoint + point * SEQUENCE_POINT.size;
+    const count = records.points(at, codeOffsets[index]!, type, debug.places, debug.points);
+    records.function(func, index, local, point, count, debug);
+    records.locals(firstLocal + local * LOCAL.size, debug.localTypes, debug.localOffsets);
     w.bytes(types + type, debug.operandTypes);
+    func += FUNCTION.size;
+    local += debug.localTypes.length;
+    point += count;
     type += debug.operandTypes.length;
-  });
+  }
+}
+
+/** Number of places that have code. */
+function placed(places: Int32Array): number {
+  let n = 0;
+  for (let i = 0; i < places.length; i++) if (places[i]! >= 0) n++;
+  return n;
 }

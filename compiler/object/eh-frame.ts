@@ -70,40 +70,40 @@ function subLength(n: number): number {
   return n < 128 ? 4 : 7;
 }
 
+function setCfa(w: ByteWriter, offset: number): void {
+  w.u8(CFA_DEF_CFA_OFFSET);
+  w.uleb(offset);
+}
+function savedAt(w: ByteWriter, register: number, offset: number): void {
+  w.u8(CFA_OFFSET | register);
+  w.uleb(offset / 8);
+}
+
 /** Rows from the function's start to its end. */
 function rows(w: ByteWriter, f: CompiledFunc): void {
   let pc = 0;
   let cfa = 8 + f.argBytes;
   const shift = f.popped - f.argBytes;
-  const setCfa = (offset: number) => {
-    w.u8(CFA_DEF_CFA_OFFSET);
-    w.uleb(offset);
-  };
-  const returnAt = (offset: number) => {
-    w.u8(CFA_OFFSET | DWARF_RA);
-    w.uleb(offset / 8);
-  };
   if (f.popped > 0) {
-    setCfa(cfa);
-    returnAt(cfa);
+    setCfa(w, cfa);
+    savedAt(w, DWARF_RA, cfa);
   }
   if (shift > 0) {
     pc = shiftCheckLength(f.code) + MOVE_RETURN_LENGTH + subLength(shift);
     cfa += shift;
     advance(w, pc);
-    setCfa(cfa);
+    setCfa(w, cfa);
     advance(w, MOVE_RETURN_LENGTH);
     pc += MOVE_RETURN_LENGTH;
-    returnAt(cfa);
+    savedAt(w, DWARF_RA, cfa);
   }
   for (const reg of f.saved) {
     const length = reg < 8 ? 1 : 2;
     pc += length;
     cfa += 8;
     advance(w, length);
-    setCfa(cfa);
-    w.u8(CFA_OFFSET | DWARF[reg]!);
-    w.uleb(cfa / 8);
+    setCfa(w, cfa);
+    savedAt(w, DWARF[reg]!, cfa);
   }
   const rest = f.frameSize - f.saved.length * 8;
   if (rest > 0) {
@@ -111,16 +111,16 @@ function rows(w: ByteWriter, f: CompiledFunc): void {
     advance(w, behind - pc);
     pc = behind;
     cfa = f.frameSize + 8 + f.popped;
-    setCfa(cfa);
+    setCfa(w, cfa);
   }
   for (const site of f.popSites) {
     const short = f.code[site + 1] === 0x83;
     const popped = short ? f.code[site + 3]! : f.code[site + 3]! | (f.code[site + 4]! << 8);
     // No instruction starts at a call's last byte, but that is where a return address less one leads.
     advance(w, site - 1 - pc);
-    setCfa(cfa - popped);
+    setCfa(w, cfa - popped);
     advance(w, 1 + (short ? 4 : 7));
-    setCfa(cfa);
+    setCfa(w, cfa);
     pc = site + (short ? 4 : 7);
   }
 }

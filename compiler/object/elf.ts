@@ -87,8 +87,8 @@ export function putSymbol(
   view.setUint8(at + 4, info);
   view.setUint8(at + 5, 0);
   view.setUint16(at + 6, section, true);
-  view.setBigUint64(at + 8, BigInt(value), true);
-  view.setBigUint64(at + 16, BigInt(size), true);
+  putU64(view, at + 8, value);
+  putU64(view, at + 16, size);
 }
 
 function putU64(view: DataView, at: number, v: number): void {

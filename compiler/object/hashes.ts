@@ -10,10 +10,6 @@ function rotl(v: number, n: number): number {
   return (v << n) | (v >>> (32 - n));
 }
 
-function round(acc: number, lane: number): number {
-  return Math.imul(rotl((acc + Math.imul(lane, P2)) | 0, 13), P1);
-}
-
 /**
  * xxHash32 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), as an unsigned number.
  * @param zeroAt a multiple of 4: the four bytes there count as zero (a file's own checksum)
@@ -23,36 +19,55 @@ export function xxHash32(bytes: Uint8Array, zeroAt = -1): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, n);
   const lane = (at: number) => (at === zeroAt ? 0 : view.getInt32(at, true));
   const zeroStripe = zeroAt < 0 ? -1 : zeroAt - (zeroAt % 16);
+  const state = new Int32Array([(P1 + P2) | 0, P2 | 0, 0, -P1 | 0]);
+  const stripes = n - (n % 16);
   let at = 0;
-  let h: number;
-  if (n >= 16) {
-    let a = (P1 + P2) | 0;
-    let b = P2 | 0;
-    let c = 0;
-    let d = -P1 | 0;
-    for (const end = n - 16; at <= end; at += 16) {
-      if (at === zeroStripe) {
-        a = round(a, lane(at));
-        b = round(b, lane(at + 4));
-        c = round(c, lane(at + 8));
-        d = round(d, lane(at + 12));
-        continue;
-      }
-      a = round(a, view.getInt32(at, true));
-      b = round(b, view.getInt32(at + 4, true));
-      c = round(c, view.getInt32(at + 8, true));
-      d = round(d, view.getInt32(at + 12, true));
+  while (at < stripes) {
+    // The stripe with the checksum by itself, all others in pieces.
+    if (at === zeroStripe) {
+      const stripe = new DataView(new ArrayBuffer(16));
+      for (let i = 0; i < 16; i += 4) stripe.setInt32(i, lane(at + i), true);
+      mixStripes(state, stripe, 0, 16);
+      at += 16;
+      continue;
     }
-    h = (rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) | 0;
-  } else {
-    h = P5;
+    const end = Math.min(at + PIECE, at < zeroStripe ? zeroStripe : stripes, stripes);
+    mixStripes(state, view, at, end);
+    at = end;
   }
+  const [a, b, c, d] = state as unknown as [number, number, number, number];
+  let h = n >= 16 ? (rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) | 0 : P5;
   h = (h + n) | 0;
   for (; at + 4 <= n; at += 4) h = Math.imul(rotl((h + Math.imul(lane(at), P3)) | 0, 17), P4);
   for (; at < n; at++) h = Math.imul(rotl((h + Math.imul(bytes[at]!, P5)) | 0, 11), P1);
   h = Math.imul(h ^ (h >>> 15), P2);
   h = Math.imul(h ^ (h >>> 13), P3);
   return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Bytes that are hashed in one call: small enough that the function is soon called often enough to be compiled. */
+const PIECE = 4096;
+
+/** Stripes of 16 bytes from `at` to `end`. */
+function mixStripes(state: Int32Array, view: DataView, at: number, end: number): void {
+  let a = state[0]!;
+  let b = state[1]!;
+  let c = state[2]!;
+  let d = state[3]!;
+  for (; at < end; at += 16) {
+    a = (a + Math.imul(view.getInt32(at, true), P2)) | 0;
+    a = Math.imul((a << 13) | (a >>> 19), P1);
+    b = (b + Math.imul(view.getInt32(at + 4, true), P2)) | 0;
+    b = Math.imul((b << 13) | (b >>> 19), P1);
+    c = (c + Math.imul(view.getInt32(at + 8, true), P2)) | 0;
+    c = Math.imul((c << 13) | (c >>> 19), P1);
+    d = (d + Math.imul(view.getInt32(at + 12, true), P2)) | 0;
+    d = Math.imul((d << 13) | (d >>> 19), P1);
+  }
+  state[0] = a;
+  state[1] = b;
+  state[2] = c;
+  state[3] = d;
 }
 
 /** Fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2). */

@@ -47,7 +47,6 @@ import {
 import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
 import { writeDebugTables } from './debug-tables.ts';
-import { sha256 } from './hashes.ts';
 
 const HEADER = recordLayout(ARTIFACT_HEADER);
 const DIRECTORY = recordLayout(DIRECTORY_ENTRY);
@@ -87,6 +86,8 @@ export interface Linked {
   /** Record of the entry thunk for a canonical type, or NO_INDEX. */
   readonly entryThunk: (canonicalType: number) => number;
   readonly machine: number;
+  /** SHA-256 of the module. */
+  readonly digest: Uint8Array;
 }
 
 /** Addresses, known when sections have their places: equal to file offsets. */
@@ -584,7 +585,7 @@ class Builder {
       {
         part: (kind, count, size) => this.part(kind, count, size),
         bytePart: (kind, size) => this.bytePart(kind, size),
-        u32: (at, value) => this.u32(at, value),
+        words: () => new Uint32Array(this.w.bytes.buffer, 0, this.w.length >> 2),
         bytes: (at, bytes) => this.w.bytes.set(bytes, at),
       },
       this.l.funcs,
@@ -618,7 +619,7 @@ class Builder {
     this.u32(f.data_count!, m.data.length);
     this.u32(f.code_start!, m.codeStart);
     this.u32(f.name!, name);
-    w.bytes.set(sha256(m.bytes).subarray(0, 16), f.module_hash!);
+    w.bytes.set(this.l.digest.subarray(0, 16), f.module_hash!);
   }
 
   place(a: Addresses): void {

@@ -16,6 +16,7 @@
  *   x64/calls.ts      arguments, results, prologue      x64/control.ts                        constructs, branches
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
+import type { Arena } from '../backend/arena.ts';
 import type { CompiledFunc } from '../backend/code.ts';
 import { emitSlowPath } from '../backend/x64/emit-float.ts';
 import { Ins } from '../backend/x64/encode.ts';
@@ -65,9 +66,10 @@ export class SinglePass {
     private readonly module: Module,
     layout: VmctxLayout,
     options: CompileOptions,
+    arena: Arena,
   ) {
     this.w = new Walk(module, layout, options);
-    this.s = new State(this.w, options.features.has('popcnt'), options.features.has('lzcnt'));
+    this.s = new State(this.w, options.features, arena);
     this.points = new SequencePoints(module);
   }
 
@@ -110,30 +112,30 @@ export class SinglePass {
 
   private finish(index: number, start: number): CompiledFunc {
     const { w, s, points } = this;
-    const { asm, frame, unit, pcMap } = s;
+    const { asm, arena, frame, unit, pcMap, places, popSites } = s;
     s.forSlowPaths(emitSlowPath);
     s.emitStubs();
     s.completeFrame();
-    const code = asm.finish();
+    const code = asm.finish(arena);
     return {
       index,
       code,
       relocs: s.finalRelocs(),
-      rodata: unit.rodata.bytes(),
-      pcMap: pcMap.finish(asm),
+      rodata: unit.rodata.bytes(arena),
+      pcMap: pcMap.finish(asm, arena),
       wasmStart: start,
       frameSize: frame.size,
       argBytes: unit.argBytes,
       popped: frame.popped,
-      landings: new Int32Array(0),
+      landings: arena.ints(0),
       scopes: [],
       saved: frame.saved,
       debug: {
-        ...points.result(w, s.localHomes.slice(0, w.localCount), s.operandHomes),
-        places: Int32Array.from(s.places, place => asm.map(place)),
+        ...points.result(w, arena.copyInts(s.localHomes, w.localCount), s.operandHomes, arena),
+        places: arena.copyInts(places.data, places.length),
       },
       savesBase: unit.savesBase,
-      popSites: Int32Array.from(s.popSites, place => asm.map(place)),
+      popSites: arena.copyInts(popSites.data, popSites.length),
     };
   }
 
@@ -150,7 +152,10 @@ export class SinglePass {
         s.places.push(s.asm.here());
         s.asm.plain(Ins.NOP);
       }
-      if (code === Code.End) {
+      // What puts itself off needs no place of its own in the pc map.
+      if (code === Code.LocalGet && ssa.live) this.localGet();
+      else if (code === Code.I32Const && ssa.live) s.pushConst(ValType.I32, r.s32(), 0);
+      else if (code === Code.End) {
         if (ssa.live) s.pcMap.note(s.asm.here(), w.at, 0);
         if (control.end(s)) return;
       } else if (code === Code.Else) control.orElse(s);
@@ -168,21 +173,11 @@ export class SinglePass {
     const { w, s } = this;
     const { r } = w;
     switch (code) {
-      case Code.LocalGet: {
-        const x = r.u32();
-        w.checkIndex('local', x, w.localCount);
-        w.checkLocal(x);
-        s.pushLocal(w.localTypes[x]! as ValType, x);
-        return;
-      }
       case Code.LocalSet:
         this.localSet(false);
         return;
       case Code.LocalTee:
         this.localSet(true);
-        return;
-      case Code.I32Const:
-        s.pushConst(ValType.I32, r.s32(), 0);
         return;
       case Code.I64Const:
         r.s64();
@@ -302,6 +297,14 @@ export class SinglePass {
         if (code >= OpcodePage.Misc + 8) s.leave();
         this.plain(code);
     }
+  }
+
+  private localGet(): void {
+    const { w, s } = this;
+    const x = w.r.u32();
+    w.checkIndex('local', x, w.localCount);
+    w.checkLocal(x);
+    s.pushLocal(w.localTypes[x]! as ValType, x);
   }
 
   private localSet(tee: boolean): void {

@@ -14,6 +14,7 @@ const NODE_ALLOWED = new Set(
     'cli-options.ts',
     'cli-signature.ts',
     'minisign.ts',
+    'engine-tuning.ts',
     'native-cpu.ts',
     'parallel.ts',
     'worker.ts',

@@ -10,9 +10,11 @@
  * own construct on the stack.
  */
 import { OPERAND_HOME_SIZE } from '../abi/artifact.ts';
+import { Arena } from '../backend/arena.ts';
 import { lineTableStarts } from '../debuginfo/line-starts.ts';
 import { type FuncDebug, POINT, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
+import { IntList } from '../ir/scratch.ts';
 import { LIMITS } from './limits.ts';
 import type { Module, ValType } from './module.ts';
 import { Code } from './opcodes.ts';
@@ -43,16 +45,16 @@ export class SequencePoints {
   private readonly starts: Int32Array | null;
   /** Position in `starts`: the first one that has not been passed. */
   private next = 0;
-  private points: number[] = [];
-  private operandTypes: number[] = [];
+  private readonly points = new IntList();
+  private readonly operandTypes = new IntList();
 
   constructor(private readonly module: Module) {
     this.starts = statementStarts(module);
   }
 
   begin(bodyStart: number): void {
-    this.points = [];
-    this.operandTypes = [];
+    this.points.length = 0;
+    this.operandTypes.length = 0;
     const { starts } = this;
     if (!starts) return;
     let lo = 0;
@@ -83,7 +85,9 @@ export class SequencePoints {
   /** A point before the operator at `w.at`: its number. */
   add(w: Walk): number {
     const { points, operandTypes } = this;
-    points.push(w.at, w.sp, operandTypes.length);
+    points.push(w.at);
+    points.push(w.sp);
+    points.push(operandTypes.length);
     for (let i = 0; i < w.sp; i++) operandTypes.push(erased(w.types[i]! as ValType, this.module));
     return points.length / POINT - 1;
   }
@@ -92,13 +96,16 @@ export class SequencePoints {
    * @param localOffsets of the locals' homes
    * @param operands home of the lowest operand
    */
-  result(w: Walk, localOffsets: Int32Array, operands: number): FuncDebug {
+  result(w: Walk, localOffsets: Int32Array, operands: number, arena: Arena): FuncDebug {
+    const { points, operandTypes } = this;
+    const types = arena.bytes(operandTypes.length);
+    for (let i = 0; i < types.length; i++) types[i] = operandTypes.data[i]!;
     return {
-      localTypes: Uint32Array.from(w.localTypes.subarray(0, w.localCount)),
+      localTypes: arena.copyInts(w.localTypes, w.localCount),
       localOffsets,
       operands,
-      points: Int32Array.from(this.points),
-      operandTypes: Uint8Array.from(this.operandTypes),
+      points: arena.copyInts(points.data, points.length),
+      operandTypes: types,
     };
   }
 }
@@ -163,6 +170,6 @@ export class DebugPoints extends SequencePoints {
     if (this.operandSlot >= 0) slots[this.operandSlot] = OPERAND_HOME_SIZE * this.mostOperands;
     let operands = 0;
     for (let i = 0; i < this.operandSlot; i++) operands += (slots[i]! + 15) & ~15;
-    return this.result(w, w.ssa.localOffsets(), operands);
+    return this.result(w, w.ssa.localOffsets(), operands, new Arena());
   }
 }

@@ -1,4 +1,5 @@
 /** Writes a function's pc map (code.ts has the format). */
+import type { Arena } from '../arena.ts';
 import type { Assembler } from './encode.ts';
 
 /** [position token, wasm offset, trap code] */
@@ -9,6 +10,7 @@ export class PcMapWriter {
   wasmStart = 0;
   private entries = new Int32Array(ENTRY * 64);
   private count = 0;
+  private out = new Uint8Array(1024);
   private lastLoc = 0;
 
   start(wasmStart: number): void {
@@ -44,33 +46,36 @@ export class PcMapWriter {
   }
 
   /** After `asm.finish()`. */
-  finish(asm: Assembler): Uint8Array {
+  finish(asm: Assembler, arena: Arena): Uint8Array {
     const { entries } = this;
+    const end = this.count * ENTRY;
     // Two LEB128 numbers of at most 5 bytes and a trap code.
-    const out = new Uint8Array(this.count * 11);
-    let end = 0;
+    if (this.out.length < this.count * 11) this.out = new Uint8Array(this.count * 16);
+    const { out } = this;
+    const { relaxes } = asm;
+    let to = 0;
     let pc = 0;
     let loc = this.wasmStart;
-    for (let i = 0; i < this.count; i++) {
-      const at = i * ENTRY;
+    for (let at = 0; at < end; at += ENTRY) {
+      const token = entries[at]!;
       const trap = entries[at + 2]!;
-      const here = asm.map(entries[at]!);
+      const here = relaxes ? asm.map(token) : token;
       let u = (((here - pc) << 1) | (trap !== 0 ? 1 : 0)) >>> 0;
       while (u >= 0x80) {
-        out[end++] = (u & 0x7f) | 0x80;
+        out[to++] = (u & 0x7f) | 0x80;
         u >>>= 7;
       }
-      out[end++] = u;
+      out[to++] = u;
       let s = entries[at + 1]! - loc;
       while (s < -64 || s > 63) {
-        out[end++] = (s & 0x7f) | 0x80;
+        out[to++] = (s & 0x7f) | 0x80;
         s >>= 7;
       }
-      out[end++] = s & 0x7f;
-      if (trap !== 0) out[end++] = trap;
+      out[to++] = s & 0x7f;
+      if (trap !== 0) out[to++] = trap;
       pc = here;
       loc = entries[at + 1]!;
     }
-    return out.slice(0, end);
+    return arena.copyBytes(out, to);
   }
 }

@@ -1,3 +1,5 @@
+import type { Arena } from '../arena.ts';
+
 /** A function's read-only data: constants, shared when equal, and jump tables. Offsets are from its 16-aligned start. */
 export class Rodata {
   private words = new Int32Array(64);
@@ -31,8 +33,8 @@ export class Rodata {
     return at;
   }
 
-  bytes(): Uint8Array {
-    return new Uint8Array(this.words.buffer.slice(0, this.size));
+  bytes(arena: Arena): Uint8Array {
+    return arena.copyBytes(new Uint8Array(this.words.buffer), this.size);
   }
 
   private constant(width: number, a: number, b: number, c: number, d: number): number {

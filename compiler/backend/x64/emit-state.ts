@@ -4,6 +4,7 @@
  */
 import { bug } from '../../diagnostics.ts';
 import { grown } from '../../ir/scratch.ts';
+import { Arena } from '../arena.ts';
 import { RelocKind } from '../code.ts';
 import { M_AUX, M_FLAGS, M_IMM2, M_LOC, M_OPD, M_OPDS, type MachFunc, MROW, SLOT_BASE } from '../mach.ts';
 import { PcMapWriter } from './emit-pcmap.ts';
@@ -27,10 +28,15 @@ export interface EmitOptions {
   readonly checksStack: boolean;
   /** Copy blocks that end in a jump through a table to where they are jumped to. */
   readonly copiesDispatch?: boolean;
+  /** Take time to make branches short. */
+  readonly relaxes?: boolean;
+  /** Where results go. */
+  readonly arena?: Arena;
 }
 
 export class EmitState {
-  readonly asm = new Assembler();
+  readonly asm: Assembler;
+  readonly arena: Arena;
   readonly frame = new Frame();
   readonly pcMap = new PcMapWriter();
   m!: MachFunc;
@@ -51,7 +57,10 @@ export class EmitState {
   private ripAt = -1;
   private ripKind = RelocKind.Rodata;
 
-  constructor(protected readonly options: EmitOptions = { checksStack: false }) {}
+  constructor(protected readonly options: EmitOptions = { checksStack: false }) {
+    this.asm = new Assembler(options.relaxes);
+    this.arena = options.arena ?? new Arena();
+  }
 
   start(m: MachFunc, unit: Unit): void {
     this.m = m;
@@ -196,7 +205,7 @@ export class EmitState {
 
   finalRelocs(): Int32Array {
     const { asm } = this;
-    const out = this.relocs.slice(0, this.relocCount * OPEN_RELOC);
+    const out = this.arena.copyInts(this.relocs, this.relocCount * OPEN_RELOC);
     for (let at = 0; at < out.length; at += OPEN_RELOC) {
       if (out[at] === RelocKind.JumpTable) out[at + 3] = asm.labelPos(out[at + 3]!);
       else out[at + 1] = asm.map(out[at + 1]!);

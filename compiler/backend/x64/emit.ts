@@ -75,7 +75,7 @@ export class Emitter extends EmitState {
 
   /** The bytes of a function whose registers have been allocated. `unit` is what lowering returned for it. */
   emit(func: Func, m: MachFunc, unit: Unit): CompiledFunc {
-    const { asm, frame, pcMap } = this;
+    const { asm, frame, pcMap, arena } = this;
     this.start(m, unit);
     this.edit = 0;
     this.pointPlaces = func.debug ? new Array<number>(func.debug.points.length / POINT).fill(-1) : [];
@@ -102,13 +102,13 @@ export class Emitter extends EmitState {
     }
     this.forSlowPaths(emitSlowPath);
     this.emitStubs();
-    const code = asm.finish();
+    const code = asm.finish(arena);
     return {
       index: func.index,
       code,
       relocs: this.finalRelocs(),
-      rodata: unit.rodata.bytes(),
-      pcMap: pcMap.finish(asm),
+      rodata: unit.rodata.bytes(arena),
+      pcMap: pcMap.finish(asm, arena),
       wasmStart: pcMap.wasmStart,
       frameSize: frame.size,
       argBytes: unit.argBytes,

@@ -9,6 +9,7 @@
  * and moves the code together. A *position token* (`here()`, `lastDisp`) taken before is valid after it through `map`.
  */
 import { bug } from '../../diagnostics.ts';
+import { Arena } from '../arena.ts';
 import { CC, F_IMM, F_LOAD, F_STORE, F_UNARY, FORMS, Form, Ins, PLAIN } from './encode-table.ts';
 
 export { CC, Ins };
@@ -62,6 +63,12 @@ function rawLength(kind: number, arg: number): number {
 }
 
 export class Assembler {
+  /**
+   * @param relaxes make branches short that reach so. Without, those to labels behind them stay long: then every position is final from the start, and
+   * `finish` has next to nothing to do.
+   */
+  constructor(readonly relaxes = true) {}
+
   private buf = new Uint8Array(4096);
   private pos = 0;
   private items = new Int32Array(ITEM * 64);
@@ -91,7 +98,10 @@ export class Assembler {
   // ---- Encoding
 
   private room(n: number): void {
-    if (this.pos + n <= this.buf.length) return;
+    if (this.pos + n > this.buf.length) this.growBuffer(n);
+  }
+
+  private growBuffer(n: number): void {
     const grown = new Uint8Array(Math.max(this.buf.length * 2, this.pos + n));
     grown.set(this.buf.subarray(0, this.pos));
     this.buf = grown;
@@ -122,21 +132,24 @@ export class Assembler {
    */
   private head(form: number, size: number, reg: number, index: number, rm: number, byteRegs: boolean): void {
     this.room(ROOM);
-    if (size === 2 && form & Form.Size16) this.u8(0x66);
+    const b = this.buf;
+    let at = this.pos;
+    if (size === 2 && form & Form.Size16) b[at++] = 0x66;
     const prefix = form & Form.PrefixMask;
-    if (prefix !== 0) this.u8(prefix === Form.P66 ? 0x66 : prefix === Form.PF3 ? 0xf3 : 0xf2);
+    if (prefix !== 0) b[at++] = prefix === Form.P66 ? 0x66 : prefix === Form.PF3 ? 0xf3 : 0xf2;
     let rex = form & Form.W || (size === 8 && form & Form.WBySize) ? 0x48 : 0;
     if (reg > 7) rex |= 0x44;
     if (index > 7) rex |= 0x42;
     if (rm > 7) rex |= 0x41;
-    if (rex !== 0 || byteRegs) this.u8(rex | 0x40);
+    if (rex !== 0 || byteRegs) b[at++] = rex | 0x40;
     const map = form & Form.MapMask;
     if (map !== 0) {
-      this.u8(0x0f);
-      if (map !== Form.Map0F) this.u8(map === Form.Map0F38 ? 0x38 : 0x3a);
+      b[at++] = 0x0f;
+      if (map !== Form.Map0F) b[at++] = map === Form.Map0F38 ? 0x38 : 0x3a;
     }
     const opcode = form & Form.Opcode;
-    this.u8(size === 1 && form & Form.Byte ? opcode - 1 : opcode);
+    b[at] = size === 1 && form & Form.Byte ? opcode - 1 : opcode;
+    this.pos = at + 1;
   }
 
   /** VEX or EVEX prefix, and opcode. */
@@ -194,15 +207,52 @@ export class Assembler {
     // mod 00 with base 101 (rbp, r13) means "no base": these take a zero disp8.
     const units = disp / unit;
     const mod = disp === 0 && b !== 5 ? 0 : units === (units << 24) >> 24 ? 0x40 : 0x80;
+    const { buf } = this;
+    let at = this.pos;
     if (index < 0 && b !== 4) {
-      this.u8(mod | r | b);
+      buf[at++] = mod | r | b;
     } else {
       // Base 100 (rsp, r12) in modrm means "SIB follows"; index 100 in SIB means "none".
-      this.u8(mod | r | 4);
-      this.u8((scale << 6) | (index < 0 ? 0x20 : (index & 7) << 3) | b);
+      buf[at++] = mod | r | 4;
+      buf[at++] = (scale << 6) | (index < 0 ? 0x20 : (index & 7) << 3) | b;
     }
+    this.pos = at;
     if (mod === 0x40) this.u8(units);
     else if (mod === 0x80) this.u32(disp);
+  }
+
+  // ---- The most frequent instructions of code for debuggers: no table is asked for their form.
+
+  /**
+   * An instruction between an integer register and `[rsp + disp]`.
+   * @param opcode of a form without prefix and immediate
+   * @param size 4 or 8
+   */
+  stack(opcode: number, size: number, reg: number, disp: number): void {
+    this.room(ROOM);
+    const b = this.buf;
+    let at = this.pos;
+    const rex = (size === 8 ? 0x48 : 0) | (reg > 7 ? 0x44 : 0);
+    if (rex !== 0) b[at++] = rex;
+    b[at] = opcode;
+    const short = disp === (disp << 24) >> 24;
+    b[at + 1] = (short ? 0x44 : 0x84) | ((reg & 7) << 3);
+    b[at + 2] = 0x24;
+    this.pos = at + 3;
+    if (short) this.u8(disp);
+    else this.u32(disp);
+  }
+
+  /** `opcode reg, rm` of two integer registers, likewise. */
+  pair(opcode: number, size: number, reg: number, rm: number): void {
+    this.room(ROOM);
+    const b = this.buf;
+    let at = this.pos;
+    const rex = (size === 8 ? 0x48 : 0) | (reg > 7 ? 0x44 : 0) | (rm > 7 ? 0x41 : 0);
+    if (rex !== 0) b[at++] = rex;
+    b[at] = opcode;
+    b[at + 1] = 0xc0 | ((reg & 7) << 3) | (rm & 7);
+    this.pos = at + 2;
   }
 
   private encodeReg(form: number, size: number, reg: number, rm: number): void {
@@ -590,15 +640,57 @@ export class Assembler {
   }
 
   jmp(label: number): void {
-    this.item(KIND_JMP, label);
+    if (this.relaxes) this.item(KIND_JMP, label);
+    else this.branch(KIND_JMP, label);
   }
 
   jcc(cc: CC, label: number): void {
-    this.item(cc, label);
+    if (this.relaxes) this.item(cc, label);
+    else this.branch(cc, label);
+  }
+
+  /** A branch of its final length. Where to, is filled in by `finish`, if it isn't known yet. */
+  private branch(kind: number, label: number): void {
+    this.room(ROOM);
+    const target = this.labels[label]!;
+    if (target !== -1 && target - (this.pos + 2) >= -128) {
+      this.u8(kind === KIND_JMP ? 0xeb : 0x70 | kind);
+      this.u8(target - (this.pos + 1));
+      return;
+    }
+    if (kind === KIND_JMP) this.u8(0xe9);
+    else {
+      this.u8(0x0f);
+      this.u8(0x80 | kind);
+    }
+    if (target === -1) {
+      const at = this.itemCount++ * ITEM;
+      if (at + ITEM > this.items.length) {
+        const grown = new Int32Array(this.items.length * 2);
+        grown.set(this.items);
+        this.items = grown;
+      }
+      this.items[at + I_POS] = this.pos;
+      this.items[at + I_ARG] = label;
+    }
+    this.u32(target - (this.pos + 4));
+  }
+
+  private finishBranches(arena: Arena): Uint8Array<ArrayBuffer> {
+    const { items, labels } = this;
+    for (let i = 0, at = 0; i < this.itemCount; i++, at += ITEM) {
+      const place = items[at + I_POS]!;
+      const target = labels[items[at + I_ARG]!]!;
+      if (target === -1) bug(`label ${items[at + I_ARG]} is not bound`);
+      this.patch32(place, target - (place + 4));
+    }
+    this.finished = true;
+    return arena.copyBytes(this.buf, this.pos);
   }
 
   /** Pad with NOPs to a multiple of n, a power of two; functions start at multiples of 16, so more than that has no effect. */
   align(n: number): void {
+    if (!this.relaxes) bug('alignment without relaxation');
     if (n > 1) this.item(KIND_ALIGN, Math.min(n, 16));
   }
 
@@ -637,11 +729,12 @@ export class Assembler {
   }
 
   /**
-   * Resolve labels and alignments; the code is a copy. Branches start short, and those that don't reach become long, until all
+   * Resolve labels and alignments; the code is a copy in the arena. Branches start short, and those that don't reach become long, until all
    * reach: a branch never becomes short again, so this ends, and every short branch has been checked against the layout returned.
    */
-  finish(): Uint8Array<ArrayBuffer> {
+  finish(arena: Arena = new Arena()): Uint8Array<ArrayBuffer> {
     if (this.finished) bug('finish() called twice');
+    if (!this.relaxes) return this.finishBranches(arena);
     for (let i = 0, at = 0; i < this.itemCount; i++, at += ITEM) {
       const kind = this.items[at + I_KIND]!;
       this.items[at + I_SIZE] = kind === KIND_ALIGN ? 0 : 2;
@@ -655,7 +748,7 @@ export class Assembler {
     let pass = 0;
     do this.layout();
     while (this.lengthen(++pass > RELAX_PASSES));
-    return this.compact();
+    return this.compact(arena);
   }
 
   /** Sizes of alignments, and what all items up to each have shrunk by. */
@@ -695,10 +788,10 @@ export class Assembler {
     return changed;
   }
 
-  private compact(): Uint8Array<ArrayBuffer> {
+  private compact(arena: Arena): Uint8Array<ArrayBuffer> {
     const items = this.items;
     const total = this.map(this.pos);
-    const out = new Uint8Array(total);
+    const out = arena.bytes(total);
     let from = 0;
     let to = 0;
     for (let i = 0, at = 0; i < this.itemCount; i++, at += ITEM) {
@@ -757,6 +850,7 @@ export class Assembler {
 
   /** Final position of a token, after finish(). */
   map(token: number): number {
+    if (!this.relaxes) return token;
     // Questions come mostly in ascending order: first look from where the last one ended.
     const items = this.items;
     let i = this.cursor;
@@ -775,6 +869,7 @@ export class Assembler {
   labelPos(label: number): number {
     const raw = this.labels[label]!;
     if (raw === -1) bug(`label ${label} is not bound`);
+    if (!this.relaxes) return raw;
     return raw - this.cutBefore(this.labelItems[label]!);
   }
 }

@@ -103,16 +103,26 @@ function stackArguments(s: State, from: number, types: readonly ValType[]): void
   }
 }
 
+/** Bytes of stack arguments of a type of the module; a body that needs a type which isn't known is left. */
+function argumentBytes(s: State, typeIndex: number): number {
+  let bytes = s.typeBytes[typeIndex]!;
+  if (bytes < 0) {
+    const type = s.module.types[typeIndex]!;
+    if (!knowsType(type)) s.leave();
+    bytes = stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
+    s.typeBytes[typeIndex] = bytes;
+  }
+  return bytes;
+}
+
 /** The arguments, popped, stand at `sp…`: to their places. What lies below them goes home. */
-function passArguments(s: State, type: FuncType): number {
+function passArguments(s: State, type: FuncType, bytes: number): void {
   const { w } = s;
   const { params } = type;
-  const bytes = stackBytes(params, INT_ARGS.length, FLOAT_ARGS.length);
   s.more(bytes);
   s.flushTo(w.sp);
   if (bytes > 0) stackArguments(s, w.sp, params);
   placeAll(s, w.sp, params, INT_ARGS, FLOAT_ARGS);
-  return bytes;
 }
 
 /** Behind a call: the room that the callee has popped is taken back, and results are pushed. */
@@ -152,9 +162,9 @@ export function call(s: State): void {
   const index = w.r.u32();
   w.checkIndex('function', index, s.module.functions.length);
   const type = w.funcType(index);
-  if (!knowsType(type)) s.leave();
+  const popped = argumentBytes(s, s.module.functions[index]!);
   w.popAll(type.params);
-  const popped = passArguments(s, type);
+  passArguments(s, type, popped);
   if (index < s.module.importedFunctions) {
     // rax holds the entry's address at the call.
     const entry = index * IMPORT_ENTRY.SIZE - w.layout.imports;
@@ -177,13 +187,14 @@ export function callIndirect(s: State): void {
   const tableIndex = w.r.u32();
   const table = w.table(tableIndex);
   const type = w.functionType(typeIndex);
-  if (table.index64 || !w.matches(table.element, ValType.FuncRef) || !knowsType(type)) s.leave();
+  if (table.index64 || !w.matches(table.element, ValType.FuncRef)) s.leave();
+  const popped = argumentBytes(s, typeIndex);
   s.take(ValType.I32, a);
   // No argument is passed in r10.
   s.loadInt(ValType.I32, a, R10);
   s.done(a);
   w.popAll(type.params);
-  const popped = passArguments(s, type);
+  passArguments(s, type, popped);
   const image = s.module.tableImages[tableIndex];
   const canonical = s.module.canonicalTypes[typeIndex]!;
   if (image) {

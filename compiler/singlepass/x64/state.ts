@@ -25,12 +25,15 @@
  * out to need more is begun again (`more`).
  */
 import { OPERAND_HOME_SIZE } from '../../abi/artifact.ts';
+import type { Arena } from '../../backend/arena.ts';
 import { FLOAT_BASE, MachFunc } from '../../backend/mach.ts';
 import { EmitState } from '../../backend/x64/emit-state.ts';
 import { CC, Ins, NO_REG } from '../../backend/x64/encode.ts';
 import { align16, PROBE_LIMIT } from '../../backend/x64/frame.ts';
 import { Unit } from '../../backend/x64/insts.ts';
 import { BASE_REG, R8, R9, R10, R11, RAX, RDI, RDX, RSI, RSP, XMM_SCRATCH } from '../../backend/x64/regs.ts';
+import { IntList } from '../../ir/scratch.ts';
+import type { CompileOptions } from '../../options.ts';
 import { type Module, ValType } from '../../wasm/module.ts';
 import type { Walk } from '../../wasm/walk.ts';
 
@@ -62,6 +65,12 @@ const INTS = [RAX, RDX, RSI, RDI, R8, R9] as const;
 const FLOATS = Array.from({ length: 15 }, (_, n) => FLOAT_BASE + n);
 /** Encoding of the vector scratch register. */
 export const XMM15 = XMM_SCRATCH - FLOAT_BASE;
+
+/** Opcodes of `mov reg, r/m` and `mov r/m, reg`. */
+const MOV_LOAD = 0x8b;
+const MOV_STORE = 0x89;
+/** Opcode of `ins reg, r/m` in the ALU group: Ins has its order. */
+const aluLoad = (ins: Ins): number => (ins << 3) | 3;
 
 /** Stands for a number that is filled in later, in 4 bytes. */
 const LATER = 0x7fffffff;
@@ -108,22 +117,29 @@ export class State extends EmitState {
   private moves = 0;
   private probed = false;
   /** [position, Fill, addend] */
-  private fills: number[] = [];
+  private readonly fills = new IntList();
   /** Position of the store of r15. */
   private baseStore = 0;
-  readonly popSites: number[] = [];
+  readonly popSites = new IntList();
   /** Where each sequence point stands. */
-  readonly places: number[] = [];
+  readonly places = new IntList();
 
+  readonly popcnt: boolean;
+  readonly lzcnt: boolean;
   readonly module: Module;
+  /** For each type of the module: bytes of stack arguments; -1: not looked at yet. */
+  readonly typeBytes: Int32Array;
 
   constructor(
     readonly w: Walk,
-    readonly popcnt: boolean,
-    readonly lzcnt: boolean,
+    features: CompileOptions['features'],
+    arena: Arena,
   ) {
-    super();
+    super({ checksStack: false, relaxes: false, arena });
+    this.popcnt = features.has('popcnt');
+    this.lzcnt = features.has('lzcnt');
     this.module = w.module;
+    this.typeBytes = new Int32Array(w.module.types.length).fill(-1);
     this.m = new MachFunc();
     this.unit = new Unit();
   }
@@ -194,21 +210,24 @@ export class State extends EmitState {
 
   /** The last 4 bytes are to be filled in. */
   private fill(what: Fill, addend: number): void {
-    this.fills.push(this.asm.here() - 4, what, addend);
+    this.fills.push(this.asm.here() - 4);
+    this.fills.push(what);
+    this.fills.push(addend);
   }
 
   /** The frame is known: fill in what depends on it. */
   completeFrame(): void {
-    const { asm, unit, frame, fills } = this;
+    const { asm, unit, frame } = this;
+    const { data, length } = this.fills;
     unit.calls = true;
     unit.outgoing = this.outgoing;
     unit.slotBytes = align16(8 * this.w.localCount) + OPERAND_HOME_SIZE * this.mostOperands;
     frame.compute(this.m, unit);
     if (frame.sub > PROBE_LIMIT && !this.probed) this.leave();
-    for (let i = 0; i < fills.length; i += 3) {
-      const what = fills[i + 1]! as Fill;
+    for (let i = 0; i < length; i += 3) {
+      const what = data[i + 1]! as Fill;
       const base = what === Fill.Sub ? frame.sub : what === Fill.SavedBase ? frame.savedBase : frame.incoming;
-      asm.patch32(fills[i]!, base + fills[i + 2]!);
+      asm.patch32(data[i]!, base + data[i + 2]!);
     }
     if (!unit.savesBase) asm.patchNop8(this.baseStore);
   }
@@ -309,12 +328,12 @@ export class State extends EmitState {
 
   storeReg(type: ValType | 0, r: number, disp: number): void {
     const { asm } = this;
-    if (r < FLOAT_BASE) asm.mr(Ins.MOV, intBytes(type), RSP, NO_REG, 0, disp, r);
+    if (r < FLOAT_BASE) asm.stack(MOV_STORE, intBytes(type), r, disp);
     else asm.mr(type === ValType.F32 ? Ins.MOVSS : Ins.MOVSD, 8, RSP, NO_REG, 0, disp, r & 31);
   }
   loadReg(type: ValType | 0, r: number, disp: number): void {
     const { asm } = this;
-    if (r < FLOAT_BASE) asm.rm(Ins.MOV, intBytes(type), r, RSP, NO_REG, 0, disp);
+    if (r < FLOAT_BASE) asm.stack(MOV_LOAD, intBytes(type), r, disp);
     else asm.rm(type === ValType.F32 ? Ins.MOVSS : Ins.MOVSD, 8, r & 31, RSP, NO_REG, 0, disp);
   }
 
@@ -334,19 +353,19 @@ export class State extends EmitState {
         else if (high === val >> 31) asm.mi(Ins.MOV, 8, RSP, NO_REG, 0, disp, val);
         else {
           asm.movabs(R11, val, high);
-          asm.mr(Ins.MOV, 8, RSP, NO_REG, 0, disp, R11);
+          asm.stack(MOV_STORE, 8, R11, disp);
         }
         return;
       }
       case Kind.Cond:
         this.setCond(R11, val);
-        asm.mr(Ins.MOV, 4, RSP, NO_REG, 0, disp, R11);
+        asm.stack(MOV_STORE, 4, R11, disp);
         return;
       default: {
         const from = this.kinds[at] === Kind.Local ? this.localHomes[val]! : this.operandHome(at);
         if (from === disp) return;
-        asm.rm(Ins.MOV, four ? 4 : 8, R11, RSP, NO_REG, 0, from);
-        asm.mr(Ins.MOV, four ? 4 : 8, RSP, NO_REG, 0, disp, R11);
+        asm.stack(MOV_LOAD, four ? 4 : 8, R11, from);
+        asm.stack(MOV_STORE, four ? 4 : 8, R11, disp);
       }
     }
   }
@@ -443,7 +462,7 @@ export class State extends EmitState {
     const { asm } = this;
     switch (o.kind) {
       case Kind.Reg:
-        if (o.val !== r) asm.rr(Ins.MOV, intBytes(type), r, o.val);
+        if (o.val !== r) asm.pair(MOV_LOAD, intBytes(type), r, o.val);
         return;
       case Kind.Const:
         if (type === ValType.I32) asm.ri(Ins.MOV, 4, r, o.val);
@@ -453,7 +472,7 @@ export class State extends EmitState {
         this.setCond(r, o.val);
         return;
       default:
-        asm.rm(Ins.MOV, intBytes(type), r, RSP, NO_REG, 0, this.disp(o));
+        asm.stack(MOV_LOAD, intBytes(type), r, this.disp(o));
     }
   }
 
@@ -464,13 +483,14 @@ export class State extends EmitState {
     asm.rr(Ins.MOVZX8, 4, r, r);
   }
 
-  /** `ins dst, o`. r11 is used. */
+  /** `ins dst, o`; ins one of the eight of the ALU group, or IMUL. r11 is used. */
   applyInt(ins: Ins, type: ValType | 0, dst: number, o: Operand): void {
     const { asm } = this;
     const size = intBytes(type);
     switch (o.kind) {
       case Kind.Reg:
-        asm.rr(ins, size, dst, o.val);
+        if (ins <= Ins.CMP) asm.pair(aluLoad(ins), size, dst, o.val);
+        else asm.rr(ins, size, dst, o.val);
         return;
       case Kind.Const:
         if (size === 4 || o.high === o.val >> 31) asm.ri(ins, size, dst, o.val);
@@ -480,7 +500,8 @@ export class State extends EmitState {
         }
         return;
       default:
-        asm.rm(ins, size, dst, RSP, NO_REG, 0, this.disp(o));
+        if (ins <= Ins.CMP) asm.stack(aluLoad(ins), size, dst, this.disp(o));
+        else asm.rm(ins, size, dst, RSP, NO_REG, 0, this.disp(o));
     }
   }
 
