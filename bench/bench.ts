@@ -24,6 +24,7 @@ const USAGE = `Usage: npm run bench -- [options] FILE.wasm|DIR … [-- ARGS]
   --runs N          interleaved runs of each engine (default 5); the median is printed
   --opt-level N     of lucetc (default 2)
   --memory MODE     of lucetc: guarded (default) or dense
+  --debug           code for debuggers: as lucetc -g, at level 0
   --engines LIST    of v8, wasmtime, wasm2c, native, beside Lucet (default: all that are found; LUCET_WASMTIME names wasmtime's library,
                     native compiles NAME/NAME.c or .cpp by LUCET_NATIVE_CC, clang or gcc)
   --against REV     also a build of this revision ("before"); says which functions' code differs
@@ -180,6 +181,7 @@ async function main(argv: readonly string[]): Promise<number> {
       runs: { type: 'string', default: '5' },
       'opt-level': { type: 'string', default: '2' },
       memory: { type: 'string', default: 'guarded' },
+      debug: { type: 'boolean', default: false },
       engines: { type: 'string' },
       against: { type: 'string' },
       diff: { type: 'string', default: 'bench-diff' },
@@ -199,7 +201,11 @@ async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
   const workloads = positionals.flatMap(path => findWorkloads(path, args));
-  const lucet: LucetOptions = { optLevel: level as 0 | 1 | 2, memory };
+  const lucet: LucetOptions = {
+    optLevel: values.debug ? 0 : (level as 0 | 1 | 2),
+    memory,
+    debugCode: values.debug,
+  };
   if (values.check) return check(workloads, lucet);
   const before = values.against ? buildRevision(values.against) : null;
   try {

@@ -19,6 +19,7 @@ const STACK_SIZE = 8 * 2 ** 20;
 export interface LucetOptions {
   readonly optLevel: 0 | 1 | 2;
   readonly memory: 'guarded' | 'dense';
+  readonly debugCode: boolean;
 }
 
 function run(module: Module, workload: Workload): RunResult {
@@ -57,10 +58,10 @@ function run(module: Module, workload: Workload): RunResult {
   }
 }
 
-export function lucetEngine({ optLevel, memory }: LucetOptions): Engine {
+export function lucetEngine({ optLevel, memory, debugCode }: LucetOptions): Engine {
   tuneEngine();
   const features = nativeFeatures();
-  const options = defaultOptions({ optLevel, memory, ...(features ? { features } : {}) });
+  const options = defaultOptions({ optLevel, memory, debugCode, ...(features ? { features } : {}) });
   return {
     compile: async bytes => {
       const watch = new Stopwatch();

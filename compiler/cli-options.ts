@@ -95,7 +95,7 @@ export const OPTIONS = {
   workers: {
     type: 'string',
     value: 'N',
-    doc: 'threads to compile with (default: one for each processor, at most 8)',
+    doc: 'most threads to compile with (default: one for each processor, at most 8); small modules take fewer',
   },
   verify: { type: 'boolean', doc: 'check the intermediate code and the register allocation while compiling' },
   stats: { type: 'boolean', doc: 'print times, sizes and what each optimisation did, on stderr' },

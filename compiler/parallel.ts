@@ -1,27 +1,37 @@
-/** Compiling on several worker threads. The result is the same as on one: functions are merged by index. */
+/**
+ * Compiling on several threads: worker threads, and this one, which has nothing better to do. The result is the same as on one: functions are merged by index.
+ *
+ * Each thread has an engine of its own, which compiles and optimises the compiler anew: half a second to a second of processor time, of which the engine spends most in the
+ * background. So short compilations stay on one thread.
+ */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { CompiledFunc } from './backend/code.ts';
+import { ChunkError, type Compiled, chunksOf, compileChunk } from './chunks.ts';
 import { BugError, CompileError } from './diagnostics.ts';
 import { type CompileStats, compileModule, wasmCodeBytes } from './index.ts';
 import { link } from './object/artifact-writer.ts';
 import type { CompileOptions } from './options.ts';
-import { type Counters, codeCount, moduleLayout } from './pipeline.ts';
+import { type Counters, FunctionCompiler, moduleLayout } from './pipeline.ts';
+import { singlePassApplies } from './singlepass/compile.ts';
+import { validateFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
 
 export interface WorkerData {
   readonly bytes: SharedArrayBuffer;
   readonly options: CompileOptions;
-  /** One int32: the next function index to be taken. */
+  readonly threads: number;
+  /** One int32: the next chunk to be taken. */
   readonly counter: SharedArrayBuffer;
-  readonly chunk: number;
 }
 
 export type WorkerMessage =
-  | { readonly type: 'chunk'; readonly start: number; readonly funcs: readonly (CompiledFunc | null)[] }
+  | ({ readonly type: 'chunk' } & Compiled)
   | { readonly type: 'done'; readonly counters: Counters }
   | {
       readonly type: 'error';
@@ -31,8 +41,28 @@ export type WorkerMessage =
       readonly compile: Pick<CompileError, 'offset' | 'kind' | 'func'> | null;
     };
 
-/** Below this much code, starting threads costs more than it saves. */
-const PARALLEL_THRESHOLD = 96 * 1024;
+/**
+ * Code for which another thread pays. A thread's engine begins cold: it costs about as much processor time as compiling a megabyte, half of it in the background, on whatever
+ * processor is free. So it takes less code where there are processors that the threads leave free.
+ */
+const BYTES_PER_THREAD = 3 * 2 ** 20;
+const BYTES_WITH_FREE_PROCESSORS = 2 ** 20;
+/** The single pass takes a fifth of the time. */
+const SINGLE_PASS_FACTOR = 4;
+
+/** How many threads to compile a module on: as many as pay, up to `options.workers`. */
+export function threadsFor(
+  module: Module,
+  options: CompileOptions,
+  processors = availableParallelism(),
+): number {
+  const bytes = wasmCodeBytes(module) / (singlePassApplies(module, options) ? SINGLE_PASS_FACTOR : 1);
+  const paying = (per: number) => Math.min(options.workers, 1 + Math.floor(bytes / per));
+  return Math.max(
+    paying(BYTES_PER_THREAD),
+    Math.min(Math.floor(processors / 2), paying(BYTES_WITH_FREE_PROCESSORS)),
+  );
+}
 
 /** The worker's bundle: beside ours in dist/, or in dist/ when we run from source (tests). */
 function workerBundle(): string {
@@ -52,64 +82,121 @@ function runWorker(data: WorkerData, onMessage: (m: WorkerMessage) => void): Pro
   });
 }
 
-async function compileOnWorkers(
+/** The error that a module is rejected with: that of its first invalid function, whatever was met first. */
+function rejection(module: Module, index: number, error: Error): Error {
+  try {
+    for (let i = module.importedFunctions; i < Math.min(index, module.functions.length); i++)
+      validateFunction(module, i);
+  } catch (e) {
+    if (e instanceof CompileError) return e;
+    throw e;
+  }
+  return error;
+}
+
+class Merging {
+  readonly funcs: (CompiledFunc | null)[];
+  readonly counters: Counters = {};
+  readonly chunks;
+  failure: { readonly index: number; readonly error: Error } | null = null;
+  private done = 0;
+
+  constructor(
+    module: Module,
+    threads: number,
+    private readonly progress: (done: number, total: number) => void,
+  ) {
+    this.chunks = chunksOf(module, threads);
+    this.funcs = new Array<null>(this.chunks.order.length).fill(null);
+  }
+
+  add({ start, funcs }: Compiled): void {
+    for (let i = 0; i < funcs.length; i++) this.funcs[this.chunks.order[start + i]!] = funcs[i]!;
+    this.done += funcs.length;
+    this.progress(this.done, this.funcs.length);
+  }
+
+  count(counters: Counters): void {
+    for (const [name, n] of Object.entries(counters)) this.counters[name] = (this.counters[name] ?? 0) + n;
+  }
+
+  fail(index: number, error: Error): void {
+    if (!this.failure || index < this.failure.index) this.failure = { index, error };
+  }
+}
+
+/** This thread's part of the work. Between chunks it looks at what the others send. */
+async function takePart(
   module: Module,
   options: CompileOptions,
+  next: Int32Array,
+  into: Merging,
+): Promise<void> {
+  const { chunks } = into;
+  const count = chunks.starts.length - 1;
+  const compiler = new FunctionCompiler(module, options);
+  try {
+    for (let k = Atomics.add(next, 0, 1); k < count; k = Atomics.add(next, 0, 1)) {
+      into.add(compileChunk(chunks, k, index => compiler.compile(index)));
+      await setImmediate();
+    }
+    into.count(compiler.counters);
+  } catch (e) {
+    if (!(e instanceof ChunkError)) throw e;
+    Atomics.store(next, 0, count);
+    into.fail(e.index, e.cause);
+  }
+}
+
+async function compileOnThreads(
+  module: Module,
+  options: CompileOptions,
+  threads: number,
   progress: (done: number, total: number) => void,
 ): Promise<{ funcs: (CompiledFunc | null)[]; counters: Counters }> {
-  const total = codeCount(module);
   const bytes = new SharedArrayBuffer(module.bytes.length);
   new Uint8Array(bytes).set(module.bytes);
-  const funcs: (CompiledFunc | null)[] = new Array<null>(total).fill(null);
-  const counters: Counters = {};
-  let done = 0;
-  let failure: Extract<WorkerMessage, { type: 'error' }> | null = null;
+  const data: WorkerData = { bytes, options, threads, counter: new SharedArrayBuffer(4) };
+  const into = new Merging(module, threads, progress);
   const onMessage = (m: WorkerMessage): void => {
     switch (m.type) {
       case 'chunk':
-        m.funcs.forEach((f, i) => {
-          funcs[m.start + i] = f;
-        });
-        done += m.funcs.length;
-        progress(done, total);
+        into.add(m);
         break;
       case 'done':
-        for (const [name, n] of Object.entries(m.counters)) counters[name] = (counters[name] ?? 0) + n;
+        into.count(m.counters);
         break;
-      case 'error':
-        // The first invalid function is the one to report, whichever thread met it.
-        if (!failure || m.index < failure.index) failure = m;
-        break;
+      case 'error': {
+        const { compile } = m;
+        const error = compile
+          ? new CompileError(m.message, compile.offset, compile.kind, compile.func)
+          : Object.assign(new BugError(m.message), { stack: m.stack });
+        into.fail(m.index, error);
+      }
     }
   };
-  const data: WorkerData = {
-    bytes,
-    options,
-    counter: new SharedArrayBuffer(4),
-    // Small enough to balance, large enough to keep messages few.
-    chunk: Math.max(1, Math.min(32, Math.floor(total / (options.workers * 8)))),
-  };
-  await Promise.all(Array.from({ length: options.workers }, () => runWorker(data, onMessage)));
-  // Assigned in the callback: the type checker can't see that.
-  const error = failure as Extract<WorkerMessage, { type: 'error' }> | null;
-  if (error?.compile)
-    throw new CompileError(error.message, error.compile.offset, error.compile.kind, error.compile.func);
-  if (error) throw Object.assign(new BugError(error.message), { stack: error.stack });
-  return { funcs, counters };
+  const others = Array.from({ length: threads - 1 }, () => runWorker(data, onMessage));
+  await Promise.all([...others, takePart(module, options, new Int32Array(data.counter), into)]);
+  // Assigned in callbacks: the type checker can't see that.
+  const failure = into.failure as Merging['failure'];
+  if (failure) throw rejection(module, failure.index, failure.error);
+  return into;
 }
 
-/** Compile a decoded module, on `options.workers` threads if it is worth it. */
+/**
+ * Compile a decoded module.
+ * @param threads on how many
+ */
 export async function compileParallel(
   module: Module,
   options: CompileOptions,
   progress: (done: number, total: number) => void = () => {},
+  threads = threadsFor(module, options),
 ): Promise<{ artifact: Uint8Array; stats: CompileStats }> {
   const from = performance.now();
   const codeBytes = wasmCodeBytes(module);
-  const parallel = options.workers > 1 && codeBytes >= PARALLEL_THRESHOLD;
-  const { funcs, counters } = parallel
-    ? await compileOnWorkers(module, options, progress)
-    : compileModule(module, options);
+  const { funcs, counters } =
+    threads > 1 ? await compileOnThreads(module, options, threads, progress) : compileModule(module, options);
   const artifact = link(
     module,
     funcs,

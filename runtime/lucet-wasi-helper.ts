@@ -17,6 +17,7 @@ import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { readPublicKey, verifyInput } from '../compiler/cli-signature.ts';
 import { CompileError } from '../compiler/diagnostics.ts';
+import { tuneEngine } from '../compiler/engine-tuning.ts';
 import { SignatureError, verifyArtifact } from '../compiler/minisign.ts';
 import { printableLines } from '../compiler/printable.ts';
 import { makeCoredump } from './coredump.ts';
@@ -33,6 +34,7 @@ async function compile(
   extra: string,
   publicKey: string,
 ): Promise<void> {
+  tuneEngine();
   let shown = false;
   const from = performance.now();
   try {

@@ -1,7 +1,7 @@
 /**
  * `npm run scale [-- --module-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
- * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads. How much faster two threads are than one is
- * printed, not judged: it depends on what else the machine does. Ends with "N passed, N failed".
+ * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads. How much faster two threads are than one, and
+ * two processes than one, is printed, not judged: it depends on what else the machine does. Ends with "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -174,8 +174,12 @@ async function modules(bytes: number): Promise<void> {
     writeFileSync(path, bigModule(SPEEDUP_BYTES));
     const one = await compileFile(path, 1);
     const two = await compileFile(path, 2);
+    const other = join(folder, 'b.wasm');
+    writeFileSync(other, readFileSync(path));
+    const both = await Promise.all([compileFile(path, 1), compileFile(other, 1)]);
+    const factor = (times: number, seconds: number) => ((times * one.seconds) / seconds).toFixed(2);
     console.log(
-      `       two threads: ${(one.seconds / two.seconds).toFixed(2)} times as fast as one, of ${availableParallelism()} processors`,
+      `       two threads: ${factor(1, two.seconds)} times as fast as one, of ${availableParallelism()} processors; two processes: ${factor(2, Math.max(...both.map(b => b.seconds)))} times`,
     );
     writeFileSync(path, bigModule(bytes));
     const { seconds, mb } = await compileFile(path, 2);

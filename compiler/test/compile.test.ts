@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MemoryMode } from '../abi/artifact.ts';
 import { CompileError, compile, defaultOptions, emitIr } from '../index.ts';
-import { compileParallel } from '../parallel.ts';
+import { compileParallel, threadsFor } from '../parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { wat } from './support/wasm.ts';
 
@@ -26,11 +26,34 @@ describe('compile', () => {
   it('gives the same bytes with one worker and with two, and again', async () => {
     const bytes = await wat(manyFunctions(400));
     const module = decodeModule(bytes);
-    const one = await compileParallel(module, defaultOptions({ workers: 1 }));
-    const two = await compileParallel(module, defaultOptions({ workers: 2 }));
-    expect(one.stats.wasmCodeBytes).toBeGreaterThan(96 * 1024);
-    expect(Buffer.compare(one.artifact, two.artifact)).toBe(0);
-    expect(Buffer.compare(one.artifact, compile(bytes))).toBe(0);
+    for (const debugCode of [false, true]) {
+      const options = defaultOptions({ optLevel: debugCode ? 0 : 2, debugCode });
+      const on = (threads: number) => compileParallel(module, options, () => {}, threads);
+      const one = await on(1);
+      for (const threads of [2, 3]) {
+        const { artifact, stats } = await on(threads);
+        expect(Buffer.compare(one.artifact, artifact)).toBe(0);
+        expect(stats.counters).toEqual(one.stats.counters);
+      }
+      expect(Buffer.compare(one.artifact, compile(bytes, options))).toBe(0);
+    }
+  });
+
+  it('takes more threads only where they pay', async () => {
+    const module = decodeModule(await wat('(module (func))'));
+    const threads = (mb: number, processors: number, debugCode = false) =>
+      threadsFor(
+        { ...module, bodies: [{ start: 0, end: mb * 2 ** 20 }] },
+        defaultOptions({
+          workers: Math.min(8, processors),
+          ...(debugCode ? { optLevel: 0, debugCode } : {}),
+        }),
+        processors,
+      );
+    expect([0.7, 2.5, 6, 66].map(mb => threads(mb, 2))).toEqual([1, 1, 2, 2]);
+    expect([0.7, 2.5, 6, 66].map(mb => threads(mb, 4))).toEqual([1, 2, 3, 4]);
+    expect([0.7, 2.5, 6, 66].map(mb => threads(mb, 4, true))).toEqual([1, 1, 2, 4]);
+    expect(threads(66, 64)).toBe(8);
   });
 
   it('reports the first invalid function, whichever worker meets it', async () => {
@@ -43,10 +66,9 @@ describe('compile', () => {
       const { start, end } = module.bodies[f]!;
       broken[broken.subarray(start, end).indexOf(0x6c) + start] = 0x7e;
     }
-    for (const workers of [1, 2]) {
-      const error = await compileParallel(decodeModule(broken), defaultOptions({ workers })).catch(
-        (e: unknown) => e,
-      );
+    for (const threads of [1, 2]) {
+      const compiling = compileParallel(decodeModule(broken), defaultOptions(), () => {}, threads);
+      const error = await compiling.catch((e: unknown) => e);
       expect(error).toBeInstanceOf(CompileError);
       expect(error).toMatchObject({ kind: 'invalid', func: 120 });
       expect((error as CompileError).offset).toBeGreaterThan(0);
