@@ -569,6 +569,24 @@ test('jumps and returns of tail calls', () => {
   expect(decoded(a => a.callRel())).toBe('Call NearBranch64 5');
 });
 
+test('the frequent instructions of code for debuggers', () => {
+  const c = new Check();
+  for (const size of [4, 8])
+    for (const reg of REGS) {
+      for (const disp of [0, 8, 127, -128, 128, 0x12345678]) {
+        const m = address([4, NO_REG, 0, disp]);
+        c.add(`mov ${gpr(size, reg)},m${size}${m}`, a => a.stack(0x8b, size, reg, disp));
+        c.add(`mov m${size}${m},${gpr(size, reg)}`, a => a.stack(0x89, size, reg, disp));
+        c.add(`cmp ${gpr(size, reg)},m${size}${m}`, a => a.stack(0x3b, size, reg, disp));
+      }
+      for (const rm of REGS) {
+        c.add(`mov ${gpr(size, reg)},${gpr(size, rm)}`, a => a.pair(0x8b, size, reg, rm));
+        c.add(`xor ${gpr(size, reg)},${gpr(size, rm)}`, a => a.pair(0x33, size, reg, rm));
+      }
+    }
+  c.verify();
+});
+
 test('patches', () => {
   const a = new Assembler();
   for (let k = 0; k < 2; k++) a.mr(Ins.MOV, 8, 4, NO_REG, 0, 0x12345678, 3);
@@ -594,7 +612,9 @@ test('misuse is refused', () => {
 
 /** What encodes nothing by itself, or is in encode-labels.test.ts. */
 const ELSEWHERE =
-  'constructor reset here newLabel bind isBound jmp jcc align finish map labelPos itemsBefore'.split(' ');
+  'constructor reset here newLabel bind isBound jmp jcc align finish map labelPos itemsBefore branch finishBranches'.split(
+    ' ',
+  );
 
 test('every method of the assembler has been held against the disassembler', () => {
   const missing = METHODS.filter(name => !called.has(name) && !ELSEWHERE.includes(name));
