@@ -63,7 +63,10 @@ function functionTexts(dist: string, workload: Workload, level: number): Map<str
         .map(l => l.match(/^ {2}[0-9a-f]{8} {2}(?:[0-9a-f]{2} )+ *(.*)$/)?.[1])
         .filter(l => l !== undefined)
         .map(l =>
-          l.replace(/^(j\w+|call) 0x[0-9a-f]+/, '$1').replace(/\[rip[^\]]*\]|\[0x[0-9a-f]+\]/, '[rip]'),
+          l
+            .replace(/^(j\w+|call) (?:short |near )?0x[0-9a-f]+/, '$1')
+            .replace(/\[rip[^\]]*\]|\[0x[0-9a-f]+\]/, '[rip]')
+            .replace(/ +; rodata\+0x[0-9a-f]+/, ''),
         );
       functions.set(`${name[2]} ${name[1]}`, `${lines.join('\n')}\n`);
     }
