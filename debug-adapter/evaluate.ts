@@ -1,6 +1,8 @@
 /** Expressions over a stopped frame: C-like paths, arithmetic, casts; `$l0`, `$g0`, `$s0`, registers and `$mem[…]`. */
 import type { Type } from '../compiler/debuginfo/index.ts';
 import { littleEndian, type Value, type Values, wordBytes } from '../compiler/debuginfo/values.ts';
+import { bitsText } from '../runtime/debug.ts';
+import { stringAt } from './assemblyscript.ts';
 import { type Expression, ExpressionError, parseExpression } from './expression-parser.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
@@ -15,6 +17,8 @@ export type Result =
       readonly n: bigint | number;
       readonly set?: (bits: bigint) => boolean;
       readonly hex?: boolean;
+      /** What a pointer points to, to be shown behind it. */
+      readonly points?: string | null;
     };
 
 const fail = (message: string): never => {
@@ -53,7 +57,7 @@ export class Evaluator {
     if (result.kind === 'value') return this.values.describe(result.value);
     return result.hex && typeof result.n === 'bigint'
       ? `0x${BigInt.asUintN(64, result.n).toString(16)}`
-      : `${result.n}`;
+      : withPointee(`${result.n}`, result.points ?? null);
   }
 
   /** Sets what an expression names to what another is. @throws ExpressionError */
@@ -127,6 +131,8 @@ export class Evaluator {
     if (name === 'NULL' || name === 'nullptr') return { kind: 'number', n: 0n };
     const value = this.variable(name);
     if (value !== null) return { kind: 'value', value };
+    const local = this.localNamed(name);
+    if (local !== null) return local;
     // Enumerators of types in reach would take reading all units; the last part of a qualified name may be one.
     const parts = name.split('::');
     const enumType = parts.length > 1 ? this.typeNamed(parts.slice(0, -1).join('::')) : null;
@@ -134,31 +140,60 @@ export class Evaluator {
     return found === undefined ? fail(`there is no ${name} here`) : { kind: 'number', n: found.value };
   }
 
-  /** `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register. */
+  /** A local that the name section names, of a function whose own debug information names none. */
+  private localNamed(name: string): Result | null {
+    const { symbols } = this.target;
+    const { call, target } = this.frame;
+    if (call !== null) return null;
+    const types = symbols.localTypes(target.functionIndex);
+    const index = types.findIndex((_, i) => symbols.localName(target.functionIndex, i) === name);
+    return index < 0 ? null : this.machine('l', index);
+  }
+
+  /** A value of WebAssembly's own, as its type has it. */
+  private machine(kind: string, index: number): Result {
+    const { target, frame } = this;
+    const { symbols, state } = target;
+    const bits =
+      kind === 'l'
+        ? frame.reader.local(index)
+        : kind === 'g'
+          ? state.global(index)
+          : frame.reader.operand(index);
+    if (bits === null) return fail(`$${kind}${index} is not known here`);
+    const type =
+      kind === 'l'
+        ? symbols.localTypes(frame.target.functionIndex)[index]
+        : kind === 'g'
+          ? symbols.artifact.globals[index]?.type
+          : undefined;
+    const set = (v: bigint): boolean => {
+      const own = asType(v, type ?? 0);
+      return kind === 'l'
+        ? target.writeLocal(frame.thread, frame.target, index, own)
+        : kind === 'g' && state.setGlobal(index, own);
+    };
+    const n = numberOf(bits, type ?? 0);
+    return { kind: 'number', n, set, points: kind === 'l' ? this.pointee(n, type ?? 0) : null };
+  }
+
+  /** What a local of AssemblyScript points to, if that tells. */
+  pointee(n: bigint | number, type: number): string | null {
+    const { target, frame } = this;
+    if (type !== I32 || frame.call !== null) return null;
+    const file = target.symbols.debug?.lookup(frame.codeOffset)?.file ?? '';
+    return file.endsWith('.ts') ? stringAt(target.state, Number(n) >>> 0) : null;
+  }
+
+  /** `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register; else a local by its name in text. */
   private special(name: string): Result {
     const { target, frame } = this;
-    const { thread } = frame;
     const numbered = /^([lgs])(\d+)$/.exec(name);
-    if (numbered !== null) {
-      const index = Number(numbered[2]);
-      const kind = numbered[1]!;
-      const bits =
-        kind === 'l'
-          ? frame.reader.local(index)
-          : kind === 'g'
-            ? target.state.global(index)
-            : frame.reader.operand(index);
-      if (bits === null) return fail(`$${name} is not known here`);
-      const set = (v: bigint): boolean =>
-        kind === 'l'
-          ? target.writeLocal(thread, frame.target, index, v)
-          : kind === 'g' && target.state.setGlobal(index, v);
-      return { kind: 'number', n: bits, set };
-    }
+    if (numbered !== null) return this.machine(numbered[1]!, Number(numbered[2]));
     if (name === 'mem') return fail('$mem is used as $mem[address], or $mem8, $mem16, $mem32, $mem64');
-    const register = target.registers(thread)[name];
+    const register = target.registers(frame.thread)[name];
     return register === undefined
-      ? fail(`there is no $${name}`)
+      ? (this.localNamed(name) ?? fail(`there is no $${name}`))
       : { kind: 'number', n: BigInt(register), hex: true };
   }
 
@@ -388,6 +423,31 @@ export class Evaluator {
     const mask = ((1n << BigInt(size)) - 1n) << BigInt(first);
     return wordBytes((littleEndian(old) & ~mask) | ((n << BigInt(first)) & mask), length);
   }
+}
+
+/** An arrow, since a number may look like a pointer by chance. */
+export function withPointee(text: string, points: string | null): string {
+  return points === null ? text : `${text} → ${points}`;
+}
+
+/** ValType */
+const I32 = 1;
+const F32 = 3;
+const F64 = 4;
+
+/** A number's bits (a float's as those of an f64) as those of the type that is set. */
+export function asType(bits: bigint, type: number): bigint {
+  if (type !== F32) return bits;
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, bits, true);
+  view.setFloat32(0, view.getFloat64(0, true), true);
+  return littleEndian(new Uint8Array(view.buffer, 0, 4));
+}
+
+/** A WebAssembly value: signed, or a float. */
+function numberOf(bits: bigint, type: number): bigint | number {
+  const text = bitsText(bits, type);
+  return type === F32 || type === F64 ? Number(text) : BigInt(text);
 }
 
 function arithmetic(op: string, a: bigint | number, b: bigint | number): bigint | number {

@@ -63,11 +63,27 @@ const TYPE_WORDS = new Set([
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '0': '\0' };
 
+const TUPLE_MEMBER = /\s*\.(\d+)(?![\w])/y;
+
+function endsOperand(t: Token | undefined): boolean {
+  return t !== undefined && (t.kind === 'operator' ? t.text === ')' || t.text === ']' : t.kind !== 'end');
+}
+
 function tokenize(text: string): Token[] {
   if (text.length > MAX_LENGTH) throw new ExpressionError('the expression is too long');
   const tokens: Token[] = [];
   TOKEN.lastIndex = 0;
   for (let at = 0; text.slice(at).trim() !== ''; at = TOKEN.lastIndex) {
+    // A tuple's member: `pair.0` has no number `.0` in it.
+    if (endsOperand(tokens.at(-1))) {
+      TUPLE_MEMBER.lastIndex = at;
+      const member = TUPLE_MEMBER.exec(text);
+      if (member !== null) {
+        tokens.push({ kind: 'operator', text: '.' }, { kind: 'number', text: member[1]!, value: 0n });
+        TOKEN.lastIndex = TUPLE_MEMBER.lastIndex;
+        continue;
+      }
+    }
     TOKEN.lastIndex = at;
     const m = TOKEN.exec(text);
     if (m === null) throw new ExpressionError(`can't read "${text.slice(at).trim().slice(0, 20)}"`);

@@ -97,6 +97,7 @@ export class Frames {
         const base = bases?.get(index);
         return base === undefined ? null : BigInt(base);
       },
+      keepsParameter: index => target.symbols.keepsParameter(frame.functionIndex, index),
       global: index => target.state.global(index),
       operand: index => target.readOperand(thread, frame, index),
     };

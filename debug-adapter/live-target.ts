@@ -58,6 +58,8 @@ export class LiveTarget implements DebugTarget {
   readonly symbols: ModuleSymbols;
   readonly state: TargetState;
   private readonly functions: ReadonlyMap<number, DebugFunction>;
+  /** Offsets of the places of a function that was asked for, ascending. */
+  private readonly points = new Map<number, readonly number[]>();
   /** Text offsets of the places at a module offset: usually one. */
   private readonly pcs = new Map<number, number[]>();
   /** Module offset of the operator at a place, by its text offset. */
@@ -142,7 +144,14 @@ export class LiveTarget implements DebugTarget {
   }
 
   sequencePoints(functionIndex: number): readonly number[] {
-    return this.functions.get(functionIndex)?.points.map(p => p.wasmOffset) ?? [];
+    let points = this.points.get(functionIndex);
+    if (points === undefined) {
+      // The table is in the order of the native code, in which blocks may have changed places.
+      const all = this.functions.get(functionIndex)?.points.map(p => p.wasmOffset) ?? [];
+      points = [...new Set(all)].sort((a, b) => a - b);
+      this.points.set(functionIndex, points);
+    }
+    return points;
   }
 
   setBreakpoint(wasmOffset: number): void {

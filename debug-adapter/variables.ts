@@ -1,10 +1,9 @@
 /** Scopes and variables: a stopped frame's, and what they are made of. References are handed out as they are shown, and gone at the next run. */
 import { Handles, Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import { littleEndian } from '../compiler/debuginfo/expressions.ts';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
-import { Evaluator, ExpressionError, type Result } from './evaluate.ts';
+import { asType, Evaluator, ExpressionError, type Result, withPointee } from './evaluate.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
 
@@ -182,6 +181,8 @@ export class Variables {
     const values = this.frames.values(frame);
     const items = new Map<string, Item>();
     for (const v of debug.variables(call)) {
+      // What the compiler made for itself; `this` is a parameter.
+      if (v.artificial && v.kind === 'local') continue;
       const place = debug.locate(v, call, codeOffset, reader);
       // An inner one hides an outer one of its name.
       items.delete(v.name);
@@ -203,12 +204,25 @@ export class Variables {
   private wasmLocals(frame: ShownFrame): Item[] {
     const { symbols } = this.target;
     const types = symbols.localTypes(frame.target.functionIndex);
+    const evaluator = new Evaluator(this.target, this.frames, frame);
     return types.slice(0, MAX_LOCALS).map((type, i) => {
       const bits = frame.reader.local(i);
-      return this.machine(`$l${i}`, type, bits, v =>
+      const name = frame.call === null ? this.localName(frame, i) : '';
+      const item = this.machine(name || `$l${i}`, type, bits, v =>
         this.target.writeLocal(frame.thread, frame.target, i, v),
       );
+      const points = bits === null ? null : evaluator.pointee(bits, type);
+      return points === null ? item : { ...item, text: withPointee(item.text, points) };
     });
+  }
+
+  /** As its source writes it: plain in languages, `$name` in text; '' when it has none that an expression could hold. */
+  private localName(frame: ShownFrame, local: number): string {
+    const { symbols } = this.target;
+    const name = symbols.localName(frame.target.functionIndex, local);
+    if (!/^[A-Za-z_]\w*$/.test(name)) return '';
+    const file = symbols.debug?.lookup(frame.codeOffset)?.file ?? '.wat';
+    return file.endsWith('.wat') ? `$${name}` : name;
   }
 
   private operands(frame: ShownFrame): Item[] {
@@ -253,15 +267,6 @@ export class Variables {
         bits === null || set === null ? null : { kind: 'number', n: bits, set: v => set(asType(v, type)) },
     };
   }
-}
-
-/** A number's bits as those of a float type, when that is what is set. */
-function asType(bits: bigint, type: number): bigint {
-  if (type !== 3) return bits;
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, bits, true);
-  view.setFloat32(0, view.getFloat64(0, true), true);
-  return littleEndian(new Uint8Array(view.buffer, 0, 4));
 }
 
 /** The expression of a part. */

@@ -1,11 +1,14 @@
 /** What is known of a module's functions beyond its code: from the debug information in its artifact, or where that says it is. */
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SECTION } from '../compiler/abi/artifact.ts';
 import { type DebugInfo, openDebugInfo } from '../compiler/debuginfo/index.ts';
 import { openSourceMap } from '../compiler/debuginfo/source-map.ts';
 import { type Artifact, ArtifactError, readArtifact } from '../compiler/object/artifact-reader.ts';
+import { assignedIn } from '../compiler/wasm/assigns.ts';
+import type { NameSection } from '../compiler/wasm/module.ts';
+import { readNames } from '../compiler/wasm/names.ts';
 
 /** Debug files larger than this are left alone. */
 const MAX_FILE_BYTES = 1 << 30;
@@ -34,6 +37,8 @@ export class ModuleSymbols {
   /** The wasm module up to the end of its code section; null: the artifact does not carry it. */
   readonly wasm: Uint8Array | null;
   readonly warnings: string[] = [];
+  #names: NameSection | null = null;
+  readonly #assigned = new Map<number, ReadonlySet<number> | null>();
   #bodies: readonly { readonly start: number; readonly end: number }[] | null = null;
 
   /**
@@ -78,7 +83,8 @@ export class ModuleSymbols {
       const path = isData ? url : this.#resolve(url, folder);
       const json = path === null ? null : isData ? this.#dataUrl(url) : this.#readText(path);
       const base = isData ? (folder ?? '.') : dirname(path ?? '.');
-      if (json !== null) return openSourceMap(json, codeStart, source => sourcePath(source, base));
+      if (json !== null)
+        return openSourceMap(json, codeStart, (source, root) => sourcePath(source, root, base));
     }
     return null;
   }
@@ -168,6 +174,29 @@ export class ModuleSymbols {
     return types;
   }
 
+  /** What the name section calls a function's locals, by their index; '' for those that it does not name. */
+  localName(functionIndex: number, local: number): string {
+    if (this.#names === null) {
+      const bytes = this.artifact.debugSections.get('name') ?? new Uint8Array();
+      this.#names = readNames(bytes, [{ name: 'name', start: 0, end: bytes.length }]);
+    }
+    return this.#names.locals.get(functionIndex)?.get(local) ?? '';
+  }
+
+  /** Whether a function has a local as a parameter and never assigns it. */
+  keepsParameter(functionIndex: number, local: number): boolean {
+    const body = this.body(functionIndex);
+    const type = this.artifact.types[this.artifact.func(functionIndex).typeIndex];
+    if (this.wasm === null || body === null || type === undefined || local >= type.params.length)
+      return false;
+    let assigned = this.#assigned.get(functionIndex);
+    if (assigned === undefined) {
+      assigned = assignedIn(this.wasm, body.start, body.end);
+      this.#assigned.set(functionIndex, assigned);
+    }
+    return assigned !== null && !assigned.has(local);
+  }
+
   /** Byte range in the module of a function's body (its local declarations first); null: imported, or the module isn't here. */
   body(functionIndex: number): { readonly start: number; readonly end: number } | null {
     if (this.wasm === null) return null;
@@ -203,9 +232,12 @@ function resolvePath(name: string, folder: string | null): string {
 }
 
 /** AssemblyScript's own library is in no file: `~lib/…` stays as it is. */
-function sourcePath(source: string, folder: string): string {
+function sourcePath(source: string, root: string, folder: string): string {
   if (source.startsWith('~lib/') || /^[a-z][\w+.-]*:\/\//i.test(source)) return source;
-  return isAbsolute(source) ? source : join(folder, source);
+  if (isAbsolute(source)) return source;
+  // AssemblyScript's root is the module's name, a folder only where somebody serves the sources as that.
+  const rooted = isAbsolute(root) ? join(root, source) : join(folder, root, source);
+  return root !== '' && existsSync(rooted) ? rooted : join(folder, source);
 }
 
 function dataUrl(url: string): string | null {

@@ -13,6 +13,8 @@ export interface FrameReader {
   global(index: number): bigint | null;
   /** Of the operand stack, from the bottom. */
   operand(index: number): bigint | null;
+  /** Whether the function gets a local as a parameter, and never assigns it. */
+  keepsParameter?(index: number): boolean;
   /** Value of a frame's base where its own description can't be evaluated (a local that optimised code does not keep). */
   frameBase?(): number | null;
 }
@@ -178,6 +180,13 @@ class Machine {
     return this.memoryPlace();
   }
 
+  /** An address, which the linker sets to all ones where it dropped what was there. */
+  private linked(address: number): bigint {
+    const { addressSize } = this.x.unit;
+    if (address === (addressSize === 8 ? 2 ** 64 : 0xffff_ffff)) throw new Missing('dropped by the linker');
+    return BigInt(address);
+  }
+
   private memoryPlace(): Place {
     const address = BigInt.asUintN(this.bits, this.pop());
     this.register = null;
@@ -240,9 +249,11 @@ class Machine {
     }
     switch (op) {
       case Op.addr:
-        this.push(BigInt(c.uint(this.x.unit.addressSize)));
+        this.push(this.linked(c.uint(this.x.unit.addressSize)));
         return;
       case Op.addrx:
+        this.push(this.linked(indexedAddress(c.uleb(), this.x.unit, this.x.unit.bases, this.x.sections)));
+        return;
       case Op.constx:
         this.push(BigInt(indexedAddress(c.uleb(), this.x.unit, this.x.unit.bases, this.x.sections)));
         return;
@@ -554,54 +565,81 @@ const enum Lle {
 
 const MAX_LIST_ENTRIES = 100_000;
 
+interface ListEntry {
+  readonly from: number;
+  readonly to: number;
+  readonly code: Uint8Array;
+  /** It holds where no other does. */
+  readonly isDefault: boolean;
+}
+
 /**
  * The expression in force at an address: of an attribute that is one, or of a location list.
  * @returns null: there is none at this address
  * @throws DwarfError
  */
 export function expressionAt(v: FormValue, address: number, unit: Unit, s: DwarfSections): Uint8Array | null {
+  if (v.cls === FormClass.Expression || v.cls === FormClass.Block)
+    return s.info.subarray(v.at, v.at + v.length);
+  let fallback: Uint8Array | null = null;
+  for (const { from, to, code, isDefault } of listOf(v, unit, s)) {
+    if (isDefault) fallback = code;
+    else if (address >= from && address < to) return code;
+  }
+  return fallback;
+}
+
+/**
+ * The index of the parameter that holds a variable's address from the start of its function on; -1: there is none.
+ *
+ * Unoptimised code gets large arguments by address, and LLVM describes them by a list with one entry, which ends with the first block of the code, where
+ * its analysis does. The variable stays where it was: whoever knows that the parameter is never assigned may read it through there at the function's end too.
+ */
+export function parameterAddress(v: FormValue, unit: Unit, s: DwarfSections): number {
+  if (v.cls === FormClass.Expression || v.cls === FormClass.Block) return -1;
+  let only: Uint8Array | null = null;
+  for (const { code } of listOf(v, unit, s)) {
+    if (only !== null) return -1;
+    only = code;
+  }
+  if (only === null) return -1;
+  const c = new Cursor(only, 0, only.length);
+  if (c.u8() !== Op.WASM_location || c.u8() !== WasmKind.Local) return -1;
+  const index = c.uleb();
+  return c.done ? index : -1;
+}
+
+function listOf(v: FormValue, unit: Unit, s: DwarfSections): Generator<ListEntry> {
   switch (v.cls) {
-    case FormClass.Expression:
-    case FormClass.Block:
-      return s.info.subarray(v.at, v.at + v.length);
     case FormClass.LocListIndex: {
       const at = unit.bases.loclists + v.int * unit.offsetSize;
       if (!(at <= s.loclists.length))
         throw new DwarfError(`location list index ${v.int} is outside its section`);
       const offset = new Cursor(s.loclists, at, s.loclists.length).uint(unit.offsetSize);
-      return fromLoclists(unit.bases.loclists + offset, address, unit, unit.bases, s);
+      return fromLoclists(unit.bases.loclists + offset, unit, unit.bases, s);
     }
     case FormClass.SectionOffset:
     case FormClass.Constant:
-      return unit.version >= 5
-        ? fromLoclists(v.int, address, unit, unit.bases, s)
-        : fromLoc(v.int, address, unit, s);
+      return unit.version >= 5 ? fromLoclists(v.int, unit, unit.bases, s) : fromLoc(v.int, unit, s);
     default:
       throw new DwarfError('a location of an unexpected form');
   }
 }
 
 /** DWARF 5, section 7.7.3. */
-function fromLoclists(
-  offset: number,
-  address: number,
-  unit: Unit,
-  bases: Bases,
-  s: DwarfSections,
-): Uint8Array | null {
+function* fromLoclists(offset: number, unit: Unit, bases: Bases, s: DwarfSections): Generator<ListEntry> {
   if (!(offset < s.loclists.length)) throw new DwarfError('a location list outside of its section');
   const c = new Cursor(s.loclists, offset, s.loclists.length);
   let base = unit.lowPc;
   const indexed = (): number =>
     formAddress({ cls: FormClass.AddressIndex, int: c.uleb(), at: 0, length: 0 }, unit, bases, s);
-  let fallback: Uint8Array | null = null;
   for (let n = 0; n < MAX_LIST_ENTRIES; n++) {
     const kind = c.u8();
     let from = 0;
     let to = 0;
     switch (kind) {
       case Lle.EndOfList:
-        return fallback;
+        return;
       case Lle.BaseAddressx:
         base = indexed();
         continue;
@@ -637,14 +675,13 @@ function fromLoclists(
     const at = c.at;
     c.skip(length);
     const code = c.bytes.subarray(at, at + length);
-    if (kind === Lle.DefaultLocation) fallback = code;
-    else if (address >= from && address < to) return code;
+    yield { from, to, code, isDefault: kind === Lle.DefaultLocation };
   }
   throw new DwarfError('a location list without an end');
 }
 
 /** DWARF 4, section 2.6.2. */
-function fromLoc(offset: number, address: number, unit: Unit, s: DwarfSections): Uint8Array | null {
+function* fromLoc(offset: number, unit: Unit, s: DwarfSections): Generator<ListEntry> {
   if (!(offset < s.loc.length)) throw new DwarfError('a location list outside of its section');
   const c = new Cursor(s.loc, offset, s.loc.length);
   const selectBase = unit.addressSize === 4 ? 0xffff_ffff : 2 ** 64;
@@ -652,7 +689,7 @@ function fromLoc(offset: number, address: number, unit: Unit, s: DwarfSections):
   for (let n = 0; n < MAX_LIST_ENTRIES; n++) {
     const from = c.uint(unit.addressSize);
     const to = c.uint(unit.addressSize);
-    if (from === 0 && to === 0) return null;
+    if (from === 0 && to === 0) return;
     if (from === selectBase) {
       base = to;
       continue;
@@ -660,7 +697,12 @@ function fromLoc(offset: number, address: number, unit: Unit, s: DwarfSections):
     const length = c.u16();
     const at = c.at;
     c.skip(length);
-    if (address >= base + from && address < base + to) return c.bytes.subarray(at, at + length);
+    yield {
+      from: base + from,
+      to: base + to,
+      code: c.bytes.subarray(at, at + length),
+      isDefault: false,
+    };
   }
   throw new DwarfError('a location list without an end');
 }

@@ -2,7 +2,7 @@
 import { At, Tag } from './constants.ts';
 import { DwarfError } from './cursor.ts';
 import type { Die, Dies } from './dies.ts';
-import { evaluate, expressionAt, type FrameReader, type Place } from './expressions.ts';
+import { evaluate, expressionAt, type FrameReader, type Place, parameterAddress } from './expressions.ts';
 import { FormClass } from './forms.ts';
 import { entryRanges, type RangeBudget } from './ranges.ts';
 import { type Type, Types } from './types.ts';
@@ -224,6 +224,11 @@ export class Scopes {
     let code: Uint8Array | null;
     try {
       code = expressionAt(v, address, die.unit, this.dies.sections);
+      if (code === null) {
+        const index = parameterAddress(v, die.unit, this.dies.sections);
+        const at = index >= 0 && frame.keepsParameter?.(index) ? frame.local(index) : null;
+        if (at !== null) return { kind: 'memory', address: Number(at) };
+      }
     } catch (e) {
       if (!(e instanceof DwarfError)) throw e;
       this.dies.warn(`.debug_info+0x${die.offset.toString(16)}: ${e.message}`);

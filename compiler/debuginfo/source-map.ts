@@ -7,35 +7,38 @@ const MAX_BYTES = 256 << 20;
 
 /**
  * A source map as debug information: lines and nothing else.
- * @param resolve turns a source's name in the map into a path
+ * @param resolve turns a source's name in the map into a path; `root`: the map's sourceRoot, or ''
  * @param codeStart module offset of the code section's contents
  */
 export function openSourceMap(
   json: string,
   codeStart: number,
-  resolve: (source: string) => string,
+  resolve: (source: string, root: string) => string,
 ): DebugInfo {
   const warnings: string[] = [];
   let map: TraceMap | null = null;
+  let root = '';
   try {
     if (json.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`);
-    map = new TraceMap(checked(JSON.parse(json)));
+    const read = checked(JSON.parse(json));
+    map = new TraceMap(read.map);
+    root = read.root;
   } catch (e) {
     warnings.push(`the source map is broken: ${(e as Error).message}`);
   }
-  return new SourceMap(map, codeStart, resolve, warnings);
+  return new SourceMap(map, codeStart, source => resolve(source, root), warnings);
 }
 
 const isName = (v: unknown): v is string | null => v === null || typeof v === 'string';
 
 /** A map in its encoded form, of which every position is a number and every name a string. @throws when it is none */
-function checked(map: unknown): EncodedSourceMap {
+function checked(map: unknown): { readonly map: EncodedSourceMap; readonly root: string } {
   const { version, sources, sourceRoot, mappings } = Object(map) as Partial<Record<string, unknown>>;
   if (version !== 3) throw new Error('it is not of version 3');
   if (typeof mappings !== 'string') throw new Error('it has no mappings, or not as a string');
   if (!Array.isArray(sources) || !sources.every(isName)) throw new Error('its sources are not names');
   if (sourceRoot !== undefined && !isName(sourceRoot)) throw new Error('its sourceRoot is not a name');
-  return { version, sources, mappings, names: [], ...(sourceRoot ? { sourceRoot } : {}) };
+  return { map: { version, sources, mappings, names: [] }, root: sourceRoot ?? '' };
 }
 
 class SourceMap implements DebugInfo {

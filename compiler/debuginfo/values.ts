@@ -243,7 +243,11 @@ export class Values {
         if (active !== null) return this.variantChildren(active);
         const named = plain.members.flatMap((m): Entry[] => {
           const value = this.part(v, m);
-          if (m.name !== '' && !m.isBase) return [{ name: m.name, value, path: `.${m.name}` }];
+          if (m.name !== '' && !m.isBase) {
+            // A tuple's members are numbers.
+            const name = m.name.replace(/^__(?=\d+$)/, '');
+            return [{ name, value, path: `.${name}` }];
+          }
           // Members of an anonymous one are its owner's; a base class is shown as one.
           if (m.isBase)
             return m.type.plain.members.length === 0 ? [] : [{ name: m.type.name, value, path: '' }];
@@ -457,7 +461,9 @@ export class Values {
     const active = this.activeVariant(v);
     if (active !== null) return this.variantText(active, depth);
     if (plain.die === null) return '{}';
-    return `{${this.fields(v, plain, depth).join(', ')}}`;
+    const fields = this.fields(v, plain, depth).join(', ');
+    const isTuple = plain.members.length > 0 && plain.members.every(m => /^__\d+$/.test(m.name));
+    return isTuple ? `(${fields})` : `{${fields}}`;
   }
 
   fields(v: Value, plain: Type, depth: number): string[] {

@@ -189,12 +189,19 @@ function symbolTable(
   };
 }
 
-/** Debug information that the module brings along: the first section of each name, as many as are plausible. */
-function debugSections(module: Module): Section[] {
+const DEBUG_SECTION = /^(?:\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/;
+
+/**
+ * Debug information that the module brings along: the first section of each name, as many as are plausible. With it go the names, which
+ * tell what locals are called. Code for debuggers has names and module always: without lines of its own it is shown as text.
+ */
+function debugSections(module: Module, debugCode: boolean): Section[] {
+  const { customSections } = module;
+  if (!debugCode && !customSections.some(s => DEBUG_SECTION.test(s.name))) return [];
   const seen = new Set<string>();
   const sections: Section[] = [];
-  for (const s of module.customSections) {
-    if (!/^(\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/.test(s.name)) continue;
+  for (const s of customSections) {
+    if (s.name !== 'name' && !DEBUG_SECTION.test(s.name)) continue;
     if (seen.has(s.name)) continue;
     seen.add(s.name);
     if (seen.size > 64) break;
@@ -207,8 +214,7 @@ function debugSections(module: Module): Section[] {
       write: (out, at) => out.set(module.bytes.subarray(s.start, s.end), at),
     });
   }
-  if (sections.length > 0) sections.push(moduleBytes(module));
-  return sections;
+  return [...sections, moduleBytes(module)];
 }
 
 /**
@@ -398,7 +404,7 @@ export function link(
         });
       },
     },
-    ...(options.debugInfo ? debugSections(module) : []),
+    ...(options.debugInfo ? debugSections(module, options.debugCode) : []),
     {
       name: '.symtab',
       type: SectionType.Symtab,

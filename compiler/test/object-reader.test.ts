@@ -35,8 +35,14 @@ describe('round trip', () => {
       })),
     ).toEqual(WebAssembly.Module.imports(v8));
     expect(Buffer.from(a.debugSections.get('.debug_info')!).toString()).toBe('some debug information');
-    // With them goes the module itself.
-    expect([...a.debugSections.keys()]).toEqual(['.debug_info', '.debug_str', 'sourceMappingURL', 'module']);
+    // With them go the names, and the module itself.
+    expect([...a.debugSections.keys()]).toEqual([
+      'name',
+      '.debug_info',
+      '.debug_str',
+      'sourceMappingURL',
+      'module',
+    ]);
   });
 
   test('header', () => {
