@@ -43,6 +43,7 @@ export const DEVELOPMENT_TOOLS = {
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',
   traps: 'scripts/trap-suite.ts',
+  'debug-programs': 'scripts/debug-programs.ts',
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
   'bench-live': 'bench/instances-live.ts',
