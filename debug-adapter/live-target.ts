@@ -240,7 +240,8 @@ export class LiveTarget implements DebugTarget {
     }
     const isEntry = this.entries.has(top.pc - this.module.code.address);
     if (isEntry) this.leaveEntries();
-    const reason = isEntry ? 'entry' : stop.reason === 'pause' ? 'pause' : 'breakpoint';
+    const paused = stop.reason === 'pause' || (isEntry && !this.how.stopOnEntry);
+    const reason = paused ? 'pause' : isEntry ? 'entry' : 'breakpoint';
     this.stop = stop;
     return new Promise(resolve => {
       this.proceed = resolve;
