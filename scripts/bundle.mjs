@@ -47,6 +47,7 @@ export const DEVELOPMENT_TOOLS = {
   bench: 'bench/bench.ts',
   'bench-instances': 'bench/instances.ts',
   'bench-live': 'bench/instances-live.ts',
+  'bench-debug': 'bench/debug.ts',
   'bench-wasi': 'bench/wasi/bench.ts',
   'bench-wasi-wasmtime': 'bench/wasi/wasmtime.ts',
   'http-per-request': 'examples/http-per-request/main.ts',
