@@ -417,7 +417,8 @@ export class Instance implements FuncHome, EntityHome {
             result = await unlessCancelled(me, result);
           }
           if (result instanceof Yield) throw new StateError(YIELDS_ELSEWHERE);
-          await this.#untilInnermost(me);
+          // Nothing to wait for is no reason to let others run first.
+          if (this.#activations.at(-1) !== me) await this.#untilInnermost(me);
           me.waiting = false;
           if (me.cancelled === null) finish(hostcall, result);
         } catch (e) {

@@ -422,8 +422,8 @@ function reportTable(
   const { table } = operator;
   const live = state.tableSize(table);
   const declared = symbols.artifact.tables[table];
-  // A table without a size is one that never changes: it is not kept with the instance.
-  const isImage = !live && declared !== undefined;
+  // The elements of a table that never changes are not kept with the instance.
+  const isImage = declared !== undefined && (!live || state.tableElement(table, 0) === null);
   const size = isImage ? Number(declared.limits.min) : live;
   const registers = Object.entries(facts.registers)
     .filter(([name]) => name !== 'rip' && name !== 'rflags' && name !== 'rsp')

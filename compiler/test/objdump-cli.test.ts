@@ -108,7 +108,7 @@ describe('output', () => {
       /needs +sse3 ssse3 sse4\.1 sse4\.2 popcnt$/m,
       /heap +guarded, 8589934592 bytes reserved$/m,
       /signature +none$/m,
-      /debug information +DWARF, source map, names; \.debug_info 22; \.debug_str 0; sourceMappingURL 6; module \d+$/m,
+      /debug information +DWARF, source map, names; name \d+; \.debug_info 22; \.debug_str 0; sourceMappingURL 6; module \d+$/m,
       /required symbols +env_log$/m,
       /start function +2$/m,
       /^ +0 {2}1\.\.7 pages {2}imported$/m,

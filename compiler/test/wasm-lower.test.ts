@@ -143,10 +143,10 @@ return`);
   it('call_indirect through a table that never changes', async () => {
     const text = await ir(
       0,
-      '(type $t (func (param i32))) (func $f (param i32) (call_indirect (type $t) (local.get 0) (local.get 0))) (func) (table funcref (elem $f 1))',
+      '(type $t (func (param i32))) (func $f (param i32) (call_indirect (type $t) (local.get 0) (local.get 0))) (func) (func $g (param i32)) (table funcref (elem $f 1 $g))',
     );
     expect(text).toBe(`b0(v1: i32):
-v2 = iconst.i32 2
+v2 = iconst.i32 3
 v3 = ge_u.i32 v1, v2
 trap_nz v3, TableOutOfBounds
 v4 = extend_u.i64 v1

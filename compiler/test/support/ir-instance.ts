@@ -204,7 +204,7 @@ export class IrInstance {
           stack.push(BigInt(FUNCREFS + FUNCREF.SIZE * this.module.escaping.indexOf(o.index)));
           break;
         case 'array.new_default':
-          throw new Error("objects are the runtime's");
+          throw new NotModelled('an object');
         default: {
           const b = stack.pop()!;
           const a = stack.pop()!;
