@@ -19,6 +19,29 @@ describeNative('host functions', () => {
     guests = new Guests();
   });
 
+  it('a call by promise runs up to the first promise of a host function before it returns', async () => {
+    const order: string[] = [];
+    const imports: Imports = {
+      h: {
+        now: () => void order.push('now'),
+        later: async () => {
+          order.push('later');
+          await tick();
+          order.push('waited');
+        },
+      },
+    };
+    using i = await guests.instance(
+      `(module (import "h" "now" (func $now)) (import "h" "later" (func $later))
+        (func (export "go") call $now call $now call $later call $now))`,
+      imports,
+    );
+    const done = i.callAsync('go');
+    expect(order).toEqual(['now', 'now', 'later']);
+    await done;
+    expect(order).toEqual(['now', 'now', 'later', 'waited', 'now']);
+  });
+
   it('get arguments and give results of every type', async () => {
     const seen: unknown[] = [];
     const imports: Imports = {

@@ -41,6 +41,7 @@ const SOURCES = [
   'wasi_io.c',
   'wasi_dir.c',
   'wasi_sock.c',
+  'test/wasi_host.c',
 ].map(f => join(native, f));
 
 class Exit extends Error {
