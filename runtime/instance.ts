@@ -628,7 +628,7 @@ export class Instance implements FuncHome, EntityHome {
     }
   }
 
-  /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: any time. */
+  /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: no limit. */
   set timeout(milliseconds: number) {
     if (!(milliseconds >= 0)) throw new RangeError(`${milliseconds} is no time`);
     native().lucet_instance_set_timeout(this.address, Math.min(Math.ceil(milliseconds * 1e6), 2 ** 62));

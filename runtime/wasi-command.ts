@@ -15,7 +15,7 @@ export interface WasiCommandOptions extends WasiOptions {
   readonly imports?: Imports;
   /** The function to run: an export without parameters. Default: `_start`. */
   readonly entry?: string;
-  /** Milliseconds that each run may take, host functions included. Default: any time. */
+  /** Milliseconds that each run may take, host functions included. Default: no limit. */
   readonly timeout?: number;
 }
 

@@ -595,7 +595,7 @@ LUCET_API lucet_kill_result lucet_kill_switch_pause(lucet_kill_switch *kill_swit
 LUCET_API void lucet_kill_switch_retain(lucet_kill_switch *kill_switch);
 LUCET_API void lucet_kill_switch_release(lucet_kill_switch *kill_switch);
 
-/** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: any time. */
+/** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: no limit. */
 LUCET_API void lucet_instance_set_timeout(lucet_instance *instance, uint64_t nanoseconds);
 
 /* ------------------------------------------------------------------------------------------------------------- Exceptions */

@@ -139,7 +139,7 @@ typedef struct lucet_command {
   uint32_t export_;
   /** May be NULL. */
   const lucet_instance_options *options;
-  /** Nanoseconds that a run may take; 0: any time. */
+  /** Nanoseconds that a run may take; 0: no limit. */
   uint64_t timeout;
   lucet_wasi_ctx *wasi;
 } lucet_command;
