@@ -271,7 +271,8 @@ lucet_status lucet_pool_create(const lucet_pool_options *options, lucet_pool **o
 }
 
 static lucet_status submit(lucet_pool *p, struct job job, uint64_t id, lucet_error *error) {
-  struct job *j = malloc(sizeof *j);
+  /* Its control is made here: the embedder may ask for a kill switch from now on, while a worker begins the run. */
+  struct job *j = lucet_control_of(job.instance) != NULL ? malloc(sizeof *j) : NULL;
   if (j == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   *j = job;
   j->done.id = id;

@@ -121,6 +121,8 @@ USABLE static void start(struct runner *r, lucet_instance *i, uint32_t function)
   memset(r, 0, sizeof *r);
   r->instance = i;
   r->function = function;
+  /* Made before two threads look for it. */
+  CHECK(lucet_control_of(i) != NULL);
   pthread_create(&r->thread, NULL, run, r);
 }
 
