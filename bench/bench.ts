@@ -17,6 +17,7 @@ import { hasNative } from './engine-native.ts';
 import { hasWasm2c } from './engine-wasm2c.ts';
 import { wasmtimeLibrary } from './engine-wasmtime.ts';
 import { type CompileFacts, Peer } from './peer.ts';
+import { buildPrograms, hasSources } from './programs.ts';
 import { chartSvg, tableText } from './report.ts';
 import { findWorkloads, mismatch, type Workload } from './workload.ts';
 
@@ -29,6 +30,7 @@ const USAGE = `Usage: npm run bench -- [options] FILE.wasm|DIR … [-- ARGS]
                     native compiles NAME/NAME.c or .cpp by LUCET_NATIVE_CC, clang or gcc)
   --against REV     also a build of this revision ("before"); says which functions' code differs
   --diff DIR        where --against puts the differences (default bench-diff)
+  --wasm-flags LIST clang's, for a folder of C programs (default -O3; -O3 -msimd128 lets it use vectors)
   --check           run each once with Lucet only, and compare with the folder's expected.json
   --json            rows {workload, engine, run_ms, compile_cpu_ms, wasm_code_bytes, text_bytes, peak_mb}
   --chart FILE.svg  run times as a chart
@@ -182,6 +184,7 @@ async function main(argv: readonly string[]): Promise<number> {
       'opt-level': { type: 'string', default: '2' },
       memory: { type: 'string', default: 'guarded' },
       debug: { type: 'boolean', default: false },
+      'wasm-flags': { type: 'string', default: '-O3' },
       engines: { type: 'string' },
       against: { type: 'string' },
       diff: { type: 'string', default: 'bench-diff' },
@@ -200,7 +203,11 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return 1;
   }
-  const workloads = positionals.flatMap(path => findWorkloads(path, args));
+  const flags = values['wasm-flags'].split(' ');
+  const found = positionals.map(path =>
+    hasSources(path) ? buildPrograms(path, flags) : findWorkloads(path, args),
+  );
+  const workloads = (await Promise.all(found)).flat();
   const lucet: LucetOptions = {
     optLevel: values.debug ? 0 : (level as 0 | 1 | 2),
     memory,

@@ -17,6 +17,10 @@ export function findProgram(name: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some(folder => existsSync(join(folder, name)));
 }
 
+/** The compiler of native programs. */
+export const nativeCompiler = (): string | undefined =>
+  [process.env.LUCET_NATIVE_CC, 'clang', 'gcc'].find(name => name && findProgram(name));
+
 /** A folder that goes with this process. */
 export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'lucet-bench-'));

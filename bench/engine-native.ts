@@ -6,11 +6,15 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Compiled, Engine } from './engine.ts';
-import { builtProgram, cpuTimeOf, findProgram, objectTextBytes, ROOT, scratchFolder } from './engine-cc.ts';
+import {
+  builtProgram,
+  cpuTimeOf,
+  nativeCompiler,
+  objectTextBytes,
+  ROOT,
+  scratchFolder,
+} from './engine-cc.ts';
 import type { Workload } from './workload.ts';
-
-const compiler = (): string | undefined =>
-  [process.env.LUCET_NATIVE_CC, 'clang', 'gcc'].find(name => name && findProgram(name));
 
 function sourceOf(workload: Workload): string | undefined {
   return ['.c', '.cpp']
@@ -20,11 +24,11 @@ function sourceOf(workload: Workload): string | undefined {
 
 /** Is there such a peer for this workload? */
 export function hasNative(workload: Workload): boolean {
-  return compiler() !== undefined && sourceOf(workload) !== undefined;
+  return nativeCompiler() !== undefined && sourceOf(workload) !== undefined;
 }
 
 function build(workload: Workload): Compiled {
-  const cc = compiler()!;
+  const cc = nativeCompiler()!;
   const source = sourceOf(workload)!;
   const folder = scratchFolder();
   const object = join(folder, 'native.o');

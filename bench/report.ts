@@ -55,6 +55,8 @@ export function tableText(rows: readonly Row[]): string {
     lines.push(
       `run time over ${peer}'s: ${mean.toFixed(3)} (geometric mean of ${list.length}), most ${most.toFixed(2)} (${worst})`,
     );
+    // The native peer's library lies elsewhere, ours is in the module.
+    if (peer === 'native') continue;
     const sizes: number[] = [];
     for (const group of byWorkload(rows).values()) {
       const ours = group.find(r => r.engine === 'lucet')?.text_bytes;
