@@ -88,11 +88,12 @@ export const EDITING: readonly Scenario[] = [
         async w => {
           await w.openFile('broken.wat');
           await w.page.locator('.squiggly-error').first().waitFor();
+          // Before the focus moves on: an editor that loses it forgets that it was about to ask for lenses.
+          await w.page.locator('.codelens-decoration', { hasText: 'Run' }).first().waitFor();
           await w.showProblems();
           const problem = w.problem(/type mismatch/).first();
           await problem.waitFor();
           assert.match(await problem.innerText(), /Ln 4, Col 6\b/);
-          await w.page.locator('.codelens-decoration', { hasText: 'Run' }).first().waitFor();
           await w.shot('wat-error');
         },
       ],
