@@ -11,6 +11,7 @@ const MICRO = `(module
   (memory (export "memory") 1)
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
   (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
+  (func (export "check") (param i32) (result i32) unreachable)
   (func (export "spin") (loop $again (br $again)))
   (func (export "hostcalls") (param $n i32) (result i32) (local $sum i32)
     (loop $again

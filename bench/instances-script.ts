@@ -86,19 +86,26 @@ function borders(bytes: Uint8Array): { step: () => void; rows: () => Row[] } {
   const engines = (['guarded', 'dense'] as const).map(kind => {
     const i = instance(kind);
     const f = (name: string): Func => i.func(name);
-    const [add, hostcalls, load] = [f('add'), f('hostcalls'), f('load')];
+    const [add, hostcalls, load, check] = [f('add'), f('hostcalls'), f('load'), f('check')];
     return {
       name: `lucet-${kind}`,
       add: (a: number, b: number) => add.call(a, b) as number,
       hostcalls: (n: number) => hostcalls.call(n) as number,
       load: (a: number) => load.call(a) as number,
+      check: (a: number) => check.call(a) as number,
     };
   });
-  const all = [...engines, { name: 'v8', add: v8.add!, hostcalls: v8.hostcalls!, load: v8.load! }].map(e => ({
+  const all = [
+    ...engines,
+    { name: 'v8', add: v8.add!, hostcalls: v8.hostcalls!, load: v8.load!, check: v8.check! },
+  ].map(e => ({
     ...e,
     call: new Series(e.name, 'call into a guest, from JavaScript'),
     hostcall: new Series(e.name, 'JavaScript hostcall'),
-    trap: new Series(e.name, 'trap caught in JavaScript'),
+    traps: [
+      { f: e.load, series: new Series(e.name, 'trap caught in JavaScript: load out of bounds') },
+      { f: e.check, series: new Series(e.name, 'trap caught in JavaScript: unreachable') },
+    ],
   }));
   return {
     step: () => {
@@ -111,18 +118,20 @@ function borders(bytes: Uint8Array): { step: () => void; rows: () => Row[] } {
         from = now();
         if (e.hostcalls(BATCH) !== BATCH) throw new Error(`${e.name}: hostcalls are wrong`);
         e.hostcall.add(from, BATCH);
-        from = now();
-        let trapped = false;
-        try {
-          e.load(0x7fff_ffff);
-        } catch {
-          trapped = true;
+        for (const { f, series } of e.traps) {
+          from = now();
+          let trapped = false;
+          try {
+            f(0x7fff_ffff);
+          } catch {
+            trapped = true;
+          }
+          series.add(from);
+          if (!trapped) throw new Error(`${e.name}: no trap`);
         }
-        e.trap.add(from);
-        if (!trapped) throw new Error(`${e.name}: no trap`);
       }
     },
-    rows: () => all.flatMap(e => [e.call.row(), e.hostcall.row(), e.trap.row()]),
+    rows: () => all.flatMap(e => [e.call.row(), e.hostcall.row(), ...e.traps.map(t => t.series.row())]),
   };
 }
 

@@ -111,7 +111,7 @@ export interface TrapReport {
   readonly access: ReportAccess | null;
   /** Indirect call that trapped. */
   readonly table: ReportTable | null;
-  /** Number of the signal, or 0 when no fault raised it. */
+  /** Number of the fault's signal; 4 (SIGILL) for a failed check of the guest's own; 0 when it was raised for the guest. */
   readonly signal: number;
   /** Addresses in hex; null: not a fault. */
   readonly faultAddress: string | null;

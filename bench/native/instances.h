@@ -42,8 +42,8 @@ struct engine {
   uint32_t (*add_prepared)(void *instance, uint32_t a, uint32_t b);
   /** micro: a loop in the guest that calls its import n times; false: wrong. */
   bool (*hostcalls)(void *instance, uint32_t n);
-  /** micro: an access out of bounds, caught. */
-  bool (*trap)(void *instance);
+  /** micro: an access out of bounds or, as `check`, `unreachable`, caught. */
+  bool (*trap)(void *instance, bool check);
   /** micro: out of the guest into the embedder and back by its resume/yield; NULL: it has none. */
   bool (*yield)(void *instance);
   /** micro: an endless loop on another thread is ended: nanoseconds from the request until that thread has its end; 0: it went wrong. NULL: it can't. */

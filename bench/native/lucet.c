@@ -15,6 +15,7 @@
 struct module {
   lucet_module *module;
   lucet_region *region;
+  lucet_region_kind kind;
   lucet_wasi_template *wasi;
   lucet_import *imports;
   uint32_t import_count;
@@ -28,7 +29,7 @@ struct instance {
   lucet_instance *instance;
   struct module *module;
   lucet_wasi_ctx *wasi;
-  lucet_funcref *add, *hostcalls, *load, *yield, *spin;
+  lucet_funcref *add, *hostcalls, *load, *check, *yield, *spin;
   lucet_prepared_call prepared;
 };
 
@@ -62,6 +63,7 @@ static void give_imports(struct module *m) {
 
 static void *load(const char *path, uint32_t capacity, lucet_region_kind kind) {
   struct module *m = calloc(1, sizeof *m);
+  m->kind = kind;
   lucet_limits l;
   lucet_limits_default_dense(&l);
   l.heap_memory_size = 2u << 20;
@@ -96,19 +98,21 @@ static void unload(void *module) {
   free(m);
 }
 
-static _Thread_local struct instance state;
+/** One for each kind of region: borders are crossed by both in turn. */
+static _Thread_local struct instance states[2];
 static _Thread_local lucet_error error;
 
 static void *make(void *module) {
   struct module *m = module;
-  state.module = m;
-  state.wasi = m->uses_wasi ? lucet_wasi_ctx_new(m->wasi) : NULL;
-  if (lucet_instance_new(m->region, m->module, m->imports, m->import_count, &state.instance, &error) != LUCET_OK) {
+  struct instance *i = &states[m->kind == LUCET_REGION_DENSE];
+  i->module = m;
+  i->wasi = m->uses_wasi ? lucet_wasi_ctx_new(m->wasi) : NULL;
+  if (lucet_instance_new(m->region, m->module, m->imports, m->import_count, &i->instance, &error) != LUCET_OK) {
     fprintf(stderr, "%s\n", error.message);
     exit(1);
   }
-  lucet_instance_set_wasi(state.instance, state.wasi);
-  return &state;
+  lucet_instance_set_wasi(i->instance, i->wasi);
+  return i;
 }
 
 static bool run(void *instance) {
@@ -137,10 +141,11 @@ static bool find(void *instance) {
   i->add = function(i, "add");
   i->hostcalls = function(i, "hostcalls");
   i->load = function(i, "load");
+  i->check = function(i, "check");
   i->yield = function(i, "yield");
   i->spin = function(i, "spin");
   if (i->add == NULL || lucet_call_prepare(i->instance, i->add, &i->prepared, &error) != LUCET_OK) return false;
-  return i->hostcalls != NULL && i->load != NULL && i->yield != NULL && i->spin != NULL;
+  return i->hostcalls != NULL && i->load != NULL && i->check != NULL && i->yield != NULL && i->spin != NULL;
 }
 
 static uint32_t add(void *instance, uint32_t a, uint32_t b) {
@@ -166,11 +171,11 @@ static bool hostcalls(void *instance, uint32_t n) {
   return lucet_instance_call(i->instance, i->hostcalls, args, &e, NULL) == LUCET_OK && (uint32_t)args[0] == n;
 }
 
-static bool trap(void *instance) {
+static bool trap(void *instance, bool check) {
   struct instance *i = instance;
   lucet_event e;
   uint64_t args[1] = {0x7fffffff};
-  return lucet_instance_call(i->instance, i->load, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_TRAPPED;
+  return lucet_instance_call(i->instance, check ? i->check : i->load, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_TRAPPED;
 }
 
 static bool yield(void *instance) {

@@ -161,7 +161,7 @@ static bool cycles(const char *what, const char *const *paths, bool runs, unsign
 static bool borders(void) {
   void *modules[MOST_ENGINES], *instances[MOST_ENGINES];
   struct series call[MOST_ENGINES] = {{0}}, prepared[MOST_ENGINES] = {{0}}, hostcall[MOST_ENGINES] = {{0}}, trap[MOST_ENGINES] = {{0}},
-                yield[MOST_ENGINES] = {{0}}, kills[MOST_ENGINES] = {{0}}, round_trip = {0};
+                check[MOST_ENGINES] = {{0}}, yield[MOST_ENGINES] = {{0}}, kills[MOST_ENGINES] = {{0}}, round_trip = {0};
   bool ok = true;
   for (unsigned r = 0; r < rounds; r++) {
     for (int k = 0; k < 20; k++) put(&round_trip, signal_round_trip());
@@ -196,8 +196,11 @@ static bool borders(void) {
       }
       for (int k = 0; k < 20; k++) {
         a = now_ns();
-        ok = x->trap(i) && ok;
+        ok = x->trap(i, false) && ok;
         put(&trap[e], (double)(now_ns() - a));
+        a = now_ns();
+        ok = x->trap(i, true) && ok;
+        put(&check[e], (double)(now_ns() - a));
       }
       if (x->kill != NULL) {
         uint64_t took = x->kill(i);
@@ -211,7 +214,8 @@ static bool borders(void) {
     report(engines[e]->name, "call into a guest", &call[e]);
     report(engines[e]->name, "prepared call into a guest", &prepared[e]);
     report(engines[e]->name, "native hostcall", &hostcall[e]);
-    report(engines[e]->name, "trap caught", &trap[e]);
+    report(engines[e]->name, "trap caught: load out of bounds", &trap[e]);
+    report(engines[e]->name, "trap caught: unreachable", &check[e]);
     report(engines[e]->name, "runaway guest killed", &kills[e]);
     report(engines[e]->name, "switch to the embedder and back", &yield[e]);
     engines[e]->drop(instances[e]);

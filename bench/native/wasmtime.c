@@ -125,7 +125,7 @@ struct instance {
   wt_store *store;
   wt_context *context;
   wt_instance instance;
-  wt_func add, hostcalls, load;
+  wt_func add, hostcalls, load, check;
 };
 
 static _Thread_local struct instance state;
@@ -250,7 +250,7 @@ static void drop(void *instance) { wt.wasmtime_store_delete(((struct instance *)
 
 static bool find(void *instance) {
   struct instance *i = instance;
-  return function(i, "add", &i->add) && function(i, "hostcalls", &i->hostcalls) && function(i, "load", &i->load);
+  return function(i, "add", &i->add) && function(i, "hostcalls", &i->hostcalls) && function(i, "load", &i->load) && function(i, "check", &i->check);
 }
 
 static uint32_t add(void *instance, uint32_t a, uint32_t b) {
@@ -268,11 +268,11 @@ static bool hostcalls(void *instance, uint32_t n) {
   return wt.wasmtime_func_call_unchecked(i->context, &i->hostcalls, v, 1, &trap) == NULL && trap == NULL && v[0].i32 == (int32_t)n;
 }
 
-static bool trap_caught(void *instance) {
+static bool trap_caught(void *instance, bool check) {
   struct instance *i = instance;
   wasm_trap *trap = NULL;
   wt_raw v[1] = {{.i32 = 0x7fffffff}};
-  wt.wasmtime_func_call_unchecked(i->context, &i->load, v, 1, &trap);
+  wt.wasmtime_func_call_unchecked(i->context, check ? &i->check : &i->load, v, 1, &trap);
   if (trap == NULL) return false;
   wt.wasm_trap_delete(trap);
   return true;

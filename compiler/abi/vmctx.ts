@@ -43,15 +43,17 @@ export const VMCTX = {
   /** Instructions counted so far, and the bound at which to yield (`--count-instructions`). */
   INSTRUCTION_COUNT: 64,
   INSTRUCTION_BOUND: 72,
+  /** Code address of the trap stub: a failed check calls it, and it never returns. What failed is told by the pc map's entry for that call. */
+  TRAP_STUB: 80,
 } as const;
 
 /**
  * Bytes of stack that the runtime keeps below the limit which dense code compares with. They hold what code writes before it compares, or
- * without comparing (backend/x64/frame.ts): a return address, the pushes of a prologue, small frames of functions that call nothing.
+ * without comparing (backend/x64/frame.ts): a return address, the pushes of a prologue, small frames of functions that call nothing but the trap stub.
  */
 export const STACK_RED_AREA = 512;
 
-/** Bytes of the header; 72..128 are reserved (zero). */
+/** Bytes of the header; 88..128 are reserved (zero). */
 export const VMCTX_HEADER_SIZE = 128;
 
 /** Entry of a function import: base - importsOffset + 24 * index. At a call, rax = address of the entry. */

@@ -17,10 +17,16 @@
 #define ACT_CLAUSE 120
 #define ACT_STACK_TOP 128
 
+/* In struct thread_area. */
+#define THREAD_MACHINE 8
+
 /* Register n of the encoding order is at 8 * n. */
 #define MACHINE_RIP 128
 #define MACHINE_RFLAGS 136
 #define MACHINE_EXTENDED 192
+
+/* Bytes of a call of the trap stub: `call [r15 - TRAP_STUB]`. */
+#define TRAP_CALL_LENGTH 4
 
 /* How guest code was left. */
 #define LUCET_LEFT_RETURNED 0
@@ -36,5 +42,7 @@
 /* A host function has returned that asked for it. */
 #define LUCET_LEFT_YIELDED 9
 #define LUCET_LEFT_EXCEPTION 10
+/* By the trap stub: a check has failed. */
+#define LUCET_LEFT_CHECK 11
 
 #endif

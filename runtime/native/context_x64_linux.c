@@ -10,7 +10,7 @@
 #include "internal.h"
 
 _Static_assert(offsetof(struct machine_state, registers) == 0 && offsetof(struct machine_state, extended) == MACHINE_EXTENDED && MACHINE_RIP == 8 * 16 &&
-                   MACHINE_RFLAGS == 8 * 17,
+                   MACHINE_RFLAGS == 8 * 17 && offsetof(struct thread_area, machine) == THREAD_MACHINE,
                "activation.h differs from struct machine_state");
 
 /** REG_* of each register in encoding order, then rip and rflags. */
@@ -35,7 +35,10 @@ struct sw_reserved {
 
 struct machine_state *lucet_machine_new(void) {
   struct machine_state *m = aligned_alloc(64, round_up(sizeof *m + lucet_xsave_size(), 64));
-  if (m != NULL) m->extended_size = 0;
+  if (m == NULL) return NULL;
+  m->extended_size = 0;
+  /* XSAVE writes the first word of its header only, and XRSTOR wants the others to be 0. */
+  memset(m->extended, 0, lucet_xsave_size());
   return m;
 }
 
@@ -123,6 +126,14 @@ void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activ
   memset(m->extended, 0, m->extended_size);
   memcpy(m->extended, &x87, sizeof x87);
   memcpy(m->extended + MXCSR_AT, &mxcsr, sizeof mxcsr);
+}
+
+void lucet_machine_at_check(struct machine_state *m) {
+  m->signal = SIGILL;
+  m->trap_code = 0;
+  m->address = 0;
+  m->address_known = false;
+  m->extended_size = (uint32_t)lucet_xsave_size();
 }
 
 #define WINDOW(name) extern const uint8_t lucet_window_##name[], lucet_window_end_##name[], lucet_stopped_##name[];

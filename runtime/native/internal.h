@@ -524,6 +524,8 @@ struct frame_shape {
 };
 /** The shape when `pc` is about to be executed. */
 struct frame_shape lucet_unwind_shape(const lucet_module *m, uint32_t function, uint64_t pc);
+/** Is the instruction at `pc`, in the module's code, a failed check's call of the trap stub? */
+bool lucet_trap_call_at(const lucet_module *m, uint64_t pc);
 /** The stack pointer of the caller as it was at its call, from where the callee's arguments end and the return address. */
 uint64_t lucet_unwind_caller_sp(const lucet_module *m, uint32_t function, uint64_t pc, uint64_t args_end);
 /** Are [address, address + size) part of the stack that `a` runs on? */

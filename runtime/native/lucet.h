@@ -688,7 +688,7 @@ typedef struct lucet_frame {
 
 typedef struct lucet_trap_info {
   uint32_t code;
-  /** Signal number, or 0 when no fault raised it (a builtin, a host function). */
+  /** Signal number of the fault; SIGILL for a failed check of the guest's own, though no signal is raised; 0: neither (a builtin, a host function). */
   uint32_t signal;
   lucet_module *module;
   uint64_t pc;
@@ -721,13 +721,13 @@ LUCET_API uint32_t lucet_instance_backtrace(lucet_instance *instance, lucet_fram
 typedef enum lucet_signal_behavior {
   /** The run ends with TRAPPED. */
   LUCET_SIGNAL_DEFAULT = 0,
-  /** Execute the faulting instruction again. */
+  /** Execute the faulting instruction again. A check that has failed is not made again: its trap comes again. */
   LUCET_SIGNAL_CONTINUE = 1,
   /** The run ends with TERMINATED, LUCET_REASON_SIGNAL. */
   LUCET_SIGNAL_TERMINATE = 2,
 } lucet_signal_behavior;
 
-/** Asked when guest code faulted, outside of the signal handler, on the host's stack. It may not run the instance. */
+/** Asked when guest code faulted, or failed a check of its own, outside of the signal handler, on the host's stack. It may not run the instance. */
 typedef lucet_signal_behavior (*lucet_signal_handler)(lucet_instance *instance, const lucet_trap_info *trap, void *data);
 /** NULL: as if it said DEFAULT. */
 LUCET_API void lucet_instance_set_signal_handler(lucet_instance *instance, lucet_signal_handler handler, void *data);

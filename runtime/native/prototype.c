@@ -28,6 +28,7 @@ bool lucet_prototype_make(struct prototype *p, const lucet_module *m) {
   uint8_t *base = p->vmctx + p->vmctx_size;
   VMCTX_FIELD(base, LUCET_VMCTX_BUILTIN_STUB, const uint8_t *) = lucet_builtin_stub;
   VMCTX_FIELD(base, LUCET_VMCTX_HOSTCALL_STUB, const uint8_t *) = lucet_hostcall_stub;
+  VMCTX_FIELD(base, LUCET_VMCTX_TRAP_STUB, const uint8_t *) = lucet_trap_stub;
   VMCTX_FIELD(base, LUCET_VMCTX_SIG_IDS, const uint32_t *) = m->sig_ids;
   VMCTX_FIELD(base, LUCET_VMCTX_STACK_LIMIT, uint64_t) = lucet_stack_limit_offset();
   VMCTX_FIELD(base, LUCET_VMCTX_INSTRUCTION_BOUND, uint64_t) = UINT64_MAX;

@@ -226,12 +226,12 @@ static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_eve
   return false;
 }
 
-/** Guest code faulted; its state is the thread's. False: it goes on. */
+/** Guest code faulted, or a check of its own failed; its state is the thread's. False: it goes on. */
 static bool faulted(struct lucet_activation *a, lucet_event *event) {
   struct lucet_instance *i = a->instance;
-  int signal = lucet_thread->machine->signal;
-  if (signal == SIGTRAP) {
-    uint32_t stop = lucet_debug_trapped(a, lucet_thread->machine);
+  const struct machine_state *m = lucet_thread->machine;
+  if (m->signal == SIGTRAP) {
+    uint32_t stop = lucet_debug_trapped(a, m);
     if (stop != LUCET_STOP_UNKNOWN) {
       if (!keep_machine(a)) {
         terminated(a, LUCET_REASON_RESOURCES, 0, event);
@@ -244,6 +244,7 @@ static bool faulted(struct lucet_activation *a, lucet_event *event) {
     }
   }
   uint32_t code = lucet_trap_describe(a, LUCET_TRAP_NONE, &lucet_thread->machine);
+  uint64_t signal = (uint64_t)m->signal;
   if (code == 0) {
     i->poisoned = true;
     lucet_call_unready(i);
@@ -254,7 +255,7 @@ static bool faulted(struct lucet_activation *a, lucet_event *event) {
   }
   lucet_signal_behavior then = i->on_signal != NULL ? i->on_signal(i, lucet_instance_trap_info(i), i->on_signal_data) : LUCET_SIGNAL_DEFAULT;
   if (then == LUCET_SIGNAL_TERMINATE || (then == LUCET_SIGNAL_CONTINUE && !lucet_trap_take_back(i, &a->machine))) {
-    terminated(a, LUCET_REASON_SIGNAL, (uint64_t)signal, event);
+    terminated(a, LUCET_REASON_SIGNAL, signal, event);
     return true;
   }
   if (then == LUCET_SIGNAL_CONTINUE) {
@@ -299,6 +300,7 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
       activation_end(i, LUCET_STATE_FAULTED);
       return true;
     case LUCET_LEFT_EXCEPTION: uncaught(a, (struct lucet_exception *)(uintptr_t)a->left_details, event); return true;
+    case LUCET_LEFT_CHECK: lucet_machine_at_check(lucet_thread->machine); return faulted(a, event);
     case LUCET_LEFT_FAULT: return faulted(a, event);
     case LUCET_LEFT_TERMINATED: terminated(a, a->left_code, a->left_details, event); return true;
     case LUCET_LEFT_STOPPED_ENTERING: return stopped(a, RESUME_ENTER, event);

@@ -32,12 +32,12 @@ extern uint64_t lucet_test_patience;
 #define TEST_POINT(name) ((void)0)
 #endif
 
-/* ---- The state of the machine, written by the signal handler */
+/* ---- The state of the machine, written by the signal handler and by the trap stub */
 
 struct machine_state {
   /** As in lucet_trap_info. */
   uint64_t registers[18];
-  /** The signal that brought it about; 0: a request. */
+  /** The signal that brought it about, or that a failed check amounts to (SIGILL); 0: a request. */
   uint64_t address;
   int signal;
   /** SIGTRAP: si_code. */
@@ -260,7 +260,7 @@ uint64_t lucet_reenter_machine(struct lucet_activation *a);
 /** From code that works for the guest, to the landing pad that the activation names. */
 LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
-extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[];
+extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[];
 /** Called by the hostcall stub: 0 to go on, or how to leave. */
 uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
 /** Called on the way back from a yield. */
@@ -272,7 +272,7 @@ uint64_t lucet_hostcall_continue(struct lucet_activation *a);
 struct thread_area {
   /** Its alternate stack, if it is ours. */
   void *mapping;
-  /** Never NULL: the handler writes here. */
+  /** Never NULL: the handler and the trap stub write here. */
   struct machine_state *machine;
   int32_t thread;
   /** Runs until it is asked for the time again. */
@@ -311,6 +311,8 @@ void lucet_context_restore_mask(const void *ucontext);
 void lucet_context_end_step(void *ucontext);
 /** Everything that a guest behind a call of the host has: what isn't in the activation is arbitrary there. */
 void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activation *a);
+/** The rest of what the trap stub has begun to write. */
+void lucet_machine_at_check(struct machine_state *m);
 /** If the thread is between the look at its requests and guest code, make it look again. */
 void lucet_context_rewind(void *ucontext);
 

@@ -46,9 +46,9 @@ lucet_window_end_\name:
 lucet_stopped_\name:
 .endm
 
-/* Load the current activation. */
-.macro CURRENT reg
-        movq    lucet_current@gottpoff(%rip), \reg
+/* Load the current activation, or another pointer of the thread's. */
+.macro CURRENT reg, pointer=lucet_current
+        movq    \pointer@gottpoff(%rip), \reg
         movq    %fs:(\reg), \reg
 .endm
 
@@ -330,6 +330,60 @@ FUNCTION lucet_fault_return
         jmp     host_return
         .cfi_endproc
         .size   lucet_fault_return, .-lucet_fault_return
+
+/*
+ * Called by generated code where a check has failed, and never returned from: what a signal handler would find goes to the thread's machine state. Every register is
+ * the guest's but xmm15, which its code keeps for the emitter (regs.ts). The return address is all that the guest's stack is used for. Flags stay as they are until
+ * they are saved. Nothing of the guest is left to be stopped here: a request that arrives from now on is told or dropped as at a fault.
+ */
+FUNCTION lucet_trap_stub
+        .cfi_startproc
+        movq    %rax, %xmm15
+        CURRENT %rax, lucet_thread
+        movq    THREAD_MACHINE(%rax), %rax
+        movq    %rcx, 8*1(%rax)
+        movq    %xmm15, %rcx
+        movq    %rcx, 8*0(%rax)
+        movq    %rdx, 8*2(%rax)
+        movq    %rbx, 8*3(%rax)
+        leaq    8(%rsp), %rcx
+        movq    %rcx, 8*4(%rax)
+        movq    %rbp, 8*5(%rax)
+        movq    %rsi, 8*6(%rax)
+        movq    %rdi, 8*7(%rax)
+        movq    %r8, 8*8(%rax)
+        movq    %r9, 8*9(%rax)
+        movq    %r10, 8*10(%rax)
+        movq    %r11, 8*11(%rax)
+        movq    %r12, 8*12(%rax)
+        movq    %r13, 8*13(%rax)
+        movq    %r14, 8*14(%rax)
+        movq    %r15, 8*15(%rax)
+        movq    (%rsp), %rcx
+        leaq    -TRAP_CALL_LENGTH(%rcx), %rcx
+        movq    %rcx, MACHINE_RIP(%rax)
+        movq    %rax, %rcx
+        CURRENT %rdi
+        movq    ACT_HOST_RSP(%rdi), %rsp
+        HOST_FRAME_CFI
+        pushfq
+        .cfi_adjust_cfa_offset 8
+        popq    MACHINE_RFLAGS(%rcx)
+        .cfi_adjust_cfa_offset -8
+        movl    lucet_xrstor_mask(%rip), %eax
+        xorl    %edx, %edx
+        testl   %eax, %eax
+        jz      1f
+        /* x87 with it, so that its part isn't somebody else's. Components that aren't saved are told to be at their beginning. */
+        orl     $1, %eax
+        movq    $0, MACHINE_EXTENDED+512(%rcx)
+        xsave64 MACHINE_EXTENDED(%rcx)
+        jmp     2f
+1:      fxsave64 MACHINE_EXTENDED(%rcx)
+2:      movl    $LUCET_LEFT_CHECK, %eax
+        jmp     host_return
+        .cfi_endproc
+        .size   lucet_trap_stub, .-lucet_trap_stub
 
 /*
  * Called by generated code: eax = id, arguments in rsi rdx rcx r8 r9, result in rax. The callee-saved registers need no saving:

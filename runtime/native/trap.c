@@ -113,7 +113,7 @@ uint32_t lucet_instance_backtrace(lucet_instance *i, lucet_frame *frames, uint32
 
 /* ---- Classification */
 
-/** `hlt`: what trap stubs consist of. */
+/** `hlt`: what a check comes to where there may be no stack for a call. */
 #define HALT 0xf4
 
 /** The memory in whose address space `address` lies. */
@@ -136,16 +136,29 @@ static bool no_room_for_signal(const struct lucet_activation *a, const struct ma
   return rsp >= low - HOST_PAGE && rsp - low + HOST_PAGE < lucet_xsave_size() + 2 * HOST_PAGE;
 }
 
+static bool in_stack_guard(const struct lucet_activation *a, uint64_t address) {
+  const struct slot *s = a->instance->slot;
+  return address >= (uint64_t)(uintptr_t)s->stack_guard && address < (uint64_t)(uintptr_t)s->stack_low;
+}
+
+/**
+ * A check that failed where the stack had no room for the return address of its call: the call faulted, before anything else happened. It is made what the
+ * trap stub would have made of it, so no trap depends on how deep the stack is.
+ */
+static void complete_check(const struct lucet_activation *a, const struct cursor *c, struct machine_state *m) {
+  if (m->signal == SIGSEGV && m->address_known && in_stack_guard(a, m->address) && lucet_trap_call_at(c->module, c->pc)) lucet_machine_at_check(m);
+}
+
 /** Code of the fault of `a`, or 0. `c` is at the faulting instruction. */
 static uint32_t classify(const struct lucet_activation *a, const struct machine_state *f, const struct cursor *c, lucet_trap_info *info) {
-  const struct slot *s = a->instance->slot;
   bool access = (f->signal == SIGSEGV || f->signal == SIGBUS) && f->address_known;
   if (access) {
     info->fault_address = f->address;
-    if (f->address >= (uint64_t)(uintptr_t)s->stack_guard && f->address < (uint64_t)(uintptr_t)s->stack_low) return LUCET_TRAP_STACK_OVERFLOW;
+    if (in_stack_guard(a, f->address)) return LUCET_TRAP_STACK_OVERFLOW;
   }
-  bool halt = f->signal == SIGSEGV && !access && lucet_code_byte(c->module, (uint32_t)(c->pc - (uint64_t)(uintptr_t)c->module->text)) == HALT;
-  if (f->signal == SIGSEGV && !access && !halt && no_room_for_signal(a, f)) return LUCET_TRAP_STACK_OVERFLOW;
+  bool check = f->signal == SIGILL && lucet_trap_call_at(c->module, c->pc);
+  check |= f->signal == SIGSEGV && !access && lucet_code_byte(c->module, (uint32_t)(c->pc - (uint64_t)(uintptr_t)c->module->text)) == HALT;
+  if (f->signal == SIGSEGV && !access && !check && no_room_for_signal(a, f)) return LUCET_TRAP_STACK_OVERFLOW;
   uint64_t start = (uint64_t)(uintptr_t)c->module->text + c->module->meta.functions[c->function].code;
   uint32_t pc = (uint32_t)(c->pc - start);
   struct pc_entry e = lucet_module_pc_entry(c->module, c->function, pc);
@@ -158,7 +171,7 @@ static uint32_t classify(const struct lucet_activation *a, const struct machine_
     if (e.trap != LUCET_TRAP_INTEGER_DIVISION || !lucet_divisor(a, f, i, &divisor)) return 0;
     return divisor == 0 ? LUCET_TRAP_INTEGER_DIV_BY_ZERO : LUCET_TRAP_INTEGER_OVERFLOW;
   }
-  if (!access) return halt ? e.trap : 0;
+  if (!access) return check ? e.trap : 0;
   if (e.trap == LUCET_TRAP_HEAP_OUT_OF_BOUNDS) {
     uint32_t k = memory_at(i, f->address);
     if (k == NONE) return 0;
@@ -223,7 +236,10 @@ uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, st
   if (m != NULL) {
     struct cursor c;
     info->pc = (*m)->registers[16];
-    if (code == LUCET_TRAP_NONE && lucet_unwind_start(&c, a, *m)) info->code = classify(a, *m, &c, info);
+    if (code == LUCET_TRAP_NONE && lucet_unwind_start(&c, a, *m)) {
+      complete_check(a, &c, *m);
+      info->code = classify(a, *m, &c, info);
+    }
   }
   if (r == NULL) return info->code;
   r->begun = true;

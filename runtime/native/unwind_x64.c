@@ -108,6 +108,14 @@ static uint32_t tail_jump_length(const uint8_t *start, const uint8_t *p, const u
   return target > start && target < end ? 0 : 5;
 }
 
+bool lucet_trap_call_at(const lucet_module *m, uint64_t pc) {
+  static const uint8_t CALL[TRAP_CALL_LENGTH] = {0x41, 0xff, 0x57, (uint8_t)-LUCET_VMCTX_TRAP_STUB};
+  uint64_t offset = pc - (uint64_t)(uintptr_t)m->text;
+  if (offset > m->meta.header->text_size || m->meta.header->text_size - offset < sizeof CALL) return false;
+  /* There may be a breakpoint on it. */
+  return lucet_code_byte(m, (uint32_t)offset) == CALL[0] && memcmp(m->text + offset + 1, CALL + 1, sizeof CALL - 1) == 0;
+}
+
 /** `lea rsp, [rsp + imm]` */
 static uint32_t lea_length(const uint8_t *p, const uint8_t *end) {
   if (bytes_at(p, end, "\x48\x8d\x64\x24", 4)) return 5;

@@ -2,6 +2,8 @@
  * What all parts of the emitter share: the function in hand, operands as the assembler takes them, relocations, and what is put behind the
  * function's code: slow paths and trap stubs.
  */
+import { TrapCode } from '../../abi/traps.ts';
+import { VMCTX } from '../../abi/vmctx.ts';
 import { bug } from '../../diagnostics.ts';
 import { grown } from '../../ir/scratch.ts';
 import { Arena } from '../arena.ts';
@@ -261,12 +263,27 @@ export class EmitState {
   }
 
   emitStubs(): void {
-    const { asm, pcMap } = this;
+    const { pcMap, asm } = this;
     for (let i = 0; i < this.stubCount; i++) {
       const at = i * STUB;
+      const code = this.stubs[at + 2]!;
       asm.bind(this.stubs[at]!);
-      pcMap.note(asm.here(), this.stubs[at + 1]!, this.stubs[at + 2]!);
-      asm.plain(Ins.HLT);
+      pcMap.note(asm.here(), this.stubs[at + 1]!, code);
+      if (code === TrapCode.StackOverflow) this.halt();
+      else this.trap();
     }
+  }
+
+  /**
+   * A failed check or `unreachable`: nothing comes back from the call. Everywhere in a function's body, behind calls that change it and at landing pads too, the base
+   * register is the instance's own; and there is room for the return address (frame.ts).
+   */
+  trap(): void {
+    this.asm.m(Ins.CALL, 8, BASE_REG, NO_REG, 0, -VMCTX.TRAP_STUB);
+  }
+
+  /** The same by a fault, which takes ten times as long, where there may be no stack left. */
+  halt(): void {
+    this.asm.plain(Ins.HLT);
   }
 }

@@ -309,7 +309,7 @@ export class Emitter extends EmitState {
     const fits = asm.newLabel();
     asm.jcc(CC.AE, fits);
     pcMap.note(asm.here(), pcMap.wasmStart, TrapCode.StackOverflow);
-    asm.plain(Ins.HLT);
+    this.halt();
     asm.bind(fits);
   }
 
@@ -440,7 +440,7 @@ export class Emitter extends EmitState {
         this.tailCall(row);
         return;
       case X.Trap:
-        asm.plain(Ins.HLT);
+        this.trap();
         return;
       case X.Point:
         this.pointPlaces[m.insts[at + M_IMM]!] = asm.here();

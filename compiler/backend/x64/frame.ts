@@ -81,12 +81,16 @@ export const PROBE_STEP = 4096;
  *
  * - the six pushes of a prologue, and a return address that was moved down by up to UNCHECKED_SHIFT; a greater shift is compared by itself, before; or
  * - the frame of a function that calls nothing and is not above UNCHECKED_FRAME. A tail call goes from there, too, but leaves
- *   rsp where it was at the start, as such a function does not move its return address down.
+ *   rsp where it was at the start, as such a function does not move its return address down;
+ *
+ * and below that the return address of a failed check that calls the trap stub, which uses the guest's stack no further. The check of the stack itself fails with
+ * rsp anywhere, so what it comes to is a `hlt`. In guarded code there may be no room for that return address either: then the call faults in the guard area, and
+ * the runtime takes it for what it is by the instruction (runtime/native/trap.c).
  */
 const UNCHECKED_FRAME = 256;
 export const UNCHECKED_SHIFT = 128;
 const RETURN_ADDRESS = 8;
-if (RETURN_ADDRESS + Math.max(UNCHECKED_FRAME, UNCHECKED_SHIFT + 8 * CALLEE_SAVED.length) > STACK_RED_AREA) {
+if (2 * RETURN_ADDRESS + Math.max(UNCHECKED_FRAME, UNCHECKED_SHIFT + 8 * CALLEE_SAVED.length) > STACK_RED_AREA) {
   bug('the red area is too small');
 }
 

@@ -176,7 +176,7 @@ export function ret(s: State): void {
 
 export function trap(s: State): void {
   s.traps(TrapCode.Unreachable);
-  s.asm.plain(Ins.HLT);
+  s.trap();
   unreachable(s);
 }
 
