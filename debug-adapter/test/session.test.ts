@@ -95,8 +95,8 @@ describe('a debug session', () => {
       instructionCount: 3,
       instructionOffset: -1,
     });
-    // What traps is a halt out of line.
-    expect(code.instructions[1].instruction).toMatch(/^hlt/);
+    // What traps is a call out of line.
+    expect(code.instructions[1].instruction).toMatch(/^call qword ptr \[r15-/);
     const exited = client.waitForEvent('exited') as Promise<DebugProtocol.ExitedEvent>;
     await client.continueRequest({ threadId: 1 });
     expect((await exited).body.exitCode).toBe(134);

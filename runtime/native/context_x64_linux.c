@@ -129,6 +129,7 @@ void lucet_machine_behind_call(struct machine_state *m, const struct lucet_activ
 }
 
 void lucet_machine_at_check(struct machine_state *m) {
+  m->registers[17] &= ~(uint64_t)TRAP_FLAG;
   m->signal = SIGILL;
   m->trap_code = 0;
   m->address = 0;

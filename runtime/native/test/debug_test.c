@@ -64,6 +64,17 @@ static void test_breakpoints(void) {
   e = resume(i);
   CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE && module->text[at] == 0xcc);
   clear(at);
+  /* The same of a call of the trap stub, which is stepped into from the breakpoint. */
+  at = place(F_CHECK, "\x41\xff\x57", 3);
+  set(at);
+  CHECK(stopped_at(call(i, F_CHECK, 2), LUCET_STOP_BREAKPOINT, at));
+  e = resume(i);
+  CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE && module->text[at] == 0xcc && lucet_instance_trap_info(i)->total_frames == 3);
+  CHECK(stopped_at(call(i, F_CHECK, 2), LUCET_STOP_BREAKPOINT, at) && lucet_instance_step(i, NULL) == LUCET_OK);
+  e = resume(i);
+  CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE && (lucet_instance_trap_info(i)->registers[17] & 0x100) == 0);
+  clear(at);
+  CHECK(usable(i));
   lucet_instance_release(i);
 }
 

@@ -26,6 +26,7 @@ enum {
   F_TOUR,
   F_DEEP,
   F_MODES,
+  F_CHECK,
 };
 
 enum { TEXT_ADDRESS = 0x3000, METADATA_OFFSET = 0x1000 };

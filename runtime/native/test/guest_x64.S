@@ -351,7 +351,25 @@ FUNCTION modes, 1, 8
         ret
 END modes
 
-/* 21, 22: host thunks; one word in, one word out */
+/* 21: the argument many frames of 8 bytes, then a check that fails, with rsp plus its number in each register */
+.macro NUMBER at, register, more:vararg
+        leaq    \at(%rsp), \register
+        .ifnb \more
+        NUMBER \more
+        .endif
+.endm
+FUNCTION check, 1, 0
+        movq    %rsp, %xmm3
+        decl    %edi
+        js      1f
+        callq   check
+        ret
+1:      NUMBER  0, %rax, 1, %rcx, 2, %rdx, 3, %rbx, 5, %rbp, 6, %rsi, 7, %rdi, 8, %r8, 9, %r9, 10, %r10, 11, %r11, 12, %r12, 13, %r13, 14, %r14
+        PC      check, LUCET_TRAP_UNREACHABLE
+        callq   *-LUCET_VMCTX_TRAP_STUB(%r15)
+END check
+
+/* 22, 23: host thunks; one word in, one word out */
 .macro HOST_THUNK name, number, type
 FUNCTION \name, \type, 24
         subq    $24, %rsp
@@ -367,7 +385,7 @@ END \name
         HOST_THUNK host_thunk0, 0, 1
         HOST_THUNK host_thunk1, 1, 3
 
-/* 23-26: entry thunks, two words in at most, one out */
+/* 24-27: entry thunks, two words in at most, one out */
 .macro ENTRY_THUNK name, type
 FUNCTION \name, \type, 8
         pushq   %rbx

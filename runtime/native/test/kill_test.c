@@ -310,7 +310,8 @@ static void test_every_instruction(void) {
   static const struct {
     uint32_t function;
     bool resumes, prepared;
-  } PATHS[] = {{F_TOUR, false, false}, {F_TOUR, true, false}, {F_ADD, false, false}, {F_TOUR, false, true}, {F_ADD, false, true}, {F_CALL_NATIVE, false, true}};
+  } PATHS[] = {{F_TOUR, false, false}, {F_TOUR, true, false}, {F_ADD, false, false}, {F_TOUR, false, true}, {F_ADD, false, true}, {F_CALL_NATIVE, false, true},
+               {F_CHECK, false, false}, {F_CHECK, false, true}};
   section = "at every instruction";
   on_hostcall = NULL;
   unsigned in_window = 0;
@@ -326,6 +327,8 @@ static void test_every_instruction(void) {
       in_window += stepping.in_window;
       CHECK(!stepping.in_window || is_killed(e));
       returned += e.kind == LUCET_EVENT_RETURNED;
+      /* In the trap stub, it is too late. */
+      if (PATHS[k].function == F_CHECK) CHECK(is_killed(e) || (e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE));
       over = stepping.looping || !stepping.done || n > 100000;
     }
     CHECK(ends > 0 && n < 100000);

@@ -313,6 +313,55 @@ static void test_signal_handler(void) {
   lucet_instance_release(i);
 }
 
+/** A failed check, at each depth of a stack of the least size, up to where there is no room for the call of the trap stub, and beyond. */
+static lucet_trap_info at_check;
+static lucet_signal_behavior on_check(lucet_instance *i, const lucet_trap_info *trap, void *data) {
+  (void)i, (void)data;
+  at_check = *trap;
+  return behaviour;
+}
+
+static void test_checks(void) {
+  section = "failed checks";
+  enum { SIZE = 16 << 10, XMM3 = 160 + 3 * 16 };
+  lucet_limits l;
+  lucet_region *r, *kept = region;
+  lucet_limits_default(&l);
+  l.stack_size = SIZE;
+  CHECK(lucet_region_create(1, &l, &r, NULL) == LUCET_OK);
+  region = r;
+  lucet_instance *i = instance();
+  region = kept;
+  lucet_instance_set_signal_handler(i, on_check, NULL);
+  behaviour = LUCET_SIGNAL_DEFAULT;
+  /* 24 bytes for two return addresses and the entry thunk's push, 8 for each further frame, nothing for the check. */
+  uint64_t fits = (SIZE - 24) / 8, top = 0;
+  for (uint64_t n = 0; n <= fits; n = n == 0 ? fits - 2 : n + 1) {
+    lucet_event e = call(i, F_CHECK, n);
+    const lucet_trap_info *t = lucet_instance_trap_info(i);
+    CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE && t->code == e.code && t->function == F_CHECK);
+    CHECK(t->signal == SIGILL && t->fault_address == UINT64_MAX && t->total_frames == n + 1 && t->pc == t->registers[16] && at_check.pc == t->pc);
+    if (n == 0) top = t->registers[4];
+    for (uint64_t k = 0; k < 15; k++) CHECK(t->registers[k] == top - 8 * n + (k == 4 ? 0 : k));
+    CHECK(t->registers[15] == (uint64_t)(uintptr_t)i->base && (t->registers[17] & 0xc0) == 0x80);
+    uint64_t xmm3 = 0;
+    CHECK(t->extended_size >= 512 && t->extended != NULL);
+    if (t->extended != NULL) memcpy(&xmm3, t->extended + XMM3, sizeof xmm3);
+    CHECK(xmm3 == t->registers[4]);
+  }
+  lucet_event e = call(i, F_CHECK, fits + 1);
+  CHECK(e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_STACK_OVERFLOW && lucet_instance_trap_info(i)->total_frames == fits + 1);
+  behaviour = LUCET_SIGNAL_TERMINATE;
+  for (int k = 0; k < 2; k++) {
+    e = call(i, F_CHECK, k == 0 ? 0 : fits);
+    CHECK(e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_SIGNAL && e.id == SIGILL);
+  }
+  lucet_instance_set_signal_handler(i, NULL, NULL);
+  CHECK(usable(i));
+  lucet_instance_release(i);
+  lucet_region_release(r);
+}
+
 static int fatal;
 static void on_fatal(lucet_instance *i, const lucet_trap_info *trap, void *data) {
   (void)i, (void)data;
@@ -408,6 +457,7 @@ int main(void) {
   test_modes();
   test_yields();
   test_signal_handler();
+  test_checks();
   test_fatal_handler();
   test_depth();
   test_hostcalls_on_a_full_stack();

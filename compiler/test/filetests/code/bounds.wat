@@ -7,7 +7,7 @@
 cmp rcx,rax
 jb
 ret
-hlt
+call qword ptr [r15-0x50]
 ; bounds-check=1
 
 === dense-check-does-not-cover-a-farther-one memory=dense
@@ -19,8 +19,8 @@ jb
 cmp rcx,rax
 jb
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ;
 
 === dense-least-length-too-small-for-a-difference memory=dense
@@ -30,7 +30,7 @@ hlt
 cmp [r15-8],rcx
 jb
 ret
-hlt
+call qword ptr [r15-0x50]
 ; bounds-check=1
 
 === guarded-accesses-have-no-checks
@@ -55,6 +55,6 @@ cmp rsi,rcx
 jb
 jne
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ;

@@ -15,7 +15,7 @@ cmp edi,2
 jae
 call rax
 ret
-hlt
+call qword ptr [r15-0x50]
 ; call-image=1
 
 === image-of-two-types-compares-the-type
@@ -35,8 +35,8 @@ cmp dword ptr [rcx+rax*8],0
 jne
 call
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-single=1
 
 === image-with-a-null-compares-the-type
@@ -56,8 +56,8 @@ cmp dword ptr [rax],0
 jne
 call rax
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-image=1
 
 === image-at-level-0 level=0
@@ -75,7 +75,7 @@ cmp edi,2
 jae
 call rax
 ret
-hlt
+call qword ptr [r15-0x50]
 ; call-image=1
 
 === image-of-a-constant-index-is-a-direct-call
@@ -108,7 +108,7 @@ cmp dword ptr [rax+8],0
 jne
 call
 ret
-hlt
+call qword ptr [r15-0x50]
 ; call-single=1
 
 === no-image-of-an-exported-table
@@ -128,8 +128,8 @@ cmp edx,[rcx]
 jne
 call rcx
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ;
 
 === no-image-of-a-table-that-is-written
@@ -150,8 +150,8 @@ cmp edx,[rcx]
 jne
 call rcx
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ;
 
 === no-direct-call-through-an-exported-table
@@ -169,7 +169,7 @@ cmp edx,[rcx]
 jne
 call rcx
 ret
-hlt
+call qword ptr [r15-0x50]
 ;
 
 === one-function-of-a-type-is-called-directly-behind-the-checks
@@ -189,8 +189,8 @@ cmp dword ptr [rcx+rax*8],1
 jne
 call
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-single=1
 
 === one-function-in-all-needs-no-comparison-of-types
@@ -208,7 +208,7 @@ cmp edi,2
 jae
 call
 ret
-hlt
+call qword ptr [r15-0x50]
 ; call-single=1
 
 === one-function-beside-nulls-keeps-the-comparison
@@ -228,8 +228,8 @@ cmp dword ptr [rcx+rax*8],0
 jne
 call
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-single=1
 
 === two-functions-of-a-type-are-not-one
@@ -249,8 +249,8 @@ cmp dword ptr [rax],0
 jne
 call rax
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-image=1
 
 === no-function-of-a-type-traps
@@ -270,6 +270,6 @@ cmp dword ptr [rax],1
 jne
 call rax
 ret
-hlt
-hlt
+call qword ptr [r15-0x50]
+call qword ptr [r15-0x50]
 ; call-image=1
