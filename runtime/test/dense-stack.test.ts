@@ -97,6 +97,31 @@ describeNative('the stack of dense code', () => {
     for (const x of [b, a, inner, outer, large, small]) x.dispose();
   });
 
+  it('has room for the call that a failed check is, in every frame up to the last', async () => {
+    // $down(n) takes n frames, and ends in a function that calls nothing and has a frame which is not compared with the limit.
+    const [set, sum, locals] = values(36);
+    const text = `(module (memory (export "memory") 1)
+      (func $end (param i64) (result i64) ${locals} ${set} (if (i64.ne (local.get 0) (i64.const 0)) (then unreachable)) (local.get 0) ${sum})
+      (func $down (export "down") (param $n i64) (result i64)
+        (if (result i64) (i64.eqz (local.get $n)) (then (call $end (i64.const 1)))
+          (else (i64.add (call $down (i64.sub (local.get $n) (i64.const 1))) (i64.const 1))))))`;
+    const artifact = compile(await wat(text), { optLevel: 0, memory: 'dense' });
+    const [end, down, thunk] = [0, 1, 2].map(k => readArtifact(artifact).func(k).frameSize);
+    expect(end).toBeGreaterThan(160);
+    expect(end).toBeLessThanOrEqual(256);
+    const region = Region.create({ capacity: 1, kind: 'dense', limits: { stackSize: STACK } });
+    const module = Module.fromBytes(artifact);
+    const instance = Instance.create(region, module);
+    const most = Math.floor((STACK - STACK_RED_AREA - 8 - thunk!) / (8 + down!)) - 1;
+    for (let n = most - 40; n <= most; n++) {
+      expect(() => instance.call('down', BigInt(n))).toThrow(
+        expect.objectContaining({ code: 'Unreachable' }) as Trap,
+      );
+    }
+    overflow(() => instance.call('down', BigInt(most + 1)));
+    for (const x of [instance, module, region]) x.dispose();
+  });
+
   it('bears tail calls that move the return address down, near its end', async () => {
     // $down fills the stack; at each depth $leaf goes on by tail calls with more and more arguments, without frames of its own.
     const params = (n: number) => '(param i64) '.repeat(n);

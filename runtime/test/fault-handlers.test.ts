@@ -23,12 +23,13 @@ describeNative('fault handlers', () => {
   it('default: it is asked, with the trap, and the call ends with one', () => {
     const asked: string[] = [];
     i.onSignal = trap => {
-      asked.push(`${trap.code} ${trap.report.functionIndex}`);
+      asked.push(`${trap.code} ${trap.report.functionIndex} ${trap.report.signal}`);
       return 'default';
     };
     expect(() => i.call('div', 1, 0)).toThrow(Trap);
     expect(() => i.call('unreachable')).toThrow(Trap);
-    expect(asked).toEqual(['IntegerDivByZero 1', 'Unreachable 2']);
+    // SIGFPE; SIGILL, though a failed check raises no signal.
+    expect(asked).toEqual(['IntegerDivByZero 1 8', 'Unreachable 2 4']);
     // Nobody asks about another instance, or about a call that goes well.
     expect(() => other.call('div', 1, 0)).toThrow(Trap);
     expect(i.call('div', 6, 3)).toBe(2);

@@ -90,7 +90,10 @@ export const PROBE_STEP = 4096;
 const UNCHECKED_FRAME = 256;
 export const UNCHECKED_SHIFT = 128;
 const RETURN_ADDRESS = 8;
-if (2 * RETURN_ADDRESS + Math.max(UNCHECKED_FRAME, UNCHECKED_SHIFT + 8 * CALLEE_SAVED.length) > STACK_RED_AREA) {
+if (
+  2 * RETURN_ADDRESS + Math.max(UNCHECKED_FRAME, UNCHECKED_SHIFT + 8 * CALLEE_SAVED.length) >
+  STACK_RED_AREA
+) {
   bug('the red area is too small');
 }
 
