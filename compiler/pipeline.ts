@@ -119,12 +119,20 @@ export class FunctionCompiler {
 
   /** Code for debuggers, where the single pass can make it. */
   private inOnePass(index: number): CompiledFunc | null {
-    const { module, singlePass, counters } = this;
-    if (!singlePass || index < module.importedFunctions || index >= module.functions.length) return null;
+    const { module, singlePass } = this;
+    if (!singlePass) return null;
+    if (index < module.importedFunctions || index >= module.functions.length) {
+      const thunk = singlePass.thunk(index);
+      if (thunk) this.count('single-pass-thunk');
+      return thunk;
+    }
     const compiled = singlePass.compile(index);
-    const name = compiled ? 'single-pass' : 'single-pass-left';
-    counters[name] = (counters[name] ?? 0) + 1;
+    this.count(compiled ? 'single-pass' : 'single-pass-left');
     return compiled;
+  }
+
+  private count(counter: string): void {
+    this.counters[counter] = (this.counters[counter] ?? 0) + 1;
   }
 
   private throughSsa(index: number): CompiledFunc | null {

@@ -1,5 +1,6 @@
 /**
- * Thunks: small functions that the compiler makes itself, through the same pipeline as all others.
+ * Thunks: small functions that the compiler makes itself, through the same pipeline as all others; for debuggers, where that does not go through intermediate
+ * code, by singlepass/x64/thunks.ts.
  *
  * Indices:
  *
@@ -40,35 +41,55 @@ export function thunkCount(module: Module): number {
   return module.importedFunctions + entryThunkTypes(module).length;
 }
 
-/** Type index of the function that a thunk stands for. */
-function thunkType(module: Module, index: number): number {
-  const k = index - module.functions.length;
-  if (k < 0) return module.functions[index]!;
-  if (k < module.importedFunctions) return module.functions[k]!;
-  const type = entryThunkTypes(module)[k - module.importedFunctions];
+export const enum ThunkKind {
+  Wrapper,
+  Host,
+  Entry,
+}
+
+export interface Thunk {
+  readonly kind: ThunkKind;
+  /** Of the import; entry thunks: of the type. */
+  readonly number: number;
+  readonly type: FuncType;
+}
+
+/** The thunk with the given index; null if the index has no code: an imported function that is only called directly. */
+export function thunkAt(module: Module, index: number): Thunk | null {
+  const { functions, importedFunctions, types } = module;
+  const k = index - functions.length;
+  if (k < 0) {
+    if (index >= importedFunctions) bug(`function ${index} is not a thunk`);
+    if (!hasAddress(module, index)) return null;
+    return { kind: ThunkKind.Wrapper, number: index, type: types[functions[index]!]! };
+  }
+  if (k < importedFunctions) return { kind: ThunkKind.Host, number: k, type: types[functions[k]!]! };
+  const type = entryThunkTypes(module)[k - importedFunctions];
   if (type === undefined) bug(`no thunk ${index}`);
-  return type;
+  return { kind: ThunkKind.Entry, number: type, type: types[type]! };
 }
 
 /**
  * Build the thunk with the given index.
  * @param func is reset and filled
- * @returns false if the index has no code: an imported function that is only called directly
+ * @returns false if the index has no code
  */
 export function buildThunk(module: Module, index: number, func: Func): boolean {
-  const k = index - module.functions.length;
-  const type = module.types[thunkType(module, index)]!;
-  if (k < 0) {
-    if (index >= module.importedFunctions) bug(`function ${index} is not a thunk`);
-    if (!hasAddress(module, index)) return false;
-    func.reset(index, `wrapper of import ${index}`);
-    buildWrapper(func, type, index);
-  } else if (k < module.importedFunctions) {
-    func.reset(index, `host thunk of import ${k}`);
-    buildHostThunk(func, type, k);
-  } else {
-    func.reset(index, `entry thunk of type ${thunkType(module, index)}`);
-    buildEntryThunk(func, type, thunkType(module, index));
+  const thunk = thunkAt(module, index);
+  if (!thunk) return false;
+  const { kind, number, type } = thunk;
+  switch (kind) {
+    case ThunkKind.Wrapper:
+      func.reset(index, `wrapper of import ${number}`);
+      buildWrapper(func, type, number);
+      break;
+    case ThunkKind.Host:
+      func.reset(index, `host thunk of import ${number}`);
+      buildHostThunk(func, type, number);
+      break;
+    case ThunkKind.Entry:
+      func.reset(index, `entry thunk of type ${number}`);
+      buildEntryThunk(func, type, number);
   }
   return true;
 }

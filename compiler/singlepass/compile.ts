@@ -14,15 +14,17 @@
  *
  *   x64/state.ts      operands, registers, frame        x64/ints.ts, floats.ts, memory.ts     operators
  *   x64/calls.ts      arguments, results, prologue      x64/control.ts                        constructs, branches
+ *   x64/thunks.ts     thunks
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import type { Arena } from '../backend/arena.ts';
-import type { CompiledFunc } from '../backend/code.ts';
+import type { CompiledDebug, CompiledFunc } from '../backend/code.ts';
 import { emitSlowPath } from '../backend/x64/emit-float.ts';
 import { Ins } from '../backend/x64/encode.ts';
 import { FLOAT_ARGS, INT_ARGS } from '../backend/x64/regs.ts';
 import { CompileError } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
+import { thunkAt } from '../thunks.ts';
 import { SequencePoints } from '../wasm/debug-code.ts';
 import { operator, readLocals } from '../wasm/lower.ts';
 import { beginBody } from '../wasm/lower-control.ts';
@@ -44,6 +46,7 @@ import * as floats from './x64/floats.ts';
 import * as ints from './x64/ints.ts';
 import * as memory from './x64/memory.ts';
 import { AGAIN, isFloatType, Kind, LEFT, State } from './x64/state.ts';
+import { emitThunk } from './x64/thunks.ts';
 
 /** Whether options and module are such that bodies may be compiled by the single pass. */
 export function singlePassApplies(module: Module, options: CompileOptions): boolean {
@@ -87,6 +90,17 @@ export class SinglePass {
     }
   }
 
+  /** The thunk with the given index; null if it has no code, or is left to the other path. */
+  thunk(index: number): CompiledFunc | null {
+    const { s, module } = this;
+    const thunk = thunkAt(module, index);
+    if (!thunk || !calls.knowsType(thunk.type)) return null;
+    s.beginCode();
+    s.pcMap.start(0);
+    emitThunk(s, thunk);
+    return this.result(index, 0, null);
+  }
+
   private body(index: number): CompiledFunc {
     const { w, s, module, points } = this;
     const { r, ssa } = w;
@@ -112,10 +126,19 @@ export class SinglePass {
 
   private finish(index: number, start: number): CompiledFunc {
     const { w, s, points } = this;
-    const { asm, arena, frame, unit, pcMap, places, popSites } = s;
+    const { arena, places } = s;
     s.forSlowPaths(emitSlowPath);
     s.emitStubs();
     s.completeFrame();
+    return this.result(index, start, {
+      ...points.result(w, arena.copyInts(s.localHomes, w.localCount), s.operandHomes, arena),
+      places: arena.copyInts(places.data, places.length),
+    });
+  }
+
+  private result(index: number, wasmStart: number, debug: CompiledDebug | null): CompiledFunc {
+    const { s } = this;
+    const { asm, arena, frame, unit, pcMap, popSites } = s;
     const code = asm.finish(arena);
     return {
       index,
@@ -123,17 +146,14 @@ export class SinglePass {
       relocs: s.finalRelocs(),
       rodata: unit.rodata.bytes(arena),
       pcMap: pcMap.finish(asm, arena),
-      wasmStart: start,
+      wasmStart,
       frameSize: frame.size,
       argBytes: unit.argBytes,
       popped: frame.popped,
       landings: arena.ints(0),
       scopes: [],
       saved: frame.saved,
-      debug: {
-        ...points.result(w, arena.copyInts(s.localHomes, w.localCount), s.operandHomes, arena),
-        places: arena.copyInts(places.data, places.length),
-      },
+      debug,
       savesBase: unit.savesBase,
       popSites: arena.copyInts(popSites.data, popSites.length),
     };

@@ -126,10 +126,21 @@ function passArguments(s: State, type: FuncType, bytes: number): void {
 }
 
 /** Behind a call: the room that the callee has popped is taken back, and results are pushed. */
-function afterCall(s: State, popped: number): void {
+export function afterCall(s: State, popped: number): void {
   if (popped === 0) return;
   s.popSites.push(s.asm.here());
   s.asm.ri(Ins.SUB, 8, RSP, popped);
+}
+
+/** The arguments are in their places. r15 is another module's afterwards. */
+export function callImport(s: State, index: number, popped: number): void {
+  const { asm, w } = s;
+  // rax holds the entry's address at the call.
+  const entry = index * IMPORT_ENTRY.SIZE - w.layout.imports;
+  asm.rm(Ins.LEA, 8, RAX, BASE_REG, NO_REG, 0, entry);
+  asm.rm(Ins.MOV, 8, BASE_REG, RAX, NO_REG, 0, IMPORT_ENTRY.VMCTX);
+  asm.m(Ins.CALL, 8, RAX, NO_REG, 0, IMPORT_ENTRY.CODE);
+  afterCall(s, popped);
 }
 
 function pushResults(s: State, type: FuncType): void {
@@ -166,12 +177,7 @@ export function call(s: State): void {
   w.popAll(type.params);
   passArguments(s, type, popped);
   if (index < s.module.importedFunctions) {
-    // rax holds the entry's address at the call.
-    const entry = index * IMPORT_ENTRY.SIZE - w.layout.imports;
-    asm.rm(Ins.LEA, 8, RAX, BASE_REG, NO_REG, 0, entry);
-    asm.rm(Ins.MOV, 8, BASE_REG, RAX, NO_REG, 0, IMPORT_ENTRY.VMCTX);
-    asm.m(Ins.CALL, 8, RAX, NO_REG, 0, IMPORT_ENTRY.CODE);
-    afterCall(s, popped);
+    callImport(s, index, popped);
     s.restoreBase();
   } else {
     asm.callRel();

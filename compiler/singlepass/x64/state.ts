@@ -150,12 +150,9 @@ export class State extends EmitState {
 
   // ---- the function
   begin(): void {
-    const { w, m, unit } = this;
-    m.reset();
-    unit.reset();
-    this.start(m, unit);
+    const { w } = this;
+    this.beginCode();
     this.fills.length = 0;
-    this.popSites.length = 0;
     this.places.length = 0;
     this.mostOperands = 0;
     this.moves = 0;
@@ -165,6 +162,15 @@ export class State extends EmitState {
     if (this.localHomes.length < n) this.localHomes = new Int32Array(Math.max(n, this.localHomes.length * 2));
     for (let x = 0; x < n; x++) this.localHomes[x] = this.outgoing + 8 * x;
     this.operandHomes = this.outgoing + align16(8 * n);
+  }
+
+  /** As far as it concerns a thunk, too. */
+  beginCode(): void {
+    const { m, unit } = this;
+    m.reset();
+    unit.reset();
+    this.start(m, unit);
+    this.popSites.length = 0;
   }
 
   /** Ask for an outgoing area of so many bytes. */
