@@ -119,20 +119,17 @@ export class FunctionCompiler {
 
   /** Code for debuggers, where the single pass can make it. */
   private inOnePass(index: number): CompiledFunc | null {
-    const { module, singlePass } = this;
+    const { module, singlePass, counters } = this;
     if (!singlePass) return null;
     if (index < module.importedFunctions || index >= module.functions.length) {
       const thunk = singlePass.thunk(index);
-      if (thunk) this.count('single-pass-thunk');
+      if (thunk) counters['single-pass-thunk'] = (counters['single-pass-thunk'] ?? 0) + 1;
       return thunk;
     }
     const compiled = singlePass.compile(index);
-    this.count(compiled ? 'single-pass' : 'single-pass-left');
+    if (compiled) counters['single-pass'] = (counters['single-pass'] ?? 0) + 1;
+    else counters['single-pass-left'] = (counters['single-pass-left'] ?? 0) + 1;
     return compiled;
-  }
-
-  private count(counter: string): void {
-    this.counters[counter] = (this.counters[counter] ?? 0) + 1;
   }
 
   private throughSsa(index: number): CompiledFunc | null {

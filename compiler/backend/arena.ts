@@ -3,9 +3,16 @@
  * a thread hands over a chunk of functions by handing over a buffer.
  */
 const BUFFER_BYTES = 1 << 19;
+/** Up to this many elements are copied one by one: a view of the source costs as much. */
+const FEW = 64;
+/** Most functions have some arrays without elements. */
+const NO_BYTES = new Uint8Array(new ArrayBuffer(0));
+const NO_INTS = new Int32Array(new ArrayBuffer(0));
 
 export class Arena {
   private buffer = new ArrayBuffer(0);
+  /** The same buffer. */
+  private words = NO_INTS;
   private at = 0;
   private full: ArrayBuffer[] = [];
 
@@ -17,17 +24,24 @@ export class Arena {
       return at;
     }
     if (this.at > 0) this.full.push(this.buffer);
-    this.buffer = new ArrayBuffer(Math.max(BUFFER_BYTES, n));
+    this.use(new ArrayBuffer(Math.max(BUFFER_BYTES, (n + 7) & ~7)));
     this.at = n;
     return 0;
   }
 
+  private use(buffer: ArrayBuffer): void {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer);
+  }
+
   bytes(n: number): Uint8Array<ArrayBuffer> {
+    if (n === 0) return NO_BYTES;
     const at = this.reserve(n);
     return new Uint8Array(this.buffer, at, n);
   }
 
   ints(n: number): Int32Array<ArrayBuffer> {
+    if (n === 0) return NO_INTS;
     const at = this.reserve(4 * n);
     return new Int32Array(this.buffer, at, n);
   }
@@ -35,12 +49,17 @@ export class Arena {
   /** A copy of the first `n` elements. */
   copyBytes(from: Uint8Array, n: number): Uint8Array<ArrayBuffer> {
     const to = this.bytes(n);
-    to.set(from.subarray(0, n));
+    if (n > 0) to.set(from.subarray(0, n));
     return to;
   }
   copyInts(from: Int32Array, n: number): Int32Array<ArrayBuffer> {
     const to = this.ints(n);
-    to.set(from.subarray(0, n));
+    if (n > FEW) to.set(from.subarray(0, n));
+    else {
+      const { words } = this;
+      const at = to.byteOffset >> 2;
+      for (let i = 0; i < n; i++) words[at + i] = from[i]!;
+    }
     return to;
   }
 
@@ -49,7 +68,7 @@ export class Arena {
     const { full } = this;
     if (this.at > 0) full.push(this.buffer);
     this.full = [];
-    this.buffer = new ArrayBuffer(0);
+    this.use(new ArrayBuffer(0));
     this.at = 0;
     return full;
   }

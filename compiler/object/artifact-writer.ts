@@ -266,18 +266,17 @@ export function link(
   const entryTypes = entryThunkTypes(module);
   const firstEntry = functions + module.importedFunctions;
   const entryOf = new Map(Array.from(entryTypes, (type, i) => [type, firstEntry + i]));
+  const typeIndices = new Int32Array(funcs.length);
+  typeIndices.set(module.functions);
+  typeIndices.set(module.functions.subarray(0, module.importedFunctions), functions);
+  typeIndices.set(entryTypes, firstEntry);
   const metadata = buildMetadata({
     module,
     options,
     layout,
     funcs,
     codeOffsets: places.code,
-    typeOf: i =>
-      i < functions
-        ? module.functions[i]!
-        : i < firstEntry
-          ? module.functions[i - functions]!
-          : entryTypes[i - firstEntry]!,
+    typeIndices,
     entryThunk: type => entryOf.get(type) ?? NO_INDEX,
     machine: EM_X86_64,
     digest,

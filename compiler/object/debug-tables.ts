@@ -24,32 +24,72 @@ const FUNCTION = recordLayout(DEBUG_FUNCTION_RECORD);
 const LOCAL = recordLayout(DEBUG_LOCAL_RECORD);
 const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
-/** Writes 4-byte fields of records. Called for each function, so that it is compiled early. */
-class Records {
+/** Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing themselves. */
+class Tables {
+  functionCount = 0;
+  localCount = 0;
+  pointCount = 0;
+  typeCount = 0;
+  private words: Uint32Array = new Uint32Array(0);
+  // Where the next function's go.
+  private func = 0;
+  private local = 0;
+  private point = 0;
+  private type = 0;
+  private types = 0;
+  private firstLocal = 0;
+  private firstPoint = 0;
   /** Positions of points that have code, ascending by place. */
   private readonly order: number[] = [];
 
-  constructor(private readonly words: Uint32Array) {}
+  constructor(private readonly w: PartWriter) {}
 
-  function(
-    at: number,
-    index: number,
-    locals: number,
-    points: number,
-    count: number,
-    debug: CompiledDebug,
-  ): void {
-    const { words } = this;
-    const f = FUNCTION.offsets;
-    words[(at + f.function!) >> 2] = index;
-    words[(at + f.first_local!) >> 2] = locals;
-    words[(at + f.local_count!) >> 2] = debug.localTypes.length;
-    words[(at + f.operands!) >> 2] = debug.operands;
-    words[(at + f.first_point!) >> 2] = points;
-    words[(at + f.point_count!) >> 2] = count;
+  count(debug: CompiledDebug): void {
+    this.functionCount++;
+    this.localCount += debug.localTypes.length;
+    this.pointCount += placed(debug.places);
+    this.typeCount += debug.operandTypes.length;
   }
 
-  locals(at: number, types: Int32Array, offsets: Int32Array): void {
+  /** Everything has been counted: begin the parts. */
+  begin(): void {
+    const { w } = this;
+    this.func = w.part(Part.DebugFunctions, this.functionCount, FUNCTION.size);
+    this.firstLocal = w.part(Part.DebugLocals, this.localCount, LOCAL.size);
+    this.firstPoint = w.part(Part.SequencePoints, this.pointCount, SEQUENCE_POINT.size);
+    this.types = w.bytePart(Part.OperandTypes, this.typeCount);
+    // All parts are there: the buffer stays where it is.
+    this.words = w.words();
+  }
+
+  /** @param code the function's place in .text */
+  add(index: number, code: number, debug: CompiledDebug): void {
+    const { words, local, point, type } = this;
+    const { localTypes, operandTypes } = debug;
+    const count = this.points(
+      this.firstPoint + point * SEQUENCE_POINT.size,
+      code,
+      type,
+      debug.places,
+      debug.points,
+    );
+    const at = this.func;
+    const f = FUNCTION.offsets;
+    words[(at + f.function!) >> 2] = index;
+    words[(at + f.first_local!) >> 2] = local;
+    words[(at + f.local_count!) >> 2] = localTypes.length;
+    words[(at + f.operands!) >> 2] = debug.operands;
+    words[(at + f.first_point!) >> 2] = point;
+    words[(at + f.point_count!) >> 2] = count;
+    this.locals(this.firstLocal + local * LOCAL.size, localTypes, debug.localOffsets);
+    this.w.bytes(this.types + type, operandTypes);
+    this.func = at + FUNCTION.size;
+    this.local = local + localTypes.length;
+    this.point = point + count;
+    this.type = type + operandTypes.length;
+  }
+
+  private locals(at: number, types: Int32Array, offsets: Int32Array): void {
     const { words } = this;
     const stride = LOCAL.size >> 2;
     let type = (at + LOCAL.offsets.type!) >> 2;
@@ -61,7 +101,13 @@ class Records {
   }
 
   /** @returns their number */
-  points(at: number, code: number, firstType: number, places: Int32Array, points: Int32Array): number {
+  private points(
+    at: number,
+    code: number,
+    firstType: number,
+    places: Int32Array,
+    points: Int32Array,
+  ): number {
     const { words, order } = this;
     const n = this.place(places);
     const p = SEQUENCE_POINT.offsets;
@@ -101,44 +147,26 @@ class Records {
   }
 }
 
+/** What a function takes of the tables, at most. */
+export function debugTableBytes(debug: CompiledDebug | null): number {
+  if (!debug) return 0;
+  const { localTypes, places, operandTypes } = debug;
+  const records = FUNCTION.size + localTypes.length * LOCAL.size + places.length * SEQUENCE_POINT.size;
+  return records + operandTypes.length;
+}
+
 /** @param codeOffsets of each function in .text, by index */
 export function writeDebugTables(
   w: PartWriter,
   funcs: readonly (CompiledFunc | null)[],
   codeOffsets: ArrayLike<number>,
 ): void {
-  let functionCount = 0;
-  let localCount = 0;
-  let pointCount = 0;
-  let typeCount = 0;
-  for (const f of funcs) {
-    if (!f?.debug) continue;
-    functionCount++;
-    localCount += f.debug.localTypes.length;
-    pointCount += placed(f.debug.places);
-    typeCount += f.debug.operandTypes.length;
-  }
-  let func = w.part(Part.DebugFunctions, functionCount, FUNCTION.size);
-  const firstLocal = w.part(Part.DebugLocals, localCount, LOCAL.size);
-  const firstPoint = w.part(Part.SequencePoints, pointCount, SEQUENCE_POINT.size);
-  const types = w.bytePart(Part.OperandTypes, typeCount);
-  // All parts are there: the buffer stays where it is.
-  const records = new Records(w.words());
-  let local = 0;
-  let point = 0;
-  let type = 0;
-  for (let index = 0; index < funcs.length; index++) {
-    const debug = funcs[index]?.debug;
-    if (!debug) continue;
-    const at = firstPoint + point * SEQUENCE_POINT.size;
-    const count = records.points(at, codeOffsets[index]!, type, debug.places, debug.points);
-    records.function(func, index, local, point, count, debug);
-    records.locals(firstLocal + local * LOCAL.size, debug.localTypes, debug.localOffsets);
-    w.bytes(types + type, debug.operandTypes);
-    func += FUNCTION.size;
-    local += debug.localTypes.length;
-    point += count;
-    type += debug.operandTypes.length;
+  const tables = new Tables(w);
+  for (const f of funcs) if (f?.debug) tables.count(f.debug);
+  tables.begin();
+  for (let i = 0; i < funcs.length; i++) {
+    const debug = funcs[i]?.debug;
+    if (debug) tables.add(i, codeOffsets[i]!, debug);
   }
 }
 

@@ -46,7 +46,7 @@ import {
 } from '../wasm/module.ts';
 import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
-import { writeDebugTables } from './debug-tables.ts';
+import { debugTableBytes, type PartWriter, writeDebugTables } from './debug-tables.ts';
 
 const HEADER = recordLayout(ARTIFACT_HEADER);
 const DIRECTORY = recordLayout(DIRECTORY_ENTRY);
@@ -82,7 +82,7 @@ export interface Linked {
   /** Offset of each in .text. */
   readonly codeOffsets: Float64Array;
   /** Type index that a record's code has. */
-  readonly typeOf: (index: number) => number;
+  readonly typeIndices: Int32Array;
   /** Record of the entry thunk for a canonical type, or NO_INDEX. */
   readonly entryThunk: (canonicalType: number) => number;
   readonly machine: number;
@@ -192,7 +192,33 @@ function constant(expr: ConstExpr, code: ByteWriter): Const {
 }
 
 function savedMask(f: CompiledFunc): number {
-  return f.saved.reduce((mask, r) => mask | (1 << r), f.savesBase ? 1 << BASE_REG : 0);
+  let mask = f.savesBase ? 1 << BASE_REG : 0;
+  for (const r of f.saved) mask |= 1 << r;
+  return mask;
+}
+
+/**
+ * The fields that a function's code decides. A function of its own, so that the engine compiles it early.
+ * @returns the length of its pc map
+ */
+function functionRecord(
+  words: Uint32Array,
+  at: number,
+  code: number,
+  pcMap: number,
+  func: CompiledFunc | null,
+): number {
+  const f = FUNCTION.offsets;
+  words[(at + f.code!) >> 2] = code;
+  words[(at + f.pc_map!) >> 2] = pcMap;
+  if (!func) return 0;
+  words[(at + f.length!) >> 2] = func.code.length;
+  words[(at + f.frame_size!) >> 2] = func.frameSize;
+  words[(at + f.popped!) >> 2] = func.popped;
+  words[(at + f.saved!) >> 2] = savedMask(func);
+  words[(at + f.pc_map_length!) >> 2] = func.pcMap.length;
+  words[(at + f.wasm_start!) >> 2] = func.wasmStart;
+  return func.pcMap.length;
 }
 
 const NULL: Const = { kind: ConstKind.RefNull, bits: 0n, index: 0 };
@@ -206,7 +232,7 @@ function tableFlags(t: TableType, image = false): number {
   return (t.index64 ? TableFlag.Index64 : 0) | (image ? TableFlag.Image : 0);
 }
 
-class Builder {
+class Builder implements PartWriter {
   readonly w: ByteWriter;
   private readonly strings = new Strings();
   private readonly constCode = new ByteWriter(64);
@@ -217,12 +243,14 @@ class Builder {
   constructor(l: Linked) {
     this.l = l;
     this.m = l.module;
-    this.w = new ByteWriter(4096 + l.funcs.length * 128 + l.module.bytes.length);
+    let tables = 0;
+    for (const f of l.funcs) if (f) tables += f.pcMap.length + debugTableBytes(f.debug);
+    this.w = new ByteWriter(4096 + l.funcs.length * 128 + l.module.bytes.length + tables);
     this.w.reserve(HEADER.size + PART_COUNT * DIRECTORY.size);
   }
 
   /** Starts a part; `records` of `size` bytes each are reserved. Returns where it starts. */
-  private part(kind: Part, records: number, size: number): number {
+  part(kind: Part, records: number, size: number): number {
     this.w.align(PART_ALIGN);
     const at = this.w.reserve(records * size);
     this.entry(kind, at, records * size, records);
@@ -230,11 +258,19 @@ class Builder {
   }
 
   /** Starts a part of n bytes; returns where. */
-  private bytePart(kind: Part, n: number): number {
+  bytePart(kind: Part, n: number): number {
     this.w.align(PART_ALIGN);
     const at = this.w.reserve(n);
     this.entry(kind, at, n, 0);
     return at;
+  }
+
+  words(): Uint32Array {
+    return new Uint32Array(this.w.bytes.buffer, 0, this.w.length >> 2);
+  }
+
+  bytes(at: number, bytes: Uint8Array): void {
+    if (bytes.length > 0) this.w.bytes.set(bytes, at);
   }
 
   private whole(kind: Part, bytes: Uint8Array): void {
@@ -310,26 +346,14 @@ class Builder {
   }
 
   private functions(): void {
-    const { funcs, codeOffsets, typeOf } = this.l;
-    const { functions: names } = this.m.names;
+    const { funcs, codeOffsets, typeIndices } = this.l;
     const at = this.part(Part.Functions, funcs.length, FUNCTION.size);
-    const f = FUNCTION.offsets;
     let pcMap = 0;
-    for (let i = 0, r = at; i < funcs.length; i++, r += FUNCTION.size) {
-      const func = funcs[i];
-      const name = names.get(i);
-      this.u32(r + f.type!, typeOf(i));
-      this.u32(r + f.name!, name === undefined || i >= this.m.functions.length ? 0 : this.strings.add(name));
-      this.u32(r + f.code!, codeOffsets[i]!);
-      this.u32(r + f.pc_map!, pcMap);
-      if (!func) continue;
-      this.u32(r + f.length!, func.code.length);
-      this.u32(r + f.frame_size!, func.frameSize);
-      this.u32(r + f.popped!, func.popped);
-      this.u32(r + f.saved!, savedMask(func));
-      this.u32(r + f.pc_map_length!, func.pcMap.length);
-      this.u32(r + f.wasm_start!, func.wasmStart);
-      pcMap += func.pcMap.length;
+    const records = new Uint32Array(this.w.bytes.buffer, at, (funcs.length * FUNCTION.size) >> 2);
+    for (let i = 0, r = 0; i < funcs.length; i++, r += FUNCTION.size) {
+      records[(r + FUNCTION.offsets.type!) >> 2] = typeIndices[i]!;
+      records[(r + FUNCTION.offsets.name!) >> 2] = this.functionName(i);
+      pcMap += functionRecord(records, r, codeOffsets[i]!, pcMap, funcs[i] ?? null);
     }
     let to = this.bytePart(Part.PcMap, pcMap);
     for (const func of funcs) {
@@ -337,6 +361,13 @@ class Builder {
       this.w.bytes.set(func.pcMap, to);
       to += func.pcMap.length;
     }
+  }
+
+  /** The string; 0: none. */
+  private functionName(index: number): number {
+    if (index >= this.m.functions.length) return 0;
+    const name = this.m.names.functions.get(index);
+    return name === undefined ? 0 : this.strings.add(name);
   }
 
   private imports(): void {
@@ -581,16 +612,7 @@ class Builder {
   }
 
   private debugTables(): void {
-    writeDebugTables(
-      {
-        part: (kind, count, size) => this.part(kind, count, size),
-        bytePart: (kind, size) => this.bytePart(kind, size),
-        words: () => new Uint32Array(this.w.bytes.buffer, 0, this.w.length >> 2),
-        bytes: (at, bytes) => this.w.bytes.set(bytes, at),
-      },
-      this.l.funcs,
-      this.l.codeOffsets,
-    );
+    writeDebugTables(this, this.l.funcs, this.l.codeOffsets);
   }
 
   private header(name: number): void {

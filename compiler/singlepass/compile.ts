@@ -23,6 +23,7 @@ import { emitSlowPath } from '../backend/x64/emit-float.ts';
 import { Ins } from '../backend/x64/encode.ts';
 import { FLOAT_ARGS, INT_ARGS } from '../backend/x64/regs.ts';
 import { CompileError } from '../diagnostics.ts';
+import type { TryScope } from '../ir/func.ts';
 import type { CompileOptions } from '../options.ts';
 import { thunkAt } from '../thunks.ts';
 import { SequencePoints } from '../wasm/debug-code.ts';
@@ -47,6 +48,8 @@ import * as ints from './x64/ints.ts';
 import * as memory from './x64/memory.ts';
 import { AGAIN, isFloatType, Kind, LEFT, State } from './x64/state.ts';
 import { emitThunk } from './x64/thunks.ts';
+
+const NO_SCOPES: readonly TryScope[] = [];
 
 /** Whether options and module are such that bodies may be compiled by the single pass. */
 export function singlePassApplies(module: Module, options: CompileOptions): boolean {
@@ -130,8 +133,19 @@ export class SinglePass {
     s.forSlowPaths(emitSlowPath);
     s.emitStubs();
     s.completeFrame();
+    const localOffsets = arena.copyInts(s.localHomes, w.localCount);
+    const {
+      localTypes,
+      operands,
+      operandTypes,
+      points: at,
+    } = points.result(w, localOffsets, s.operandHomes, arena);
     return this.result(index, start, {
-      ...points.result(w, arena.copyInts(s.localHomes, w.localCount), s.operandHomes, arena),
+      localTypes,
+      localOffsets,
+      operands,
+      points: at,
+      operandTypes,
       places: arena.copyInts(places.data, places.length),
     });
   }
@@ -151,7 +165,7 @@ export class SinglePass {
       argBytes: unit.argBytes,
       popped: frame.popped,
       landings: arena.ints(0),
-      scopes: [],
+      scopes: NO_SCOPES,
       saved: frame.saved,
       debug,
       savesBase: unit.savesBase,

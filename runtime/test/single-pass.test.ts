@@ -113,6 +113,65 @@ describeNative('both paths', () => {
     expect(instance.func('f').call(10, 8)).toBe(-5 + 7);
   });
 
+  it('host functions, imports in tables and calls from the host: arguments on the stack as well', async () => {
+    const params = 'i32 i64 f32 f64 i32 i32 i32 i32 i32 i64 f32 f32 f32 f32 f32 f32 f64 externref';
+    const count = params.split(' ').length;
+    const gets = Array.from({ length: count }, (_, i) => `(local.get ${i})`).join(' ');
+    const wasm = await wat(`(module
+      (type $t (func (param ${params}) (result f64 i64 i32)))
+      (import "h" "f" (func $f (type $t)))
+      (table 1 1 funcref) (elem (i32.const 0) $f)
+      (memory 1)
+      (func (export "direct") (type $t) (call $f ${gets}))
+      (func (export "through") (type $t) (call_indirect (type $t) ${gets} (i32.const 0)))
+      (export "import" (func $f)))`);
+    const { counters } = compileModule(decodeModule(wasm), defaultOptions(DEBUG));
+    // The wrapper, the host thunk, and the entry thunk of the one type.
+    expect(counters['single-pass-thunk']).toBe(3);
+    const seen: unknown[][] = [];
+    const object = {};
+    const args = [
+      -1,
+      2n ** 40n,
+      0.5,
+      -2.25,
+      3,
+      4,
+      5,
+      6,
+      7,
+      -(2n ** 50n),
+      8,
+      9,
+      10,
+      11,
+      12,
+      13,
+      1e300,
+      object,
+    ];
+    for (const options of [DEBUG, { optLevel: 0, debugCode: false } as const]) {
+      const module = await guests.module(wasm, options);
+      const f = (...got: unknown[]) => {
+        seen.push(got);
+        return [got[3], got[9], got[8]];
+      };
+      const instance = Instance.create(guests.region, module, { h: { f } });
+      for (const name of ['direct', 'through', 'import'])
+        expect(instance.func(name).call(...args)).toEqual([-2.25, -(2n ** 50n), 7]);
+    }
+    expect(seen).toEqual(Array.from({ length: 6 }, () => args));
+  });
+
+  it('a thunk with vectors, or results on the stack, is left', async () => {
+    const wasm = await wat(`(module
+      (import "h" "v" (func (param v128)))
+      (import "h" "r" (func (result ${'i32 '.repeat(7)})))
+      (import "h" "six" (func (result ${'i32 '.repeat(6)}))))`);
+    const { counters } = compileModule(decodeModule(wasm), defaultOptions(DEBUG));
+    expect(counters['single-pass-thunk']).toBe(1);
+  });
+
   it('values of branches come to their label whatever way they take', async () => {
     const wasm = await wat(`(module (func (export "f") (param i32) (result i32)
       (i32.const 1000)

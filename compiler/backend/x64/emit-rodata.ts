@@ -34,7 +34,7 @@ export class Rodata {
   }
 
   bytes(arena: Arena): Uint8Array {
-    return arena.copyBytes(new Uint8Array(this.words.buffer), this.size);
+    return this.size === 0 ? arena.bytes(0) : arena.copyBytes(new Uint8Array(this.words.buffer), this.size);
   }
 
   private constant(width: number, a: number, b: number, c: number, d: number): number {

@@ -103,6 +103,9 @@ export function shiftCheckLength(code: Uint8Array): number {
   return SHIFT_CHECK.every((byte, i) => code[i] === byte) ? 19 : 0;
 }
 
+const SAVED_MASK = CALLEE_SAVED.reduce((mask, r) => mask | (1 << r), 0);
+const NONE_SAVED: readonly number[] = [];
+
 /** Offsets are from rsp in the body. */
 export class Frame {
   spill = 0;
@@ -113,14 +116,14 @@ export class Frame {
   /** Up to the return address: `sub` and pushes. */
   size = 0;
   /** In push order. */
-  saved: number[] = [];
+  saved: readonly number[] = NONE_SAVED;
   shift = 0;
   /** What a return pops. */
   popped = 0;
 
   compute(m: MachFunc, unit: Unit): void {
-    this.saved = [];
-    for (const r of CALLEE_SAVED) if ((m.usedRegs[0] & (1 << r)) !== 0) this.saved.push(r);
+    const used = m.usedRegs[0] & SAVED_MASK;
+    this.saved = used === 0 ? NONE_SAVED : CALLEE_SAVED.filter(r => (used & (1 << r)) !== 0);
     this.spill = align16(unit.outgoing);
     const spillBytes = m.spillSlots * 8;
     this.slots = unit.slotBytes > 0 ? align16(this.spill + spillBytes) : this.spill + spillBytes;

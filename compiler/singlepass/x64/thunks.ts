@@ -74,8 +74,7 @@ function leave(s: State): void {
   else asm.plain(Ins.RET);
 }
 
-const argumentBytes = (type: FuncType): number =>
-  stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
+const argumentBytes = (type: FuncType): number => stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
 
 /** Arguments in registers stay there. */
 function wrapper(s: State, { params }: FuncType, importIndex: number, bytes: number): void {
