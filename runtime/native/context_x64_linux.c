@@ -83,7 +83,7 @@ static uint32_t rights(void) {
 /**
  * Sandbox argument for leaving a handler without sigreturn, which takes a quarter of the round trip. What sigreturn would restore is either dead, or as it was:
  * general and vector registers are dead, since lucet_leave goes on behind a call in C, and the callee-saved ones are in the host's frame; so is mxcsr, and the handler
- * has the modes of guests, as the kernel gives it the default ones. The mask is put back. The rest is looked at here: that the handler returns to the kernel, and not to
+ * has the modes of guests, as the kernel gives it the default ones. The mask is seen to. The rest is looked at here: that the handler returns to the kernel, and not to
  * one of somebody else's who has more to do (then the context lies where the frame of the handler ends, as the kernel's signal frame has it); the
  * alternate stack; the x87 control word; protection keys.
  */
@@ -102,7 +102,28 @@ bool lucet_context_may_leave(const void *ucontext, const void *cfa) {
   return interrupted == rights();
 }
 
-void lucet_context_restore_mask(const void *ucontext) {
+/** linux/signal.h: what rt_sigaction takes. */
+struct kernel_action {
+  void (*handler)(void);
+  unsigned long flags;
+  const uint8_t *restorer;
+  uint64_t mask;
+};
+#define RESTORER 0x04000000ul
+
+bool lucet_context_install(int sig, void (*handler)(void)) {
+  const struct kernel_action a = {handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | RESTORER, lucet_signal_return, 0};
+  return syscall(SYS_rt_sigaction, sig, &a, NULL, sizeof a.mask) == 0;
+}
+
+/**
+ * Installed as above, a handler has blocked nothing when the kernel calls it, and putting the mask back is a system call. That it was the kernel, by that very
+ * installation, is told by the return address: a handler of somebody else's that jumped to ours has the C library's, and a mask of its own.
+ */
+static bool mask_kept(const void *cfa) { return ((const uint8_t *const *)cfa)[-1] == lucet_signal_return; }
+
+void lucet_context_restore_mask(const void *ucontext, const void *cfa) {
+  if (mask_kept(cfa)) return;
   /* The kernel's mask is shorter than the library's. */
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &((const ucontext_t *)ucontext)->uc_sigmask, NULL, (size_t)8);
 }

@@ -260,7 +260,7 @@ uint64_t lucet_reenter_machine(struct lucet_activation *a);
 /** From code that works for the guest, to the landing pad that the activation names. */
 LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
-extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[];
+extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
 /** Called by the hostcall stub: 0 to go on, or how to leave. */
 uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
 /** Called on the way back from a yield. */
@@ -305,8 +305,10 @@ void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint
  * May the handler be left for good, by lucet_leave, instead of by the system call that restores what was interrupted? `cfa`: __builtin_dwarf_cfa of the handler.
  */
 bool lucet_context_may_leave(const void *ucontext, const void *cfa);
-/** Before it is. */
-void lucet_context_restore_mask(const void *ucontext);
+/** Before it is: signals are blocked as they were. `cfa` as above. */
+void lucet_context_restore_mask(const void *ucontext, const void *cfa);
+/** Install a handler of faults, which takes what SA_SIGINFO says: it may be interrupted by the signal that it handles. */
+bool lucet_context_install(int sig, void (*handler)(void));
 /** End a single step that has led into the host. */
 void lucet_context_end_step(void *ucontext);
 /** Everything that a guest behind a call of the host has: what isn't in the activation is arbitrary there. */

@@ -62,9 +62,14 @@ static void by_default(int sig, siginfo_t *info, bool ignored) {
   d.sa_handler = SIG_DFL;
   sigemptyset(&d.sa_mask);
   sigaction(sig, &d, NULL);
-  /* The faulting instruction runs again and dies of it, with its own registers in the core dump. What doesn't recur is sent again; it is
-   * blocked until this handler returns. */
-  if (!recurs(sig, info)) syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), sig, info);
+  /* The faulting instruction runs again and dies of it, with its own registers in the core dump. What doesn't recur is sent again, and blocked until this
+   * handler returns. */
+  if (recurs(sig, info)) return;
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, sig);
+  pthread_sigmask(SIG_BLOCK, &one, NULL);
+  syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), sig, info);
 }
 
 static void hand_on(int sig, siginfo_t *info, void *context) {
@@ -77,9 +82,10 @@ static void hand_on(int sig, siginfo_t *info, void *context) {
     return;
   }
   const void *outer = handing;
-  sigset_t mask;
+  sigset_t mask, blocked = old->sa_mask;
+  if ((old->sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, sig);
   handing = context;
-  pthread_sigmask(SIG_BLOCK, &old->sa_mask, &mask);
+  pthread_sigmask(SIG_BLOCK, &blocked, &mask);
   if (old->sa_flags & SA_SIGINFO)
     old->sa_sigaction(sig, info, context);
   else
@@ -102,7 +108,7 @@ static void handler(int sig, siginfo_t *info, void *context) {
     m->address = (uint64_t)(uintptr_t)info->si_addr;
     m->address_known = info->si_code != SI_KERNEL;
     if (lucet_context_may_leave(context, __builtin_dwarf_cfa())) {
-      lucet_context_restore_mask(context);
+      lucet_context_restore_mask(context, __builtin_dwarf_cfa());
       errno = saved_errno;
       lucet_leave(a, LUCET_LEFT_FAULT);
     }
@@ -169,6 +175,16 @@ static const struct sigaction *record_of(const struct sigaction *action) {
   return r != NULL ? &r->action : NULL;
 }
 
+static bool install(int sig) {
+  if (sig != KICK) return lucet_context_install(sig, (void (*)(void))handler);
+  struct sigaction fresh;
+  memset(&fresh, 0, sizeof fresh);
+  fresh.sa_sigaction = kick_handler;
+  fresh.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&fresh.sa_mask);
+  return sigaction(sig, &fresh, NULL) == 0;
+}
+
 /** Put our handler in place if another one is there. */
 static bool ensure_handler(int sig) {
   struct sigaction now;
@@ -178,15 +194,10 @@ static bool ensure_handler(int sig) {
   bool ok = sigaction(sig, NULL, &now) == 0;
   if (ok && !ours(sig, &now)) {
     const struct sigaction *record = record_of(&now);
-    struct sigaction fresh;
-    memset(&fresh, 0, sizeof fresh);
-    fresh.sa_sigaction = handler_of(sig);
-    fresh.sa_flags = SA_SIGINFO | SA_ONSTACK | (sig == KICK ? 0 : SA_RESTART);
-    sigemptyset(&fresh.sa_mask);
     ok = record != NULL;
     if (ok) {
       atomic_store(&previous[sig], record);
-      ok = sigaction(sig, &fresh, NULL) == 0;
+      ok = install(sig);
     }
   }
   pthread_mutex_unlock(&install_lock);

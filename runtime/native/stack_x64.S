@@ -332,6 +332,56 @@ FUNCTION lucet_fault_return
         .size   lucet_fault_return, .-lucet_fault_return
 
 /*
+ * Where the kernel has the handler of faults return to, in the place of the C library's: so the handler can tell that it was the kernel who called it
+ * (context_x64_linux.c, mask_kept). Some unwinders know a signal's frame by these very bytes, rt_sigreturn, and some by the description, which says where in the
+ * ucontext, at rsp, each register is; it begins with the byte before, where those look that take every return address for one behind a call.
+ */
+.macro AT_RSP register, low, high:vararg
+        .ifb \high
+        .cfi_escape 0x10, \register, 2, 0x77, \low
+        .else
+        .cfi_escape 0x10, \register, 3, 0x77, \low, \high
+        .endif
+.endm
+.macro GREG register, offset
+        .if \offset < 64
+        AT_RSP  \register, \offset
+        .else
+        AT_RSP  \register, 0x80|(\offset&0x7f), \offset>>7
+        .endif
+.endm
+        .balign 16
+        .cfi_startproc
+        .cfi_signal_frame
+        .cfi_escape 0x0f, 4, 0x77, 0xa0, 1, 6   /* CFA: the word at rsp + 160, REG_RSP */
+        GREG    8, 40
+        GREG    9, 48
+        GREG    10, 56
+        GREG    11, 64
+        GREG    12, 72
+        GREG    13, 80
+        GREG    14, 88
+        GREG    15, 96
+        GREG    5, 104                          /* rdi */
+        GREG    4, 112                          /* rsi */
+        GREG    6, 120                          /* rbp */
+        GREG    3, 128                          /* rbx */
+        GREG    1, 136                          /* rdx */
+        GREG    0, 144                          /* rax */
+        GREG    2, 152                          /* rcx */
+        GREG    7, 160                          /* rsp */
+        GREG    16, 168                         /* rip */
+        nop
+        .globl  lucet_signal_return
+        .hidden lucet_signal_return
+        .type   lucet_signal_return, @function
+lucet_signal_return:
+        movq    $15, %rax
+        syscall
+        .cfi_endproc
+        .size   lucet_signal_return, .-lucet_signal_return
+
+/*
  * Called by generated code where a check has failed, and never returned from: what a signal handler would find goes to the thread's machine state. Every register is
  * the guest's but xmm15, which its code keeps for the emitter (regs.ts). The return address is all that the guest's stack is used for. Flags stay as they are until
  * they are saved. Nothing of the guest is left to be stopped here: a request that arrives from now on is told or dropped as at a fault.

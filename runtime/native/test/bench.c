@@ -15,7 +15,7 @@
 enum { ROUNDS = 41 };
 
 static lucet_instance *instance;
-static const lucet_funcref *functions[F_SPIN + 1];
+static const lucet_funcref *functions[F_CHECK + 1];
 static lucet_error error;
 
 static uint64_t now(void) {
@@ -37,11 +37,13 @@ static void expect(bool ok, const char *what) {
   exit(1);
 }
 
-static void run(uint32_t function, uint32_t kind, const char *what) {
+static void run_with(uint64_t argument, uint32_t function, uint32_t kind, const char *what) {
   lucet_event e;
-  uint64_t args[2] = {1u << 16, 1};
+  uint64_t args[2] = {argument, 1};
   expect(lucet_instance_call(instance, functions[function], args, &e, &error) == LUCET_OK && e.kind == kind, what);
 }
+
+static void run(uint32_t function, uint32_t kind, const char *what) { run_with(1u << 16, function, kind, what); }
 
 static void call(void) { run(F_ADD, LUCET_EVENT_RETURNED, "call"); }
 static void hostcall(void) { run(F_CALL_NATIVE, LUCET_EVENT_RETURNED, "native hostcall"); }
@@ -52,6 +54,7 @@ static void event(void) {
 }
 static void memory_trap(void) { run(F_LOAD, LUCET_EVENT_TRAPPED, "trap"); }
 static void halt_trap(void) { run(F_UNREACHABLE, LUCET_EVENT_TRAPPED, "trap"); }
+static void check_trap(void) { run_with(0, F_CHECK, LUCET_EVENT_TRAPPED, "trap"); }
 static void described_trap(void) {
   memory_trap();
   expect(lucet_instance_trap_info(instance)->frame_count == 1, "trap info");
@@ -66,7 +69,8 @@ static const struct {
     {"call with a native hostcall", hostcall, 20000},
     {"call with a hostcall event", event, 20000},
     {"trap, memory access", memory_trap, 500},
-    {"trap, unreachable", halt_trap, 500},
+    {"trap, hlt", halt_trap, 500},
+    {"trap, failed check", check_trap, 5000},
     {"trap, described", described_trap, 500},
 };
 enum { CASE_COUNT = sizeof CASES / sizeof CASES[0] };
@@ -81,7 +85,7 @@ int main(void) {
   expect(lucet_module_load_bytes(file, size, &m, &error) == LUCET_OK, "load");
   expect(lucet_region_create(1, NULL, &r, &error) == LUCET_OK, "region");
   expect(lucet_instance_new(r, m, imports, 2, &instance, &error) == LUCET_OK, "instance");
-  for (uint32_t f = F_ADD; f <= F_SPIN; f++) functions[f] = lucet_instance_function(instance, f);
+  for (uint32_t f = F_ADD; f <= F_CHECK; f++) functions[f] = lucet_instance_function(instance, f);
   for (int round = 0; round < ROUNDS; round++)
     for (int c = 0; c < CASE_COUNT; c++) {
       uint64_t start = now();

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../internal.h"
@@ -586,6 +587,14 @@ static void undisturbed_thread(void) {
   trap_of_each_kind(i);
   sigaltstack(NULL, &after);
   if (blocked() != before || after.ss_sp != stack.ss_sp || after.ss_size != stack.ss_size || after.ss_flags != stack.ss_flags) _exit(5);
+  /* What the kernel returns to tells handlers whose mask it is. */
+  struct {
+    const void *handler;
+    unsigned long flags;
+    const uint8_t *restorer;
+    uint64_t mask;
+  } now;
+  if (syscall(SYS_rt_sigaction, SIGSEGV, NULL, &now, sizeof now.mask) != 0 || now.restorer != lucet_signal_return || now.mask != 0) _exit(6);
 }
 
 /** … also when somebody's handler is called in the place of ours and calls ours, with a mask that is to be taken back. */
