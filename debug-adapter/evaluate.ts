@@ -239,6 +239,9 @@ export class Evaluator {
     if (!Number.isSafeInteger(i)) return fail('an index must be an integer');
     const memory = e.of.kind === 'special' ? /^mem(8|16|32|64)?$/.exec(e.of.name) : null;
     if (memory !== null) return this.memoryAt(i, Number(memory[1] ?? 8) / 8);
+    // An element of a pack of parameters goes by a name of its own.
+    const packed = e.of.kind === 'name' ? this.variable(`${e.of.name}[${i}]`) : null;
+    if (packed !== null) return { kind: 'value', value: packed };
     const of = this.run(e.of);
     if (of.kind !== 'value') return fail('a number can not be indexed');
     const { value } = of;
@@ -248,7 +251,7 @@ export class Evaluator {
       const at = this.values.pointer(value);
       if (at === null) return fail('the pointer has no value here');
       const element = plain.target;
-      return { kind: 'value', value: this.values.at(element, at + i * Math.max(element.plain.size, 1)) };
+      return { kind: 'value', value: this.values.at(element, at + i * this.step(element, i)) };
     }
     const children = this.values.children(value);
     if (i >= 0 && i < children.indexed) return { kind: 'value', value: children.item(i).value };
@@ -257,6 +260,13 @@ export class Evaluator {
         ? `the index ${i} is not below ${children.indexed}`
         : `${value.type.name} can not be indexed`,
     );
+  }
+
+  /** Bytes from one element to the next. Of rows of unknown length only the first can be reached. */
+  private step(element: Type, i: number): number {
+    if (i !== 0 && element.plain.kind === 'array' && this.values.counts(element).includes(-1))
+      return fail(`the compiler does not tell how long each ${element.name} is`);
+    return Math.max(this.values.size(element), 1);
   }
 
   private memoryAt(address: number, size: number): Result {
@@ -271,11 +281,13 @@ export class Evaluator {
     const of = this.run(operand);
     if (op === '&') {
       if (of.kind !== 'value') return fail('a number has no address');
-      const at = this.values.address(of.value);
+      // A reference's address is that of what it refers to.
+      const to = of.value.type.plain.kind === 'reference' ? this.values.deref(of.value) : of.value;
+      const at = to === null ? null : this.values.address(to);
       if (at === null) return fail('it is in no memory, so it has no address');
       return {
         kind: 'value',
-        value: this.values.value(of.value.type.pointer, { kind: 'value', value: BigInt(at) }),
+        value: this.values.value((to ?? of.value).type.pointer, { kind: 'value', value: BigInt(at) }),
       };
     }
     if (op === '*') {
@@ -315,7 +327,7 @@ export class Evaluator {
     const at = plain.kind === 'array' ? this.values.address(left.value) : this.values.pointer(left.value);
     const n = this.number(right);
     if (at === null || typeof n !== 'bigint') return null;
-    const step = n * BigInt(Math.max(plain.target.plain.size, 1));
+    const step = n * BigInt(this.step(plain.target, Number(n)));
     const type = plain.kind === 'array' ? plain.target.pointer : left.value.type;
     return {
       kind: 'value',

@@ -1,7 +1,7 @@
 /** A stopped thread's frames as the user sees them: inlined calls are frames of their own. */
 import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
-import { Values } from '../compiler/debuginfo/values.ts';
-import { demangle, frameBasesOf, functionNameAt } from '../runtime/debug.ts';
+import type { Values } from '../compiler/debuginfo/values.ts';
+import { demangle, frameBasesOf, valuesIn } from '../runtime/debug.ts';
 import type { SourcePosition } from '../runtime/index.ts';
 import type { DebugTarget, TargetFrame } from './target.ts';
 
@@ -57,7 +57,7 @@ export class Frames {
   /** Descriptions of values in a frame. */
   values(frame: ShownFrame): Values {
     const { symbols, state } = this.target;
-    return new Values(frame.reader, index => functionNameAt(symbols, state, index));
+    return valuesIn(symbols, state, frame.call, frame.codeOffset, frame.reader);
   }
 
   private expand(thread: number): ShownFrame[] {

@@ -273,5 +273,8 @@ export class Variables {
 function pathTo(owner: string, path: string): string {
   if (owner === '' || path === '') return '';
   const simple = /^[\w$:.[\]>-]+$/.test(owner) ? owner : `(${owner})`;
-  return path === '*' ? `*${simple}` : simple + path;
+  const stars = /^\**/.exec(path)![0];
+  const rest = path.slice(stars.length);
+  if (stars === '') return simple + rest;
+  return rest === '' ? stars + simple : `(${stars}${simple})${rest}`;
 }

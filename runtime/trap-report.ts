@@ -302,7 +302,7 @@ function reportVariables(
 ): ReportVariable[] {
   const { debug } = symbols;
   if (debug === null) return [];
-  const values = new Values(reader, index => functionNameAt(symbols, state, index));
+  const values = valuesIn(symbols, state, call, at, reader);
   const found: ReportVariable[] = [];
   for (const v of debug.variables(call)) {
     if (found.length >= MAX_VARIABLES) break;
@@ -321,12 +321,36 @@ function reportVariables(
   return found;
 }
 
+/** The values of a frame's variables, with what the module and its state tell of them. */
+export function valuesIn(
+  symbols: ModuleSymbols,
+  state: GuestState,
+  call: Call | null,
+  codeOffset: number,
+  reader: FrameReader,
+): Values {
+  const { debug } = symbols;
+  return new Values(reader, {
+    functionAt: index => functionNameAt(symbols, state, index),
+    referred: die => debug?.referred(die, call, codeOffset, reader) ?? null,
+    implementor: vtable => debug?.implementor(vtable) ?? null,
+  });
+}
+
 /** Name of the function that a function pointer means: an index in table 0. */
-export function functionNameAt(symbols: ModuleSymbols, state: GuestState, index: number): string | null {
-  const element = state.tableElement(0, index);
-  return element === null || element.functionIndex === null
-    ? null
-    : demangle(symbols.artifact.describe(element.functionIndex));
+function functionNameAt(symbols: ModuleSymbols, state: GuestState, index: number): string | null {
+  const functionIndex = isImage(symbols, state, 0)
+    ? initialElement(symbols, 0, index)
+    : (state.tableElement(0, index)?.functionIndex ?? null);
+  return functionIndex === null ? null : demangle(symbols.artifact.describe(functionIndex));
+}
+
+/** The elements of a table that never changes are not kept with the instance. */
+function isImage(symbols: ModuleSymbols, state: GuestState, table: number): boolean {
+  return (
+    symbols.artifact.tables[table] !== undefined &&
+    (!state.tableSize(table) || state.tableElement(table, 0) === null)
+  );
 }
 
 /** What languages call when they give up: the interesting place is who called it. */
@@ -422,9 +446,8 @@ function reportTable(
   const { table } = operator;
   const live = state.tableSize(table);
   const declared = symbols.artifact.tables[table];
-  // The elements of a table that never changes are not kept with the instance.
-  const isImage = declared !== undefined && (!live || state.tableElement(table, 0) === null);
-  const size = isImage ? Number(declared.limits.min) : live;
+  const image = declared !== undefined && isImage(symbols, state, table);
+  const size = image ? Number(declared.limits.min) : live;
   const registers = Object.entries(facts.registers)
     .filter(([name]) => name !== 'rip' && name !== 'rflags' && name !== 'rsp')
     .map(([, v]) => BigInt(v));
@@ -432,11 +455,11 @@ function reportTable(
   const base = { table, size, index: null, expected, actual: null, functionIndex: null, functionName: '' };
   if (code === 'TableOutOfBounds')
     return { ...base, index: size === null ? null : indexBeyond(registers, size) };
-  const index = isImage
+  const index = image
     ? imageIndex(facts, symbols, registers, size ?? 0)
     : liveIndex(code, table, size ?? 0, expected, registers, state);
   if (index === null || code === 'IndirectCallToNull') return { ...base, index };
-  const functionIndex = isImage
+  const functionIndex = image
     ? initialElement(symbols, table, index)
     : (state.tableElement(table, index)?.functionIndex ?? null);
   if (functionIndex === null) return { ...base, index };

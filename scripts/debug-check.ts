@@ -3,8 +3,9 @@
  *
  * A source marks lines with `#BP name`; the statement there prints `#name`, and those behind it print `expression=value`, a line each. V8 runs the module
  * first: that is what is expected. Then it runs under the debug adapter, with a breakpoint at each mark. At every stop each expression is evaluated, and looked
- * up in the tree of variables where it is a path; and each variable in scope has to be the root of one. `#BP name -a,b` leaves a and b out: what a C
- * program has not initialised yet, or has no way to print. Locals without a name are a compiler's own.
+ * up in the tree of variables where it is a path; and each variable in scope has to be the root of one. `#BP name -a,b`: a and b, which the program can't
+ * name there (docs/debugging.md lists them), need only be readable. What is shown in the tree, some levels down, is what evaluating its path gives.
+ * Locals without a name are a compiler's own.
  */
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -204,6 +205,30 @@ async function find(
   return null;
 }
 
+/** Levels of the tree whose paths are evaluated, and variables of each. */
+const PATH_LEVELS = 4;
+const PATH_VARIABLES = 12;
+
+/** What the tree of variables shows otherwise than its path evaluates to. */
+async function contradictions(
+  debug: Debugger,
+  variables: readonly DebugProtocol.Variable[],
+  frameId: number,
+  level = 1,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const v of variables.slice(0, PATH_VARIABLES)) {
+    if (v.evaluateName === undefined) continue;
+    const { result } = await debug.evaluate(v.evaluateName, frameId);
+    if (result !== v.value) found.push(`${v.evaluateName} is ${result}, but shown as ${v.value}`);
+    if (v.variablesReference !== 0 && level < PATH_LEVELS)
+      found.push(
+        ...(await contradictions(debug, await debug.children(v.variablesReference), frameId, level + 1)),
+      );
+  }
+  return found;
+}
+
 /** @param adapter path of the built debug adapter */
 export async function checkProgram(p: DebugProgram, adapter: string): Promise<CheckResult> {
   const problems: string[] = [];
@@ -235,9 +260,18 @@ export async function checkProgram(p: DebugProgram, adapter: string): Promise<Ch
       const where = `${mark.name} (stop ${stops + 1})`;
       const { locals, statics } = await debug.scopes(frame.id);
       const roots = new Set(block.values.flatMap(v => v.expression.match(/[A-Za-z_$][\w$]*/g) ?? []));
-      for (const { name, value } of locals)
+      for (const { expression } of block.values) roots.add(expression);
+      for (const { name, value } of locals) {
+        if (mark.left.has(name) && /^<|^$/.test(value))
+          problems.push(`${where}: ${name} can't be read: ${value}`);
         if (!roots.has(name) && !mark.left.has(name) && !/^\$l\d+$/.test(name))
           problems.push(`${where}: ${name} = ${value} is not checked`);
+      }
+      for (const name of mark.left)
+        if (name !== '' && !locals.some(v => v.name === name))
+          problems.push(`${where}: ${name} is in no scope`);
+      for (const problem of await contradictions(debug, locals, frame.id))
+        problems.push(`${where}: ${problem}`);
       for (const { expression, value } of block.values) {
         values++;
         const { result, type } = await debug.evaluate(expression, frame.id);

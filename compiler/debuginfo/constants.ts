@@ -52,6 +52,7 @@ export const enum At {
   DiscrValue = 0x16,
   CompDir = 0x1b,
   ConstValue = 0x1c,
+  ContainingType = 0x1d,
   Inline = 0x20,
   LowerBound = 0x22,
   Producer = 0x25,

@@ -7,7 +7,7 @@
  */
 import { type Claim, claimAt, disjoint, type LazyTable } from './claims.ts';
 import { DwarfError } from './cursor.ts';
-import { Dies } from './dies.ts';
+import { type Die, Dies } from './dies.ts';
 import type { FrameReader, Place } from './expressions.ts';
 import { type DwarfSections, dwarfSections } from './forms.ts';
 import {
@@ -74,6 +74,10 @@ export interface DebugInfo {
   positions(file: string): readonly LinePosition[];
   /** Where the body of the function that starts at, or contains, an offset begins: behind its prologue. */
   bodyStart(codeOffset: number): number;
+  /** A variable that an entry refers to, as the length of an array, where it is: what `Values` asks for. */
+  referred(die: Die, call: Call | null, codeOffset: number, frame: FrameReader): { type: Type; place: Place };
+  /** What a Rust table of functions of a trait is for, by its address; null: not known. */
+  implementor(vtable: number): Type | null;
   /** By qualified name. */
   typeNamed(name: string): Type | null;
   /** DW_LANG of the code's unit; 0: not known. */
@@ -171,6 +175,20 @@ class Dwarf implements DebugInfo {
 
   locate(variable: Variable, call: Call | null, codeOffset: number, frame: FrameReader): Place {
     return this.scopes.locate(variable, call?.scope ?? null, codeOffset, frame);
+  }
+
+  referred(
+    die: Die,
+    call: Call | null,
+    codeOffset: number,
+    frame: FrameReader,
+  ): { type: Type; place: Place } {
+    const variable = this.scopes.referred(die);
+    return { type: variable.type, place: this.locate(variable, call, codeOffset, frame) };
+  }
+
+  implementor(vtable: number): Type | null {
+    return this.scopes.implementor(vtable);
   }
 
   typeNamed(name: string): Type | null {

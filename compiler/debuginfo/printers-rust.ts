@@ -2,7 +2,7 @@
 import type { Printer } from './printers.ts';
 import { countedPrinter, sized } from './printers.ts';
 import type { Type } from './types.ts';
-import type { Entry, Value, Values } from './values.ts';
+import { type Entry, quoted, type Value, type Values, WRAPPER_DEPTH } from './values.ts';
 
 /** Buckets of a hash table that are looked at. */
 const MAX_BUCKETS = 1 << 16;
@@ -39,6 +39,16 @@ export function rustPrinter(type: Type): Printer | null {
     case 'core::cell::RefCell':
     case 'std::sync::mutex::Mutex':
       return transparent(name.endsWith('RefCell') ? 'value' : 'data');
+    case 'core::slice::iter::Iter':
+    case 'core::slice::iter::IterMut':
+    case 'alloc::vec::into_iter::IntoIter':
+      return sliceIterator(type, false);
+    case 'core::str::iter::Chars':
+      return charIterator();
+    case 'core::str::iter::Lines':
+      return remainingText('__0', 'iter', '__0');
+    case 'core::str::iter::SplitInternal':
+      return remainingText();
     default:
       return null;
   }
@@ -60,14 +70,80 @@ function fatPointer(type: Type): Printer | null {
   );
 }
 
-/** &dyn Trait: what it is of only its vtable knows. */
+/** &dyn Trait: what it is of its vtable tells, if the compiler has described that. */
 function traitObject(type: Type): Printer | null {
   const pointer = type.members.find(m => m.name === 'pointer');
-  if (pointer === undefined || !type.members.some(m => m.name === 'vtable')) return null;
+  const vtable = type.members.find(m => m.name === 'vtable');
+  if (pointer === undefined || vtable === undefined) return null;
+  const content = (v: Value, values: Values): Value | null => {
+    const table = values.pointer(values.part(v, vtable));
+    const implementor = table === null ? null : values.surroundings.implementor(table);
+    const at = values.pointer(values.part(v, pointer));
+    return implementor === null || at === null ? null : values.at(implementor, at);
+  };
   return {
-    text(v, values) {
+    text(v, values, depth) {
+      const found = content(v, values);
+      if (found !== null) return `${found.type.name} ${values.text(found, depth + WRAPPER_DEPTH)}`;
       const at = values.pointer(values.part(v, pointer));
       return at === null ? null : `${type.name.replace(/^&(?:mut )?/, '')} at 0x${at.toString(16)}`;
+    },
+    children(v, values) {
+      const found = content(v, values);
+      if (found === null) return null;
+      const named: Entry[] = [
+        { name: '*', value: found, path: '*' },
+        { name: 'vtable', value: values.part(v, vtable), path: '.vtable' },
+      ];
+      return { named, indexed: 0, item: i => named[i]! };
+    },
+  };
+}
+
+/** What a slice's iterator has yet to give, from its two ends. That of elements without a size counts otherwise, and is shown as it is. */
+function sliceIterator(type: Type, isString: boolean): Printer | null {
+  const element = type.typeArguments[0];
+  if (element === undefined || element.size === 0) return null;
+  const start = (v: Value, values: Values): number | null => {
+    const first = values.member(v, 'ptr');
+    const pointer = first === null ? null : firstPointer(first, values);
+    return pointer === null ? null : values.pointer(pointer);
+  };
+  const length = (v: Value, values: Values): bigint | null => {
+    const from = start(v, values);
+    const end = values.member(v, 'end') ?? values.member(v, 'end_or_len');
+    const pointer = end === null ? null : firstPointer(end, values);
+    const to = pointer === null ? null : values.pointer(pointer);
+    return from === null || to === null || to < from ? null : BigInt(Math.floor((to - from) / element.size));
+  };
+  return countedPrinter(start, length, element, isString);
+}
+
+function charIterator(): Printer {
+  return {
+    text(v, values, depth) {
+      const bytes = values.member(v, 'iter');
+      return bytes === null
+        ? null
+        : (sliceIterator(bytes.type.plain, true)?.text(bytes, values, depth) ?? null);
+    },
+  };
+}
+
+/** What an iterator over parts of a text has yet to give: SplitInternal's haystack, from `start` to `end`. @param path of the SplitInternal */
+function remainingText(...path: readonly string[]): Printer {
+  return {
+    text(v, values) {
+      const split = values.dig(v, ...path);
+      if (split === null) return null;
+      const haystack = values.dig(split, 'matcher', 'haystack');
+      const data = haystack === null ? null : values.member(haystack, 'data_ptr');
+      const at = data === null ? null : values.pointer(data);
+      const start = asNumber(values.member(split, 'start'), values);
+      const end = asNumber(values.member(split, 'end'), values);
+      if (asNumber(values.member(split, 'finished'), values) === 1n) return quoted('');
+      if (at === null || start === null || end === null || end < start) return null;
+      return values.countedString(at + Number(start), Number(end - start));
     },
   };
 }
@@ -127,7 +203,7 @@ function transparent(member: string): Printer {
   return {
     text(v, values, depth) {
       const x = inner(v, values);
-      return x === null ? null : values.text(x, depth + 1);
+      return x === null ? null : values.text(x, depth + WRAPPER_DEPTH);
     },
     children(v, values) {
       const x = inner(v, values);
@@ -158,13 +234,13 @@ function countedPointer(): Printer {
       const inner = b === null ? null : content(b, values);
       if (b === null || inner === null) return null;
       const strong = count(b, 'strong', values);
-      return `${values.text(inner, depth + 1)}${strong === null ? '' : ` (${strong} ${strong === 1n ? 'owner' : 'owners'})`}`;
+      return `${values.text(inner, depth + WRAPPER_DEPTH)}${strong === null ? '' : ` (${strong} ${strong === 1n ? 'owner' : 'owners'})`}`;
     },
     children(v, values) {
       const b = box(v, values);
       const inner = b === null ? null : content(b, values);
       if (inner === null) return null;
-      const entry: Entry = { name: '*', value: inner, path: '' };
+      const entry: Entry = { name: '*', value: inner, path: '*' };
       return { named: [entry], indexed: 0, item: () => entry };
     },
   };

@@ -1,5 +1,5 @@
 /** Functions, inlined calls and blocks: which of them an address is in, and which variables can be seen there. */
-import { At, Tag } from './constants.ts';
+import { At, Language, Tag } from './constants.ts';
 import { DwarfError } from './cursor.ts';
 import type { Die, Dies } from './dies.ts';
 import { evaluate, expressionAt, type FrameReader, type Place, parameterAddress } from './expressions.ts';
@@ -43,6 +43,7 @@ const MAX_NESTING = 256;
 export class Scopes {
   readonly types: Types;
   private readonly extents = new Map<Unit, readonly Extent[]>();
+  private vtables: Map<number, Type> | null = null;
 
   constructor(
     readonly dies: Dies,
@@ -185,15 +186,51 @@ export class Scopes {
       if (kind === 'static' && die.attribute(At.Location) === null && die.attribute(At.ConstValue) === null)
         continue;
       const name = kind === 'static' ? die.qualifiedName : die.name;
-      if (name === '') continue;
-      found.push({
-        name,
-        type: this.types.of(die.type()),
-        kind: parameter ? 'parameter' : kind,
-        artificial: die.inherited(At.Artificial) !== null,
-        line: die.inherited(At.DeclLine)?.int ?? 0,
-        die,
-      });
+      if (name !== '') found.push(this.variable(die, name, parameter ? 'parameter' : kind));
+    }
+    return packed(found);
+  }
+
+  private variable(die: Die, name: string, kind: Variable['kind']): Variable {
+    return {
+      name,
+      type: this.types.of(die.type()),
+      kind,
+      artificial: die.inherited(At.Artificial) !== null,
+      line: die.inherited(At.DeclLine)?.int ?? 0,
+      die,
+    };
+  }
+
+  /** A variable that another entry refers to. */
+  referred(die: Die): Variable {
+    return this.variable(die, die.name, 'local');
+  }
+
+  /** What Rust's tables of functions of traits are for, by their addresses. Reads all of Rust's units when first asked. */
+  implementor(vtable: number): Type | null {
+    return (this.vtables ??= this.readVtables()).get(vtable) ?? null;
+  }
+
+  private readVtables(): Map<number, Type> {
+    const found = new Map<number, Type>();
+    const nowhere: FrameReader = {
+      memory: () => null,
+      local: () => null,
+      global: () => null,
+      operand: () => null,
+    };
+    for (const unit of this.dies.units) {
+      if (unit.language !== Language.Rust) continue;
+      const tree = this.dies.tree(unit);
+      for (let i = 0; i < tree.length; i++) {
+        if (tree.tag(i) !== Tag.Variable) continue;
+        const die = this.dies.at(tree, i);
+        const implementor = die.type()?.reference(At.ContainingType) ?? null;
+        if (implementor === null) continue;
+        const place = this.locate(this.referred(die), null, 0, nowhere);
+        if (place.kind === 'memory') found.set(place.address, this.types.of(implementor));
+      }
     }
     return found;
   }
@@ -211,7 +248,12 @@ export class Scopes {
     }
     const v = die.attribute(At.Location) ?? die.origin()?.attribute(At.Location) ?? null;
     if (v === null) return { kind: 'missing', why: 'optimised away' };
-    return this.place(die, v, scope, address, frame);
+    const place = this.place(die, v, scope, address, frame);
+    if (place.kind !== 'local' || !variable.type.plain.dimensions.some(d => d.variable !== null))
+      return place;
+    // An array of variable length lies on the stack, and the local says where.
+    const at = frame.local(place.index);
+    return at === null ? place : { kind: 'memory', address: Number(BigInt.asUintN(32, at)) };
   }
 
   private place(
@@ -259,6 +301,19 @@ export class Scopes {
     // A frame base relative to a frame base would never end: it has no scope.
     return this.place(die, v, null, address, frame);
   }
+}
+
+/** The parameters that a pack of C++ stands for have one name: they are told apart as its elements. */
+function packed(variables: readonly Variable[]): Variable[] {
+  const count = new Map<string, number>();
+  for (const v of variables) if (v.kind === 'parameter') count.set(v.name, (count.get(v.name) ?? 0) + 1);
+  const next = new Map<string, number>();
+  return variables.map(v => {
+    if (v.kind !== 'parameter' || count.get(v.name) === 1) return v;
+    const i = next.get(v.name) ?? 0;
+    next.set(v.name, i + 1);
+    return { ...v, name: `${v.name}[${i}]` };
+  });
 }
 
 function isScope(die: Die): boolean {

@@ -110,6 +110,14 @@ class SourceMap implements DebugInfo {
     return { kind: 'missing', why: 'source maps know no variables' };
   }
 
+  referred(): never {
+    throw new Error('source maps have no entries that refer to others');
+  }
+
+  implementor(): null {
+    return null;
+  }
+
   typeNamed(): null {
     return null;
   }

@@ -43,6 +43,14 @@ export interface VariantPart {
   readonly variants: readonly Variant[];
 }
 
+/** A dimension of an array. */
+export interface Dimension {
+  /** -1: not known. */
+  readonly count: number;
+  /** What holds the count while the program runs: of C's arrays of variable length. */
+  readonly variable: Die | null;
+}
+
 export interface Enumerator {
   readonly name: string;
   readonly value: bigint;
@@ -86,7 +94,7 @@ export class Type {
     readonly die: Die | null,
     kind?: TypeKind,
     /** Of an array: instead of its own dimensions. */
-    private readonly dimensions: readonly number[] | null = null,
+    private readonly rest: readonly Dimension[] | null = null,
   ) {
     this.kind = kind ?? (die === null ? 'void' : (KIND[die.tag] ?? 'unknown'));
   }
@@ -195,7 +203,7 @@ export class Type {
   private sizeAt(depth: number): number {
     const { die } = this;
     if (die === null || depth > MAX_HOPS) return 0;
-    const own = this.dimensions === null ? die.number(At.ByteSize, -1) : -1;
+    const own = this.rest === null ? die.number(At.ByteSize, -1) : -1;
     if (own >= 0) return own <= MAX_SIZE ? own : 0;
     switch (this.kind) {
       case 'pointer':
@@ -234,21 +242,26 @@ export class Type {
 
   /** An array's dimensions, outermost first; -1: not known. */
   get counts(): readonly number[] {
-    if (this.dimensions !== null) return this.dimensions;
-    const counts: number[] = [];
+    return this.dimensions.map(d => d.count);
+  }
+
+  /** At least one, outermost first. */
+  get dimensions(): readonly Dimension[] {
+    if (this.rest !== null) return this.rest;
+    const dimensions: Dimension[] = [];
     for (const child of this.die?.children() ?? []) {
-      if (child.tag !== Tag.SubrangeType || counts.length > 16) continue;
+      if (child.tag !== Tag.SubrangeType || dimensions.length > 16) continue;
       const count = child.number(At.Count, -1);
       const upper = child.number(At.UpperBound, -2);
       const n = count >= 0 ? count : upper >= -1 ? upper - child.number(At.LowerBound, 0) + 1 : -1;
-      counts.push(n <= MAX_SIZE ? n : -1);
+      dimensions.push({ count: n <= MAX_SIZE ? n : -1, variable: child.reference(At.Count) });
     }
-    return counts.length === 0 ? [-1] : counts;
+    return dimensions.length === 0 ? [{ count: -1, variable: null }] : dimensions;
   }
 
   /** Of an array of several dimensions: the type of its elements as C counts them. */
   row(): Type {
-    return new Type(this.types, this.die, this.kind, this.counts.slice(1));
+    return new Type(this.types, this.die, this.kind, this.dimensions.slice(1));
   }
 
   /** Bytes that a value's address is a multiple of. */

@@ -3,6 +3,7 @@
  * deep, how often; a value that makes no sense is shown as it is, never an exception.
  */
 import { Encoding, Language } from './constants.ts';
+import type { Die } from './dies.ts';
 import { type FrameReader, littleEndian, type Place, whyNoRegister } from './expressions.ts';
 import { printerFor } from './printers.ts';
 import type { Member, Type } from './types.ts';
@@ -19,7 +20,7 @@ export { littleEndian } from './expressions.ts';
 export interface Entry {
   readonly name: string;
   readonly value: Value;
-  /** It can be reached from its owner by this: `.x`, `[3]`, `->`; '' where no expression names it. */
+  /** It can be reached from its owner by this: `.x`, `[3]`, `->x`, `*`, `*[3]` (which is `(*owner)[3]`); '' where no expression names it. */
   readonly path: string;
 }
 
@@ -46,6 +47,8 @@ const MAX_STRING = 200;
 /** Parts of an aggregate that a line shows. */
 const MAX_PARTS = 8;
 const MAX_DEPTH = 4;
+/** Levels that a wrapper counts for, which shows nothing of itself: those of a type that contains itself end, too. */
+export const WRAPPER_DEPTH = 1 / 4;
 /** Reads of memory that one description may cost. */
 const MAX_READS = 400;
 
@@ -62,14 +65,44 @@ export function quoted(text: string, mark = '"'): string {
   return mark + escaped + mark;
 }
 
+/** What the module around a frame tells of values in it. */
+export interface Surroundings {
+  /** Name of the function at an index of the function table: what a function pointer of C is; null: none. */
+  functionAt(tableIndex: number): string | null;
+  /** A variable that a type refers to, as an array to its length; null: not known. */
+  referred(die: Die): { readonly type: Type; readonly place: Place } | null;
+  /** What a table of functions of a Rust trait is for, by its address; null: not known. */
+  implementor(vtable: number): Type | null;
+}
+
+const NOWHERE: Surroundings = { functionAt: () => null, referred: () => null, implementor: () => null };
+
+/** Elements that an array of variable length is believed to have at most. */
+const MAX_LENGTH = 2n ** 32n;
+
 export class Values {
   private reads = 0;
 
-  /** @param functionAt name of the function at an index of the function table: what a function pointer of C is; null: none */
   constructor(
     readonly frame: FrameReader,
-    readonly functionAt: (tableIndex: number) => string | null = () => null,
+    readonly surroundings: Surroundings = NOWHERE,
   ) {}
+
+  /** An array's dimensions, outermost first; -1: not known. */
+  counts(array: Type): number[] {
+    return array.plain.dimensions.map(({ count, variable }) => {
+      const found = variable === null ? null : this.surroundings.referred(variable);
+      const n = found === null ? null : this.integer(this.value(found.type, found.place));
+      return n === null || n < 0n || n > MAX_LENGTH ? count : Number(n);
+    });
+  }
+
+  /** Bytes; 0: none, or not known. Arrays of variable length have a size, too. */
+  size(type: Type, depth = 0): number {
+    const { plain } = type;
+    if (plain.kind !== 'array' || plain.size > 0 || depth > MAX_DEPTH) return plain.size;
+    return this.counts(plain).reduce((a, b) => a * Math.max(b, 0), this.size(plain.target, depth + 1));
+  }
 
   value(type: Type, place: Place): Value {
     return { type, place, bits: null };
@@ -219,14 +252,10 @@ export class Values {
 
   element(v: Value, i: number): Value {
     const { plain } = v.type;
-    const { counts, target } = plain;
     // Of several dimensions, the first one is taken off.
-    if (counts.length > 1) {
-      const row = counts.slice(1).reduce((a, b) => a * Math.max(b, 0), 1);
-      const size = row * target.size;
-      return { type: plain.row(), place: offsetPlace(v.place, i * size, size), bits: null };
-    }
-    return { type: target, place: offsetPlace(v.place, i * target.size, target.size), bits: null };
+    const type = plain.dimensions.length > 1 ? plain.row() : plain.target;
+    const size = this.size(type);
+    return { type, place: offsetPlace(v.place, i * size, size), bits: null };
   }
 
   // -------------------------------------------------------------------------------------------------------------- Children
@@ -256,7 +285,7 @@ export class Values {
         return { ...NO_CHILDREN, named };
       }
       case 'array': {
-        const count = plain.counts[0]!;
+        const [count = -1] = this.counts(plain);
         return this.sequence(Math.max(count, 0), i => this.element(v, i));
       }
       case 'pointer':
@@ -300,7 +329,7 @@ export class Values {
       named: inner.map(m => ({
         name: m.name.replace(/^__/, ''),
         value: this.part(active.value, m),
-        path: '',
+        path: `.${m.name.replace(/^__/, '')}`,
       })),
     };
   }
@@ -324,7 +353,7 @@ export class Values {
   /** Part of a line. */
   text(v: Value, depth: number): string {
     if (v.place.kind === 'missing') return `<${v.place.why}>`;
-    if (depth > MAX_DEPTH || this.reads > MAX_READS) return '…';
+    if (Math.floor(depth) > MAX_DEPTH || this.reads > MAX_READS) return '…';
     const { plain } = v.type;
     const pretty = printerFor(plain)?.text(v, this, depth) ?? null;
     if (pretty !== null) return pretty;
@@ -337,7 +366,7 @@ export class Values {
         return this.pointerText(v, plain, depth);
       case 'reference': {
         const to = this.deref(v);
-        return to === null ? this.rawPointer(v) : this.text(to, depth + 1);
+        return to === null ? this.rawPointer(v) : this.text(to, depth);
       }
       case 'array':
         return this.arrayText(v, plain, depth);
@@ -419,7 +448,7 @@ export class Values {
     if (address === null) return raw;
     const target = plain.target.plain;
     if (target.kind === 'function') {
-      const name = this.functionAt(address);
+      const name = this.surroundings.functionAt(address);
       return address === 0 ? 'null' : name === null ? `function ${address}` : `function ${address} <${name}>`;
     }
     if (address === 0) return 'null';
@@ -429,16 +458,16 @@ export class Values {
     }
     if (plain.language === Language.Rust && depth < MAX_DEPTH && target.kind !== 'void') {
       const to = this.deref(v);
-      if (to !== null) return this.text(to, depth + 1);
+      if (to !== null) return this.text(to, depth);
     }
     return raw;
   }
 
   private arrayText(v: Value, plain: Type, depth: number): string {
-    const count = plain.counts[0]!;
+    const [count = -1] = this.counts(plain);
     if (count < 0) return '[…]';
     const element = plain.target.plain;
-    if (plain.counts.length === 1 && isCharacter(element) && element.size === 1) {
+    if (plain.dimensions.length === 1 && isCharacter(element) && element.size === 1) {
       const bytes = this.bytesAt(v.place, Math.min(count, MAX_STRING + 1), 0);
       if (typeof bytes === 'string') return `<${bytes}>`;
       const zero = bytes.indexOf(0);
@@ -581,10 +610,18 @@ function offsetPlace(place: Place, offset: number, size: number): Place {
 /** Children of what a pointer points to, reached through it. */
 function arrows(children: Children): Children {
   return {
-    named: children.named.map(e => ({ ...e, path: e.path.startsWith('.') ? `->${e.path.slice(1)}` : '' })),
+    named: children.named.map(e => ({ ...e, path: arrow(e.path) })),
     indexed: children.indexed,
-    item: i => ({ ...children.item(i), path: '' }),
+    item: i => {
+      const e = children.item(i);
+      return { ...e, path: arrow(e.path) };
+    },
   };
+}
+
+function arrow(path: string): string {
+  if (path === '') return '';
+  return path.startsWith('.') ? `->${path.slice(1)}` : `*${path}`;
 }
 
 export function isCharacter(type: Type): boolean {

@@ -8,8 +8,10 @@ fn sum(values: &[i32], start: i64) -> i64 {
     let mut total = start;
     for (i, v) in values.iter().enumerate() {
         total += *v as i64;
-        at!(item); // #BP item -iter
+        at!(item); // #BP item
         show!(values[0], values[1], start, total, i, *v);
+        say!(iter.count, i + 1);
+        say!(iter.iter, format!("{:?}", &values[i + 1..]));
     }
     total
 }
@@ -47,7 +49,7 @@ fn main() {
     let nested = ((1u8, 2.5f64), [true, false]);
     let f = factorial(3);
     unsafe { COUNTER -= LIMIT as i64 };
-    at!(main); // #BP main -unit
-    show!(x, port, letter, array[3], slice[0], slice[1], total, big, (nested.0).0, (nested.0).1, nested.1[0], f);
-    let _ = (unit, NAMES);
+    at!(main); // #BP main
+    show!(x, port, letter, array[3], slice[0], slice[1], total, big, (nested.0).0, (nested.0).1, nested.1[0], f, unit);
+    let _ = NAMES;
 }

@@ -37,8 +37,8 @@ static int total(int n, ...) {
   for (int i = 0; i < n; i++) {
     int next = va_arg(list, int);
     sum += next;
-    AT(total); // #BP total -list
-    I(n), I(sum), I(i), I(next);
+    AT(total); // #BP total
+    I(n), I(sum), I(i), I(next), P(list);
   }
   va_end(list);
   return sum;
@@ -52,7 +52,9 @@ int main(void) {
   struct handler h = {"adder", add, 0};
   int state = h.run(&h, 4) + h.run(&h, 5);
   int sum = total(3, 10, 20, 30);
-  AT(main); // #BP main -compare
+  AT(main); // #BP main
   I(data[0]), I(data[1]), I(data[2]), F(square.re), F(square.im), F(i.im), S(h.name), I(h.state), I(state), I(sum);
+  printf("compare=function %lu <by_value>\n", (unsigned long)compare);
+  printf("h.run=function %lu <add>\n", (unsigned long)h.run);
   return 0;
 }

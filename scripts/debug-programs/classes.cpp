@@ -1,5 +1,6 @@
 // Inheritance, virtual functions, several bases, references, members of this, statics of classes.
 #include "show.h"
+int main();
 
 namespace zoo {
 class Animal {
@@ -14,6 +15,7 @@ public:
   virtual int noise(int volume) = 0;
 
 protected:
+  friend int ::main();
   const char *name_;
   int legs_;
 };
@@ -74,7 +76,8 @@ int main() {
   c *= 0.5;
   int one = 1, two = 2;
   swap(one, two, 100);
-  AT(main); // #BP main -animal
+  AT(main); // #BP main
   F(duck.depth), F(swimmer->depth), I(noise), F(a.x), F(b.y), F(c.x), F(c.y), I(one), I(two), I(zoo::Animal::count);
+  S(animal.name_), I(animal.legs_), P(&animal), P(swimmer);
   return 0;
 }

@@ -31,8 +31,8 @@ fn total(tree: &Tree, depth: u8) -> i32 {
         Tree::Node(left, right) => {
             let l = total(left, depth + 1);
             let r = total(right, depth + 1);
-            at!(node); // #BP node -tree
-            show!(l, r, depth, **left, **right);
+            at!(node); // #BP node
+            show!(l, r, depth, **left, **right, *tree);
             l + r
         }
     }
@@ -45,8 +45,8 @@ fn parse(text: &str) -> Result<i32, String> {
         Ok(_) => Err(String::from("negative")),
         Err(_) => Err(format!("not a number: {}", text)),
     };
-    at!(parse); // #BP parse -parsed
-    show!(text, result);
+    at!(parse); // #BP parse
+    show!(text, parsed, result);
     // A variable that is returned itself lives where the caller says, and the compiler does not tell where that is.
     result.clone()
 }
@@ -79,6 +79,6 @@ fn main() {
     let worse = parse("-1");
     let nested: Result<Option<i64>, ()> = Ok(Some(1 << 50));
     let ordering = 1.cmp(&2);
-    at!(main); // #BP main -tree
-    show!(some, none, text, no_text, reference, boxed, level, low, sum, all, good, bad, worse, nested, ordering);
+    at!(main); // #BP main
+    show!(some, none, text, no_text, reference, boxed, level, low, sum, all, good, bad, worse, nested, ordering, tree);
 }

@@ -21,10 +21,14 @@ __attribute__((always_inline)) inline int twice_square(int n) {
 }
 } // namespace geometry
 
+static const int *base_of_main, *hits_of_main;
+
 template <typename F> int apply(F f, int n) {
   int got = f(n);
-  AT(apply); // #BP apply -f
-  I(n), I(got);
+  AT(apply); // #BP apply
+  I(n), I(got), AS("f.base", *base_of_main);
+  if constexpr (sizeof(F) > sizeof(int))
+    AS("f.hits", *hits_of_main);
   return got;
 }
 
@@ -42,11 +46,12 @@ struct Range {
 
 int main() {
   int base = 10, hits = 0;
+  base_of_main = &base, hits_of_main = &hits;
   auto add = [base, &hits](int n) {
     int r = base + n;
     hits++;
-    AT(lambda); // #BP lambda -this
-    I(n), I(r), I(base), I(hits);
+    AT(lambda); // #BP lambda
+    I(n), I(r), I(base), I(hits), AS("this->base", base), AS("this->hits", hits);
     return r;
   };
   int a = apply(add, 1);
@@ -58,11 +63,12 @@ int main() {
   int total = 0;
   for (int n : Range{1, 4}) {
     total += n;
-    AT(range); // #BP range -add,rx,ry,s
-    I(n), I(total), I(base), I(hits), I(a), I(b), I(point.x), F(point.y), I(px), F(py);
+    AT(range); // #BP range -s
+    I(n), I(total), I(base), I(hits), I(a), I(b), I(point.x), F(point.y), I(px), F(py), I(rx), F(ry);
+    AS("add.base", base), AS("add.hits", hits);
   }
   int s = geometry::twice_square(a);
-  AT(main); // #BP main -add,ry
-  I(s), I(total), I(hits), I(base), I(a), I(b), I(px), F(py), I(rx), I(point.x);
+  AT(main); // #BP main
+  I(s), I(total), I(hits), I(base), I(a), I(b), I(px), F(py), I(rx), F(ry), I(point.x), AS("add.base", base), AS("add.hits", hits);
   return 0;
 }

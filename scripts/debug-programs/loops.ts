@@ -3,8 +3,11 @@ import { at, show } from "./show";
 
 function fibonacci(n: i32): i32 {
   if (n < 2) {
-    at("leaf"); // #BP leaf -before,last
+    at("leaf"); // #BP leaf
     show("n", n);
+    // Locals of WebAssembly begin as 0.
+    show("before", 0);
+    show("last", 0);
     return n;
   }
   const before = fibonacci(n - 2);

@@ -60,7 +60,10 @@ int main(void) {
   I(local.first), I(local.second.deep), F(areas), I(shapes[0].body.corners[1].x), T(shapes[1].color, "BLUE");
   shapes[0].bits.b = -16;
   shapes[0].bits.e = 0xffffffffffULL;
-  AT(bits); // #BP bits -second,grid,v,color,mode,local,areas
+  AT(bits); // #BP bits
   I(shapes[0].bits.b), U(shapes[0].bits.e), U(shapes[0].bits.a), U(shapes[0].bits.c);
+  P(second), T(second->color, "BLUE"), I(second->body.corners[0].x), F(second->body.weight), I(second->whole), B(second->bits.d), S(second->name);
+  I(grid[0][2].x), I(grid[1][1].y), I(v.i), F(v.d), C(v.text[0]), T(color, "GREEN"), T(mode, "READ | EXEC");
+  I(local.first), I(local.second.deep), F(areas);
   return 0;
 }

@@ -34,14 +34,27 @@ struct Node {
     children: RefCell<Vec<Rc<Node>>>,
 }
 
+fn text(node: &Node) -> String {
+    let children: Vec<String> = node.children.borrow().iter().map(|c| counted(c)).collect();
+    format!("{{value: {}, children: [{}]}}", node.value.get(), children.join(", "))
+}
+
+fn counted(node: &Rc<Node>) -> String {
+    let count = Rc::strong_count(node);
+    format!("{} ({} {})", text(node), count, if count == 1 { "owner" } else { "owners" })
+}
+
 fn visit(node: &Rc<Node>, depth: usize) -> i32 {
     let mut sum = node.value.get();
     node.value.set(sum + 1);
     for child in node.children.borrow().iter() {
         sum += visit(child, depth + 1);
     }
-    at!(visit); // #BP visit -node
+    at!(visit); // #BP visit
     show!(sum, depth);
+    say!(node, counted(node));
+    say!(**node, text(node));
+    say!(node.value, node.value.get());
     sum
 }
 
@@ -60,10 +73,13 @@ fn main() {
     *cell.borrow_mut() += 1;
     let counts = Rc::strong_count(&leaf);
     let byte = Cell::new(3u8);
-    at!(main); // #BP main -leaf,root
+    at!(main); // #BP main
     show!(account.owner.name, account.history[0], accounts[1].id, accounts[0].owner.name, total, visited, *shared, *other, counts);
     say!(map, "(1) {\"only\": 1.5}");
     say!(cell, "10");
     say!(byte, "3");
+    say!(leaf, counted(&leaf));
+    say!(*root, text(&root));
+    say!(root.children, format!("[{0}, {0}]", counted(&leaf)));
     show!(accounts[1].owner.vip);
 }

@@ -10,4 +10,6 @@
 #define S(x) printf("%s=\"%s\"\n", #x, (x))
 #define STR(x) printf("%s=\"%s\"\n", #x, (x).c_str())
 #define P(x) printf((x) ? "%s=0x%lx\n" : "%s=null\n", #x, (unsigned long)(x))
+// For what only a debugger can name: the expression, and its value by other means.
+#define AS(expression, x) printf("%s=%lld\n", expression, (long long)(x))
 #define T(x, text) printf("%s=%s\n", #x, text)

@@ -20,8 +20,10 @@ fn load(title: String, text: &str) -> Document {
     for line in text.lines() {
         words += line.split(' ').count();
         lines.push(line.to_string());
-        at!(line); // #BP line -iter
+        at!(line); // #BP line
         show!(title, text, lines[0], words, line);
+        let end = line.as_ptr() as usize + line.len() - text.as_ptr() as usize;
+        say!(iter, format!("{:?}", text[end..].trim_start()));
     }
     Document { title, lines, words }
 }

@@ -1,5 +1,6 @@
 // Templates of functions and classes, with types and numbers as arguments.
 #include "show.h"
+int main();
 
 template <typename T, int N> class Stack {
 public:
@@ -23,6 +24,7 @@ public:
   }
 
 private:
+  friend int ::main();
   T items_[N];
   int size_ = 0;
 };
@@ -42,10 +44,16 @@ template <typename T> T largest(const T *values, int n) {
   return best;
 }
 
+template <typename... Args> void show_pack(Args... args) {
+  int i = 0;
+  (printf("args[%d]=%d\n", i++, args), ...);
+}
+
 template <typename... Args> int sum(Args... args) {
   int total = (0 + ... + args);
-  AT(sum); // #BP sum -args
+  AT(sum); // #BP sum
   I(total);
+  show_pack(args...);
   return total;
 }
 
@@ -72,7 +80,8 @@ int main() {
   float more = largest(few, 2);
   int added = sum(1, 2, 3);
   int f = factorial<3>();
-  AT(main); // #BP main -ints,-doubles
+  AT(main); // #BP main
   F(popped), C(nested.first), I(nested.second.first), F(nested.second.second), I(many[1]), I(most), F(few[0]), F(more), I(added), I(f);
+  I(ints.items_[0]), I(ints.items_[1]), I(ints.size_), F(doubles.items_[0]), I(doubles.size_);
   return 0;
 }

@@ -23,8 +23,8 @@ static int trace(int n, int m[n][n]) {
     diagonal += m[i][i];
     sizes[i] = i * i;
   }
-  AT(trace); // #BP trace -sizes
-  I(n), I(diagonal), I(m[0][0]);
+  AT(trace); // #BP trace
+  I(n), I(diagonal), I(m[0][0]), I(sizes[0]), I(sizes[1]), I(sizes[2]);
   return diagonal + sizes[n - 1];
 }
 

@@ -1,15 +1,16 @@
 // Generics, methods, trait objects, closures, iterators, pattern bindings, inlined functions.
 include!("show.rs");
 
-trait Area {
+trait Area: std::fmt::Debug {
     fn area(&self) -> f64;
     fn twice(&self) -> f64 {
         let one = self.area();
-        at!(twice); // #BP twice -self
-        show!(one);
+        at!(twice); // #BP twice
+        show!(one, self);
         one * 2.0
     }
 }
+#[derive(Debug)]
 struct Square {
     side: f64,
 }
@@ -25,10 +26,11 @@ impl Area for Square {
         result
     }
 }
-impl<A: Copy, B: Copy> Pair<A, B> {
+impl<A: Copy + std::fmt::Debug, B: Copy + std::fmt::Debug> Pair<A, B> {
     fn swap(self) -> Pair<B, A> {
         let swapped = Pair { first: self.second, second: self.first };
-        at!(swap); // #BP swap -self,-swapped
+        at!(swap); // #BP swap
+        show!(self.first, self.second, swapped.first, swapped.second);
         swapped
     }
 }
@@ -42,8 +44,9 @@ fn clamp<T: PartialOrd + std::fmt::Debug>(value: T, low: T, high: T) -> T {
 
 fn apply<F: Fn(i32) -> i32>(f: F, n: i32) -> i32 {
     let result = f(n);
-    at!(apply); // #BP apply -f
+    at!(apply); // #BP apply
     show!(n, result);
+    say!(f._ref__offset, result - n);
     result
 }
 
@@ -67,7 +70,8 @@ fn main() {
     let clamped = clamp(15, 0, 10);
     let float = clamp(-0.5, 0.0, 1.0);
     if let Pair { first: a @ 0.0..=9.0, second } = pair {
-        at!(matched); // #BP matched -object,count
-        show!(a, second, square.side, doubled, pair.first, pair.second, offset, calls, added, counted, evens[2], evens[4], clamped, float);
+        at!(matched); // #BP matched
+        show!(a, second, square.side, doubled, pair.first, pair.second, offset, calls, added, counted, evens[2], evens[4], clamped, float, object);
+        say!(count._ref__calls, calls);
     }
 }
