@@ -1,7 +1,5 @@
 /** Pools: many instances on few threads, in slices. */
 #define _GNU_SOURCE
-#include <errno.h>
-
 #include "control.h"
 
 enum { MANY = 60 };
@@ -202,50 +200,8 @@ static void test_release(void) {
   }
 }
 
-/* ---- A system that gives no threads */
-
-/** Calls of pthread_create that still succeed; negative: all. */
-static int threads_left = -1;
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
-  if (threads_left == 0) return EAGAIN;
-  if (threads_left > 0) threads_left--;
-  return __real_pthread_create(thread, attributes, body, argument);
-}
-
-static void test_no_threads(void) {
-  section = "no threads";
-  /* Before there is a watchdog. */
-  lucet_instance *i = instance();
-  uint64_t args[2] = {1, 2};
-  lucet_event e;
-  lucet_error error;
-  const lucet_funcref *add = lucet_instance_function(i, F_ADD);
-  threads_left = 0;
-  lucet_instance_set_timeout(i, 1000000000);
-  CHECK(lucet_instance_call(i, add, args, &e, &error) == LUCET_ERROR_RESOURCES && error.message[0] != 0);
-  CHECK(lucet_instance_state(i) == LUCET_STATE_READY);
-  lucet_instance_set_timeout(i, 0);
-  CHECK(lucet_instance_call(i, add, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_RETURNED);
-  lucet_pool *p = NULL;
-  const lucet_pool_options options = {.threads = 3};
-  for (int n = 0; n < 4; n++) {
-    threads_left = n;
-    CHECK(lucet_pool_create(&options, &p, &error) == LUCET_ERROR_RESOURCES && p == NULL && error.message[0] != 0);
-  }
-  threads_left = 4;
-  CHECK(lucet_pool_create(&options, &p, &error) == LUCET_OK);
-  threads_left = -1;
-  args[0] = 40;
-  submit(p, i, F_ADD, args, 1);
-  CHECK(next(p).event.kind == LUCET_EVENT_RETURNED && (uint32_t)args[0] == 42);
-  lucet_instance_release(i);
-  lucet_pool_release(p);
-}
-
 int main(void) {
   begin_tests();
-  test_no_threads();
   test_events();
   test_descriptor();
   test_endless();

@@ -1,5 +1,5 @@
 /**
- * Regions and slots: limits, strategies, reuse, resetting, embed contexts, failing system calls.
+ * Regions and slots: limits, strategies, reuse, resetting, embed contexts.
  *
  *     slots_test                all, with few reuses
  *     slots_test leaks N        no byte of one guest reaches another, over N reuses in each kind of region
@@ -10,51 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../internal.h"
-#include "check.h"
-#include "guest.h"
+#include "slots.h"
 #include "system.h"
-
-static lucet_error error;
-
-static void native_import(lucet_vmctx *vm, uint64_t *args, void *data) {
-  (void)vm;
-  (void)args;
-  (void)data;
-}
-
-static const lucet_import IMPORTS[] = {
-    {.kind = LUCET_IMPORT_NATIVE, .function = native_import, .signature = "i:i"},
-    {.kind = LUCET_IMPORT_HOSTCALL, .id = 77, .signature = "I:I"},
-};
-
-static lucet_module *guest(const struct guest_options *o) {
-  size_t size;
-  uint8_t *file = guest_artifact_of(o, &size);
-  lucet_module *m = NULL;
-  CHECK(lucet_module_load_bytes(file, size, &m, &error) == LUCET_OK);
-  free(file);
-  return m;
-}
-
-static lucet_region *region_of(lucet_region_kind kind, uint32_t capacity, lucet_slot_strategy strategy) {
-  lucet_region *r = NULL;
-  const lucet_region_options o = {.kind = kind, .strategy = strategy};
-  CHECK(lucet_region_create_with(capacity, &o, &r, &error) == LUCET_OK);
-  return r;
-}
-
-static lucet_instance *instance(lucet_region *r, lucet_module *m) {
-  lucet_instance *i = NULL;
-  if (lucet_instance_new(r, m, IMPORTS, 2, &i, &error) != LUCET_OK) {
-    fprintf(stderr, "%s\n", error.message);
-    exit(1);
-  }
-  return i;
-}
-
-static const lucet_region_kind KINDS[] = {LUCET_REGION_GUARDED, LUCET_REGION_DENSE};
-static uint32_t mode(lucet_region_kind kind) { return kind == LUCET_REGION_DENSE ? LUCET_MEMORY_DENSE : LUCET_MEMORY_GUARDED; }
 
 /* ---- Limits */
 
@@ -464,73 +421,6 @@ static void test_embed(void) {
   lucet_module_release(m);
 }
 
-/* ---- Failing system calls */
-
-static const uint8_t *artifact_bytes;
-static size_t artifact_size;
-
-/** A life in which all kinds of memory are asked for. */
-static lucet_status life(lucet_region_kind kind) {
-  lucet_module *m = NULL;
-  lucet_region *r = NULL;
-  lucet_instance *i = NULL, *j = NULL;
-  const lucet_region_options o = {.kind = kind, .strategy = LUCET_SLOTS_RANDOM};
-  lucet_status status = lucet_module_load_bytes(artifact_bytes, artifact_size, &m, &error);
-  if (status == LUCET_OK) status = lucet_region_create_with(3, &o, &r, &error);
-  if (status == LUCET_OK) status = lucet_instance_new(r, m, IMPORTS, 2, &i, &error);
-  if (status == LUCET_OK) status = lucet_instance_new(r, m, IMPORTS, 2, &j, &error);
-  if (status == LUCET_OK) {
-    static uint64_t args[2];
-    static const char key;
-    lucet_event e;
-    status = lucet_instance_call(i, lucet_instance_function(i, F_ADD), args, &e, &error);
-    if (status == LUCET_OK && lucet_instance_memory_grow(i, 0, 1) < 0) status = LUCET_ERROR_RESOURCES;
-    if (status == LUCET_OK && lucet_instance_table_grow(i, 0, 6, 0) < 0) status = LUCET_ERROR_RESOURCES;
-    if (status == LUCET_OK) status = lucet_instance_embed_insert(i, &key, &error, NULL);
-    if (status == LUCET_OK) status = lucet_instance_reset(i, &error);
-  }
-  lucet_instance_release(i);
-  lucet_instance_release(j);
-  lucet_region_release(r);
-  lucet_module_release(m);
-  return status;
-}
-
-/**
- * Let the n-th request to the system fail, for each n. Either the life ends with an error, or it did without (advice, images that are copied instead of mapped).
- * Nothing may be left behind: allocations, mappings, descriptors.
- */
-static void test_failures(lucet_region_kind kind, enum system_kind what) {
-  const struct guest_options o = {.memory_mode = mode(kind), .pages = 3, .data_offset = 5000, .data_length = 150000};
-  artifact_bytes = guest_artifact_of(&o, &artifact_size);
-  /* What is made once for the process. */
-  CHECK(life(kind) == LUCET_OK);
-  struct system_usage before = system_usage();
-  unsigned failed = 0, n = 1;
-  for (;; n++) {
-    system_fail(what, n);
-    lucet_status status = life(kind);
-    bool reached = system_reached();
-    struct system_usage after = system_usage();
-    CHECK(after.allocations == before.allocations && after.descriptors == before.descriptors);
-#ifndef __SANITIZE_ADDRESS__
-    /* Its heap maps memory when it likes. */
-    CHECK(after.mappings == before.mappings);
-#endif
-    if (!reached) {
-      CHECK(status == LUCET_OK);
-      break;
-    }
-    failed += status != LUCET_OK;
-    CHECK(status == LUCET_OK || status == LUCET_ERROR_RESOURCES);
-    CHECK(n < 1000);
-    if (n >= 1000) break;
-  }
-  /* It did ask, and most of it can't be done without. */
-  CHECK(n > 1 && (failed != 0 || what == SYSTEM_ADVICE || what == SYSTEM_FILE));
-  free((void *)(uintptr_t)artifact_bytes);
-}
-
 /* ---- Threads */
 
 struct hammer {
@@ -602,8 +492,6 @@ int main(int argc, char **argv) {
     test_leaks(300);
     test_most_mapped();
     test_threads(200);
-    for (int k = 0; k < 2; k++)
-      for (int what = 0; what < SYSTEM_KINDS; what++) test_failures(KINDS[k], (enum system_kind)what);
   }
   printf("%d checks, %d failures\n", checks, failures);
   return failures != 0;

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,11 @@ bool system_reached(void) {
 }
 
 static bool fails(enum system_kind kind) {
-  if (!failing.armed || failing.kind != kind || failing.left == 0) return false;
-  if (--failing.left != 0) return false;
+  if (!failing.armed || failing.kind != kind) return false;
+  unsigned left = failing.left;
+  while (left != 0 && !atomic_compare_exchange_weak(&failing.left, &left, left - 1)) {
+  }
+  if (left != 1) return false;
   errno = ENOMEM;
   return true;
 }
@@ -52,6 +56,14 @@ int __wrap_memfd_create(const char *name, unsigned flags) { return fails(SYSTEM_
 int __real_ftruncate(int, off_t);
 int __wrap_ftruncate(int fd, off_t size) { return fails(SYSTEM_FILE) ? -1 : __real_ftruncate(fd, size); }
 
+int __real_pipe2(int[2], int);
+int __wrap_pipe2(int fds[2], int flags) { return fails(SYSTEM_FILE) ? -1 : __real_pipe2(fds, flags); }
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+  return fails(SYSTEM_THREAD) ? EAGAIN : __real_pthread_create(thread, attributes, body, argument);
+}
+
 void *__real_malloc(size_t);
 void *__wrap_malloc(size_t size) {
   void *p = fails(SYSTEM_HEAP) ? NULL : __real_malloc(size);
@@ -62,6 +74,13 @@ void *__wrap_malloc(size_t size) {
 void *__real_calloc(size_t, size_t);
 void *__wrap_calloc(size_t count, size_t size) {
   void *p = fails(SYSTEM_HEAP) ? NULL : __real_calloc(count, size);
+  allocations += p != NULL;
+  return p;
+}
+
+void *__real_aligned_alloc(size_t, size_t);
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+  void *p = fails(SYSTEM_HEAP) ? NULL : __real_aligned_alloc(alignment, size);
   allocations += p != NULL;
   return p;
 }
@@ -87,10 +106,17 @@ static size_t lines(const char *path) {
   return n;
 }
 
+static size_t entries(const char *path) {
+  size_t n = 0;
+  DIR *d = opendir(path);
+  while (d != NULL && readdir(d) != NULL) n++;
+  if (d != NULL) closedir(d);
+  return n;
+}
+
 struct system_usage system_usage(void) {
   struct system_usage u = {.allocations = allocations, .mappings = lines("/proc/self/maps")};
-  DIR *d = opendir("/proc/self/fd");
-  while (d != NULL && readdir(d) != NULL) u.descriptors++;
-  if (d != NULL) closedir(d);
+  u.descriptors = entries("/proc/self/fd");
+  u.threads = entries("/proc/self/task");
   return u;
 }

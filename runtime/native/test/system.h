@@ -11,9 +11,10 @@ enum system_kind {
   SYSTEM_MAP,
   SYSTEM_PROTECT,
   SYSTEM_ADVICE,
-  /** memfd_create, ftruncate */
+  /** memfd_create, ftruncate, pipe2 */
   SYSTEM_FILE,
   SYSTEM_HEAP,
+  SYSTEM_THREAD,
   SYSTEM_KINDS,
 };
 
@@ -27,6 +28,7 @@ struct system_usage {
   long allocations;
   size_t mappings;
   size_t descriptors;
+  size_t threads;
 };
 struct system_usage system_usage(void);
 
