@@ -20,6 +20,8 @@ const EVENT = STRUCTS.lucet_event;
 export class Activation {
   /** It waits for a promise, or for `resume`. */
   waiting = false;
+  /** Another thread may be running it. */
+  elsewhere = false;
   /** Why it was ended from outside. */
   cancelled: Error | null = null;
   /** Wakes those that wait to be innermost. */
@@ -44,6 +46,8 @@ export function unlessCancelled(me: Activation, result: PromiseLike<unknown>): P
 
 /** How a guest is run: here and now, or on another thread. */
 export interface Runner {
+  /** On another thread: until its promise is settled nothing of the instance may be looked at. */
+  readonly elsewhere: boolean;
   /** The event of a call, of a run of the start function (func null), or of going on. */
   call(instance: number, func: number, args: number): RunEvent | Promise<RunEvent>;
   start(instance: number): RunEvent | Promise<RunEvent>;
@@ -87,6 +91,7 @@ export function readEvent(
 
 /** On this thread. */
 export const HERE: Runner = {
+  elsewhere: false,
   call(instance, func, args) {
     const s = shared();
     return readEvent(s.block, AT.EVENT, native().lucet_instance_call(instance, func, args, s.event, s.error));
@@ -126,6 +131,7 @@ export function boundedRunner(bound: number): Runner {
     return event;
   };
   return {
+    elsewhere: false,
     call: (instance, func, args) => run(instance, () => HERE.call(instance, func, args)),
     start: instance => run(instance, () => HERE.start(instance)),
     resume: instance => run(instance, () => HERE.resume(instance)),

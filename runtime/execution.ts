@@ -2,7 +2,7 @@
 import { Activation, type Caller, type Hostcall, type RunEvent, termination } from './calls.ts';
 import { StateError, TerminatedError } from './errors.ts';
 import { WasmException } from './exception.ts';
-import { EventKind, errorMessage, native, Status, shared } from './ffi.ts';
+import { EventKind, errorMessage, NativeState, native, Status, shared } from './ffi.ts';
 import type { InstanceState } from './instance-options.ts';
 import type { Module } from './module.ts';
 import { RawTrap } from './raw-trap.ts';
@@ -53,6 +53,26 @@ export class Execution {
   }
 
   get state(): InstanceState {
+    const state = this.#restingOrRunning();
+    if (state === 'Disposed' || state === 'Poisoned' || this.address === 0) return state;
+    // Its stack of calls is the other thread's.
+    if (this.#activations.some(a => a.elsewhere)) return state;
+    switch (native().lucet_instance_state(this.address)) {
+      case NativeState.Terminating:
+        return 'Terminating';
+      case NativeState.BoundExpired:
+        return 'BoundExpired';
+      default:
+        return state;
+    }
+  }
+
+  /** It may not be reset or given back. */
+  get running(): boolean {
+    return this.#restingOrRunning() === 'Running';
+  }
+
+  #restingOrRunning(): InstanceState {
     if (this.disposed) return 'Disposed';
     if (this.#activations.length === 0) return this.rest;
     if (this.#yielding !== null && this.isInnermost(this.#yielding.me)) return 'Yielded';

@@ -38,6 +38,7 @@ interface Functions {
   ): number;
   lucet_instance_reset(instance: number, error: number): number;
   lucet_instance_slot(instance: number): number;
+  lucet_instance_state(instance: number): number;
   lucet_instance_instruction_count(instance: number): number | bigint;
   lucet_instance_set_instruction_bound(instance: number, count: bigint): void;
   lucet_instance_release(instance: number): void;
@@ -132,6 +133,7 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_new_with: ['int', 'p', 'p', 'p', 'uint32_t', 'p', 'p', 'p'],
   lucet_instance_reset: ['int', 'p', 'p'],
   lucet_instance_slot: ['uint32_t', 'p'],
+  lucet_instance_state: ['int', 'p'],
   lucet_instance_instruction_count: ['uint64_t', 'p'],
   lucet_instance_set_instruction_bound: ['void', 'p', 'uint64_t'],
   lucet_instance_release: ['void', 'p'],
@@ -329,6 +331,12 @@ export const enum EventKind {
   BoundExpired = 7,
   Exception = 8,
   Stopped = 9,
+}
+
+/** enum lucet_state: those that only the native side knows of. */
+export const enum NativeState {
+  Terminating = 4,
+  BoundExpired = 8,
 }
 
 /** enum lucet_reason */

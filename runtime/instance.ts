@@ -374,7 +374,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
    */
   reset(options: Pick<InstanceOptions, 'start'> = {}): void {
     const execution = this.#execution;
-    if (execution.state === 'Running') throw new StateError('the instance is running');
+    if (execution.running) throw new StateError('the instance is running');
     execution.endWaiting('the instance was reset');
     const status = native().lucet_instance_reset(this.address, shared().error);
     if (status === Status.Resources) {
@@ -398,7 +398,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   dispose(): void {
     const execution = this.#execution;
     if (execution.disposed) return;
-    if (execution.state === 'Running') throw new StateError('the instance is running');
+    if (execution.running) throw new StateError('the instance is running');
     execution.endWaiting('the instance was disposed');
     execution.disposed = true;
     this.group.drop();

@@ -64,6 +64,7 @@ export class Pool {
     this.#socket.on('data', () => this.#take());
     this.#socket.unref();
     this.#runner = {
+      elsewhere: true,
       call: (instance, func, args) =>
         this.#submit((id, error) => native().lucet_pool_call(this.#address, instance, func, args, id, error)),
       start: instance =>

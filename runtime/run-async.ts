@@ -55,7 +55,7 @@ async function runAsync(
   try {
     // Where it runs here, host functions are called before the promise is returned.
     const first = start();
-    let event = isPromise(first) ? await first : first;
+    let event = isPromise(first) ? await eventOf(me, runner, first) : first;
     if (isStop(event) || isNativeYield(event)) event = await throughStops(x, me, event, runner);
     let hostcall = x.look(event);
     while (hostcall !== null) {
@@ -74,7 +74,7 @@ async function runAsync(
         me.waiting = false;
         if (me.cancelled === null) {
           if (e instanceof WasmException) {
-            event = await runner.throwInto(x.address, x.exceptionFor(me, hostcall, e));
+            event = await eventOf(me, runner, runner.throwInto(x.address, x.exceptionFor(me, hostcall, e)));
             if (isStop(event) || isNativeYield(event)) event = await throughStops(x, me, event, runner);
             hostcall = x.look(event);
             continue;
@@ -85,12 +85,22 @@ async function runAsync(
       }
       if (me.cancelled !== null) throw me.cancelled;
       const next = runner.resume(x.address);
-      event = isPromise(next) ? await next : next;
+      event = isPromise(next) ? await eventOf(me, runner, next) : next;
       if (isStop(event) || isNativeYield(event)) event = await throughStops(x, me, event, runner);
       hostcall = x.look(event);
     }
   } finally {
     x.leave(me);
+  }
+}
+
+/** The event that a run ends with; meanwhile it is the runner's. */
+async function eventOf(me: Activation, runner: Runner, run: RunEvent | Promise<RunEvent>): Promise<RunEvent> {
+  me.elsewhere = runner.elsewhere;
+  try {
+    return await run;
+  } finally {
+    me.elsewhere = false;
   }
 }
 
@@ -115,7 +125,7 @@ async function throughStops(
       const stream = streamWaitedFor(x.address);
       if (stream === null) return event;
       await waitFor(x, me, stream);
-      event = await runner.resume(x.address);
+      event = await eventOf(me, runner, runner.resume(x.address));
       continue;
     }
     if (!isStop(event) || x.onStop === null) return event;
@@ -133,6 +143,6 @@ async function throughStops(
     }
     if (me.cancelled !== null) throw me.cancelled;
     if (action === 'step') native().lucet_instance_step(x.address, shared().error);
-    event = await runner.resume(x.address);
+    event = await eventOf(me, runner, runner.resume(x.address));
   }
 }

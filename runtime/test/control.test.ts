@@ -5,6 +5,7 @@ import {
   Instance,
   type KillResult,
   KillSwitch,
+  Pool,
   StateError,
   TerminatedError,
   Trap,
@@ -196,5 +197,48 @@ describeNative('guests that are stopped from outside', () => {
     expect(turns).toBeLessThan(25);
     await expect(i.runAsync('count', [1], 0)).rejects.toThrow(RangeError);
     expect(await i.callAsync('count', 5)).toBe(11);
+  });
+
+  it('have a state between the turns of runAsync, and when they were killed but have not ended', async () => {
+    const module = await guests.module(
+      `(module (import "h" "f" (func $f))
+        (func (export "spin") (param i32)
+          (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+        (func (export "go") (call $f)))`,
+      { countInstructions: true },
+    );
+    const seen: string[] = [];
+    let k: KillSwitch | null = null;
+    const f = (): void => {
+      seen.push(i.state);
+      seen.push(k!.terminate(), i.state);
+      expect(() => i.reset()).toThrow(StateError);
+    };
+    using i: Instance = Instance.create(guests.region, module, { h: { f } });
+    const run = i.runAsync('spin', [100_000], 10_000);
+    await new Promise(resolve => setImmediate(resolve));
+    expect(i.state).toBe('BoundExpired');
+    expect(() => i.reset()).toThrow(StateError);
+    await run;
+    expect(i.state).toBe('Ready');
+
+    // In a host function; before the run begins; while it has yielded.
+    k = i.killSwitch();
+    expect((thrown(() => i.call('go')) as TerminatedError).reason).toBe('remote');
+    expect(seen).toEqual(['Running', 'Pending', 'Terminating']);
+    expect(i.state).toBe('Terminated');
+    expect(i.killSwitch().terminate()).toBe('Cancelled');
+    expect(i.state).toBe('Terminating');
+    expect((thrown(() => i.call('spin', 1)) as TerminatedError).reason).toBe('remote');
+    expect(i.call('spin', 1)).toBe(undefined);
+
+    // On a pool's thread nobody looks.
+    using pool = new Pool({ threads: 1 });
+    const endless = pool.call(i, 'spin', 0);
+    const last = i.killSwitch();
+    expect(i.state).toBe('Running');
+    last.terminate();
+    await expect(endless).rejects.toThrow(TerminatedError);
+    expect(i.state).toBe('Terminated');
   });
 });

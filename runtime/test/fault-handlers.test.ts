@@ -1,7 +1,15 @@
 /** Handlers of JavaScript's for faults of guests: default, continue, terminate; here and on a pool. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeAll, expect, it } from 'vitest';
 import { type Instance, Pool, type SignalBehavior, TerminatedError, Trap } from '../index.ts';
+import { artifact, runtimeBundle } from './support/bundle.ts';
 import { describeNative, Guests } from './support/guest.ts';
+
+const run = promisify(execFile);
 
 describeNative('fault handlers', () => {
   let i: Instance;
@@ -73,5 +81,33 @@ describeNative('fault handlers', () => {
     await expect(pool.call(i, 'div', 1, 0)).rejects.toThrow(TerminatedError);
     i.onSignal = null;
     await expect(pool.call(i, 'div', 1, 0)).rejects.toThrow(Trap);
+  });
+
+  it('a fault that is no trap: onFatal is told, the instance is lost, the process lives if it likes', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'lucet-fatal-'));
+    try {
+      const file = join(dir, 'spin.so');
+      await writeFile(
+        file,
+        await artifact(`(module (memory 1)
+          (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+          (func (export "spin") (loop (br_if 0 (i32.eqz (i32.load (i32.const 64)))))))`),
+      );
+      const child = join(import.meta.dirname, 'support/fatal-child.mjs');
+      const index = await runtimeBundle('fatal');
+      const { stdout } = await run(process.execPath, [child, index, file, 'tell']);
+      const { told, thrown, ...rest } = JSON.parse(stdout) as Record<string, unknown[]>;
+      expect(rest).toEqual({ again: 'StateError', reset: 'StateError', state: 'Poisoned', sum: 42 });
+      expect(thrown![0]).toBe('InternalFault');
+      expect(thrown![1]).toMatch(/function 1\b/);
+      // Before the call ends, which was on another thread.
+      expect(told).toEqual([true, thrown![1], 'Running']);
+      await expect(run(process.execPath, [child, index, file, 'abort'])).rejects.toMatchObject({
+        signal: 'SIGABRT',
+        stdout: '',
+      });
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 });

@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { EventKind, FrameKind, ImportKind, KILL_RESULTS, Reason, STRUCTS, Status } from '../ffi.ts';
+import {
+  EventKind,
+  FrameKind,
+  ImportKind,
+  KILL_RESULTS,
+  NativeState,
+  Reason,
+  STRUCTS,
+  Status,
+} from '../ffi.ts';
 
 const native = join(dirname(fileURLToPath(import.meta.url)), '..', 'native');
 
@@ -63,6 +72,8 @@ describe('the border to C', () => {
       LUCET_EVENT_INTERRUPTED: EventKind.Interrupted,
       LUCET_EVENT_STOPPED: EventKind.Stopped,
       LUCET_EVENT_BOUND_EXPIRED: EventKind.BoundExpired,
+      LUCET_STATE_TERMINATING: NativeState.Terminating,
+      LUCET_STATE_BOUND_EXPIRED: NativeState.BoundExpired,
       LUCET_REASON_PROVIDED: Reason.Provided,
       LUCET_REASON_EXIT: Reason.Exit,
       LUCET_REASON_ABORTED: Reason.Aborted,
