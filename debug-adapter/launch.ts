@@ -31,6 +31,10 @@ export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, C
   /** As the command line's: bytes, or with a unit (64MiB). */
   readonly maxHeapSize?: string;
   readonly stackSize?: string;
+  /** File that the program reads as its standard input; none: it is empty. */
+  readonly stdin?: string;
+  /** Time that it may run for, stops not counted: milliseconds, or with a unit (2s). */
+  readonly timeout?: string | number;
   readonly stopOnEntry?: boolean;
   readonly stopOnTrap?: boolean;
   readonly optLevel?: 0 | 1 | 2;
@@ -88,6 +92,25 @@ export function sizeOf(name: string, size: unknown): number | null {
   return Number(number) * 1024 ** UNITS.indexOf(unit === '' ? '' : `${unit![0]!.toUpperCase()}IB`);
 }
 
+const MILLISECONDS: Readonly<Record<string, number>> = {
+  '': 1,
+  ns: 1e-6,
+  us: 1e-3,
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  h: 3600e3,
+};
+
+/** Milliseconds, of a time as the command line takes it; null: it is not given. @throws LaunchError */
+export function durationOf(name: string, time: unknown): number | null {
+  if (time === undefined) return null;
+  const [, number, unit] = /^(\d{1,15})(ns|us|ms|s|m|h|)$/.exec(`${time as string}`) ?? [];
+  if (number === undefined || Number(number) === 0)
+    return fail(name, 'a time above zero, for example "2s", or a number of milliseconds');
+  return Number(number) * MILLISECONDS[unit!]!;
+}
+
 /** Check a launch request's arguments. Throws LaunchError naming the attribute. */
 export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): LaunchArguments {
   const a = request as Record<string, unknown> & LaunchArguments;
@@ -98,6 +121,8 @@ export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): Laun
   if (a.entrypoint !== undefined && !isString(a.entrypoint))
     fail('entrypoint', 'the name of an exported function');
   if (a.invoke !== undefined && !isString(a.invoke)) fail('invoke', 'the name of an exported function');
+  if (a.stdin !== undefined && !isString(a.stdin)) fail('stdin', 'the path of a file');
+  durationOf('timeout', a.timeout);
   for (const name of ['maxHeapSize', 'stackSize'] as const) sizeOf(name, a[name]);
   if (
     a.env !== undefined &&
@@ -127,5 +152,6 @@ export function lucetWasiOptions(launch: LaunchArguments): string[] {
   if (launch.invoke !== undefined) options.push('--invoke', launch.invoke);
   if (launch.maxHeapSize !== undefined) options.push('--max-heap-size', launch.maxHeapSize);
   if (launch.stackSize !== undefined) options.push('--stack-size', launch.stackSize);
+  if (launch.timeout !== undefined) options.push('--timeout', `${launch.timeout}`);
   return options;
 }

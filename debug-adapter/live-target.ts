@@ -32,6 +32,8 @@ const THREAD = 1;
 const EXIT_TRAP = 134;
 /** As for a process that SIGKILL ended. */
 const EXIT_KILLED = 137;
+/** As lucet-wasi, and timeout(1). */
+const EXIT_TIMEOUT = 124;
 /** Frames of debug code are large. */
 const STACK_SIZE = 64 * 2 ** 20;
 
@@ -46,11 +48,56 @@ export interface LiveOptions {
   /** Bytes; null: the usual. */
   readonly maxHeapSize: number | null;
   readonly stackSize: number | null;
+  /** A file; null: there is nothing to read. */
+  readonly stdin: string | null;
+  /** Milliseconds that the guest may run for; null: as long as it likes. */
+  readonly timeout: number | null;
   readonly env: Readonly<Record<string, string>>;
   readonly preopens: readonly WasiPreopen[];
   readonly stopOnEntry: boolean;
   readonly stopsAt: (report: TrapReport) => boolean;
 }
+
+/** A limit on the time that a guest runs for: the time in which its user thinks is not the guest's. */
+class RunningTime {
+  private left: number;
+  private since = 0;
+  private timer: NodeJS.Timeout | null = null;
+  isOver = false;
+
+  /** @param limit in milliseconds; null: none */
+  constructor(
+    limit: number | null,
+    private readonly expire: () => void,
+  ) {
+    this.left = limit ?? Infinity;
+  }
+
+  go(): void {
+    if (this.left === Infinity || this.timer !== null) return;
+    this.since = performance.now();
+    // Node's timers hold 31 bits.
+    this.timer = setTimeout(() => this.ring(), Math.min(this.left, MAX_TIMER));
+  }
+
+  private ring(): void {
+    this.hold();
+    if (this.left > 0) this.go();
+    else {
+      this.isOver = true;
+      this.expire();
+    }
+  }
+
+  hold(): void {
+    if (this.timer === null) return;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.left = Math.max(0, this.left - (performance.now() - this.since));
+  }
+}
+
+const MAX_TIMER = 2 ** 31 - 1;
 
 export class LiveTarget implements DebugTarget {
   readonly canRun = true;
@@ -80,10 +127,12 @@ export class LiveTarget implements DebugTarget {
   /** Where the guest stops when it is entered. */
   private readonly entries = new Set<number>();
   private isDisposed = false;
+  private readonly clock: RunningTime;
 
   /** @throws LoadError, LinkError, LimitError, WasiError */
   constructor(private readonly how: LiveOptions) {
     this.name = how.name;
+    this.clock = new RunningTime(how.timeout, () => this.killSwitch?.terminate());
     this.symbols = how.symbols;
     this.functions = how.symbols.artifact.debugFunctions;
     for (const f of this.functions.values()) {
@@ -107,7 +156,7 @@ export class LiveTarget implements DebugTarget {
       args: [how.name, ...(how.invokes ? [] : how.args)],
       env: how.env,
       preopens: how.preopens,
-      stdin: 'null',
+      stdin: how.stdin === null ? 'null' : { file: how.stdin },
       stdout: stream('stdout'),
       stderr: stream('stderr'),
     });
@@ -185,6 +234,7 @@ export class LiveTarget implements DebugTarget {
   start(): void {
     this.killSwitch = this.instance.killSwitch();
     if (this.how.stopOnEntry) this.stopOnEntry();
+    this.clock.go();
     void this.run();
   }
 
@@ -213,8 +263,13 @@ export class LiveTarget implements DebugTarget {
   }
 
   private onEnd(e: unknown): void {
+    this.clock.hold();
     if (e instanceof GuestExit) this.end(e.status & 0xff);
-    else if (e instanceof TerminatedError) this.end(EXIT_KILLED);
+    else if (e instanceof TerminatedError && this.clock.isOver) {
+      const message = `the time is over ("timeout": ${this.how.timeout} ms, stops not counted)`;
+      this.emit({ kind: 'failed', message });
+      this.end(EXIT_TIMEOUT);
+    } else if (e instanceof TerminatedError) this.end(EXIT_KILLED);
     else if (e instanceof Trap || e instanceof InternalFault) {
       this.report = e.report;
       if (this.how.stopsAt(this.report)) this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' });
@@ -238,6 +293,7 @@ export class LiveTarget implements DebugTarget {
       this.stopOnEntry();
       return 'continue';
     }
+    this.clock.hold();
     const isEntry = this.entries.has(top.pc - this.module.code.address);
     if (isEntry) this.leaveEntries();
     const paused = stop.reason === 'pause' || (isEntry && !this.how.stopOnEntry);
@@ -254,8 +310,10 @@ export class LiveTarget implements DebugTarget {
     const { proceed } = this;
     this.stop = null;
     this.proceed = null;
-    if (proceed !== null) proceed('continue');
-    else if (this.report !== null) this.end(EXIT_TRAP);
+    if (proceed !== null) {
+      this.clock.go();
+      proceed('continue');
+    } else if (this.report !== null) this.end(EXIT_TRAP);
   }
 
   pause(): void {

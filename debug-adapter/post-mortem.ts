@@ -3,7 +3,7 @@
  * compiled without places to stop at. A core dump alone is the same with nothing to run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Coredump, readCoredump } from '../runtime/debug.ts';
@@ -159,6 +159,8 @@ export interface ProcessOptions {
   readonly options: readonly string[];
   readonly artifact: string;
   readonly args: readonly string[];
+  /** A file; null: there is nothing to read. */
+  readonly stdin: string | null;
   readonly cwd: string | undefined;
   /** False: a trap ends the session as an exit does. */
   readonly stopsAt: (report: TrapReport) => boolean;
@@ -183,19 +185,22 @@ export class ProcessTarget extends Stopped {
   }
 
   start(): void {
-    const { command, options, artifact, args, cwd } = this.how;
+    const { how } = this;
+    const { command, options, artifact, args, cwd } = how;
     const report = join(this.folder, 'report.json');
     const core = join(this.folder, 'core');
     const all = ['--trap-json', report, '--coredump', core, ...options, artifact, ...args];
+    const stdin = how.stdin === null ? null : openSync(how.stdin, 'r');
     const child = spawn(command, all, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [stdin ?? 'ignore', 'pipe', 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });
     this.child = child;
+    if (stdin !== null) closeSync(stdin);
     for (const stream of ['stdout', 'stderr'] as const)
-      child[stream]
-        .setEncoding('utf8')
-        .on('data', (text: string) => this.emit({ kind: 'output', stream, text }));
+      child[stream]!.setEncoding('utf8').on('data', (text: string) =>
+        this.emit({ kind: 'output', stream, text }),
+      );
     child.once('error', e => this.fail(`lucet-wasi could not be started: ${e.message}`));
     // 'close' comes after both streams have ended: no output is lost behind the exit.
     child.once('close', (code, signal) => {

@@ -1,6 +1,6 @@
 /** From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and opening what is known of it. */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoredumpError } from '../runtime/debug.ts';
@@ -8,6 +8,7 @@ import { libraryPath, type ModuleSymbols, openSymbols, type TrapReport } from '.
 import {
   type AttachArguments,
   type CommonArguments,
+  durationOf,
   type LaunchArguments,
   LaunchError,
   lucetWasiOptions,
@@ -19,6 +20,34 @@ import type { DebugTarget } from './target.ts';
 
 /** Where the bundles are. */
 const DIST = dirname(import.meta.url.startsWith('file:') ? fileURLToPath(import.meta.url) : import.meta.url);
+
+const MISSING: Readonly<Record<string, string>> = {
+  ENOENT: 'is not there',
+  ENOTDIR: 'is not there',
+  EACCES: 'may not be read',
+};
+
+/** A path of a configuration, if it is there and what it should be. @throws LaunchError that says what to do */
+function existing(attribute: string, path: string, advice: string, kind: 'file' | 'folder' = 'file'): string {
+  const problem = ((): string | null => {
+    try {
+      const isFolder = statSync(path).isDirectory();
+      accessSync(path, constants.R_OK);
+      return isFolder === (kind === 'folder') ? null : isFolder ? 'is a folder' : 'is no folder';
+    } catch (e) {
+      return MISSING[(e as NodeJS.ErrnoException).code ?? ''] ?? (e as Error).message;
+    }
+  })();
+  if (problem !== null) throw new LaunchError(`"${attribute}": ${path} ${problem}: ${advice}`);
+  return path;
+}
+
+/** @throws LaunchError */
+function programOf(settings: CommonArguments): string {
+  if (settings.cwd !== undefined) existing('cwd', settings.cwd, 'name one that exists', 'folder');
+  const program = resolve(settings.cwd ?? '.', settings.program);
+  return existing('program', program, 'build the program first, or name another .wasm, .wat or .so');
+}
 
 /** Path of the compiled program. @throws LaunchError with the compiler's words */
 async function compiled(program: string, optLevel: number, extra: 'debug' | '' = ''): Promise<string> {
@@ -54,8 +83,14 @@ function symbolsOf(artifact: string, program: string, settings: CommonArguments)
     ...(settings.symbolFile === undefined ? {} : { symbolFile: settings.symbolFile }),
   };
   const symbols = openSymbols({ bytes: null, path: artifact, hash: '' }, options);
-  if (symbols === null)
-    throw new LaunchError(`${artifact} is no program of this version of Lucet: compile it again`);
+  if (symbols === null) {
+    const isSource = !/\.so$/.test(artifact);
+    throw new LaunchError(
+      isSource
+        ? `"program": ${artifact} is no .wasm, .wat or .so: name what it is built to`
+        : `${artifact} is no program of this version of Lucet: compile it again`,
+    );
+  }
   return symbols;
 }
 
@@ -64,7 +99,11 @@ export async function openLaunch(
   launch: LaunchArguments,
   stopsAt: (report: TrapReport) => boolean,
 ): Promise<DebugTarget> {
-  const program = resolve(launch.cwd ?? '.', launch.program);
+  const program = programOf(launch);
+  const stdin =
+    launch.stdin === undefined
+      ? null
+      : existing('stdin', resolve(launch.cwd ?? '.', launch.stdin), 'name a file that exists');
   const stops = (report: TrapReport): boolean => launch.stopOnTrap !== false && stopsAt(report);
   const isSource = /\.(?:wasm|wat)$/.test(program);
   // Whoever asks for optimised code wants to see how that fails.
@@ -73,12 +112,13 @@ export async function openLaunch(
     ? await compiled(program, 0, 'debug')
     : await compiled(program, launch.optLevel ?? 2);
   const symbols = symbolsOf(artifact, program, launch);
-  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stops);
+  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stdin, stops);
   return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
     artifact,
     args: launch.args ?? [],
+    stdin,
     cwd: launch.cwd,
     stopsAt: stops,
   });
@@ -89,6 +129,7 @@ function live(
   program: string,
   artifact: string,
   symbols: ModuleSymbols,
+  stdin: string | null,
   stopsAt: (report: TrapReport) => boolean,
 ): DebugTarget {
   const folder = launch.cwd ?? '.';
@@ -109,6 +150,8 @@ function live(
       args: launch.args ?? [],
       maxHeapSize: sizeOf('maxHeapSize', launch.maxHeapSize),
       stackSize: sizeOf('stackSize', launch.stackSize),
+      stdin,
+      timeout: durationOf('timeout', launch.timeout),
       env: { ...inherited, ...launch.env },
       preopens,
       stopOnEntry: launch.stopOnEntry === true,
@@ -123,7 +166,8 @@ function live(
 
 /** A core dump. */
 export async function openCore(attach: AttachArguments): Promise<DebugTarget> {
-  const program = resolve(attach.cwd ?? '.', attach.program);
+  const program = programOf(attach);
+  existing('coredump', attach.coredump, 'name a core dump, such as `lucet-wasi --coredump FILE` writes');
   const artifact = await compiled(program, 2);
   try {
     return new CoreTarget(

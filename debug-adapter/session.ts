@@ -18,6 +18,7 @@ import {
   Thread,
 } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { type RequestKind, unknownAttributes } from './attributes.ts';
 import { Breakpoints } from './breakpoints.ts';
 import { Disassembly } from './disassembly.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
@@ -96,6 +97,7 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.LaunchRequestArguments,
   ): Promise<void> {
     await this.open(response, async () => {
+      this.warnOf('launch', args);
       const launch = checkLaunch(args);
       return { target: await this.openTarget(launch), settings: launch };
     });
@@ -106,9 +108,14 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.AttachRequestArguments,
   ): Promise<void> {
     await this.open(response, async () => {
+      this.warnOf('attach', args);
       const attach = checkAttach(args);
       return { target: await openCore(attach), settings: attach };
     });
+  }
+
+  private warnOf(kind: RequestKind, request: object): void {
+    for (const warning of unknownAttributes(kind, request)) this.print('console', `${warning}\n`);
   }
 
   private async open(
