@@ -83,6 +83,7 @@ export class LucetSession extends DebugSession {
       supportsWriteMemoryRequest: true,
       supportsDisassembleRequest: true,
       supportsSteppingGranularity: true,
+      supportsStepInTargetsRequest: true,
       supportsLoadedSourcesRequest: true,
       supportsClipboardContext: true,
       supportsValueFormattingOptions: false,
@@ -361,11 +362,12 @@ export class LucetSession extends DebugSession {
     thread: number,
     kind: StepKind,
     granularity: string | undefined,
+    call: number | null = null,
   ): void {
     this.sendResponse(response);
     const { parts } = this;
     if (parts === null) return;
-    parts.stepping.begin(thread, kind, (granularity ?? 'statement') as Granularity);
+    parts.stepping.begin(thread, kind, (granularity ?? 'statement') as Granularity, call);
     this.go(thread);
   }
 
@@ -380,7 +382,18 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.StepInResponse,
     args: DebugProtocol.StepInArguments,
   ): void {
-    this.stepBy(response, args.threadId, 'in', args.granularity);
+    this.stepBy(response, args.threadId, 'in', args.granularity, args.targetId ?? null);
+  }
+
+  protected override stepInTargetsRequest(
+    response: DebugProtocol.StepInTargetsResponse,
+    args: DebugProtocol.StepInTargetsArguments,
+  ): void {
+    const { parts } = this;
+    const frame = parts?.frames.get(args.frameId) ?? null;
+    const found = frame === null ? [] : (parts?.stepping.targets(frame) ?? []);
+    response.body = { targets: found.map(({ call, name }) => ({ id: call, label: name })) };
+    this.sendResponse(response);
   }
 
   protected override stepOutRequest(

@@ -6,7 +6,7 @@ import { SECTION } from '../compiler/abi/artifact.ts';
 import { type DebugInfo, openDebugInfo } from '../compiler/debuginfo/index.ts';
 import { openSourceMap } from '../compiler/debuginfo/source-map.ts';
 import { type Artifact, ArtifactError, readArtifact } from '../compiler/object/artifact-reader.ts';
-import { assignedIn } from '../compiler/wasm/assigns.ts';
+import { assignedIn, type CallSite, callsIn } from '../compiler/wasm/bodies.ts';
 import type { NameSection } from '../compiler/wasm/module.ts';
 import { readNames } from '../compiler/wasm/names.ts';
 
@@ -195,6 +195,12 @@ export class ModuleSymbols {
       this.#assigned.set(functionIndex, assigned);
     }
     return assigned !== null && !assigned.has(local);
+  }
+
+  /** Calls in a function's body, by byte offsets in the module; empty: the module isn't here. */
+  calls(functionIndex: number): readonly CallSite[] {
+    const body = this.body(functionIndex);
+    return this.wasm === null || body === null ? [] : callsIn(this.wasm, body.start, body.end);
   }
 
   /** Byte range in the module of a function's body (its local declarations first); null: imported, or the module isn't here. */

@@ -15,11 +15,16 @@ int add(int a, int b) {
   int sum = a + b; // ADD
   return sum; // RETURN
 }
+int twice(int n) { return 2 * n; } // TWICE
+int (*volatile pointer)(int) = twice;
 int main(int argc, char **argv) { // MAIN
   if (argc > 1 && strcmp(argv[1], "spin") == 0)
     for (;;) total++; // SPIN
   if (argc > 1 && strcmp(argv[1], "trap") == 0)
     return *(int *)0x7fff0000; // TRAP
+  if (argc > 1 && strcmp(argv[1], "targets") == 0)
+    for (int k = 0; k < 3; k++)
+      total += add(twice(1), add(twice(2), pointer(3))) + (int)strlen(argv[0]); // TARGETS
   struct pair p = {3, 4};
   double half = p.a / 2.0;
   int x = add(p.a, p.b); // CALL
@@ -122,6 +127,26 @@ it('stops at breakpoints with the right values, steps, and goes on with what was
   expect((await exited).body.exitCode).toBe(7);
   // (0 + 1 + 2) * 7 + (3 + 4) * 1000
   expect(printed).toBe('total 7021, half 1.5\n');
+});
+
+it('steps into the call of a line that was chosen', async () => {
+  const targets = async (): Promise<DebugProtocol.StepInTarget[]> => {
+    const [frame] = (await client.stackTraceRequest(thread)).body.stackFrames;
+    return (await client.stepInTargetsRequest({ frameId: frame!.id })).body.targets;
+  };
+  await after(() => launch([{ line: line('TARGETS') }], ['targets']));
+  const all = await targets();
+  // In the order in which they are called; the library's strlen has no lines.
+  expect(all.map(t => t.label)).toEqual(['twice', 'twice', 'call through a pointer', 'add', 'add']);
+  const into = (i: number): ReturnType<typeof top> =>
+    after(() => client.stepInRequest({ ...thread, targetId: all[i]!.id }));
+  expect(await into(1)).toMatchObject({ place: `twice:${line('TWICE')}`, values: { n: '2' } });
+  expect((await targets()).map(t => t.label)).toEqual([]);
+  const again = (): ReturnType<typeof top> => after(() => client.continueRequest(thread));
+  expect((await again()).place).toBe(`main:${line('TARGETS')}`);
+  expect(await into(2)).toMatchObject({ place: `twice:${line('TWICE')}`, values: { n: '3' } });
+  await again();
+  expect(await into(4)).toMatchObject({ place: `add:${line('ADD')}`, values: { a: '2', b: '10' } });
 });
 
 it('stops on entry at the first statement that has a line', async () => {
