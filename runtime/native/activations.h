@@ -17,8 +17,9 @@
 
 /** A new innermost activation of `i`, which has a control block. NULL: out of memory. */
 static inline struct lucet_activation *activation_push(struct lucet_instance *i) {
-  struct lucet_activation *a = i->ready != NULL ? i->ready : i->spare;
-  if (a != NULL && a == i->ready)
+  bool ready = i->ready != NULL && i->innermost == NULL;
+  struct lucet_activation *a = ready ? i->ready : i->spare;
+  if (ready)
     i->ready = NULL;
   else if (LIKELY(a != NULL))
     i->spare = NULL;
@@ -56,6 +57,8 @@ static inline void activation_pop(struct lucet_instance *i) {
 static inline void activation_end(struct lucet_instance *i, uint32_t rest) {
   activation_pop(i);
   i->rest = rest;
+  /* Calls of a ready instance leave it as it is. */
+  if (rest != LUCET_STATE_READY) i->unready = true;
   struct lucet_control *c = i->control;
   if (i->innermost != NULL) {
     control_move(c, i->innermost->state == ACTIVATION_RUNNING ? CONTROL_HOST : CONTROL_SUSPENDED);

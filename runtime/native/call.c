@@ -47,14 +47,16 @@ static bool arm_deadline(struct lucet_instance *i) {
 
 /**
  * Sandbox argument for calls of a *ready* instance. It becomes ready where a run has ended and nothing runs or waits on it, if nothing about it needs
- * to be looked at: not poisoned, started, no time limit, a control block, no fences. What changes one of these calls lucet_call_unready, or frees
- * the activation (lucet_activations_free); every other way to begin a run takes it, too (activation_push). The
+ * to be looked at: not poisoned, started, no time limit, a control block, no fences, no trap that could be asked about, at rest as after a run that
+ * returned. What changes one of these calls lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin
+ * a run takes it, too (activation_push), unless it is running, which `innermost` tells. The
  * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
- * written before it is read. So a call writes what others may look at meanwhile, and nothing else.
+ * written before it is read. So a call writes what others may look at meanwhile, and nothing else: it is the number of its stores that a call's time is
+ * in proportion to.
  */
 static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
-  if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || !room) return;
+  if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || i->trap_valid || !room) return;
   if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) return;
   if (i->spare != NULL && i->spare != i->first) activation_discard(i, i->spare);
   i->spare = i->first;
@@ -69,7 +71,8 @@ static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
 
 void lucet_call_unready(struct lucet_instance *i) {
   i->unready = true;
-  if (i->ready == NULL) return;
+  /* One that runs finds out at its end. */
+  if (i->ready == NULL || i->innermost != NULL) return;
   if (i->spare != NULL) activation_discard(i, i->spare);
   i->spare = i->ready;
   i->ready = NULL;
@@ -81,29 +84,28 @@ typedef uint64_t entry_stub(struct lucet_activation *a, const uint8_t *code, con
 /** A call in the place of `run` where instance and thread are ready. */
 static inline __attribute__((always_inline)) lucet_status run_ready(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, entry_stub *stub,
                                                                     lucet_event *event, lucet_error *error) {
-  struct lucet_activation *a = i->first;
+  struct lucet_activation *a = i->ready;
   struct lucet_control *c = i->control;
-  i->ready = NULL;
   i->innermost = a;
-  i->trap_valid = false;
-  atomic_store_explicit(&c->thread, lucet_thread->thread, memory_order_relaxed);
+  int32_t thread = lucet_thread->thread;
+  if (atomic_load_explicit(&c->thread, memory_order_relaxed) != thread) atomic_store_explicit(&c->thread, thread, memory_order_relaxed);
   TEST_POINT(run_before_entering);
   atomic_store_explicit(&c->where, CONTROL_GUEST, memory_order_release);
   TEST_POINT(run_after_entering);
   lucet_current = a;
   /* Nothing looks at it between outermost runs, so it need not be put back. */
-  lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+  uint64_t limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+  if (lucet_stack_limit != limit) lucet_stack_limit = limit;
   uint64_t left = stub(a, what->code, what->entry, what->base, args);
   lucet_current = NULL;
-  if (LIKELY(left == LUCET_LEFT_RETURNED && i->innermost == i->first && !i->unready && !lucet_group_dying(i))) {
+  if (LIKELY(left == LUCET_LEFT_RETURNED && i->innermost == i->ready && !i->unready)) {
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_RETURNED;
     i->innermost = NULL;
-    i->rest = LUCET_STATE_READY;
-    i->ready = i->first;
     control_end_run(i->control);
   } else {
-    a = i->first;
+    a = i->ready;
+    i->ready = NULL;
     /* It may be resumed along lucet_enter. */
     if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
     a->entry = what->entry;
@@ -149,8 +151,10 @@ static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, cons
   return lucet_ok(error);
 }
 
+static inline bool is_ready(const struct lucet_instance *i) { return i->ready != NULL && i->innermost == NULL; }
+
 /** Is this thread one on which a ready instance may be called? */
-static inline bool thread_ready(void) { return LIKELY(lucet_current == NULL) && lucet_signals_fresh(); }
+static inline bool thread_ready(void) { return LIKELY(lucet_current == NULL) && (LIKELY(lucet_signals_fresh()) || lucet_signals_ready()); }
 
 static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event,
                                                    lucet_error *error) {
@@ -167,7 +171,7 @@ static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, con
 }
 
 lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (LIKELY(i->ready != NULL && f->vmctx == i->base && !i->module->takes_references && thread_ready())) {
+  if (LIKELY(is_ready(i) && f->vmctx == i->base && !i->module->takes_references && thread_ready())) {
     const lucet_prepared_call what = {.entry = f->entry, .code = f->code, .base = f->vmctx};
     return run_ready(i, &what, args, lucet_enter_with, event, error);
   }
@@ -209,6 +213,6 @@ static __attribute__((noinline)) lucet_status run_prepared(const lucet_prepared_
 }
 
 lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (LIKELY(call->instance->ready != NULL) && thread_ready()) return run_ready(call->instance, call, args, lucet_enter_plain, event, error);
+  if (LIKELY(is_ready(call->instance) && thread_ready())) return run_ready(call->instance, call, args, lucet_enter_plain, event, error);
   return run_prepared(call, args, event, error);
 }

@@ -97,6 +97,12 @@ static bool allow_dense_stacks(struct group *g) {
   return true;
 }
 
+/** The group goes when the run that is under way on this thread has ended: its members' runs look for that at their ends. */
+static void condemn(struct group *g) {
+  atomic_store(&g->dying, true);
+  for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) i->unready = true;
+}
+
 bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
   pthread_mutex_lock(&lock);
   struct group *into = a->group, *from = b->group;
@@ -115,7 +121,7 @@ bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
     into->members = from->members;
     into->size += from->size;
     atomic_fetch_add_explicit(&into->references, atomic_exchange_explicit(&from->references, 0, memory_order_relaxed), memory_order_relaxed);
-    if (atomic_load(&from->dying)) atomic_store(&into->dying, true);
+    if (atomic_load(&from->dying) || atomic_load(&into->dying)) condemn(into);
     into->importers += from->importers;
     into->guarded_code |= from->guarded_code;
     if (atomic_load(&from->holds)) atomic_store(&into->holds, true);
@@ -169,7 +175,7 @@ static bool runs(const struct group *g) {
 static bool drop(struct group *g) {
   if (atomic_fetch_sub_explicit(&g->references, 1, memory_order_acq_rel) != 1) return false;
   if (!runs(g)) return true;
-  atomic_store(&g->dying, true);
+  condemn(g);
   return false;
 }
 

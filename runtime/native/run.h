@@ -285,7 +285,7 @@ extern atomic_bool lucet_signals_stale __attribute__((visibility("hidden")));
 /** The usual answer to lucet_signals_ready; false: ask it. */
 static inline bool lucet_signals_fresh(void) {
   struct thread_area *t = lucet_thread;
-  if (t == NULL || t->unasked == 0 || atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) return false;
+  if (__builtin_expect(t == NULL || t->unasked == 0 || atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed), false)) return false;
   t->unasked--;
   return true;
 }

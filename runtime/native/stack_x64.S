@@ -61,9 +61,13 @@ lucet_stopped_\name:
 .endm
 .macro HOST_MXCSR
         cmpl    $0, 4(%rsp)
-        je      .Lsame\@
-        ldmxcsr (%rsp)
+        jne     .Lother\@
 .Lsame\@:
+        .subsection 1
+.Lother\@:
+        ldmxcsr (%rsp)
+        jmp     .Lsame\@
+        .previous
 .endm
 
 .macro FUNCTION name

@@ -252,6 +252,7 @@ uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, st
   }
   if (a->parent != NULL) complete_info(r);
   i->trap_valid = true;
+  lucet_call_unready(i);
   return info->code;
 }
 

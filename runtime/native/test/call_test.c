@@ -99,7 +99,7 @@ static void test_during_a_run(void) {
     CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && is_sum(its_event, 22));
     its_function = F_UNREACHABLE;
     CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && its_event.kind == LUCET_EVENT_TRAPPED);
-    CHECK(lucet_instance_trap_info(i) != NULL && i->ready != NULL && is_sum(call(i, F_ADD, 1), 3) && lucet_instance_trap_info(i) == NULL);
+    CHECK(lucet_instance_trap_info(i) != NULL && i->ready == NULL && is_sum(call(i, F_ADD, 1), 3) && lucet_instance_trap_info(i) == NULL);
     its_function = F_CALL_HOST;
     CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && its_event.kind == LUCET_EVENT_HOSTCALL);
     CHECK(lucet_instance_state(i) == LUCET_STATE_READY);
