@@ -34,9 +34,8 @@ export interface WasiRunResult {
 const COMMAND = STRUCTS.lucet_command_block;
 /** Its first member. */
 const PROGRAM = STRUCTS.lucet_command;
-const HEAD = (COMMAND.size + 7) & ~7;
-/** More output is copied in a second step. */
-const ROOM = 64 << 10;
+/** Output is written where its buffers will be: several runs share a piece of memory, until less than half is left. What has no room is copied. */
+const ROOM = 32 << 10;
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -51,8 +50,11 @@ export class WasiCommand {
   readonly #linkage: Linkage;
   readonly #entry: string;
   readonly #timeout: number;
-  /** A lucet_command_block, then room for output. */
-  readonly #block = new Block(HEAD + ROOM);
+  readonly #block = new Block(COMMAND.size);
+  /** Room for output; the first `#written` bytes belong to those who were given them. */
+  #room = NOTHING;
+  #roomAddress = 0;
+  #written = 0;
   /** One call does it all, unless the module imports from other instances, has a start function, or is given values that C doesn't keep. */
   #fused: boolean;
   #running = false;
@@ -84,8 +86,19 @@ export class WasiCommand {
     b.u32[PROGRAM.export_ >> 2] = number;
     b.setWord(PROGRAM.timeout, Math.min(Math.ceil(timeout * 1e6), 2 ** 62));
     b.setWord(PROGRAM.wasi, this.#context.address);
-    b.setWord(COMMAND.room, b.address + HEAD);
-    b.setWord(COMMAND.room_size, ROOM);
+    this.#makeRoom();
+  }
+
+  #makeRoom(): void {
+    this.#room = Buffer.alloc(ROOM);
+    this.#roomAddress = native().addressOf(this.#room, 0, 0);
+    this.#written = 0;
+    this.#tellRoom();
+  }
+
+  #tellRoom(): void {
+    this.#block.setWord(COMMAND.room, this.#roomAddress + this.#written);
+    this.#block.setWord(COMMAND.room_size, ROOM - this.#written);
   }
 
   /**
@@ -167,13 +180,20 @@ export class WasiCommand {
       context.reset();
       return { exitCode: code, stdout, stderr };
     }
-    const { u8, u32 } = this.#block;
-    const [out, error] = [u32[COMMAND.output >> 2]!, u32[(COMMAND.output >> 2) + 2]!];
-    return {
-      exitCode: code,
-      stdout: out === 0 ? NOTHING : Buffer.from(u8.subarray(HEAD, HEAD + out)),
-      stderr: error === 0 ? NOTHING : Buffer.from(u8.subarray(HEAD + out, HEAD + out + error)),
-    };
+    const { u32 } = this.#block;
+    const out = this.#take(u32[COMMAND.output >> 2]!);
+    const error = this.#take(u32[(COMMAND.output >> 2) + 2]!);
+    if (this.#written > ROOM / 2) this.#makeRoom();
+    else this.#tellRoom();
+    return { exitCode: code, stdout: out, stderr: error };
+  }
+
+  /** The next bytes that were written. */
+  #take(length: number): Buffer {
+    if (length === 0) return NOTHING;
+    const from = this.#written;
+    this.#written = from + length;
+    return this.#room.subarray(from, from + length) as Buffer;
   }
 
   dispose(): void {

@@ -23,10 +23,12 @@ struct lucet_vmctx {
 };
 static lucet_vmctx vmctx;
 
-void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
+void *lucet_guest_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
   const uint64_t size = vm->memory->size;
   return length > size || offset > size - length ? NULL : vm->memory->data + offset;
 }
+
+void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) { return lucet_guest_memory(vm, offset, length); }
 
 lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return vm->ctx; }
 

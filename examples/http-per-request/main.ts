@@ -17,6 +17,8 @@ const CONNECTIONS = 16;
 const TURN_MS = 500;
 /** Of the least to the most memory that the server had after its first turns. */
 const MOST_GROWTH = 1.1;
+/** Node's own heap grows until then. */
+const WARM_UP_MS = 30_000;
 
 const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
 
@@ -53,10 +55,17 @@ async function turn(port: number, milliseconds: number): Promise<number> {
   return answered;
 }
 
-async function memory(server: ChildProcess): Promise<number> {
-  server.send('memory');
-  const [message] = (await once(server, 'message')) as [{ memory: number }];
-  return message.memory;
+interface Usage {
+  /** Bytes resident. */
+  readonly memory: number;
+  /** Microseconds of processor time since the server's start. */
+  readonly processor: number;
+}
+
+async function usage(server: ChildProcess, question: 'memory' | 'processor'): Promise<Usage> {
+  server.send(question);
+  const [message] = (await once(server, 'message')) as [Usage];
+  return message;
 }
 
 async function main(): Promise<number> {
@@ -79,16 +88,20 @@ async function main(): Promise<number> {
     if (crash.status !== 502 || !/out of bounds/.test(crash.text))
       throw new Error(`crash: ${crash.status} ${crash.text}`);
     const total = { guest: 0, javascript: 0 };
+    const microseconds = { guest: 0, javascript: 0 };
     const turns = Math.max(2, Math.round((seconds * 1000) / TURN_MS / 2));
     const sizes: number[] = [];
+    const warmUp = Math.min(turns / 3, WARM_UP_MS / TURN_MS / 2);
     for (let k = 0; k < turns; k++) {
-      const guest = await turn(ports.guest, TURN_MS);
-      const javascript = await turn(ports.javascript, TURN_MS);
-      // The first third warms up: Node's own heap grows until then.
-      if (k < turns / 3) continue;
-      total.guest += guest;
-      total.javascript += javascript;
-      sizes.push(await memory(server));
+      for (const which of ['guest', 'javascript'] as const) {
+        const before = await usage(server, 'processor');
+        const answered = await turn(ports[which], TURN_MS);
+        const after = await usage(server, 'processor');
+        if (k < warmUp) continue;
+        total[which] += answered;
+        microseconds[which] += after.processor - before.processor;
+      }
+      if (k >= warmUp) sizes.push((await usage(server, 'memory')).memory);
     }
     const counted = (sizes.length * TURN_MS) / 1000;
     const half = sizes.slice(Math.floor(sizes.length / 2));
@@ -96,6 +109,8 @@ async function main(): Promise<number> {
       instancesPerSecond: Math.round(total.guest / counted),
       functionPerSecond: Math.round(total.javascript / counted),
       ratio: total.guest / total.javascript,
+      instanceProcessor: microseconds.guest / total.guest,
+      functionProcessor: microseconds.javascript / total.javascript,
       firstRss: sizes[0]!,
       lastRss: sizes.at(-1)!,
       growth: Math.max(...half) / Math.max(...sizes.slice(0, half.length)),
@@ -107,6 +122,9 @@ async function main(): Promise<number> {
       console.log(`a plain function:                ${result.functionPerSecond} requests/s`);
       console.log(
         `ratio: ${(100 * result.ratio).toFixed(0)} %; all ${total.guest + total.javascript} responses right`,
+      );
+      console.log(
+        `server's processor time: ${result.instanceProcessor.toFixed(1)} and ${result.functionProcessor.toFixed(1)} µs a request`,
       );
       console.log(`server's memory: ${mb(result.firstRss)} at first, ${mb(result.lastRss)} at last`);
     }

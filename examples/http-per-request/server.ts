@@ -1,6 +1,7 @@
 /**
  * A server in which every request runs in a new instance of a WASI program, and the same server with a plain function in its place.
- * Started by main.ts with the program's path; tells its ports, and answers "memory" with its resident size.
+ * Started by main.ts with the program's path; tells its ports, and answers each message with its resident size ("memory": after a garbage collection) and
+ * the processor time that it has taken.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -29,8 +30,9 @@ const ports = {
   guest: await serve(request => guest.handle(request)),
   javascript: await serve(handleInJavaScript),
 };
-process.on('message', () => {
-  globalThis.gc?.();
-  process.send!({ memory: process.memoryUsage().rss });
+process.on('message', message => {
+  if (message === 'memory') globalThis.gc?.();
+  const { user, system } = process.cpuUsage();
+  process.send!({ memory: process.memoryUsage().rss, processor: user + system });
 });
 process.send!(ports);

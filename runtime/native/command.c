@@ -17,8 +17,11 @@ lucet_status lucet_command_run(const lucet_command *c, lucet_instance **instance
   status = lucet_instance_call_export(i, c->export_, none, event, error);
   if (status == LUCET_OK && event->kind != LUCET_EVENT_RETURNED && event->kind != LUCET_EVENT_TERMINATED)
     *instance = i;
-  else
+  else {
+    /* Nobody has had its handle. Of what it imports only functions run, on this thread; a reference to its own that one of them keeps unites the groups. */
+    i->sole = !i->told && lucet_group_alone(i);
     lucet_instance_release(i);
+  }
   return status;
 }
 

@@ -217,7 +217,7 @@ lucet_status lucet_instance_new_with(lucet_region *region, lucet_module *module,
   if (status != LUCET_OK) return status;
   struct lucet_instance *i = host_block(region, s, module);
   if (i == NULL) {
-    lucet_region_give(region, s, module);
+    lucet_region_give(region, s, module, false);
     return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   }
   memset((uint8_t *)i + offsetof(struct lucet_instance, innermost), 0, sizeof *i - offsetof(struct lucet_instance, innermost));
@@ -276,7 +276,7 @@ void lucet_instance_free(struct lucet_instance *i) {
   lucet_objects_free(i);
   free(i->held);
   lucet_trap_free(i);
-  lucet_region_give(i->region, i->slot, m);
+  lucet_region_give(i->region, i->slot, m, i->sole);
   lucet_module_release(m);
 }
 
@@ -289,7 +289,7 @@ lucet_status lucet_instance_reset(lucet_instance *i, lucet_error *error) {
   lucet_objects_reset(i);
   i->trap_valid = false;
   lucet_status status = LUCET_OK;
-  if (!lucet_slot_reset(i->slot, &i->module->heap_image)) status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the instance's memory can't be reset");
+  if (!lucet_slot_reset(i->slot, &i->module->heap_image, false)) status = lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the instance's memory can't be reset");
   if (status == LUCET_OK) status = make_entities(i, error);
   if (status == LUCET_OK) {
     lucet_link_again(i);
@@ -305,7 +305,7 @@ uint32_t lucet_instance_slot(const lucet_instance *i) { return i->slot->number; 
 
 lucet_module *lucet_instance_module(const lucet_instance *i) { return i->module; }
 void lucet_instance_set_wasi(lucet_instance *i, struct lucet_wasi_ctx *ctx) { i->wasi = ctx; }
-struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return lucet_vmctx_instance(vm)->wasi; }
+struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return instance_of((const uint8_t *)(void *)vm)->wasi; }
 void *lucet_instance_data(const lucet_instance *i) { return i->data; }
 void lucet_instance_set_data(lucet_instance *i, void *data) { i->data = data; }
 

@@ -414,6 +414,10 @@ struct lucet_instance {
   bool unready;
   /** A table of its own was, or may have been, written by others than its code. */
   bool tables_touched;
+  /** Host functions of the embedder's have asked for this instance, or for addresses in its memory: any thread may have them. */
+  bool told;
+  /** It was made and run by the thread that frees it, and nobody else could touch its memory. */
+  bool sole;
   /** The region's, or smaller. */
   struct lucet_limits limits;
   void *data;

@@ -234,6 +234,7 @@ static bool make_slot(const struct lucet_region *r, struct slot *s) {
   s->mapped = 0;
   s->mapped_extents = 0;
   s->warm = 0;
+  s->touched = (struct touched){0};
   return true;
 }
 
@@ -263,7 +264,7 @@ static bool map_fresh(struct slot *s, uint64_t offset, uint64_t length) {
 static bool scrub(struct slot *s) {
   if (s->mapped != 0 && !map_fresh(s, 0, s->mapped)) return false;
   forget_mapped(s);
-  if (!lucet_slot_reset(s, NULL)) return false;
+  if (!lucet_slot_reset(s, NULL, false)) return false;
   memset(s->stack_top, 0, (size_t)(s->base - s->stack_top));
   return true;
 }
@@ -347,15 +348,15 @@ lucet_status lucet_region_take(lucet_region *r, const lucet_module *m, struct sl
   else if (s->warm != m->serial)
     status = refill(r, s, m, error);
   if (status != LUCET_OK) {
-    lucet_region_give(r, s, m);
+    lucet_region_give(r, s, m, false);
     return status;
   }
   *slot = s;
   return LUCET_OK;
 }
 
-void lucet_region_give(lucet_region *r, struct slot *s, const lucet_module *m) {
-  bool kept = s->start == NULL || lucet_slot_reset(s, s->warm != 0 ? &m->heap_image : NULL) || unmake_slot(s);
+void lucet_region_give(lucet_region *r, struct slot *s, const lucet_module *m, bool sole) {
+  bool kept = s->start == NULL || lucet_slot_reset(s, s->warm != 0 ? &m->heap_image : NULL, sole) || unmake_slot(s);
   pthread_mutex_lock(&r->lock);
   if (kept)
     lucet_free_slots_give(&r->free, s);

@@ -60,6 +60,27 @@ bool lucet_image_map(const struct image *image, const struct image_extent *e, ui
 
 /* ---- slots.c: which slot next */
 
+enum { MOST_REMEMBERED = 6 };
+/** Where the kernel found pages of a slot's own when it was last asked: see reset_linux.c. */
+struct touched {
+  /** Process, thread, and the thread's page faults then. */
+  uint64_t process;
+  uint64_t thread;
+  int64_t faults;
+  /** 0: not known. */
+  uint8_t count;
+  /** How often in a row there had been faults; and resets to come that don't try. */
+  uint8_t misses;
+  uint8_t wait;
+  /** Resets that did without asking, for tests. */
+  uint32_t hits;
+  /** In pages from stack_low. */
+  struct {
+    uint32_t from;
+    uint32_t to;
+  } stretches[MOST_REMEMBERED];
+};
+
 struct slot {
   /** Free slots, from the one given back last to the one given back first. */
   struct slot *older;
@@ -84,6 +105,7 @@ struct slot {
   bool dense;
   /** lucet_module.serial of the module that it is warm for; 0: none. */
   uint64_t warm;
+  struct touched touched;
   /** The C side of the instance: see instance.c. Kept as long as the slot. */
   struct lucet_instance *host;
   size_t host_size;
@@ -139,7 +161,7 @@ struct lucet_region {
 /** A slot for an instance of `m`: warm for it, with zeroed stack and its image in the heap; its vmctx may hold anything. */
 lucet_status lucet_region_take(lucet_region *r, const lucet_module *m, struct slot **slot, lucet_error *error);
 /** Reset it and take it back. `heap_open` tells what may have been written; `m` is the module it was taken for. */
-void lucet_region_give(lucet_region *r, struct slot *slot, const lucet_module *m);
+void lucet_region_give(lucet_region *r, struct slot *slot, const lucet_module *m, bool sole);
 /** For an instance without memory: nothing behind the base is accessible. */
 bool lucet_region_close_heap(struct slot *slot);
 
@@ -148,8 +170,11 @@ extern unsigned lucet_most_mapped __attribute__((visibility("hidden")));
 
 /* ---- reset_linux.c */
 
-/** Zero the stack, and bring the heap back to the image (NULL: zeros). False: the system refuses. */
-bool lucet_slot_reset(const struct slot *s, const struct image *image);
+/**
+ * Zero the stack, and bring the heap back to the image (NULL: zeros). False: the system refuses.
+ * @param sole since the slot was taken, nobody but this thread can have touched its stack and heap
+ */
+bool lucet_slot_reset(struct slot *s, const struct image *image, bool sole);
 /** Zero memory of the C heap; large stretches by giving the pages back. */
 void lucet_zero(void *start, size_t size);
 /** For tests: never ask the kernel which pages were touched, as on one before 6.7. */

@@ -12,13 +12,22 @@
  * the end, and every page that it lists is overwritten. Nobody runs in the slot meanwhile. What was open before and is closed
  * now was cleared when it was closed last (memory.c), and can't be written. The vmctx, between the two, is not looked at: instance.c writes
  * all of it before the next instance runs, or region.c clears it.
+ *
+ * Asking takes most of the time of a small reset. After a run that the caller knows to have been this thread's alone (command.c), the answer is known if
+ * the thread has had no page fault since the last one: a page comes to be a slot's own only by a fault, which the kernel counts for the thread
+ * whose access or system call it was (mm_account_fault); slots have no huge pages. What the last answer listed is then a superset still: pages only go if
+ * somebody drops them, and are zero again then, or the image's. The fault counter is the thread's in this process, so both are part of the comparison; every
+ * other way of resetting, or of turning the slot to another module, forgets the list.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -63,6 +72,8 @@ bool lucet_reset_blind __attribute__((visibility("hidden")));
 struct kept {
   /** Descriptor + 1; 0: not opened in this process; -1: can't be had. */
   _Atomic(int) descriptor;
+  /** A number that no other process has; 0: there is none. */
+  _Atomic(uint64_t) process;
 };
 static struct kept *kept;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -84,6 +95,10 @@ static int pagemap(void) {
   if (value == 0) {
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     int fresh = fd >= 0 ? fd + 1 : -1;
+    uint64_t process = 0;
+    if (getrandom(&process, sizeof process, GRND_NONBLOCK) != sizeof process) process = 0;
+    uint64_t none = 0;
+    (void)atomic_compare_exchange_strong(&kept->process, &none, process);
     if (atomic_compare_exchange_strong(&kept->descriptor, &value, fresh))
       value = fresh;
     else if (fd >= 0)
@@ -115,8 +130,67 @@ static void restore(const struct slot *s, const struct image *image, uint8_t *st
   if (end > s->base) restore_heap(s->base, image, start > s->base ? (uint64_t)(start - s->base) : 0, (uint64_t)(end - s->base));
 }
 
+/** Page faults of this thread so far; -1: the system doesn't tell. */
+static int64_t thread_faults(void) {
+  struct rusage u;
+  return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt + u.ru_majflt : -1;
+}
+
+/** Never that of another thread of this process, even of one that has ended. */
+static uint64_t thread_number(void) {
+  static _Atomic(uint64_t) last;
+  static _Thread_local uint64_t mine;
+  if (mine == 0) mine = atomic_fetch_add(&last, 1) + 1;
+  return mine;
+}
+
+static uint64_t process_number(void) { return kept != NULL ? atomic_load(&kept->process) : 0; }
+
+/** A thread that keeps faulting is asked less and less often. */
+#define MOST_MISSES 6
+
+/** What the kernel found is kept, to be compared with at the next reset by this thread. */
+static void remember(struct slot *s, const struct region_found *found, long n) {
+  struct touched *t = &s->touched;
+  if (t->wait > 0) {
+    t->wait--;
+    return;
+  }
+  if (n > MOST_REMEMBERED) return;
+  t->process = process_number();
+  t->thread = thread_number();
+  t->faults = thread_faults();
+  if (t->process == 0 || t->faults < 0) return;
+  uint64_t low = (uint64_t)(uintptr_t)s->stack_low;
+  for (long k = 0; k < n; k++) {
+    t->stretches[k].from = (uint32_t)((found[k].start - low) / HOST_PAGE);
+    t->stretches[k].to = (uint32_t)((found[k].end - low) / HOST_PAGE);
+  }
+  t->count = (uint8_t)n;
+}
+
+/** Overwrite the pages that are remembered. False: there may be others. */
+static bool overwrite_remembered(struct slot *s, const struct image *image) {
+  struct touched *t = &s->touched;
+  if (t->count == 0) return false;
+  if (lucet_reset_blind || t->process != process_number() || t->thread != thread_number() || t->faults != thread_faults()) {
+    if (t->misses < MOST_MISSES) t->misses++;
+    t->wait = (uint8_t)((1u << t->misses) - 2);
+    return false;
+  }
+  t->misses = 0;
+  t->hits++;
+  /* What is closed by now was cleared then, and opens with a fault, or as zeros. */
+  uint8_t *open = s->base + s->heap_open;
+  for (uint32_t k = 0; k < t->count; k++) {
+    uint8_t *from = s->stack_low + (uint64_t)t->stretches[k].from * HOST_PAGE, *to = s->stack_low + (uint64_t)t->stretches[k].to * HOST_PAGE;
+    if (from < open) restore(s, image, from, to < open ? to : open);
+  }
+  return true;
+}
+
 /** Overwrite the pages that were touched. False: there are too many, or the kernel can't tell. */
-static bool overwrite_touched(const struct slot *s, const struct image *image) {
+static bool overwrite_touched(struct slot *s, const struct image *image, bool sole) {
   int fd = lucet_reset_blind ? -1 : pagemap();
   if (fd < 0) return false;
   struct region_found found[MOST_STRETCHES];
@@ -141,6 +215,7 @@ static bool overwrite_touched(const struct slot *s, const struct image *image) {
   /* When one of the limits was reached the kernel stops there. */
   if (scan.walk_end != scan.end) return false;
   for (long k = 0; k < n; k++) restore(s, image, (uint8_t *)(uintptr_t)found[k].start, (uint8_t *)(uintptr_t)found[k].end);
+  if (sole) remember(s, found, n);
   return true;
 }
 
@@ -155,7 +230,11 @@ static bool drop(const struct slot *s, const struct image *image) {
   return true;
 }
 
-bool lucet_slot_reset(const struct slot *s, const struct image *image) { return overwrite_touched(s, image) || drop(s, image); }
+bool lucet_slot_reset(struct slot *s, const struct image *image, bool sole) {
+  if (sole && overwrite_remembered(s, image)) return true;
+  s->touched.count = 0;
+  return overwrite_touched(s, image, sole) || drop(s, image);
+}
 
 void lucet_zero(void *start, size_t size) {
   uint8_t *p = start, *from = (uint8_t *)(uintptr_t)round_up((uint64_t)(uintptr_t)p, HOST_PAGE);

@@ -1,4 +1,5 @@
 /** What host functions may ask of the instance that calls them. */
+#include "guest_memory.h"
 #include "internal.h"
 
 static struct lucet_instance *caller(lucet_vmctx *vm) { return instance_of((const uint8_t *)(void *)vm); }
@@ -9,9 +10,17 @@ static struct memory *memory0(lucet_vmctx *vm) {
   return i->module->meta.memory_count != 0 ? i->memories[0] : NULL;
 }
 
-lucet_instance *lucet_vmctx_instance(lucet_vmctx *vm) { return caller(vm); }
+lucet_instance *lucet_vmctx_instance(lucet_vmctx *vm) {
+  caller(vm)->told = true;
+  return caller(vm);
+}
 
 void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
+  caller(vm)->told = true;
+  return lucet_guest_memory(vm, offset, length);
+}
+
+void *lucet_guest_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
   const struct memory *m = memory0(vm);
   return m != NULL && lucet_memory_holds(m, offset, length) ? m->base + offset : NULL;
 }

@@ -12,6 +12,7 @@
 struct stat;
 struct timespec;
 
+#include "guest_memory.h"
 #include "wasi.h"
 #include "wasi_abi.h"
 #include "wasi_guards.h"
@@ -168,10 +169,10 @@ static inline uint64_t wasi_arg64(const wasi_call *c, int n) { return c->args[n]
 /** instance.c */
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 
-/* Guest memory. Every access of this folder's WASI code goes through these; lucet_vmctx_memory checks bounds without overflow. */
+/* Guest memory. Every access of this folder's WASI code goes through these; lucet_guest_memory checks bounds without overflow. */
 
 /** `length` bytes at guest address `at`, or NULL. */
-static inline void *wasi_memory(const wasi_call *c, uint32_t at, uint64_t length) { return lucet_vmctx_memory(c->vm, at, length); }
+static inline void *wasi_memory(const wasi_call *c, uint32_t at, uint64_t length) { return lucet_guest_memory(c->vm, at, length); }
 
 /** Copies out of, or into, guest memory, at any alignment. */
 static inline bool wasi_load(const wasi_call *c, uint32_t at, void *to, size_t length) {

@@ -241,6 +241,8 @@ static inline wasi_errno transfer(const wasi_call *c, int how) {
     }
     case WASI_FD_STREAM: {
       const lucet_wasi_stream *stream = &c->ctx->stdio[fd->stream].stream;
+      /* The embedder is told addresses. */
+      (void)lucet_vmctx_memory(c->vm, 0, 0);
       moved = call_stream(stream, writing, vec, n);
       if (moved == -EAGAIN && stream->data != NULL && (fd->fdflags & WASI_FDFLAG_NONBLOCK) == 0) return wasi_wait_for_stream(c, stream, writing);
       break;

@@ -215,6 +215,15 @@ static void test_block(void) {
   lucet_instance_release(i);
 }
 
+static void ask_memory(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  CHECK(lucet_vmctx_memory(vm, 0, 8) != NULL);
+}
+static void ask_instance(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  CHECK(lucet_vmctx_instance(vm) != NULL);
+}
+
 /** A program that runs once in each instance: hostcalls, traps and endless loops leave it to the caller, or are its end. */
 static void test_command(void) {
   section = "command";
@@ -240,6 +249,22 @@ static void test_command(void) {
     if (e.kind == LUCET_EVENT_TRAPPED) CHECK(lucet_instance_trap_info(i)->function == F_UNREACHABLE);
     lucet_instance_release(i);
   }
+  /* What has been touched is known to be this thread's doing, unless a host function may have let others in. */
+  void (*const asks[])(lucet_vmctx *, uint64_t *) = {NULL, ask_memory, NULL, ask_instance};
+  c.export_ = (uint32_t)lucet_module_find_export(module, "f7", 2);
+  c.timeout = 0;
+  bool known = false;
+  for (size_t k = 0; k < sizeof asks / sizeof *asks; k++) {
+    on_hostcall = asks[k];
+    lucet_instance *i;
+    lucet_event e;
+    CHECK(lucet_command_run(&c, &i, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_RETURNED && i == NULL);
+    const struct touched *touched = &region->free.newest->touched;
+    CHECK(asks[k] == NULL || touched->count == 0);
+    known = known || touched->count != 0;
+  }
+  on_hostcall = NULL;
+  CHECK(known == (region->free.newest->touched.process != 0));
   lucet_wasi_ctx_free(c.wasi);
   lucet_wasi_template_release(t);
 }

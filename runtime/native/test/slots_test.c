@@ -9,6 +9,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "slots.h"
 #include "system.h"
@@ -318,6 +322,8 @@ static void leaks(lucet_region_kind kind, bool blind, unsigned reuses) {
       check_clean(i, &options[which_module]);
       write_everywhere(i, state >> 4);
     }
+    /* All of it by this thread. */
+    i->sole = (which & 1) != 0;
     lucet_instance_release(i);
   }
   lucet_reset_blind = false;
@@ -349,6 +355,77 @@ static void test_most_mapped(void) {
       lucet_region_release(r);
     }
     lucet_most_mapped = most;
+    lucet_module_release(m);
+  }
+}
+
+/** PAGEMAP_SCAN is there. */
+static bool lists_pages(void) {
+  struct utsname u;
+  int major = 0, minor = 0;
+  return uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 7));
+}
+
+/** Of this thread, in this process. */
+static int64_t faults(void) {
+  struct rusage u;
+  return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt + u.ru_majflt : -1;
+}
+
+/** Counts of two threads, or of a process and its child, may be equal by chance: this is the worst of chances. */
+static void *release_elsewhere(void *instance) {
+  lucet_instance *i = instance;
+  (void)faults();
+  i->slot->touched.faults = faults();
+  lucet_instance_release(i);
+  return NULL;
+}
+
+/** The kernel isn't asked for touched pages when this thread has had no fault since: only then. */
+static void test_remembered(void) {
+  for (int k = 0; k < 2; k++) {
+    const struct guest_options o = {.memory_mode = mode(KINDS[k]), .pages = 16, .data_offset = 5000, .data_length = 20};
+    lucet_module *m = guest(&o);
+    lucet_region *r = region_of(KINDS[k], 1, LUCET_SLOTS_LINEAR);
+    struct slot *s = NULL;
+    uint32_t hits = 0;
+    enum { SAME, FRESH, TOLD, ELSEWHERE, CHILD, ALIKE = 20, ROUNDS = 60 };
+    for (uint32_t round = 0; round < ROUNDS && failures == 0; round++) {
+      unsigned what = round < ALIKE ? SAME : round % 5;
+      uint64_t length;
+      lucet_instance *i = instance(r, m);
+      s = i->slot;
+      uint8_t *memory = lucet_instance_memory(i, 0, &length);
+      plant(memory + 4090, 64, 16);
+      /* Pages that no round before has touched, and none after. */
+      if (what != SAME) plant(memory + (4 + round) * 16384, 64, 16);
+      i->sole = what != TOLD;
+      if (what == ELSEWHERE) {
+        pthread_t t;
+        CHECK(pthread_create(&t, NULL, release_elsewhere, i) == 0 && pthread_join(t, NULL) == 0);
+      } else if (what == CHILD) {
+        pid_t child = fork();
+        if (child == 0) {
+          uint32_t before = s->touched.hits;
+          i->sole = true;
+          s->touched.faults = faults();
+          /* Releasing has some faults of its own here. */
+          s->touched.faults = faults() + round / 5 - 4;
+          lucet_instance_release(i);
+          _exit(s->touched.hits == before && !holds_secret(memory, length) ? 0 : 1);
+        }
+        int status = 1;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+        lucet_instance_release(i);
+      } else {
+        lucet_instance_release(i);
+      }
+      CHECK(!holds_secret(memory, length));
+      CHECK(what == SAME || s->touched.hits == hits);
+      hits = s->touched.hits;
+    }
+    if (lists_pages()) CHECK(s->touched.hits > 0 && s->touched.misses > 0);
+    lucet_region_release(r);
     lucet_module_release(m);
   }
 }
@@ -491,6 +568,7 @@ int main(int argc, char **argv) {
     test_embed();
     test_leaks(300);
     test_most_mapped();
+    test_remembered();
     test_threads(200);
   }
   printf("%d checks, %d failures\n", checks, failures);

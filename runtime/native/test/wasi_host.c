@@ -1,10 +1,12 @@
 /** A host for the WASI functions in place of the runtime. */
 #include "wasi_host.h"
 
-void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
+void *lucet_guest_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) {
   if (length > vm->length || offset > vm->length - length) return NULL;
   return vm->memory + offset;
 }
+
+void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length) { return lucet_guest_memory(vm, offset, length); }
 
 lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return vm->ctx; }
 
