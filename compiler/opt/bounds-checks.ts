@@ -20,9 +20,9 @@ export class BoundsChecks {
   /** What was known before; a stack. */
   private addresses: Value[] = [];
   private before: number[] = [];
-  /** What readCheck() has found. */
-  private address: Value = 0;
-  private extent = 0;
+  /** What read() has found. */
+  address: Value = 0;
+  extent = 0;
 
   enter(): number {
     return this.addresses.length;
@@ -33,7 +33,7 @@ export class BoundsChecks {
 
   /** Whether the check v (a TrapNz) can't fail. If it can, it is taken note of. */
   isCovered(f: Func, v: Value): boolean {
-    if (f.imm(v) !== TrapCode.HeapOutOfBounds || !this.readCheck(f, f.a(v))) return false;
+    if (!this.read(f, v)) return false;
     const { address, extent } = this;
     const known = this.known(address);
     if (extent <= known) return true;
@@ -51,6 +51,11 @@ export class BoundsChecks {
     return false;
   }
 
+  /** Whether v (a TrapNz) is such a check; `address` and `extent` are what it is of. */
+  read(f: Func, v: Value): boolean {
+    return f.imm(v) === TrapCode.HeapOutOfBounds && this.readCondition(f, f.a(v));
+  }
+
   private known(address: Value): number {
     return address < this.extents.length ? this.extents[address]! : 0;
   }
@@ -59,7 +64,7 @@ export class BoundsChecks {
    * Take a check's condition apart: `length - extent < x`, or `length < x + extent`, where x is an i32 that is extended, or an i64. That neither side
    * wraps is argued where they are made; the trap code says that they were made there.
    */
-  private readCheck(f: Func, c: Value): boolean {
+  private readCondition(f: Func, c: Value): boolean {
     if (f.op(c) !== Op.LtU) return false;
     let length = f.a(c);
     let x = f.b(c);

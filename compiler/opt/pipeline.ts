@@ -2,7 +2,8 @@
  * The optimiser: every pass over one function, in order.
  *
  *     redundant parameters -> walk (fold, number, forward, decide branches) -> clean-up of branches
- *       -> [2: the walk once more, if the clean-up joined blocks -> hoisting out of loops]
+ *       -> [2: the walk once more, if the clean-up joined blocks -> hoisting out of loops
+ *           -> vectors for simple loops, and the walk again if there were any]
  *       -> dead code -> clean-up of branches -> numbering of blocks
  *
  * Each pass is linear, or nearly so, in the size of the function, and runs a fixed number of times.
@@ -14,6 +15,7 @@ import { Dce } from './dce.ts';
 import { Licm } from './licm.ts';
 import { RedundantParams } from './params.ts';
 import { Tally } from './tally.ts';
+import { Vectorizer } from './vectorize.ts';
 import { Walk } from './walk.ts';
 
 export interface OptimizeOptions {
@@ -31,6 +33,7 @@ const walk = new Walk();
 const branches = new Branches();
 const dce = new Dce();
 const licm = new Licm();
+const vectorizer = new Vectorizer();
 
 /**
  * Optimise a function in place. Blocks are renumbered in reverse postorder; the meaning is the same, traps and their order included.
@@ -67,6 +70,11 @@ export function optimize(
       if (licm.addPreheaders(f, cfg)) cfg.compute(f);
       licm.run(f, cfg, tally, importedMemories);
       after?.('licm', f);
+      if (vectorizer.run(f, cfg, tally, importedMemories)) {
+        after?.('vectorize', f);
+        walk.run(f, tally, importedMemories);
+        after?.('walk', f);
+      }
     }
   }
 

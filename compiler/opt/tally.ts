@@ -45,6 +45,8 @@ export const enum Fired {
   DeadInstruction,
   DeadParam,
   Hoist,
+  /** A loop got a version on vectors. */
+  Vectorize,
   COUNT,
 }
 
@@ -74,6 +76,7 @@ const NAMES: readonly string[] = [
   'dead-instruction',
   'dead-param',
   'hoist',
+  'vectorize',
 ];
 
 export class Tally {

@@ -1,0 +1,423 @@
+/**
+ * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
+ * byte offset or by pointers that move; the arrays may overlap, end where the memory ends, or begin where nothing is. What is not quite such a loop
+ * (an element that differs, a step that does not fit, a float that is summed up) is made now and then, too.
+ */
+import { Code, OPCODES } from '../compiler/wasm/opcodes.ts';
+import {
+  body,
+  exportEntry,
+  functionType,
+  KIND,
+  limits,
+  moduleBytes,
+  sleb,
+  uleb,
+  vector,
+} from '../runtime/wasm-writer.ts';
+import { codeBytes } from './fuzz-operators.ts';
+import type { Random } from './fuzz-random.ts';
+
+const FUNCTIONS = 24;
+/** Bytes at the start and at the end of memory that are not zero. */
+const FILLED = 6000;
+const PAGE = 65536;
+
+type ElementType = 'i32' | 'i64' | 'f32' | 'f64';
+
+/** A kind of array: type of its elements as scalars, bytes of one, and how they are loaded and stored. */
+interface Elements {
+  readonly type: ElementType;
+  readonly size: number;
+  readonly loads: readonly string[];
+  readonly store: string;
+}
+
+const ELEMENTS: readonly Elements[] = [
+  { type: 'i32', size: 1, loads: ['i32.load8_u', 'i32.load8_s'], store: 'i32.store8' },
+  {
+    type: 'i32',
+    size: 2,
+    loads: ['i32.load16_u', 'i32.load16_s', 'i32.load8_u', 'i32.load8_s'],
+    store: 'i32.store16',
+  },
+  {
+    ...{ type: 'i32', size: 4, store: 'i32.store' },
+    loads: ['i32.load', 'i32.load', 'i32.load', 'i32.load16_u', 'i32.load16_s', 'i32.load8_s'],
+  },
+  { type: 'i64', size: 8, loads: ['i64.load', 'i64.load', 'i64.load32_u'], store: 'i64.store' },
+  { type: 'f32', size: 4, loads: ['f32.load'], store: 'f32.store' },
+  { type: 'f64', size: 8, loads: ['f64.load'], store: 'f64.store' },
+];
+
+const CODES = new Map(OPCODES.filter(o => o !== undefined).map(o => [o.name, o.code]));
+
+function op(name: string): number[] {
+  const code = CODES.get(name);
+  if (code === undefined) throw new Error(`no operator ${name}`);
+  return codeBytes(code);
+}
+
+const BINARY: Readonly<Record<ElementType, readonly string[]>> = {
+  i32: ['add', 'add', 'sub', 'mul', 'and', 'or', 'xor'],
+  i64: ['add', 'add', 'sub', 'and', 'or', 'xor', 'mul'],
+  f32: ['add', 'add', 'sub', 'mul', 'mul', 'div', 'min', 'max'],
+  f64: ['add', 'add', 'sub', 'mul', 'mul', 'div', 'min', 'max'],
+};
+const UNARY: Readonly<Record<ElementType, readonly string[]>> = {
+  i32: ['extend8_s', 'extend16_s'],
+  i64: [],
+  f32: ['neg', 'abs', 'sqrt', 'ceil', 'floor', 'trunc', 'nearest'],
+  f64: ['neg', 'abs', 'sqrt', 'ceil', 'floor', 'trunc', 'nearest'],
+};
+const INTEGER_COMPARISONS = ['eq', 'ne', 'lt_s', 'lt_u', 'gt_s', 'gt_u', 'le_s', 'le_u', 'ge_s', 'ge_u'];
+const FLOAT_COMPARISONS = ['eq', 'ne', 'lt', 'gt', 'le', 'ge'];
+
+// Parameters and locals.
+const POINTERS = [0, 1, 2];
+const COUNT = 3;
+const SCALAR = 4;
+const INDEX = 5;
+const FIRST = { i32: 6, i64: 7, f32: 8, f64: 9 } as const;
+const GATHERED = { i32: 10, i64: 11, f32: 12, f64: 13 } as const;
+const LAST = { i32: 14, i64: 15, f32: 16, f64: 17 } as const;
+const LOCALS = [
+  'i32',
+  'i32',
+  'i64',
+  'f32',
+  'f64',
+  'i32',
+  'i64',
+  'f32',
+  'f64',
+  'i32',
+  'i64',
+  'f32',
+  'f64',
+] as const;
+
+/** Code of an element's value, given its number in the iteration. */
+type Expression = (lane: number) => number[];
+
+/** @param raw the arguments are addresses and the count as they are; else they are brought close to where something is */
+export function loopsModule(random: Random, raw = false): Uint8Array {
+  return new LoopsModule(random, raw).make();
+}
+
+class LoopsModule {
+  readonly #random: Random;
+  readonly #raw: boolean;
+  #elements: Elements = ELEMENTS[0]!;
+  #lanes = 1;
+  /** How an element is addressed. */
+  #byIndex = false;
+  #inOffset = false;
+  #moving = false;
+  /** Whether something is loaded: it ends by a trap then, whatever the count is. */
+  #loads = false;
+
+  constructor(random: Random, raw: boolean) {
+    this.#random = random;
+    this.#raw = raw;
+  }
+
+  make(): Uint8Array {
+    const r = this.#random;
+    const bytes = (): number[] =>
+      Array.from({ length: FILLED }, () => (r.below(3) === 0 ? r.below(4) : r.below(256)));
+    const bodies = Array.from({ length: FUNCTIONS }, () => this.#function());
+    const data = (at: number, content: readonly number[]): number[] => [
+      ...[0, Code.I32Const, ...sleb(at), Code.End],
+      ...vector(content.map(b => [b])),
+    ];
+    return moduleBytes({
+      type: [functionType(['i32', 'i32', 'i32', 'i32', 'i32'], ['i64'])],
+      function: bodies.map(() => [0]),
+      memory: [limits({ min: 1, max: 1 })],
+      export: [
+        ...bodies.map((_, i) => exportEntry(`f${i}`, KIND.func, i)),
+        exportEntry('memory', KIND.memory, 0),
+      ],
+      code: bodies,
+      data: [data(0, bytes()), data(PAGE - FILLED, bytes())],
+    });
+  }
+
+  #chance(n: number): boolean {
+    return this.#random.below(n) === 0;
+  }
+
+  #function(): number[] {
+    const r = this.#random;
+    this.#elements = r.pick(ELEMENTS);
+    const { type, size } = this.#elements;
+    this.#lanes = r.pick([1, 1, 2, 2, 4, 4, 8, 16]);
+    this.#byIndex = this.#chance(2);
+    this.#inOffset = this.#chance(2);
+    this.#moving = !this.#byIndex && this.#chance(2);
+    const code = this.#raw ? [] : this.#arguments();
+    // Scalars of each type from the last argument.
+    code.push(Code.LocalGet, SCALAR, Code.LocalSet, FIRST.i32);
+    code.push(Code.LocalGet, SCALAR, ...op('i64.extend_i32_s'), Code.LocalSet, FIRST.i64);
+    code.push(Code.LocalGet, SCALAR, ...op('f32.convert_i32_s'), Code.LocalSet, FIRST.f32);
+    code.push(Code.LocalGet, SCALAR, ...op('f64.convert_i32_s'), Code.LocalSet, FIRST.f64);
+    code.push(Code.LocalGet, FIRST[type], Code.LocalSet, GATHERED[type]);
+    // The loop counts elements, bytes, or iterations.
+    const stride = this.#lanes * size;
+    const downwards = this.#chance(4);
+    const unit = this.#moving ? r.pick([1, this.#lanes]) : this.#byIndex ? this.#lanes : stride;
+    if (unit > 1) code.push(Code.LocalGet, COUNT, ...this.#int(unit), ...op('i32.mul'), Code.LocalSet, COUNT);
+    if (!this.#moving && !this.#byIndex && downwards) {
+      // From -n to 0, as LLVM does it: what is added before makes up for it.
+      code.push(...this.#int(0), Code.LocalGet, COUNT, ...op('i32.sub'), Code.LocalSet, INDEX);
+      for (const p of POINTERS)
+        code.push(Code.LocalGet, p, Code.LocalGet, COUNT, ...op('i32.add'), Code.LocalSet, p);
+      code.push(...this.#int(0), Code.LocalSet, COUNT);
+    } else if (this.#chance(5)) {
+      code.push(...this.#int(r.below(3)), Code.LocalSet, INDEX);
+    }
+    code.push(Code.Loop, 0x40, ...this.#iteration());
+    code.push(...this.#roundAgain(unit, downwards && this.#moving), Code.End);
+    // What is left when the loop ends.
+    code.push(...this.#bits(type, LAST), ...this.#bits(type, GATHERED), ...op('i64.xor'));
+    code.push(Code.LocalGet, INDEX, ...op('i64.extend_i32_u'), ...op('i64.add'));
+    code.push(
+      Code.LocalGet,
+      0,
+      ...op('i64.extend_i32_u'),
+      ...this.#long(3),
+      ...op('i64.mul'),
+      ...op('i64.add'),
+    );
+    return body(LOCALS, code);
+  }
+
+  #bits(type: ElementType, local: Readonly<Record<ElementType, number>>): number[] {
+    const get = [Code.LocalGet, local[type]];
+    switch (type) {
+      case 'i32':
+        return [...get, ...op('i64.extend_i32_u')];
+      case 'i64':
+        return get;
+      case 'f32':
+        return [...get, ...op('i32.reinterpret_f32'), ...op('i64.extend_i32_u')];
+      case 'f64':
+        return [...get, ...op('i64.reinterpret_f64')];
+    }
+  }
+
+  #int(n: number): number[] {
+    return [Code.I32Const, ...sleb(n | 0)];
+  }
+  #long(n: number): number[] {
+    return [Code.I64Const, ...sleb(n)];
+  }
+
+  /** Bring arguments to where something is. */
+  #arguments(): number[] {
+    const r = this.#random;
+    const out: number[] = [];
+    const span = r.pick([15, 63, 255, 4095]);
+    const place = r.below(4);
+    for (const p of POINTERS) {
+      out.push(Code.LocalGet, p, ...this.#int(span), ...op('i32.and'));
+      // Some next to each other, some far; at the start, at the end, around 0.
+      if (place === 1) out.push(...this.#int(PAGE - r.below(2000)), ...op('i32.add'));
+      if (place === 2) out.push(...this.#int(p * 1500), ...op('i32.add'));
+      if (place === 3 && this.#chance(3)) out.push(...this.#int(-r.below(200)), ...op('i32.add'));
+      out.push(Code.LocalSet, p);
+    }
+    if (!this.#chance(6))
+      out.push(
+        Code.LocalGet,
+        COUNT,
+        ...this.#int(r.pick([7, 63, 255])),
+        ...op('i32.and'),
+        Code.LocalSet,
+        COUNT,
+      );
+    return out;
+  }
+
+  /** The step and the branch back. */
+  #roundAgain(unit: number, downwards: boolean): number[] {
+    const r = this.#random;
+    const out: number[] = [];
+    const { size } = this.#elements;
+    if (this.#moving) {
+      for (const p of POINTERS)
+        out.push(Code.LocalGet, p, ...this.#int(this.#lanes * size), ...op('i32.add'), Code.LocalSet, p);
+    }
+    if (downwards) {
+      // The count itself, down to 0 (or past it, if it does not fit).
+      out.push(Code.LocalGet, COUNT, ...this.#int(unit), ...op('i32.sub'), Code.LocalTee, COUNT);
+      if (this.#chance(2)) out.push(...this.#int(0), ...op(`i32.${r.pick(['ne', 'gt_s', 'gt_u'])}`));
+      return [...out, Code.BrIf, 0];
+    }
+    // Compared before it goes up or after.
+    const before = this.#chance(4);
+    const step = [Code.LocalGet, INDEX, ...this.#int(unit), ...op('i32.add')];
+    if (before) out.push(Code.LocalGet, INDEX, ...step, Code.LocalSet, INDEX);
+    else out.push(...step, Code.LocalTee, INDEX);
+    out.push(Code.LocalGet, COUNT);
+    const relation = r.pick(['ne', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'eq', 'ge_s', 'ge_u']);
+    out.push(...op(`i32.${relation}`));
+    if (relation === 'eq' || relation.startsWith('ge')) out.push(...op('i32.eqz'));
+    return [...out, Code.BrIf, 0];
+  }
+
+  /** Address of an element of an array, and the offset that goes into the access. */
+  #address(array: number, lane: number, shift: number): { code: number[]; offset: number } {
+    const { size } = this.#elements;
+    const out: number[] = [Code.LocalGet, POINTERS[array]!];
+    const distance = (lane + shift) * size;
+    if (!this.#moving) {
+      if (this.#byIndex && !this.#inOffset && distance !== 0) {
+        out.push(Code.LocalGet, INDEX, ...this.#int(lane + shift), ...op('i32.add'));
+        out.push(...this.#int(31 - Math.clz32(size)), ...op('i32.shl'), ...op('i32.add'));
+        return { code: out, offset: 0 };
+      }
+      out.push(Code.LocalGet, INDEX);
+      if (this.#byIndex && size > 1) out.push(...this.#int(31 - Math.clz32(size)), ...op('i32.shl'));
+      out.push(...op('i32.add'));
+    }
+    if (this.#inOffset) return { code: out, offset: distance };
+    if (distance !== 0) out.push(...this.#int(distance), ...op('i32.add'));
+    return { code: out, offset: 0 };
+  }
+
+  /** The same for each element, but for a slip now and then. */
+  #iteration(): number[] {
+    const r = this.#random;
+    const { type, size, store } = this.#elements;
+    const statements: Expression[] = [];
+    this.#loads = false;
+    const array = r.below(3);
+    const value = this.#value(3);
+    if (!this.#chance(4)) {
+      statements.push(lane => {
+        const { code, offset } = this.#address(array, lane, 0);
+        return [...code, ...value(lane), Code.LocalTee, LAST[type], ...op(store), 0, ...uleb(offset)];
+      });
+    }
+    if (this.#chance(4)) {
+      const other = r.below(3);
+      const more = this.#value(2);
+      statements.push(lane => {
+        const { code, offset } = this.#address(other, lane, 0);
+        return [...code, ...more(lane), ...op(store), 0, ...uleb(offset)];
+      });
+    }
+    if (statements.length === 0 || (size >= 4 && this.#chance(4))) {
+      this.#loads = false;
+      const gathered = this.#gathering(this.#value(2));
+      statements.push(gathered);
+    }
+    if (statements.length === 1 && !this.#loads) {
+      const { code, offset } = this.#address(array, 0, 0);
+      statements.push(lane =>
+        lane === 0 ? [...code, ...op(this.#elements.loads[0]!), 0, ...uleb(offset), Code.Drop] : [],
+      );
+    }
+    const order = Array.from({ length: this.#lanes }, (_, k) => k);
+    if (this.#chance(8)) order.reverse();
+    if (this.#chance(2)) return statements.flatMap(s => order.flatMap(lane => s(lane)));
+    return order.flatMap(lane => statements.flatMap(s => s(lane)));
+  }
+
+  #gathering(value: Expression): Expression {
+    const { type } = this.#elements;
+    const local = GATHERED[type];
+    const isFloat = type === 'f32' || type === 'f64';
+    if (!isFloat && this.#chance(2)) {
+      const relation = op(`${type}.${this.#random.pick(['lt_s', 'lt_u', 'gt_s', 'gt_u', 'le_s', 'ge_u'])}`);
+      return lane => [
+        ...[Code.LocalGet, local, ...value(lane), Code.LocalTee, LAST[type], Code.LocalGet, local],
+        ...[Code.LocalGet, LAST[type], ...relation, Code.Select, Code.LocalSet, local],
+      ];
+    }
+    const name = isFloat ? 'add' : this.#random.pick(['add', 'add', 'xor', 'or', 'and']);
+    return lane => [Code.LocalGet, local, ...value(lane), ...op(`${type}.${name}`), Code.LocalSet, local];
+  }
+
+  #constant(): number[] {
+    const r = this.#random;
+    const n = r.pick([0, 1, 2, 3, 7, 15, 127, 128, 254, 255, 0x7fff, 0xffff, -1, -128, r.below(100000)]);
+    switch (this.#elements.type) {
+      case 'i32':
+        return this.#int(n);
+      case 'i64':
+        return this.#long(n);
+      case 'f32':
+        return [...this.#int(n), ...op('f32.convert_i32_s')];
+      case 'f64':
+        return [...this.#int(n), ...op('f64.convert_i32_s')];
+    }
+  }
+
+  #value(depth: number): Expression {
+    const r = this.#random;
+    const { type, loads } = this.#elements;
+    const isFloat = type === 'f32' || type === 'f64';
+    if (depth === 0 || this.#chance(8)) {
+      if (this.#chance(5)) {
+        const constant = this.#constant();
+        // One that differs from the others, in one of so many.
+        const slip = this.#chance(12) ? r.below(this.#lanes) : -1;
+        const another = this.#constant();
+        return lane => (lane === slip ? another : constant);
+      }
+      if (this.#chance(5)) return () => [Code.LocalGet, FIRST[type]];
+      this.#loads = true;
+      const load = op(r.pick(loads));
+      const array = r.below(3);
+      const shift = this.#chance(6) ? r.below(3) : 0;
+      return lane => {
+        const { code, offset } = this.#address(array, lane, shift);
+        return [...code, ...load, 0, ...uleb(offset)];
+      };
+    }
+    const a = this.#value(depth - 1);
+    switch (r.below(isFloat ? 6 : 8)) {
+      case 0: {
+        const unary = UNARY[type];
+        if (unary.length === 0) return a;
+        const code = op(`${type}.${r.pick(unary)}`);
+        return lane => [...a(lane), ...code];
+      }
+      case 1: {
+        const b = this.#value(depth - 1);
+        const c = this.#value(Math.min(1, depth - 1));
+        const d = this.#value(Math.min(1, depth - 1));
+        const relation = op(`${type}.${r.pick(isFloat ? FLOAT_COMPARISONS : INTEGER_COMPARISONS)}`);
+        const extreme = this.#chance(2);
+        return lane => [
+          ...[...a(lane), ...b(lane)],
+          ...(extreme ? [...a(lane), ...b(lane)] : [...c(lane), ...d(lane)]),
+          ...[...relation, Code.Select],
+        ];
+      }
+      case 6: {
+        const shift = op(`${type}.${r.pick(['shl', 'shr_u', 'shr_s'])}`);
+        const count = this.#chance(4)
+          ? [Code.LocalGet, FIRST[type]]
+          : type === 'i32'
+            ? this.#int(r.below(34))
+            : this.#long(r.below(66));
+        return lane => [...a(lane), ...count, ...shift];
+      }
+      case 7: {
+        if (type !== 'i32') return a;
+        const b = this.#value(depth - 1);
+        const relation = op(`i32.${r.pick(INTEGER_COMPARISONS)}`);
+        return lane => [...a(lane), ...b(lane), ...relation];
+      }
+      default: {
+        const b = this.#value(depth - 1);
+        const code = op(`${type}.${r.pick(BINARY[type])}`);
+        return lane => [...a(lane), ...b(lane), ...code];
+      }
+    }
+  }
+}
