@@ -1,11 +1,12 @@
 /**
  * Makes random modules, two of three with Binaryen, which turns random bytes into a valid module that ends (`wasm-opt --translate-to-fuzz`),
- * and one of our own (fuzz-dense.ts, fuzz-bounds.ts).
+ * and one of our own (fuzz-dense.ts, fuzz-bounds.ts, fuzz-loops.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { boundsModule } from './fuzz-bounds.ts';
 import { denseModule } from './fuzz-dense.ts';
+import { loopsModule } from './fuzz-loops.ts';
 import { Random } from './fuzz-random.ts';
 import { observable, withCanonicalNans, withImports } from './fuzz-rewrite.ts';
 import { WasmOpt } from './wasm-opt.ts';
@@ -43,7 +44,14 @@ const MIN_SIZE = 200;
 const MAX_SIZE = 30_000;
 
 function ownModule(random: Random): Uint8Array {
-  return random.below(4) === 0 ? boundsModule(random) : withCanonicalNans(denseModule(random));
+  switch (random.below(5)) {
+    case 0:
+      return boundsModule(random);
+    case 1:
+      return withCanonicalNans(loopsModule(random));
+    default:
+      return withCanonicalNans(denseModule(random));
+  }
 }
 
 export class Generator {

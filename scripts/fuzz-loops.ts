@@ -174,8 +174,8 @@ class LoopsModule {
       for (const p of POINTERS)
         code.push(Code.LocalGet, p, Code.LocalGet, COUNT, ...op('i32.add'), Code.LocalSet, p);
       code.push(...this.#int(0), Code.LocalSet, COUNT);
-    } else if (this.#chance(5)) {
-      code.push(...this.#int(r.below(3)), Code.LocalSet, INDEX);
+    } else if (this.#chance(3)) {
+      code.push(...this.#int(this.#chance(2) ? r.below(3) : -r.below(20)), Code.LocalSet, INDEX);
     }
     code.push(Code.Loop, 0x40, ...this.#iteration());
     code.push(...this.#roundAgain(unit, downwards && this.#moving), Code.End);

@@ -7,6 +7,7 @@ import { boundsModule } from '../fuzz-bounds.ts';
 import { denseModule } from '../fuzz-dense.ts';
 import { type FuzzEngine, LucetEngine, v8, validForV8 } from '../fuzz-engine.ts';
 import { usesExceptions } from '../fuzz-legacy.ts';
+import { loopsModule } from '../fuzz-loops.ts';
 import { Random } from '../fuzz-random.ts';
 import { observable, withCanonicalNans, withImports } from '../fuzz-rewrite.ts';
 import { compareRecords, type FuzzRecord, runModule, shapeOf } from '../fuzz-run.ts';
@@ -178,5 +179,25 @@ describe('comparison', () => {
     const bytes = observable(await wat(SOURCE));
     const difference = compareRecords(record(bytes), record(changed(bytes, from, to)));
     expect(difference).not.toBeNull();
+  });
+});
+
+describe('modules of loops', () => {
+  it('are valid, trap now and then, and do the same in both engines', () => {
+    let traps = 0;
+    let others = 0;
+    for (let i = 0; i < 4; i++) {
+      const bytes = withCanonicalNans(loopsModule(new Random(5, i)));
+      const expected = record(bytes);
+      for (const { codes, text } of expected.entries) {
+        if (codes !== undefined) traps++;
+        else if (text.startsWith('=')) others++;
+      }
+      if (!hasLibrary()) continue;
+      for (const variant of ['native', 'native dense'] as const)
+        expect(compareRecords(expected, record(bytes, new LucetEngine(2, variant)))).toBeNull();
+    }
+    expect(traps).toBeGreaterThan(30);
+    expect(others).toBeGreaterThan(100);
   });
 });
