@@ -388,13 +388,13 @@ class LoopsModule {
       }
       case 1: {
         const b = this.#value(depth - 1);
-        const c = this.#value(Math.min(1, depth - 1));
-        const d = this.#value(Math.min(1, depth - 1));
-        const relation = op(`${type}.${r.pick(isFloat ? FLOAT_COMPARISONS : INTEGER_COMPARISONS)}`);
         const extreme = this.#chance(2);
+        const c = extreme ? a : this.#value(Math.min(1, depth - 1));
+        const d = extreme ? b : this.#value(Math.min(1, depth - 1));
+        const relation = op(`${type}.${r.pick(isFloat ? FLOAT_COMPARISONS : INTEGER_COMPARISONS)}`);
         return lane => [
           ...[...a(lane), ...b(lane)],
-          ...(extreme ? [...a(lane), ...b(lane)] : [...c(lane), ...d(lane)]),
+          ...[...c(lane), ...d(lane)],
           ...[...relation, Code.Select],
         ];
       }

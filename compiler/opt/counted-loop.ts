@@ -95,6 +95,7 @@ export class CountedLoop {
   readonly initial: readonly Value[];
   readonly next: readonly Value[];
   private readonly indexOf = new Map<Value, number>();
+  private readonly forms = new Map<Value, Linear | null>();
 
   /**
    * @param block its own successor
@@ -149,8 +150,15 @@ export class CountedLoop {
 
   /** An i32 as a linear form, or null. */
   linear(v: Value, depth = 0): Linear | null {
+    const known = this.forms.get(v);
+    if (known !== undefined) return known;
+    const form = this.f.type(v) === Type.I32 ? this.makeLinear(v, depth) : null;
+    this.forms.set(v, form);
+    return form;
+  }
+
+  private makeLinear(v: Value, depth: number): Linear | null {
     const { f } = this;
-    if (f.type(v) !== Type.I32) return null;
     const op = f.op(v);
     if (op === Op.IConst) return { values: [], coefficients: [], constant: f.imm(v) };
     const itself: Linear = { values: [v], coefficients: [1], constant: 0 };

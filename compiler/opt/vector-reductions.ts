@@ -76,7 +76,7 @@ export class Reduction {
 /** Where the first load in an expression lies, beside its terms. */
 function place(loop: CountedLoop, v: Value, depth: number): number | null {
   const { f } = loop;
-  if (depth > 8 || loop.isInvariant(v)) return null;
+  if (depth > 4 || loop.isInvariant(v)) return null;
   if (f.op(v) === Op.Load) {
     const address: Linear | null = loop.linear(f.a(v));
     return address ? address.constant + (f.imm(v) >>> 0) : null;
