@@ -1,7 +1,7 @@
 /** A stopped thread's frames as the user sees them: inlined calls are frames of their own. */
 import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
 import type { Values } from '../compiler/debuginfo/values.ts';
-import { demangle, frameBasesOf, valuesIn } from '../runtime/debug.ts';
+import { callName, demangle, frameBasesOf, valuesIn } from '../runtime/debug.ts';
 import type { SourcePosition } from '../runtime/index.ts';
 import type { DebugTarget, TargetFrame } from './target.ts';
 
@@ -80,7 +80,7 @@ export class Frames {
       return calls.map(call => ({
         ...base,
         id: this.next++,
-        name: call.isInlined ? `${call.name} [inlined]` : frame.functionName === '' ? call.name : name,
+        name: callName(call, frame.functionName) + (call.isInlined ? ' [inlined]' : ''),
         source: call.source,
         call,
       }));

@@ -11,7 +11,7 @@ export { operatorAt } from './operators.ts';
 export { instanceState } from './raw-trap.ts';
 export { customSections } from './symbols.ts';
 export { shownName } from './trap-explain.ts';
-export { bitsText, valuesIn } from './trap-report.ts';
+export { bitsText, callName, valuesIn } from './trap-report.ts';
 
 /** See shadow-stack.ts: for each frame, locals that are known to hold an address of its frame in memory. */
 export function frameBasesOf(

@@ -280,17 +280,24 @@ function expandFrame(
   if (calls.length === 0) return [{ ...base, source: debug.lookup(at) }];
   return calls.map(call => ({
     ...base,
-    functionName: shownName(call, frame),
+    functionName: callName(call, frame.functionName),
     isInlined: call.isInlined,
     source: call.source,
     variables: reader === null ? null : reportVariables(symbols, call, at, reader, state),
   }));
 }
 
-/** The name section's has parameters, or the name of a specialisation; inlined calls have only their own. */
-function shownName(call: Call, frame: FactFrame): string {
+/** What clang calls C's `main`, by its parameters. */
+const MAIN = /^__(?:original_main|main_void|main_argc_argv)$/;
+
+/**
+ * The name section's has parameters, or the name of a specialisation; inlined calls have only their own.
+ * @param functionName in the name section; '': none
+ */
+export function callName(call: Call, functionName: string): string {
   const own = call.name || demangle(call.linkageName);
-  return call.isInlined || frame.functionName === '' ? own : demangle(frame.functionName);
+  const isOwn = call.isInlined || functionName === '' || (call.name === 'main' && MAIN.test(functionName));
+  return isOwn ? own : demangle(functionName);
 }
 
 function reportVariables(
