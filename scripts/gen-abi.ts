@@ -118,7 +118,10 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         Declarative: SegmentMode.Declarative,
       },
     },
-    { name: 'TableFlag', members: { Index64: TableFlag.Index64, Image: TableFlag.Image } },
+    {
+      name: 'TableFlag',
+      members: { Index64: TableFlag.Index64, Image: TableFlag.Image, Written: TableFlag.Written },
+    },
     {
       name: 'ExternKind',
       members: {

@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 11;
+export const ARTIFACT_VERSION = 12;
 
 /**
  * Last 8 bytes of a signed artifact; before them the length of the signature's text as a u64, before that the text
@@ -242,6 +242,8 @@ export const enum TableFlag {
    * elements as its segments, which are at constant offsets, write.
    */
   Image = 2,
+  /** The module's own code may change it: `table.set`, `grow`, `fill`, `init`, or `copy` into it. */
+  Written = 4,
 }
 
 /** How a constant expression is stored. */

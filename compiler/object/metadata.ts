@@ -228,8 +228,10 @@ function memoryFlags(m: MemoryType): number {
   return (m.index64 ? 1 : 0) | (m.shared ? 2 : 0);
 }
 
-function tableFlags(t: TableType, image = false): number {
-  return (t.index64 ? TableFlag.Index64 : 0) | (image ? TableFlag.Image : 0);
+function tableFlags(t: TableType, image = false, written = false): number {
+  return (
+    (t.index64 ? TableFlag.Index64 : 0) | (image ? TableFlag.Image : 0) | (written ? TableFlag.Written : 0)
+  );
 }
 
 class Builder implements PartWriter {
@@ -452,7 +454,10 @@ class Builder implements PartWriter {
       const start = init ? constant(init, this.constCode) : NULL;
       this.u32(r + TABLE.offsets.init!, start.kind);
       this.u32(r + TABLE.offsets.index!, start.index);
-      this.u32(r + TABLE.offsets.flags!, tableFlags(t, this.m.tableImages[i] != null));
+      this.u32(
+        r + TABLE.offsets.flags!,
+        tableFlags(t, this.m.tableImages[i] != null, i >= importedTables && this.m.tablesWritten[i]),
+      );
     });
   }
 

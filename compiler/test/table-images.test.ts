@@ -120,3 +120,35 @@ describe('counters', () => {
     expect([c['call-constant'], c['call-image']]).toEqual([undefined, undefined]);
   });
 });
+
+describe('tables that the module writes', () => {
+  const TWO = '(table (export "t") 2 funcref) (table $u (export "u") 2 funcref)';
+  it.each([
+    ['none', '(func (drop (table.get 0 (i32.const 0))) (call_indirect (i32.const 1)))', [false, false]],
+    ['by table.set', '(func (table.set $u (i32.const 0) (ref.null func)))', [false, true]],
+    ['by table.grow', '(func (drop (table.grow 0 (ref.null func) (i32.const 1))))', [true, false]],
+    ['by table.fill', '(func (table.fill 0 (i32.const 0) (ref.null func) (i32.const 1)))', [true, false]],
+    [
+      'by table.init',
+      '(elem $e func $a) (func (table.init $u $e (i32.const 0) (i32.const 0) (i32.const 1)))',
+      [false, true],
+    ],
+    [
+      'by table.copy: the one that it copies into',
+      '(func (table.copy 0 $u (i32.const 0) (i32.const 0) (i32.const 1)))',
+      [true, false],
+    ],
+  ])('%s', async (_, body, written) => {
+    expect(decodeModule(await wat(`(module ${FUNCS} ${TWO} ${body})`)).tablesWritten).toEqual(written);
+  });
+
+  it('all, when a body can not be read', async () => {
+    const bytes = (
+      await wat(`(module ${FUNCS} ${TWO} (func i32.const 0 drop table.size 0 drop nop nop))`)
+    ).slice();
+    const at = bytes.lastIndexOf(0xfc);
+    bytes[at] = 0x26; // table.set with a table index that does not end
+    bytes.fill(0xff, at + 1, at + 6);
+    expect(decodeModule(bytes).tablesWritten).toEqual([true, true]);
+  });
+});

@@ -8,7 +8,7 @@ import { LIMITS, overLimit } from './limits.ts';
 import type { CustomSection, Module, NameSection } from './module.ts';
 import { readNames } from './names.ts';
 import { Reader } from './reader.ts';
-import { tableImages } from './table-images.ts';
+import { tableFacts } from './table-images.ts';
 
 const enum SectionId {
   Custom = 0,
@@ -138,7 +138,7 @@ function assemble(
   customSections: CustomSection[],
 ): Module {
   let names: NameSection | null = null;
-  const { images, refFunc } = tableImages({ ...s, bytes });
+  const { images, written, refFunc } = tableFacts({ ...s, bytes });
   return {
     bytes,
     features,
@@ -170,6 +170,7 @@ function assemble(
       return names;
     },
     tableImages: images,
+    tablesWritten: written,
     escaping: s.escaping(images, refFunc),
   };
 }

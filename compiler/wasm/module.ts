@@ -228,6 +228,8 @@ export interface Module {
   readonly names: NameSection;
   /** For each table: its image, if it never changes (table-images.ts). */
   readonly tableImages: readonly (TableImage | null)[];
+  /** For each table: may code of the module change it? */
+  readonly tablesWritten: readonly boolean[];
   /**
    * Functions that references may be made of: exported, the start function, in an element segment, in a global's initialiser, or named by
    * `ref.func`; but not those that are in table images and nowhere else. Ascending. Each gets a funcref record ("escape order" = position

@@ -61,6 +61,8 @@ export interface TableScope extends TypeSpace {
 interface TableUses {
   /** Tables whose elements are read or written other than by indirect calls. */
   readonly tables: Set<number>;
+  /** Those of them whose elements, or number of elements, are changed. */
+  readonly written: Set<number>;
   /** Some body has a `ref.func`. */
   refFunc: boolean;
   /** A body can't be decoded: nothing is known. */
@@ -93,6 +95,10 @@ function isCandidate(bytes: Uint8Array, body: FuncBody): boolean {
 }
 
 function scanBody(r: Reader, uses: TableUses): void {
+  const written = (table: number): void => {
+    uses.tables.add(table);
+    uses.written.add(table);
+  };
   for (let runs = r.u32(); runs > 0; runs--) {
     r.u32();
     skipImmediate(r, OPCODE_IMM[Code.RefNull]!);
@@ -101,8 +107,10 @@ function scanBody(r: Reader, uses: TableUses): void {
     const code = r.u8();
     switch (code) {
       case Code.TableGet:
-      case Code.TableSet:
         uses.tables.add(r.u32());
+        break;
+      case Code.TableSet:
+        written(r.u32());
         break;
       case Code.RefFunc:
         r.u32();
@@ -113,14 +121,14 @@ function scanBody(r: Reader, uses: TableUses): void {
         switch (number) {
           case Code.TableGrow:
           case Code.TableFill:
-            uses.tables.add(r.u32());
+            written(r.u32());
             break;
           case Code.TableInit:
             r.u32();
-            uses.tables.add(r.u32());
+            written(r.u32());
             break;
           case Code.TableCopy:
-            uses.tables.add(r.u32());
+            written(r.u32());
             uses.tables.add(r.u32());
             break;
           default:
@@ -138,7 +146,7 @@ function scanBody(r: Reader, uses: TableUses): void {
 }
 
 function tableUses(m: TableScope): TableUses {
-  const uses: TableUses = { tables: new Set(), refFunc: false, unknown: false };
+  const uses: TableUses = { tables: new Set(), written: new Set(), refFunc: false, unknown: false };
   const r = new Reader(m.bytes, 0, 0);
   for (const body of m.bodies) {
     if (!isCandidate(m.bytes, body)) continue;
@@ -219,14 +227,24 @@ function describe(m: TableScope, functions: Int32Array, offset: number): TableIm
   return { offset, functions, type: differ ? -1 : type, nulls, callees };
 }
 
-/** Each table's image, or null; and whether some body has a `ref.func`. */
-export function tableImages(m: TableScope): { images: (TableImage | null)[]; refFunc: boolean } {
+export interface TableFacts {
+  /** Each table's image, or null. */
+  readonly images: readonly (TableImage | null)[];
+  /** For each table: may code of this module change it? */
+  readonly written: readonly boolean[];
+  /** Some body may have a `ref.func`. */
+  readonly refFunc: boolean;
+}
+
+export function tableFacts(m: TableScope): TableFacts {
   const images: (TableImage | null)[] = m.tables.map(() => null);
-  if (m.tables.length === m.importedTables) return { images, refFunc: true };
-  // An image compares types by number, which is too strict where the expected type has others below it.
-  if (m.types.some(t => !t.final)) return { images, refFunc: true };
+  const unknown: TableFacts = { images, written: m.tables.map(() => true), refFunc: true };
+  if (m.tables.length === m.importedTables) return unknown;
   const uses = tableUses(m);
-  if (uses.unknown) return { images, refFunc: true };
+  if (uses.unknown) return unknown;
+  const written = m.tables.map((_, i) => uses.written.has(i));
+  // An image compares types by number, which is too strict where the expected type has others below it.
+  if (m.types.some(t => !t.final)) return { images, written, refFunc: true };
   const exported = new Set(m.exports.filter(e => e.kind === ExternKind.Table).map(e => e.index));
   const segments: ElemSegment[][] = m.tables.map(() => []);
   for (const e of m.elems) if (e.mode === 'active') segments[e.table]!.push(e);
@@ -241,7 +259,7 @@ export function tableImages(m: TableScope): { images: (TableImage | null)[]; ref
     images[i] = describe(m, functions, offset);
     offset += functions.length * IMAGE_ENTRY.SIZE;
   }
-  return { images, refFunc: uses.refFunc };
+  return { images, written, refFunc: uses.refFunc };
 }
 
 /** Is it in an image? */

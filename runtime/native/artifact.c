@@ -427,7 +427,7 @@ static lucet_status check_entities(struct checker *c) {
   enter_part(c, LUCET_PART_TABLES);
   for (uint32_t i = 0; i < m->table_count; i++) {
     const struct lucet_table_record *r = &m->tables[i];
-    CHECK(reftype_ok(r->element) && r->flags <= (LUCET_TABLE_FLAG_INDEX64 | LUCET_TABLE_FLAG_IMAGE) && r->min <= r->max, "bad type");
+    CHECK(reftype_ok(r->element) && r->flags <= (LUCET_TABLE_FLAG_INDEX64 | LUCET_TABLE_FLAG_IMAGE | LUCET_TABLE_FLAG_WRITTEN) && r->min <= r->max, "bad type");
     CHECK(code_ok(m, r->code, r->element, m->type_count), "bad exact type");
     if (is_image(m, i))
       CHECK(i >= m->header->imported_tables && r->element == LUCET_FUNCREF && image_item_ok(m, r->init, r->index), "bad image");

@@ -197,6 +197,7 @@ static lucet_status initialise(struct lucet_instance *i, lucet_error *error) {
     return LUCET_ERROR_TRAP;
   }
   i->tables_kept = true;
+  i->records_made = p->elem_positions != NULL;
   i->start_pending = d->header->start_function != NONE;
   return LUCET_OK;
 }

@@ -164,6 +164,8 @@ struct prototype {
   bool constant_tables;
   /** The module's own code may write its tables. */
   bool writes_tables;
+  /** With constant tables: by item of an active element segment, where its function is among the escaping ones; NONE: null. Otherwise NULL. */
+  uint32_t *elem_positions;
 };
 
 bool lucet_prototype_make(struct prototype *p, const lucet_module *m);
@@ -384,6 +386,8 @@ struct lucet_instance {
   /** The own tables' elements are null; they are as the module says. */
   bool tables_zero;
   bool tables_kept;
+  /** All function references that active segments of constant tables name are made. */
+  bool records_made;
 
   /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;

@@ -78,7 +78,7 @@ static void describe(const struct metadata *d, uint32_t kind, uint32_t index, lu
     }
     case LUCET_EXTERN_TABLE:
       e->valtype = d->tables[index].element;
-      e->flags = d->tables[index].flags;
+      e->flags = d->tables[index].flags & LUCET_TABLE_FLAG_INDEX64;
       e->min = d->tables[index].min;
       e->max = d->tables[index].max;
       break;

@@ -18,6 +18,26 @@ static bool constant_tables(const struct metadata *d) {
   return true;
 }
 
+/** Filling tables again and again would otherwise look up each function each time. False: out of memory. */
+static bool find_positions(struct prototype *p, const struct metadata *d) {
+  for (uint32_t k = 0; k < d->elem_count; k++) {
+    const struct lucet_elem_record *r = &d->elems[k];
+    if (r->mode != LUCET_SEGMENT_MODE_ACTIVE || (d->tables[r->table].flags & LUCET_TABLE_FLAG_IMAGE) != 0 || r->count == 0) continue;
+    if (p->elem_positions == NULL && (p->elem_positions = malloc(d->elem_item_count * sizeof *p->elem_positions)) == NULL) return false;
+    for (uint32_t n = r->first; n < r->first + r->count; n++) {
+      const struct lucet_elem_item *item = &d->elem_items[n];
+      p->elem_positions[n] = item->kind == LUCET_CONST_KIND_REF_FUNC ? lucet_metadata_escape(d, item->index) : NONE;
+    }
+  }
+  return true;
+}
+
+static bool writes_tables(const struct metadata *d) {
+  for (uint32_t k = d->header->imported_tables; k < d->table_count; k++)
+    if ((d->tables[k].flags & LUCET_TABLE_FLAG_WRITTEN) != 0) return true;
+  return false;
+}
+
 bool lucet_prototype_make(struct prototype *p, const lucet_module *m) {
   const struct metadata *d = &m->meta;
   p->host_size = lucet_instance_host_size(d);
@@ -43,11 +63,12 @@ bool lucet_prototype_make(struct prototype *p, const lucet_module *m) {
   p->elem_dropped = p->data_dropped + d->data_count;
   for (uint32_t k = 0; k < d->elem_count; k++) p->elem_dropped[k] = d->elems[k].mode != LUCET_SEGMENT_MODE_PASSIVE;
   p->constant_tables = constant_tables(d);
-  p->writes_tables = true;
-  return true;
+  p->writes_tables = writes_tables(d);
+  return !p->constant_tables || find_positions(p, d);
 }
 
 void lucet_prototype_free(struct prototype *p) {
   free(p->vmctx);
   free(p->data_dropped);
+  free(p->elem_positions);
 }

@@ -35,6 +35,11 @@ uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segm
     if (n != 0) memcpy(t->elements + dst, i->elem_values + r->values + src, n * sizeof *t->elements);
     return 0;
   }
+  if (i->records_made && r->mode == LUCET_SEGMENT_MODE_ACTIVE) {
+    const uint32_t *positions = i->module->prototype.elem_positions + r->first + src;
+    for (uint64_t k = 0; k < n; k++) t->elements[dst + k] = positions[k] != NONE ? funcref_word(&i->funcrefs[positions[k]]) : 0;
+    return 0;
+  }
   for (uint64_t k = 0; k < n; k++) {
     const struct lucet_elem_item *item = &d->elem_items[r->first + src + k];
     t->elements[dst + k] = reference(i, item->kind, item->index);

@@ -21,7 +21,8 @@ lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *
   t->desc = desc;
   t->element = type->element;
   t->code = type->code;
-  t->flags = type->flags;
+  /* What is of the table's type, or says where its elements are; not what its owner's code does with it. */
+  t->flags = type->flags & ~(uint32_t)LUCET_TABLE_FLAG_WRITTEN;
   t->declared_max = type->max;
   /* Its elements are in the code's read-only data, and nothing but code looks at them: operations on it find an empty table. */
   if ((type->flags & LUCET_TABLE_FLAG_IMAGE) != 0) return LUCET_OK;

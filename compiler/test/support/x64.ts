@@ -65,6 +65,7 @@ export function backendModule(memories = 1, imported = 0): Module {
     customSections: [],
     names: { module: null, functions: new Map(), globals: new Map(), locals: new Map() },
     tableImages: [],
+    tablesWritten: [],
     escaping: new Int32Array(0),
   };
 }
