@@ -618,7 +618,7 @@ LUCET_API void lucet_exception_release(lucet_exception *exception);
 
 /* ----------------------------------------------------------------------------------------------------------------- Pools */
 
-/** Threads that run instances for the embedder, in time slices. Its functions may be called from any thread. */
+/** Threads that run instances for the embedder, in time slices. Its functions may be called from any thread; in a child made by fork there are no pools of its parent's. */
 typedef struct lucet_pool lucet_pool;
 
 typedef struct lucet_pool_options {
