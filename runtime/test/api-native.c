@@ -200,6 +200,7 @@ static void test_host_functions(lucet_instance *i, const struct session *session
   EXPECT(length == 2 << 16 && bytes[length - 1] == 9);
   args[0] = 4;
   lucet_event event = call(i, "native", args);
+  EXPECT(strcmp(lucet_trap_name(1000), "Unknown") == 0);
   EXPECT(event.kind == LUCET_EVENT_TRAPPED && event.code == 1000 && lucet_instance_trap_info(i)->signal == 0);
   print_state(i);
   /* One that the embedder carries out. */
@@ -209,6 +210,14 @@ static void test_host_functions(lucet_instance *i, const struct session *session
   print_state(i);
   event.args[0] = 31;
   EXPECT(lucet_instance_resume(i, &event, &error) == LUCET_OK && event.kind == LUCET_EVENT_RETURNED && args[0] == 31);
+}
+
+/** Unreachable, with its name and in the words of the official suite. */
+static void test_trap(lucet_instance *i) {
+  uint64_t args[1];
+  lucet_event event = call(i, "trap", args);
+  EXPECT(event.kind == LUCET_EVENT_TRAPPED && strcmp(lucet_trap_name(event.code), "Unreachable") == 0);
+  EXPECT(strcmp(lucet_trap_message(event.code), "unreachable") == 0);
 }
 
 /** By its number in a table, as Lucet's run_func_idx. */
@@ -259,6 +268,7 @@ int main(int argc, char **argv) {
   test_bound(i);
   test_yield(i);
   test_host_functions(i, &session);
+  test_trap(i);
   test_table(i);
   test_terminated(i);
   lucet_instance_retain(i);

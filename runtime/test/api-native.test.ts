@@ -28,7 +28,7 @@ const TEXT = `(module $guest
     (local.get 1))
   (func (export "native") (param i32) (result i32) (call $native (local.get 0)))
   (func (export "ask") (param i64) (result i64) (call $ask (local.get 0)))
-  (func (export "nothing")))`;
+  (func (export "trap") unreachable))`;
 
 describeNative('lucet.h', () => {
   it('offers what an embedder needs, with every state but those of faults in generated code', async () => {

@@ -113,6 +113,22 @@ int main(int argc, char **argv) {
   EXPECT(lucet_instance_resume_throw(instance, kept, &event, &error) == LUCET_OK && event.kind == LUCET_EVENT_EXCEPTION);
   EXPECT((lucet_exception *)(uintptr_t)event.id == kept);
   lucet_exception_release(kept);
+
+  /* On a pool's thread. */
+  lucet_pool *pool;
+  lucet_pool_event done;
+  EXPECT(lucet_pool_create(&(lucet_pool_options){.threads = 1}, &pool, &error) == LUCET_OK);
+  lucet_exception_retain(kept);
+  args[0] = 3, args[1] = 9;
+  lucet_extern e;
+  EXPECT(lucet_module_export(module, export_number("catch"), &e) == LUCET_OK);
+  EXPECT(lucet_pool_call(pool, instance, lucet_instance_function(instance, e.index), args, 1, &error) == LUCET_OK);
+  EXPECT(lucet_pool_wait(pool, 20000000000u) && lucet_pool_take(pool, &done, 1) == 1 && done.event.kind == LUCET_EVENT_HOSTCALL);
+  EXPECT(lucet_pool_resume_throw(pool, instance, kept, 2, &error) == LUCET_OK);
+  EXPECT(lucet_pool_wait(pool, 20000000000u) && lucet_pool_take(pool, &done, 1) == 1 && done.id == 2);
+  EXPECT(done.event.kind == LUCET_EVENT_RETURNED && (uint32_t)args[0] == 5);
+  lucet_exception_release(kept);
+  lucet_pool_release(pool);
   EXPECT(lucet_instance_resume_throw(instance, kept, &event, &error) == LUCET_ERROR_STATE);
 
   /* It outlives its instance. */
