@@ -5,8 +5,8 @@
 import { DEFAULT_FEATURES, type FeatureSet } from '../features.ts';
 import { Sections } from './decode-sections.ts';
 import { LIMITS, overLimit } from './limits.ts';
-import type { CustomSection, Module, NameSection } from './module.ts';
-import { readNames } from './names.ts';
+import type { CustomSection, Module } from './module.ts';
+import { LazyNames } from './names.ts';
 import { Reader } from './reader.ts';
 import { tableFacts } from './table-images.ts';
 
@@ -137,8 +137,8 @@ function assemble(
   s: Sections,
   customSections: CustomSection[],
 ): Module {
-  let names: NameSection | null = null;
   const { images, written, refFunc } = tableFacts({ ...s, bytes });
+  // Data properties only: with an accessor V8 makes a dictionary of it, and the module is asked for something at every second operator.
   return {
     bytes,
     features,
@@ -165,10 +165,7 @@ function assemble(
     bodies: s.bodies,
     codeStart: s.codeStart,
     customSections,
-    get names(): NameSection {
-      names ??= readNames(bytes, customSections);
-      return names;
-    },
+    names: new LazyNames(bytes, customSections),
     tableImages: images,
     tablesWritten: written,
     escaping: s.escaping(images, refFunc),

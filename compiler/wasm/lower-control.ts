@@ -21,9 +21,8 @@ export function beginBody(w: Walk, type: FuncType): void {
   w.depth = 0;
   w.constructs = 0;
   w.pendingCost = 0;
-  w.frameTypes.length = 0;
   w.openTry = null;
-  w.tries.length = 0;
+  if (w.tries.length > 0) w.tries.length = 0;
   w.clauses = 0;
   w.payloadSlot = -1;
   w.pushFrame(FrameKind.Func, { params: [], results: type.results }, NO_LABEL);

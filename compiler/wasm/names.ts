@@ -69,7 +69,34 @@ class Names implements NameSection {
   }
 }
 
-/** The names in the first custom section called `name`; empty without one. */
+/** The names in the first custom section called `name`, read when they are first asked for; empty without one. */
+export class LazyNames implements NameSection {
+  private known: NameSection | null = null;
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly sections: readonly CustomSection[],
+  ) {}
+
+  private get all(): NameSection {
+    this.known ??= readNames(this.bytes, this.sections);
+    return this.known;
+  }
+  get module(): string | null {
+    return this.all.module;
+  }
+  get functions(): ReadonlyMap<number, string> {
+    return this.all.functions;
+  }
+  get globals(): ReadonlyMap<number, string> {
+    return this.all.globals;
+  }
+  get locals(): ReadonlyMap<number, ReadonlyMap<number, string>> {
+    return this.all.locals;
+  }
+}
+
+/** The same, read at once. */
 export function readNames(bytes: Uint8Array, sections: readonly CustomSection[]): NameSection {
   const names = new Names();
   const section = sections.find(s => s.name === 'name');

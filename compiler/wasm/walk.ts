@@ -96,7 +96,7 @@ export class Walk {
 
   // Control stack; frame 0 is the function body.
   frames = new Int32Array(Fr.SIZE * 64);
-  frameTypes: FuncType[] = [];
+  readonly frameTypes: FuncType[] = [];
   depth = 0;
   /** Constructs opened so far. */
   constructs = 0;
@@ -265,9 +265,10 @@ export class Walk {
 
   // ---- locals without a default
   beginLocals(): void {
-    this.initialised.length = 0;
+    if (this.initialised.length > 0) this.initialised.length = 0;
     if (this.localSet.length < this.localCount) this.localSet = new Uint8Array(this.localCount * 2);
-    this.localSet.fill(0, 0, this.localCount);
+    const { localSet, localCount } = this;
+    for (let x = 0; x < localCount; x++) localSet[x] = 0;
   }
 
   checkLocal(x: number): void {

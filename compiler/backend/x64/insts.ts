@@ -200,6 +200,7 @@ export class Unit {
     this.slotBytes = 0;
     this.argBytes = 0;
     this.shift = 0;
-    this.tables.length = 0;
+    // Setting a length is a call into the engine, even when it is what it was.
+    if (this.tables.length > 0) this.tables.length = 0;
   }
 }

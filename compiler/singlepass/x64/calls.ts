@@ -145,7 +145,7 @@ export function callImport(s: State, index: number, popped: number): void {
 
 function pushResults(s: State, type: FuncType): void {
   const { asm, w } = s;
-  s.owner.fill(FREE);
+  s.freeAll();
   s.lazyFrom = Math.min(s.lazyFrom, w.sp);
   let int = 0;
   let float = 0;

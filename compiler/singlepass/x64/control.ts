@@ -16,7 +16,7 @@ import { type FuncType, ValType } from '../../wasm/module.ts';
 import { readBlockType } from '../../wasm/types.ts';
 import { Fr, FrameKind } from '../../wasm/walk.ts';
 import { returnHomes, returnValues } from './calls.ts';
-import { FREE, type State } from './state.ts';
+import type { State } from './state.ts';
 
 export function open(s: State, kind: FrameKind): void {
   const { w, asm, c } = s;
@@ -125,7 +125,7 @@ function moveTo(s: State, frame: number, n: number): void {
 function unreachable(s: State): void {
   const { w } = s;
   w.setUnreachable();
-  s.owner.fill(FREE);
+  s.freeAll();
   if (s.lazyFrom > w.sp) s.lazyFrom = w.sp;
 }
 

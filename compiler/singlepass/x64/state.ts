@@ -53,6 +53,8 @@ export const enum Kind {
 export const FREE = -1;
 export const LOCKED = -2;
 
+/** Register numbers. */
+const OWNERS = FLOAT_BASE + 16;
 /** Entries that may be elsewhere than in their homes. */
 const WINDOW = 24;
 /** A body with more operands is left. */
@@ -102,7 +104,7 @@ export class State extends EmitState {
   kinds = new Uint8Array(256);
   highs = new Int32Array(256);
   /** By register number, floats from FLOAT_BASE on. */
-  readonly owner = new Int32Array(64).fill(FREE);
+  readonly owner = new Int32Array(OWNERS).fill(FREE);
   lazyFrom = 0;
   /** Operands in hand. */
   readonly a: Operand = { kind: Kind.Home, val: 0, high: 0, at: 0 };
@@ -157,7 +159,7 @@ export class State extends EmitState {
     this.mostOperands = 0;
     this.moves = 0;
     this.lazyFrom = 0;
-    this.owner.fill(FREE);
+    this.freeAll();
     const n = w.localCount;
     if (this.localHomes.length < n) this.localHomes = new Int32Array(Math.max(n, this.localHomes.length * 2));
     for (let x = 0; x < n; x++) this.localHomes[x] = this.outgoing + 8 * x;
@@ -167,7 +169,8 @@ export class State extends EmitState {
   /** As far as it concerns a thunk, too. */
   beginCode(): void {
     const { m, unit } = this;
-    m.reset();
+    // Only what converts floats writes rows.
+    if (m.count > 0) m.reset();
     unit.reset();
     this.start(m, unit);
     this.popSites.length = 0;
@@ -285,10 +288,17 @@ export class State extends EmitState {
   allHome(from: number): void {
     const { sp } = this.w;
     while (sp > this.kinds.length) this.grow();
-    this.kinds.fill(Kind.Home, from, sp);
+    const { kinds } = this;
+    for (let at = from; at < sp; at++) kinds[at] = Kind.Home;
     if (sp > 0) this.operandHome(sp - 1);
     this.lazyFrom = sp;
-    this.owner.fill(FREE);
+    this.freeAll();
+  }
+
+  /** No register is taken. A loop: `fill` is a call into the engine. */
+  freeAll(): void {
+    const { owner } = this;
+    for (let r = 0; r < OWNERS; r++) owner[r] = FREE;
   }
 
   // ---- taking
