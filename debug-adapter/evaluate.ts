@@ -2,7 +2,7 @@
 import type { Type } from '../compiler/debuginfo/index.ts';
 import { littleEndian, type Value, type Values, wordBytes } from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
-import { stringAt } from './assemblyscript.ts';
+import { objectAt } from './assemblyscript.ts';
 import { type Expression, ExpressionError, parseExpression } from './expression-parser.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
@@ -182,7 +182,7 @@ export class Evaluator {
     const { target, frame } = this;
     if (type !== I32 || frame.call !== null) return null;
     const file = target.symbols.debug?.lookup(frame.codeOffset)?.file ?? '';
-    return file.endsWith('.ts') ? stringAt(target.state, Number(n) >>> 0) : null;
+    return file.endsWith('.ts') ? objectAt(target.state, target.symbols, Number(n) >>> 0) : null;
   }
 
   /** `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register; else a local by its name in text. */

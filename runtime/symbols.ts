@@ -176,11 +176,21 @@ export class ModuleSymbols {
 
   /** What the name section calls a function's locals, by their index; '' for those that it does not name. */
   localName(functionIndex: number, local: number): string {
+    return this.#nameSection.locals.get(functionIndex)?.get(local) ?? '';
+  }
+
+  /** Index of the global that the name section calls so; null: there is none. */
+  globalNamed(name: string): number | null {
+    for (const [index, own] of this.#nameSection.globals) if (own === name) return index;
+    return null;
+  }
+
+  get #nameSection(): NameSection {
     if (this.#names === null) {
       const bytes = this.artifact.debugSections.get('name') ?? new Uint8Array();
       this.#names = readNames(bytes, [{ name: 'name', start: 0, end: bytes.length }]);
     }
-    return this.#names.locals.get(functionIndex)?.get(local) ?? '';
+    return this.#names;
   }
 
   /** Whether a function has a local as a parameter and never assigns it. */

@@ -80,7 +80,7 @@ async function expectedOutput(p: DebugProgram): Promise<string> {
 /** Names of types, counts of elements and addresses in front of what is pointed to are not part of a value. */
 function plain(text: string): string {
   return text
-    .replace(/^(?:0x[0-9a-f]+|\d+ →) (?=")/, '')
+    .replace(/^(?:0x[0-9a-f]+|\d+ →) (?=["([])/, '')
     .replace(/(^|[[( ])\(\d+\) (?=[[{"])/g, '$1')
     .replace(/\b[A-Za-z_][\w:]*(?= \{)/g, '')
     .replace(/\s+/g, '');
@@ -88,7 +88,7 @@ function plain(text: string): string {
 
 function same(text: string, printed: string, type: string): boolean {
   // A number that may be a pointer, too.
-  const shown = printed.startsWith('"') ? text : text.replace(/^(\d+) → ".*$/s, '$1');
+  const shown = /^["[]/.test(printed) ? text : text.replace(/^(\d+) → ["([].*$/s, '$1');
   if (plain(shown) === plain(printed)) return true;
   const number = /^[-+]?(?:\d|inf|nan)[\w.+-]*$/i;
   if (!number.test(shown) || !number.test(printed)) return false;

@@ -17,7 +17,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const check = async (name: string, text?: string): Promise<CheckResult> =>
   checkProgram(await buildProgram(name, dir, text), ADAPTER);
 
-test.each(['shadow.c', 'text.c', 'words.ts', 'gcd.wat'])(
+test.each(['shadow.c', 'text.c', 'arrays.ts', 'gcd.wat'])(
   'every local of %s at each mark is what the program prints',
   async name => {
     const { problems, values } = await check(name);

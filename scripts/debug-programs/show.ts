@@ -19,3 +19,7 @@ export function show<T>(name: string, value: T): void {
   if (isString<T>()) line(name + "=\"" + changetype<string>(value) + "\"");
   else line(name + "=" + value.toString());
 }
+
+export function list(name: string, elements: string): void {
+  line(name + "=[" + elements + "]");
+}
