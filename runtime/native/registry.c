@@ -75,6 +75,10 @@ static void replace(struct snapshot *fresh) {
   }
 }
 
+static void keep(struct snapshot *fresh, const struct range *r) {
+  if (r->module != NULL) fresh->ranges[fresh->count++] = *r;
+}
+
 bool lucet_registry_add(lucet_module *m) {
   uint64_t start = (uint64_t)(uintptr_t)m->text, size = m->meta.header->text_size;
   if (size == 0) return true;
@@ -83,11 +87,11 @@ bool lucet_registry_add(lucet_module *m) {
   size_t n = old != NULL ? old->count : 0, at = 0;
   struct snapshot *fresh = malloc(sizeof *fresh + (n + 1) * sizeof fresh->ranges[0]);
   if (fresh != NULL) {
-    while (at < n && old->ranges[at].start < start) at++;
-    if (at != 0) memcpy(fresh->ranges, old->ranges, at * sizeof fresh->ranges[0]);
-    fresh->ranges[at] = (struct range){start, start + size, m};
-    if (n != at) memcpy(fresh->ranges + at + 1, old->ranges + at, (n - at) * sizeof fresh->ranges[0]);
-    fresh->count = n + 1;
+    fresh->count = 0;
+    /* Empty ranges go: one might begin where this module does, and hide it. */
+    for (; at < n && old->ranges[at].start < start; at++) keep(fresh, &old->ranges[at]);
+    keep(fresh, &(struct range){start, start + size, m});
+    for (; at < n; at++) keep(fresh, &old->ranges[at]);
     replace(fresh);
   }
   pthread_mutex_unlock(&lock);
