@@ -1,6 +1,7 @@
 /**
- * The work of compiling a module in pieces that threads take from a shared counter: functions by falling size, so that no thread has the largest one left when
- * the others have nothing to do; several small ones in one chunk, so that messages are few.
+ * The work of compiling a module in pieces that threads take from a shared counter: functions larger than a chunk first, so that no thread has one left when
+ * the others have nothing to do; the others as they come, several in one chunk, so that messages are few. Not all by falling size: a cold engine that
+ * meets large functions only optimises our code for those, and anew for the small ones.
  */
 import type { CompiledFunc } from './backend/code.ts';
 import { codeCount } from './pipeline.ts';
@@ -25,11 +26,12 @@ export function chunksOf(module: Module, threads: number): Chunks {
     const body = bodies[index - importedFunctions];
     return body ? body.end - body.start : 0;
   };
-  const order = Int32Array.from({ length: codeCount(module) }, (_, i) => i).sort(
-    (a, b) => size(b) - size(a) || a - b,
-  );
   const total = bodies.reduce((sum, b) => sum + b.end - b.start, 0);
   const share = Math.min(MOST_BYTES, Math.max(LEAST_BYTES, total / (threads * SHARES)));
+  const large = (index: number): number => (size(index) >= share ? size(index) : 0);
+  const order = Int32Array.from({ length: codeCount(module) }, (_, i) => i).sort(
+    (a, b) => large(b) - large(a) || a - b,
+  );
   const starts = [0];
   let bytes = 0;
   for (let i = 0; i < order.length; i++) {

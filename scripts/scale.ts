@@ -1,7 +1,7 @@
 /**
- * `npm run scale [-- --module-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
- * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads. How much faster two threads are than one, and
- * two processes than one, is printed, not judged: it depends on what else the machine does. Ends with "N passed, N failed".
+ * `npm run scale [-- --module-mb N --speedup-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
+ * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads; and two threads at least 1.7 times as fast as one, where
+ * the machine gives two processes twice as much as one. Ends with "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,8 +18,14 @@ const MODULE_MB = 2500;
 /** Functions of the large module, and how many different ones there are. */
 const BODY_BYTES = 8000;
 const BODIES = 400;
-/** Of the speed-up: long enough that starting threads doesn't count. */
-const SPEEDUP_BYTES = 6_000_000;
+/**
+ * Two threads beside one. The second thread's engine begins cold, which costs 3 to 4 s of CPU: for a module that takes one thread 45 s, that leaves
+ * 1.8 where nothing else is lost. Much smaller ones can't reach 1.7 (docs/optimisations.md, "Threads").
+ */
+const SPEEDUP = 1.7;
+const SPEEDUP_MB = 24;
+/** What else the machine does may spoil one. */
+const ATTEMPTS = 2;
 
 const LOCALS = 60;
 const MAX_DEPTH = 30;
@@ -167,34 +173,64 @@ function oneFunction(loops: boolean, optLevel: 0 | 2): void {
   );
 }
 
-async function modules(bytes: number): Promise<void> {
+async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'lucet-scale-'));
   try {
-    const path = join(folder, 'a.wasm');
-    writeFileSync(path, bigModule(SPEEDUP_BYTES));
-    const one = await compileFile(path, 1);
-    const two = await compileFile(path, 2);
-    const other = join(folder, 'b.wasm');
-    writeFileSync(other, readFileSync(path));
-    const both = await Promise.all([compileFile(path, 1), compileFile(other, 1)]);
-    const factor = (times: number, seconds: number) => ((times * one.seconds) / seconds).toFixed(2);
-    console.log(
-      `       two threads: ${factor(1, two.seconds)} times as fast as one, of ${availableParallelism()} processors; two processes: ${factor(2, Math.max(...both.map(b => b.seconds)))} times`,
-    );
-    writeFileSync(path, bigModule(bytes));
-    const { seconds, mb } = await compileFile(path, 2);
-    const rate = bytes / 1e6 / seconds;
-    verdict(
-      mb < MODULE_MB,
-      `module of ${bytes / 1e6} MB on two threads: ${mb.toFixed(0)} MB (at most ${MODULE_MB}), ${seconds.toFixed(0)} s, ${rate.toFixed(2)} MB/s`,
-    );
+    await run(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const { values } = parseArgs({ options: { 'module-mb': { type: 'string', default: '66' } } });
+/** How many times as fast two threads are as one, and two processes, which is what the machine has to give. */
+async function factors(paths: readonly [string, string]): Promise<{ threads: number; processes: number }> {
+  const one = await compileFile(paths[0], 1);
+  const two = await compileFile(paths[0], 2);
+  const both = await Promise.all(paths.map(path => compileFile(path, 1)));
+  return {
+    threads: one.seconds / two.seconds,
+    processes: (2 * one.seconds) / Math.max(...both.map(b => b.seconds)),
+  };
+}
+
+async function speedUp(bytes: number, folder: string): Promise<void> {
+  if (availableParallelism() < 2) {
+    console.log('       one processor only: two threads are not compared with one');
+    return;
+  }
+  const paths = [join(folder, 'a.wasm'), join(folder, 'b.wasm')] as const;
+  for (const path of paths) writeFileSync(path, bigModule(bytes));
+  for (let attempt = 1; ; attempt++) {
+    const { threads, processes } = await factors(paths);
+    const ok = threads >= (SPEEDUP / 2) * processes;
+    if (!ok && attempt < ATTEMPTS) continue;
+    verdict(
+      ok,
+      `module of ${bytes / 1e6} MB: two threads ${threads.toFixed(2)} times as fast as one, two processes ${processes.toFixed(2)} times (at least ${SPEEDUP} where they are 2)`,
+    );
+    return;
+  }
+}
+
+async function largeModule(bytes: number, folder: string): Promise<void> {
+  const path = join(folder, 'a.wasm');
+  writeFileSync(path, bigModule(bytes));
+  const { seconds, mb } = await compileFile(path, 2);
+  const rate = bytes / 1e6 / seconds;
+  verdict(
+    mb < MODULE_MB,
+    `module of ${bytes / 1e6} MB on two threads: ${mb.toFixed(0)} MB (at most ${MODULE_MB}), ${seconds.toFixed(0)} s, ${rate.toFixed(2)} MB/s`,
+  );
+}
+
+const { values } = parseArgs({
+  options: {
+    'module-mb': { type: 'string', default: '66' },
+    'speedup-mb': { type: 'string', default: String(SPEEDUP_MB) },
+  },
+});
 for (const optLevel of [0, 2] as const) for (const loops of [false, true]) oneFunction(loops, optLevel);
-await modules(Number(values['module-mb']) * 1e6);
+await inFolder(folder => speedUp(Number(values['speedup-mb']) * 1e6, folder));
+await inFolder(folder => largeModule(Number(values['module-mb']) * 1e6, folder));
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

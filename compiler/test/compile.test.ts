@@ -1,6 +1,7 @@
 /** The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad input. */
 import { describe, expect, it } from 'vitest';
 import type { MemoryMode } from '../abi/artifact.ts';
+import { chunksOf } from '../chunks.ts';
 import { CompileError, compile, defaultOptions, emitIr } from '../index.ts';
 import { compileParallel, threadsFor } from '../parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
@@ -54,6 +55,24 @@ describe('compile', () => {
     expect([0.7, 2.5, 6, 66].map(mb => threads(mb, 4))).toEqual([1, 2, 3, 4]);
     expect([0.7, 2.5, 6, 66].map(mb => threads(mb, 4, true))).toEqual([1, 1, 2, 4]);
     expect(threads(66, 64)).toBe(8);
+  });
+
+  it('gives threads every function once: large ones first, the others as they come', async () => {
+    const module = decodeModule(await wat(`(module ${'(func)'.repeat(600)})`));
+    let at = 0;
+    const bodies = module.bodies.map((_, i) => {
+      const start = at;
+      at += i === 77 ? 50_000 : i === 450 ? 90_000 : 300;
+      return { start, end: at };
+    });
+    const { order, starts } = chunksOf({ ...module, bodies }, 2);
+    const rest = Array.from(bodies.keys()).filter(i => i !== 77 && i !== 450);
+    expect([...order]).toEqual([450, 77, ...rest]);
+    expect(starts.slice(0, 3)).toEqual([0, 1, 2]);
+    expect(starts[starts.length - 1]).toBe(order.length);
+    expect(starts.every((s, k) => k === 0 || s > starts[k - 1]!)).toBe(true);
+    // No chunk holds up the others at the end.
+    expect(starts.length - 1).toBeGreaterThan(16);
   });
 
   it('reports the first invalid function, whichever worker meets it', async () => {
