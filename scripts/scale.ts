@@ -1,7 +1,7 @@
 /**
  * `npm run scale [-- --module-mb N --speedup-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
  * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads; and two threads at least 1.7 times as fast as one, where
- * the machine gives two processes twice as much as one. Ends with "N passed, N failed".
+ * the machine gives two processes twice as much as one; on a busy machine that is printed only. Ends with "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,6 +24,8 @@ const BODIES = 400;
  */
 const SPEEDUP = 1.7;
 const SPEEDUP_MB = 24;
+/** Less than that for two processes: the machine is busy, and even two threads that gain nothing could pass. */
+const LEAST_PROCESSES = 1.6;
 /** What else the machine does may spoil one. */
 const ATTEMPTS = 2;
 
@@ -202,12 +204,14 @@ async function speedUp(bytes: number, folder: string): Promise<void> {
   for (const path of paths) writeFileSync(path, bigModule(bytes));
   for (let attempt = 1; ; attempt++) {
     const { threads, processes } = await factors(paths);
+    const text = `module of ${bytes / 1e6} MB: two threads ${threads.toFixed(2)} times as fast as one, two processes ${processes.toFixed(2)} times`;
+    if (processes < LEAST_PROCESSES) {
+      console.log(`       ${text}: the machine is too busy to judge`);
+      return;
+    }
     const ok = threads >= (SPEEDUP / 2) * processes;
     if (!ok && attempt < ATTEMPTS) continue;
-    verdict(
-      ok,
-      `module of ${bytes / 1e6} MB: two threads ${threads.toFixed(2)} times as fast as one, two processes ${processes.toFixed(2)} times (at least ${SPEEDUP} where they are 2)`,
-    );
+    verdict(ok, `${text} (at least ${SPEEDUP} where they are 2)`);
     return;
   }
 }
