@@ -17,6 +17,11 @@
 #define ACT_CLAUSE 120
 #define ACT_STACK_TOP 128
 
+/* In lucet_prepared_call. */
+#define CALL_ENTRY 8
+#define CALL_CODE 16
+#define CALL_BASE 24
+
 /* In struct thread_area. */
 #define THREAD_MACHINE 8
 

@@ -5,10 +5,18 @@
 #include "activations.h"
 #include "internal.h"
 
+_Static_assert(offsetof(lucet_prepared_call, entry) == CALL_ENTRY && offsetof(lucet_prepared_call, code) == CALL_CODE &&
+                   offsetof(lucet_prepared_call, base) == CALL_BASE,
+               "activation.h differs from lucet_prepared_call");
+
 /** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
 #define MOST_NESTED 256
 /** A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code. */
 #define LEAST_ROOM LUCET_STACK_RED_AREA
+
+static lucet_status no_signals(lucet_error *error) {
+  return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the system refuses signal handlers or their stack");
+}
 
 lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error) {
   if (i->poisoned) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the instance faulted in a way that guest code can't: it is never run again");
@@ -17,9 +25,7 @@ lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error) {
     while (a != NULL && a != i->innermost) a = a->parent;
     if (a == NULL) return lucet_fail(error, LUCET_ERROR_STATE, 0, "another thread runs the instance");
   }
-  if (lucet_current == NULL && !lucet_signals_ready())
-    return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "the system refuses signal handlers or their stack");
-  return LUCET_OK;
+  return lucet_current != NULL || lucet_signals_ready() ? LUCET_OK : no_signals(error);
 }
 
 /** References among the arguments are of the right types, and from now on tied to the callee. */
@@ -78,42 +84,40 @@ void lucet_call_unready(struct lucet_instance *i) {
   i->ready = NULL;
 }
 
-/** One of the two stubs that take everything in registers. */
-typedef uint64_t entry_stub(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
-
-/** A call in the place of `run` where instance and thread are ready. */
-static inline __attribute__((always_inline)) lucet_status run_ready(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, entry_stub *stub,
-                                                                    lucet_event *event, lucet_error *error) {
+/** In the place of `run` where instance and thread are ready, before one of the stubs of ready instances. */
+static inline __attribute__((always_inline)) struct lucet_activation *begin_ready(struct lucet_instance *i) {
   struct lucet_activation *a = i->ready;
   struct lucet_control *c = i->control;
   i->innermost = a;
   int32_t thread = lucet_thread->thread;
-  if (atomic_load_explicit(&c->thread, memory_order_relaxed) != thread) atomic_store_explicit(&c->thread, thread, memory_order_relaxed);
+  if (!LIKELY(atomic_load_explicit(&c->thread, memory_order_relaxed) == thread)) atomic_store_explicit(&c->thread, thread, memory_order_relaxed);
   TEST_POINT(run_before_entering);
   atomic_store_explicit(&c->where, CONTROL_GUEST, memory_order_release);
   TEST_POINT(run_after_entering);
   lucet_current = a;
   /* Nothing looks at it between outermost runs, so it need not be put back. */
   uint64_t limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
-  if (lucet_stack_limit != limit) lucet_stack_limit = limit;
-  uint64_t left = stub(a, what->code, what->entry, what->base, args);
+  if (!LIKELY(lucet_stack_limit == limit)) lucet_stack_limit = limit;
+  return a;
+}
+
+static __attribute__((noinline)) lucet_status left_otherwise(struct lucet_activation *a, uint64_t left, lucet_event *event, lucet_error *error) {
+  a->instance->ready = NULL;
+  /* It may be resumed along lucet_enter. */
+  if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
+  lucet_activation_left(a, left, event);
+  return lucet_ok(error);
+}
+
+lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error) {
+  struct lucet_activation *a = lucet_current;
+  struct lucet_instance *i = a->instance;
   lucet_current = NULL;
-  if (LIKELY(left == LUCET_LEFT_RETURNED && i->innermost == i->ready && !i->unready)) {
-    memset(event, 0, sizeof *event);
-    event->kind = LUCET_EVENT_RETURNED;
-    i->innermost = NULL;
-    control_end_run(i->control);
-  } else {
-    a = i->ready;
-    i->ready = NULL;
-    /* It may be resumed along lucet_enter. */
-    if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
-    a->entry = what->entry;
-    a->code = what->code;
-    a->base = what->base;
-    a->args = args;
-    lucet_activation_left(a, left, event);
-  }
+  if (!(LIKELY(left == LUCET_LEFT_RETURNED) && LIKELY(i->innermost == a) && LIKELY(!i->unready))) return left_otherwise(a, left, event, error);
+  memset(event, 0, sizeof *event);
+  event->kind = LUCET_EVENT_RETURNED;
+  i->innermost = NULL;
+  control_end_run(i->control);
   return lucet_ok(error);
 }
 
@@ -151,10 +155,7 @@ static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, cons
   return lucet_ok(error);
 }
 
-static inline bool is_ready(const struct lucet_instance *i) { return i->ready != NULL && i->innermost == NULL; }
-
-/** Is this thread one on which a ready instance may be called? */
-static inline bool thread_ready(void) { return LIKELY(lucet_current == NULL) && (LIKELY(lucet_signals_fresh()) || lucet_signals_ready()); }
+static inline bool is_ready(const struct lucet_instance *i) { return LIKELY(i->ready != NULL) && LIKELY(i->innermost == NULL); }
 
 static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event,
                                                    lucet_error *error) {
@@ -170,10 +171,16 @@ static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, con
   return run(i, &what, args, event, error);
 }
 
+/** The thread is to be asked for first. Out of line, so that the usual way saves no registers. */
+static __attribute__((noinline)) lucet_status ask_and_call(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event,
+                                                           lucet_error *error) {
+  return lucet_signals_ready() ? lucet_call_function(begin_ready(i), f, args, event, error) : no_signals(error);
+}
+
 lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (LIKELY(is_ready(i) && f->vmctx == i->base && !i->module->takes_references && thread_ready())) {
-    const lucet_prepared_call what = {.entry = f->entry, .code = f->code, .base = f->vmctx};
-    return run_ready(i, &what, args, lucet_enter_with, event, error);
+  if (is_ready(i) && LIKELY(f->vmctx == i->base) && LIKELY(!i->module->takes_references) && LIKELY(lucet_current == NULL)) {
+    if (!LIKELY(lucet_signals_fresh())) return ask_and_call(i, f, args, event, error);
+    return lucet_call_function(begin_ready(i), f, args, event, error);
   }
   return call(i, f, args, event, error);
 }
@@ -212,7 +219,14 @@ static __attribute__((noinline)) lucet_status run_prepared(const lucet_prepared_
   return status == LUCET_OK ? run(i, call, args, event, error) : status;
 }
 
+static __attribute__((noinline)) lucet_status ask_and_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+  return lucet_signals_ready() ? lucet_call_plain(begin_ready(call->instance), call, args, event, error) : no_signals(error);
+}
+
 lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (LIKELY(is_ready(call->instance) && thread_ready())) return run_ready(call->instance, call, args, lucet_enter_plain, event, error);
+  if (is_ready(call->instance) && LIKELY(lucet_current == NULL)) {
+    if (!LIKELY(lucet_signals_fresh())) return ask_and_call_prepared(call, args, event, error);
+    return lucet_call_plain(begin_ready(call->instance), call, args, event, error);
+  }
   return run_prepared(call, args, event, error);
 }

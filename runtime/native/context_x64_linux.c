@@ -163,6 +163,7 @@ WINDOW(enter)
 WINDOW(return)
 WINDOW(machine)
 WINDOW(builtin)
+extern const uint8_t lucet_window_call_function[], lucet_window_end_call_function[], lucet_window_call_plain[], lucet_window_end_call_plain[];
 extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 #undef WINDOW
 
@@ -178,6 +179,8 @@ static const struct window WINDOWS[] = {
     WINDOW(machine),
     WINDOW(builtin),
 #undef WINDOW
+    {lucet_window_call_function, lucet_window_end_call_function, lucet_stopped_enter},
+    {lucet_window_call_plain, lucet_window_end_call_plain, lucet_stopped_enter},
     {lucet_window_hostcall, lucet_window_end_hostcall, lucet_stopped_return},
 };
 

@@ -86,7 +86,7 @@ struct lucet_activation {
   /** Of a builtin that was stopped on its way back; at a landing pad: the exception, and the number of the clause. */
   uint64_t result;
   uint64_t clause;
-  /** Stack pointer at the entry: lucet_enter's return address lies just below. */
+  /** Stack pointer at the entry: the return address into the stub lies just below. */
   uint64_t stack_top;
 
   enum activation_state state;
@@ -251,16 +251,23 @@ uint64_t lucet_now(void);
 /* ---- stack_x64.S: the paths into the guest. What they return is LUCET_LEFT_*. */
 
 uint64_t lucet_enter(struct lucet_activation *a);
-/** The same with what to run in registers. `plain`: on a thread with the default floating-point environment. */
-uint64_t lucet_enter_with(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
-uint64_t lucet_enter_plain(struct lucet_activation *a, const uint8_t *code, const uint8_t *entry, uint8_t *base, uint64_t *args);
+/**
+ * The same for a ready instance, then lucet_call_left; to be called last. `plain`: on a thread with the default floating-point environment. Only if the activation is
+ * stopped before the guest's first instruction it learns what was to be run.
+ */
+lucet_status lucet_call_function(struct lucet_activation *a, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
+lucet_status lucet_call_plain(struct lucet_activation *a, const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
+/** call.c: the activation that is current was left. */
+lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error);
 uint64_t lucet_reenter(struct lucet_activation *a);
 uint64_t lucet_reenter_continuing(struct lucet_activation *a);
 uint64_t lucet_reenter_machine(struct lucet_activation *a);
 /** From code that works for the guest, to the landing pad that the activation names. */
 LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
-extern const uint8_t lucet_enter_return[], lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
+/** Return addresses of the guest's outermost frame. */
+extern const uint8_t lucet_enter_return[], lucet_call_function_return[], lucet_call_plain_return[];
+extern const uint8_t lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
 /** Called by the hostcall stub: 0 to go on, or how to leave. */
 uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
 /** Called on the way back from a yield. */

@@ -15,8 +15,9 @@
  * Requests. Every way into the guest first compares the low byte of the request word (control.c) with 0. What makes the request sends a signal
  * afterwards; it may arrive between the comparison and the first instruction of the guest. These stretches are *windows*: until their last
  * instruction they change nothing that isn't kept elsewhere, so the handler has them start over at their `stopped` label (lucet_context_rewind), which
- * needs no register and no stack. Before a window the comparison is still to come; behind it there is guest code, where the handler saves all.
+ * needs no register but those that its window keeps, and no stack. Before a window the comparison is still to come; behind it there is guest code, where the handler saves all.
  */
+#include "abi.h"
 #include "activation.h"
 
 /* All but the six status flags. */
@@ -78,6 +79,9 @@ lucet_stopped_\name:
 \name:
 .endm
 
+/* Where the host's frame has its return address. */
+#define HOST_FRAME_RETURN 56
+
 /* Build the host's frame for the activation in rdi. `plain`: its modes are known to be the guest's, so they aren't asked for, which takes 17 cycles. */
 .macro HOST_FRAME plain=0
         pushq   %rbp
@@ -113,6 +117,30 @@ lucet_stopped_\name:
         ldmxcsr guest_mxcsr(%rip)
 .Lplain\@:
     .endif
+.endm
+
+/* Take it down, but for its return address. */
+.macro HOST_REGISTERS
+        addq    $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        popq    %r15
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r15
+        popq    %r14
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r14
+        popq    %r13
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r13
+        popq    %r12
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r12
+        popq    %rbx
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbx
+        popq    %rbp
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
 .endm
 
 /* The same frame as a debugger finds it again once rsp is back on the host's stack. */
@@ -155,44 +183,10 @@ lucet_enter_return:                     /* The guest has kept rbp. It is where t
         movq    %rbp, %rsp
 host_return:
         HOST_MXCSR
-        addq    $8, %rsp
-        .cfi_adjust_cfa_offset -8
-        popq    %r15
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r15
-        popq    %r14
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r14
-        popq    %r13
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r13
-        popq    %r12
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r12
-        popq    %rbx
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore rbx
-        popq    %rbp
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore rbp
+        HOST_REGISTERS
         retq
         .cfi_endproc
         .size   lucet_enter, .-lucet_enter
-
-/* uint64_t lucet_enter_with(struct lucet_activation *, code, entry, base, args): the same with everything in registers, at the top of the stack. */
-.macro ENTER_WITH name, plain
-FUNCTION \name
-        .cfi_startproc
-        HOST_FRAME plain=\plain
-        movq    %rcx, %r15
-        movq    %rdx, %rax
-        movq    ACT_REQUESTS(%rdi), %rcx
-        movq    ACT_STACK_TOP(%rdi), %rdx
-        movq    %r8, %rdi
-        jmp     enter
-        .cfi_endproc
-        .size   \name, .-\name
-.endm
 
 FUNCTION leave_rdi
         .cfi_startproc
@@ -201,13 +195,93 @@ FUNCTION leave_rdi
         .cfi_endproc
         .size   leave_rdi, .-leave_rdi
 
-        ENTER_WITH lucet_enter_with, 0
-        ENTER_WITH lucet_enter_plain, 1
+/*
+ * lucet_status lucet_call_…(struct lucet_activation *, what, args, event, error): lucet_enter with everything in registers, at the top of the stack, and then
+ * lucet_call_left(left, event, error) in its place. What a call's time goes for is jumps, calls and returns that are taken, and stores: so C code jumps here, which
+ * saves the callee-saved registers once only; and a guest that returns is met by code of its own. Otherwise it is left by host_return, to call_left.
+ */
+.macro CALL name, plain, entry, code, base
+FUNCTION lucet_\name
+        .cfi_startproc
+        leaq    call_left(%rip), %rax
+        subq    $32, %rsp
+        .cfi_adjust_cfa_offset 32
+        movq    %rax, (%rsp)
+        movq    %rcx, 8(%rsp)
+        movq    %r8, 16(%rsp)
+        HOST_FRAME plain=\plain
+        movq    ACT_REQUESTS(%rdi), %rcx
+        movq    ACT_STACK_TOP(%rdi), %r8
+        movq    \entry(%rsi), %rax
+        movq    \base(%rsi), %r15
+        movq    \code(%rsi), %rsi
+        movq    %rdx, %rdi
+        movq    %rsp, %rbp
+WINDOW \name
+        cmpb    $0, (%rcx)
+        jne     lucet_stopped_enter
+        movq    %r8, %rsp
+        callq   *%rax
+WINDOW_END \name
+        .globl  lucet_\name\()_return
+        .hidden lucet_\name\()_return
+lucet_\name\()_return:
+        CURRENT %rdi
+        cmpq    %rbp, ACT_HOST_RSP(%rdi)
+        jne     returned_elsewhere
+        leaq    call_left(%rip), %rax   /* Another frame may be at the same place: of who resumed the guest on this thread. */
+        cmpq    %rax, HOST_FRAME_RETURN(%rbp)
+        jne     returned_elsewhere
+        movq    %rbp, %rsp
+    .if !\plain
+        HOST_MXCSR
+    .endif
+        HOST_REGISTERS
+        xorl    %edi, %edi              /* LUCET_LEFT_RETURNED */
+        movq    8(%rsp), %rsi
+        movq    16(%rsp), %rdx
+        addq    $32, %rsp
+        .cfi_adjust_cfa_offset -32
+        jmp     lucet_call_left
+        .cfi_endproc
+        .size   lucet_\name, .-lucet_\name
+.endm
+
+        CALL    call_function, 0, LUCET_FUNCREF_ENTRY, LUCET_FUNCREF_CODE, LUCET_FUNCREF_VMCTX
+        CALL    call_plain, 1, CALL_ENTRY, CALL_CODE, CALL_BASE
+
+FUNCTION returned_elsewhere
+        .cfi_startproc
+        xorl    %eax, %eax              /* LUCET_LEFT_RETURNED */
+        jmp     leave_rdi
+        .cfi_endproc
+        .size   returned_elsewhere, .-returned_elsewhere
+
+/* The host's frame of a call returns here; the byte before is for those that take every return address for one behind a call. */
+        .balign 16
+        .cfi_startproc
+        .cfi_def_cfa_offset 32
+        nop
+        .type   call_left, @function
+call_left:
+        movq    %rax, %rdi
+        movq    (%rsp), %rsi
+        movq    8(%rsp), %rdx
+        addq    $24, %rsp
+        .cfi_adjust_cfa_offset -24
+        jmp     lucet_call_left
+        .cfi_endproc
+        .size   call_left, .-call_left
 
 /* Where windows are left for. */
 FUNCTION stopped
         .cfi_startproc
-STOPPED enter
+STOPPED enter                           /* What to run may have been in registers only. */
+        CURRENT %r10
+        movq    %rax, ACT_ENTRY(%r10)
+        movq    %rsi, ACT_CODE(%r10)
+        movq    %r15, ACT_BASE(%r10)
+        movq    %rdi, ACT_ARGS(%r10)
         movl    $LUCET_LEFT_STOPPED_ENTERING, %eax
         jmp     1f
 /* rax and the callee-saved registers are the guest's. */

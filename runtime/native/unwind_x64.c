@@ -214,10 +214,16 @@ bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, cons
   return true;
 }
 
+/** Is it where the guest returns to at the end of its activation? */
+static bool ends(uint64_t pc) {
+  const uint8_t *p = (const uint8_t *)(uintptr_t)pc;
+  return p == lucet_enter_return || p == lucet_call_function_return || p == lucet_call_plain_return;
+}
+
 bool lucet_unwind_next(struct cursor *c) {
   struct frame_shape s = shape_of(c);
   uint64_t at = c->sp + s.depth, pc;
-  if (!read_word(c->activation, at, &pc) || pc == (uint64_t)(uintptr_t)lucet_enter_return) return false;
+  if (!read_word(c->activation, at, &pc) || ends(pc)) return false;
   if (!c->exact) restore_saved(c, at);
   c->pc = pc;
   c->exact = false;

@@ -46,6 +46,15 @@ static void run_with(uint64_t argument, uint32_t function, uint32_t kind, const 
 static void run(uint32_t function, uint32_t kind, const char *what) { run_with(1u << 16, function, kind, what); }
 
 static void call(void) { run(F_ADD, LUCET_EVENT_RETURNED, "call"); }
+/** In the embedder's own loop: each calls with the result of the one before. */
+enum { IN_A_ROW = 100 };
+static lucet_prepared_call add;
+static void prepared(void) {
+  lucet_event e;
+  uint64_t args[2] = {1, 1};
+  for (int k = 0; k < IN_A_ROW; k++) lucet_call_prepared(&add, args, &e, NULL);
+  expect((uint32_t)args[0] == 1 + IN_A_ROW, "prepared call");
+}
 static void hostcall(void) { run(F_CALL_NATIVE, LUCET_EVENT_RETURNED, "native hostcall"); }
 static void event(void) {
   lucet_event e;
@@ -64,14 +73,17 @@ static const struct {
   const char *name;
   void (*body)(void);
   int repeats;
+  /** What a repeat does as many times; 0: once. */
+  int times;
 } CASES[] = {
-    {"call into a guest", call, 20000},
-    {"call with a native hostcall", hostcall, 20000},
-    {"call with a hostcall event", event, 20000},
-    {"trap, memory access", memory_trap, 500},
-    {"trap, hlt", halt_trap, 500},
-    {"trap, failed check", check_trap, 5000},
-    {"trap, described", described_trap, 500},
+    {"call into a guest", call, 20000, 0},
+    {"prepared call into a guest", prepared, 200, IN_A_ROW},
+    {"call with a native hostcall", hostcall, 20000, 0},
+    {"call with a hostcall event", event, 20000, 0},
+    {"trap, memory access", memory_trap, 500, 0},
+    {"trap, hlt", halt_trap, 500, 0},
+    {"trap, failed check", check_trap, 5000, 0},
+    {"trap, described", described_trap, 500, 0},
 };
 enum { CASE_COUNT = sizeof CASES / sizeof CASES[0] };
 
@@ -86,11 +98,12 @@ int main(void) {
   expect(lucet_region_create(1, NULL, &r, &error) == LUCET_OK, "region");
   expect(lucet_instance_new(r, m, imports, 2, &instance, &error) == LUCET_OK, "instance");
   for (uint32_t f = F_ADD; f <= F_CHECK; f++) functions[f] = lucet_instance_function(instance, f);
+  expect(lucet_call_prepare(instance, functions[F_ADD], &add, &error) == LUCET_OK, "prepare");
   for (int round = 0; round < ROUNDS; round++)
     for (int c = 0; c < CASE_COUNT; c++) {
       uint64_t start = now();
       for (int k = 0; k < CASES[c].repeats; k++) CASES[c].body();
-      times[c][round] = (double)(now() - start) / CASES[c].repeats;
+      times[c][round] = (double)(now() - start) / CASES[c].repeats / (CASES[c].times != 0 ? CASES[c].times : 1);
     }
   for (int c = 0; c < CASE_COUNT; c++) {
     qsort(times[c], ROUNDS, sizeof times[c][0], ascending);

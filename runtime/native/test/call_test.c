@@ -50,6 +50,28 @@ static void test_prepared(void) {
   lucet_instance_release(i);
 }
 
+static __attribute__((noinline)) lucet_event at_depth(uint32_t bytes, const lucet_prepared_call *c, lucet_instance *resumed) {
+  volatile uint8_t *room = __builtin_alloca(bytes + 16);
+  room[0] = 1;
+  lucet_event e = {.kind = 99};
+  if (resumed == NULL) return call_prepared(c, 0);
+  CHECK(lucet_instance_resume(resumed, &e, NULL) == LUCET_OK && room[0] == 1);
+  return e;
+}
+
+/** Resumed on the same thread, where the frame of the resumption is below, at, and above the place of the call's. */
+static void test_frames(void) {
+  section = "frames";
+  lucet_instance *i = instance();
+  const lucet_prepared_call host = prepared(i, F_CALL_HOST);
+  for (uint32_t bytes = 0; bytes < 4096; bytes += 16) {
+    make_ready(i);
+    CHECK(at_depth(2048, &host, NULL).kind == LUCET_EVENT_HOSTCALL);
+    CHECK(at_depth(bytes, NULL, i).kind == LUCET_EVENT_RETURNED && lucet_instance_state(i) == LUCET_STATE_READY);
+  }
+  lucet_instance_release(i);
+}
+
 static void test_time_limit(void) {
   section = "time limit";
   lucet_instance *i = instance();
@@ -273,6 +295,7 @@ int main(void) {
   begin_tests();
   alarm(60);
   test_prepared();
+  test_frames();
   test_time_limit();
   test_during_a_run();
   test_other_threads();
