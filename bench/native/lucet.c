@@ -148,19 +148,25 @@ static bool find(void *instance) {
   return i->hostcalls != NULL && i->load != NULL && i->check != NULL && i->yield != NULL && i->spin != NULL;
 }
 
-static uint32_t add(void *instance, uint32_t a, uint32_t b) {
+static uint32_t add(void *instance, uint32_t n) {
   struct instance *i = instance;
   lucet_event e;
-  uint64_t args[2] = {a, b};
-  lucet_instance_call(i->instance, i->add, args, &e, NULL);
+  uint64_t args[2] = {0};
+  for (uint32_t k = 0; k < n; k++) {
+    args[1] = k;
+    lucet_instance_call(i->instance, i->add, args, &e, NULL);
+  }
   return (uint32_t)args[0];
 }
 
-static uint32_t add_prepared(void *instance, uint32_t a, uint32_t b) {
+static uint32_t add_prepared(void *instance, uint32_t n) {
   struct instance *i = instance;
   lucet_event e;
-  uint64_t args[2] = {a, b};
-  lucet_call_prepared(&i->prepared, args, &e, NULL);
+  uint64_t args[2] = {0};
+  for (uint32_t k = 0; k < n; k++) {
+    args[1] = k;
+    lucet_call_prepared(&i->prepared, args, &e, NULL);
+  }
   return (uint32_t)args[0];
 }
 

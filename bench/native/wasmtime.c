@@ -253,11 +253,14 @@ static bool find(void *instance) {
   return function(i, "add", &i->add) && function(i, "hostcalls", &i->hostcalls) && function(i, "load", &i->load) && function(i, "check", &i->check);
 }
 
-static uint32_t add(void *instance, uint32_t a, uint32_t b) {
+static uint32_t add(void *instance, uint32_t n) {
   struct instance *i = instance;
   wasm_trap *trap = NULL;
-  wt_raw v[2] = {{.i32 = (int32_t)a}, {.i32 = (int32_t)b}};
-  wt.wasmtime_func_call_unchecked(i->context, &i->add, v, 2, &trap);
+  wt_raw v[2] = {{.i32 = 0}};
+  for (uint32_t k = 0; k < n; k++) {
+    v[1].i32 = (int32_t)k;
+    wt.wasmtime_func_call_unchecked(i->context, &i->add, v, 2, &trap);
+  }
   return (uint32_t)v[0].i32;
 }
 
