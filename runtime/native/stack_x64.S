@@ -258,11 +258,10 @@ FUNCTION returned_elsewhere
         .size   returned_elsewhere, .-returned_elsewhere
 
 /* The host's frame of a call returns here; the byte before is for those that take every return address for one behind a call. */
-        .balign 16
+FUNCTION called
         .cfi_startproc
         .cfi_def_cfa_offset 32
         nop
-        .type   call_left, @function
 call_left:
         movq    %rax, %rdi
         movq    (%rsp), %rsi
@@ -271,7 +270,7 @@ call_left:
         .cfi_adjust_cfa_offset -24
         jmp     lucet_call_left
         .cfi_endproc
-        .size   call_left, .-call_left
+        .size   called, .-called
 
 /* Where windows are left for. */
 FUNCTION stopped
