@@ -114,6 +114,9 @@ export const HERE: Runner = {
   },
 };
 
+/** As in lucet.h. */
+const NO_BOUND = 2n ** 64n - 1n;
+
 /** On this thread, which the guest gives back whenever it has run `bound` operators: other work of the event loop gets its turn. */
 export function boundedRunner(bound: number): Runner {
   const arm = (instance: number): void => {
@@ -128,6 +131,8 @@ export function boundedRunner(bound: number): Runner {
       arm(instance);
       event = await HERE.resume(instance);
     }
+    // It is this run's alone: nobody would resume a call of another kind.
+    native().lucet_instance_set_instruction_bound(instance, NO_BOUND);
     return event;
   };
   return {

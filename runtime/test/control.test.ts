@@ -221,6 +221,8 @@ describeNative('guests that are stopped from outside', () => {
     expect(() => i.reset()).toThrow(StateError);
     await run;
     expect(i.state).toBe('Ready');
+    // The bound was that run's.
+    expect(i.call('spin', 100_000)).toBe(undefined);
 
     // In a host function; before the run begins; while it has yielded.
     k = i.killSwitch();
