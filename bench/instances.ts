@@ -8,20 +8,27 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { compile } from '../compiler/index.ts';
+import { scriptOptions } from '../scripts/options.ts';
 import { guests } from './instances-modules.ts';
 import { type Row, scriptRows } from './instances-script.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-const { values } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '100' },
-    only: { type: 'string' },
-  },
+const USAGE = `Usage: npm run bench:instances -- [options]
+  --only PART   live, borders or cycles (default: all)
+  --rounds N    of each measurement (default 100)
+  --json        rows {engine, metric, p50, p99, unit}
+`;
+const values = scriptOptions(USAGE, {
+  json: { type: 'boolean', default: false },
+  rounds: { type: 'string', default: '100' },
+  only: { type: 'string' },
 });
+if (!(Number(values.rounds) >= 1) || !['live', 'borders', 'cycles', undefined].includes(values.only)) {
+  process.stderr.write(USAGE);
+  process.exit(1);
+}
 
 /** Metrics are printed in the order in which they first appear. */
 function table(rows: readonly Row[]): string {

@@ -3,11 +3,11 @@
  * a clear error (CompileError with an offset; LoadError) or a valid result: never another exception, a crash or a hang.
  * Ends with "N passed, N failed".
  */
-import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { CompileError, compile } from '../compiler/index.ts';
 import { LoadError, Module } from '../runtime/index.ts';
 import { clang } from './clang.ts';
+import { scriptOptions } from './options.ts';
 
 /** A program with everything: calls, tables, floats, a data segment; small enough for thousands of compilations. */
 const SOURCE = `
@@ -98,7 +98,9 @@ function work(module: Uint8Array, seed: number, heartbeat: Int32Array): void {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' } } });
+  const values = scriptOptions('Usage: npm run hostile -- [--seed N]\n', {
+    seed: { type: 'string', default: '1' },
+  });
   const module = await clang({ 'hostile.c': SOURCE }, [
     '-O1',
     '-nostdlib',

@@ -8,9 +8,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { compile } from '../compiler/index.ts';
 import { LIMITS } from '../compiler/wasm/limits.ts';
+import { scriptOptions } from './options.ts';
 
 const FUNCTION_BYTES = 1_000_000;
 const FUNCTION_SECONDS = 10;
@@ -227,11 +227,13 @@ async function largeModule(bytes: number, folder: string): Promise<void> {
   );
 }
 
-const { values } = parseArgs({
-  options: {
-    'module-mb': { type: 'string', default: '66' },
-    'speedup-mb': { type: 'string', default: String(SPEEDUP_MB) },
-  },
+const USAGE = `Usage: npm run scale -- [options]
+  --module-mb N    code of the large module (default 66)
+  --speedup-mb N   code of the module that one and two threads compile (default ${SPEEDUP_MB})
+`;
+const values = scriptOptions(USAGE, {
+  'module-mb': { type: 'string', default: '66' },
+  'speedup-mb': { type: 'string', default: String(SPEEDUP_MB) },
 });
 for (const optLevel of [0, 2] as const) for (const loops of [false, true]) oneFunction(loops, optLevel);
 await inFolder(folder => speedUp(Number(values['speedup-mb']) * 1e6, folder));

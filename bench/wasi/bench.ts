@@ -7,8 +7,13 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { clang } from '../../scripts/clang.ts';
+import { scriptOptions } from '../../scripts/options.ts';
+
+const USAGE = `Usage: npm run bench:wasi -- [options]
+  --rounds N    of each engine (default 5)
+  --json        rows
+`;
 
 /** As built: dist/, with bench/wasi in the project's folder. */
 const dist = dirname(fileURLToPath(import.meta.url));
@@ -31,7 +36,7 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { json: { type: 'boolean' }, rounds: { type: 'string' } } });
+  const values = scriptOptions(USAGE, { json: { type: 'boolean' }, rounds: { type: 'string' } });
   const rounds = Number(values.rounds ?? 5);
   const wasmtime = process.env.LUCET_WASMTIME;
   const dir = mkdtempSync(join(tmpdir(), 'lucet-bench-wasi-'));

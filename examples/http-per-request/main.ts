@@ -9,8 +9,8 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { clang } from '../../scripts/clang.ts';
+import { scriptOptions } from '../../scripts/options.ts';
 import { handleInJavaScript } from './guest.ts';
 
 const CONNECTIONS = 16;
@@ -74,7 +74,10 @@ async function usage(server: ChildProcess, question: 'memory' | 'processor'): Pr
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { seconds: { type: 'string' }, json: { type: 'boolean' } } });
+  const values = scriptOptions('Usage: npm run example:http -- [--seconds N] [--json]\n', {
+    seconds: { type: 'string' },
+    json: { type: 'boolean' },
+  });
   const seconds = Number(values.seconds ?? 10);
   if (!(seconds >= 2 && seconds <= 3600)) {
     console.error('--seconds: from 2 to 3600');
