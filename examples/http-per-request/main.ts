@@ -17,6 +17,9 @@ const CONNECTIONS = 16;
 const TURN_MS = 500;
 /** Of the least to the most memory that the server had after its first turns. */
 const MOST_GROWTH = 1.1;
+/** About so many times the server's memory is asked for, which takes a whole collection. */
+const MEMORY_SAMPLES = 12;
+const WHICH = ['guest', 'javascript'] as const;
 /** Until then V8 compiles. */
 const WARM_UP_MS = 30_000;
 /**
@@ -102,8 +105,12 @@ async function main(): Promise<number> {
     const turns = Math.max(2, Math.round((seconds * 1000) / TURN_MS / 2));
     const sizes: number[] = [];
     const warmUp = Math.min(turns / 3, WARM_UP_MS / TURN_MS / 2);
+    // An odd number, so that each of the two comes first behind a collection as often as the other.
+    const every = 2 * Math.floor(turns / MEMORY_SAMPLES / 2) + 1;
+    let counted = 0;
     for (let k = 0; k < turns; k++) {
-      for (const which of ['guest', 'javascript'] as const) {
+      // Whoever comes first has the server as a garbage collection left it.
+      for (const which of k % 2 === 0 ? WHICH : [...WHICH].reverse()) {
         const before = await usage(server, 'processor');
         const answered = await turn(ports[which], TURN_MS);
         const after = await usage(server, 'processor');
@@ -111,9 +118,10 @@ async function main(): Promise<number> {
         total[which] += answered;
         microseconds[which] += after.processor - before.processor;
       }
-      if (k >= warmUp) sizes.push((await usage(server, 'memory')).memory);
+      if (k < warmUp) continue;
+      counted += TURN_MS / 1000;
+      if (k % every === 0) sizes.push((await usage(server, 'memory')).memory);
     }
-    const counted = (sizes.length * TURN_MS) / 1000;
     const half = sizes.slice(Math.floor(sizes.length / 2));
     const result = {
       instancesPerSecond: Math.round(total.guest / counted),
