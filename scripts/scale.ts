@@ -1,7 +1,8 @@
 /**
  * `npm run scale [-- --module-mb N --speedup-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
- * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads; and two threads at least 1.7 times as fast as one, where
- * the machine gives two processes twice as much as one; on a busy machine that is printed only. Ends with "N passed, N failed".
+ * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads. Two threads should be 1.7 times as fast as one, where
+ * the machine gives two processes twice as much as one: it says whether they are, and fails below 1.4, which noise can't explain; on a busy machine that is
+ * printed only. Ends with "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,6 +24,8 @@ const BODIES = 400;
  * 1.8 where nothing else is lost. Much smaller ones can't reach 1.7 (docs/optimisations.md, "Threads").
  */
 const SPEEDUP = 1.7;
+/** What a machine's noise can't explain. */
+const SURE_SPEEDUP = 1.4;
 const SPEEDUP_MB = 24;
 /** Less than that for two processes: the machine is busy, and even two threads that gain nothing could pass. */
 const LEAST_PROCESSES = 1.6;
@@ -209,9 +212,11 @@ async function speedUp(bytes: number, folder: string): Promise<void> {
       console.log(`       ${text}: the machine is too busy to judge`);
       return;
     }
-    const ok = threads >= (SPEEDUP / 2) * processes;
-    if (!ok && attempt < ATTEMPTS) continue;
-    verdict(ok, `${text} (at least ${SPEEDUP} where they are 2)`);
+    const meets = threads >= (SPEEDUP / 2) * processes;
+    if (!meets && attempt < ATTEMPTS) continue;
+    const ok = threads >= (SURE_SPEEDUP / 2) * processes;
+    const bar = ok ? `${meets ? '' : 'short of '}${SPEEDUP}` : `at least ${SURE_SPEEDUP}`;
+    verdict(ok, `${text} (${bar} where they are 2)`);
     return;
   }
 }
