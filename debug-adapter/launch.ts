@@ -92,6 +92,7 @@ export function sizeOf(name: string, size: unknown): number | null {
   return Number(number) * 1024 ** UNITS.indexOf(unit === '' ? '' : `${unit![0]!.toUpperCase()}IB`);
 }
 
+/** By unit; none is milliseconds. */
 const MILLISECONDS: Readonly<Record<string, number>> = {
   '': 1,
   ns: 1e-6,
@@ -105,10 +106,11 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 /** Milliseconds, of a time as the command line takes it; null: it is not given. @throws LaunchError */
 export function durationOf(name: string, time: unknown): number | null {
   if (time === undefined) return null;
-  const [, number, unit] = /^(\d{1,15})(ns|us|ms|s|m|h|)$/.exec(`${time as string}`) ?? [];
-  if (number === undefined || Number(number) === 0)
-    return fail(name, 'a time above zero, for example "2s", or a number of milliseconds');
-  return Number(number) * MILLISECONDS[unit!]!;
+  const [, number, unit] = /^(\d{1,15})([a-z]*)$/.exec(`${time as string}`) ?? [];
+  const milliseconds = Number(number) * (MILLISECONDS[unit ?? ''] ?? 0);
+  return milliseconds > 0
+    ? milliseconds
+    : fail(name, 'a time above zero, for example "2s", or a number of milliseconds');
 }
 
 /** Check a launch request's arguments. Throws LaunchError naming the attribute. */

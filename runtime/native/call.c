@@ -57,8 +57,8 @@ static bool arm_deadline(struct lucet_instance *i) {
  * returned. What changes one of these calls lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin
  * a run takes it, too (activation_push), unless it is running, which `innermost` tells. The
  * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
- * written before it is read. So a call writes what others may look at meanwhile, and nothing else: it is the number of its stores that a call's time is
- * in proportion to.
+ * written before it is read. So a call writes what others may look at meanwhile, and nothing else: stores, and jumps that are taken, are what a call's time
+ * goes for.
  */
 static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;

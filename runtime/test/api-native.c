@@ -1,24 +1,13 @@
 /**
- * What lucet.h offers beyond calls, by a program that includes nothing else: what is known of a module, start functions, instruction bounds, contexts that
+ * What lucet.h offers beyond calls, by a program that includes no other header of its: what is known of a module, start functions, instruction bounds, contexts that
  * host functions find, typed yields, and everything that functions of the host may ask for. argv[1] is a module compiled from the text in
  * api-native.test.ts, which counts instructions. Prints the states that it went through.
  */
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lucet.h"
+#include "native-expect.h"
 
-#define EXPECT(condition) \
-  do { \
-    if (!(condition)) { \
-      printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, error.message); \
-      exit(1); \
-    } \
-  } while (0)
-
-static lucet_error error;
 static lucet_module *module;
 static lucet_region *region;
 

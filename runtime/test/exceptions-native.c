@@ -1,19 +1,8 @@
 /* Exceptions by the C API: argv[1] is a module compiled from the text in exceptions-native.test.ts. Prints what it sees. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lucet.h"
+#include "native-expect.h"
 
-#define EXPECT(condition) \
-  do { \
-    if (!(condition)) { \
-      printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, error.message); \
-      exit(1); \
-    } \
-  } while (0)
-
-static lucet_error error;
 static lucet_module *module;
 static lucet_instance *instance;
 static lucet_tag *tag;
