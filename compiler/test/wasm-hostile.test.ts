@@ -226,6 +226,28 @@ describe('absurd functions', () => {
     expect(lowered(bytes).poolEnd).toBeLessThan(5 * n);
   });
 
+  it('each edge of a table that returns is written, wherever the lists are moved to larger arrays', () => {
+    const n = 5000;
+    const code = [0x02, 0x40, 0x20, 0, 0x0e, ...leb(n), ...repeat(n + 1, () => [1]), ...END];
+    const func = lowered(oneFunction([I32], [], [], code));
+    expect(func.poolEnd).toBeGreaterThan(2 * n);
+  });
+
+  it('and so is each edge of a landing pad to its clauses', () => {
+    const n = 5000;
+    const tries = [0x02, 0x40, 0x1f, 0x40, ...leb(n), ...repeat(n, () => [0, 0, 0]), 0x10, 0, ...END, ...END];
+    const b = body([], tries);
+    const bytes = Uint8Array.from(
+      [
+        ...HEADER,
+        ...section(1, vec([funcType([], [])])),
+        ...section(3, [1, 0]),
+        ...section(13, [1, 0, 0]),
+      ].concat([10], leb(b.length + 1), [1], b),
+    );
+    expect(lowered(bytes).poolEnd).toBeGreaterThan(2 * n);
+  });
+
   it('limits', () => {
     const kind = (bytes: Uint8Array) => rejection(bytes)?.kind;
     expect(kind(oneFunction([], [], [[50_001, I32]], []))).toBe('limit');

@@ -295,7 +295,9 @@ export function brTable(w: Walk): void {
     const place = list + 1 + i;
     if (frame === 0) {
       if (returns === 0) returns = returnBlock(w, types, from);
-      func.pool[place] = func.newEdge(returns);
+      // First the edge: making it may replace the pool.
+      const edge = func.newEdge(returns);
+      func.pool[place] = edge;
     } else {
       ssa.branchOfTable(liveLabel(w, frame), term, place, w.vals, from);
     }

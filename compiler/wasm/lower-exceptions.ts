@@ -236,7 +236,11 @@ function dispatch(w: Walk, open: OpenTry, exception: Value, number: Value): void
       first === 0 ? number : ssa.emit(Op.Sub, Type.I32, number, ssa.int(Type.I32, first), 0, 0, 0);
     const list = func.newList(targets);
     ssa.terminate(Op.BrTable, index, list, 0, 0);
-    for (let k = 0; k < targets; k++) func.pool[list + 1 + k] = func.newEdge(func.newBlock());
+    for (let k = 0; k < targets; k++) {
+      // First the edge: making it may replace the pool.
+      const edge = func.newEdge(func.newBlock());
+      func.pool[list + 1 + k] = edge;
+    }
     for (let k = 0; k < targets; k++) {
       ssa.enter(func.edgeTarget(func.pool[list + 1 + k]!));
       if (k < clauses.length) enterClause(w, clauses[k]!, exception);
