@@ -58,6 +58,8 @@ bool live_wasmtime(const char *path, const char *library, uint32_t most);
 
 /** What the system takes for a fault that a handler corrects, in nanoseconds: nobody who catches traps as faults and returns from the handler takes less. */
 double signal_round_trip(void);
+/** The same where the handler is left for good, without returning from it: as little as a trap by a fault can take. */
+double signal_delivery(void);
 
 void row(const char *engine, const char *metric, double p50, double p99, const char *unit);
 /** Resident bytes, bytes of page tables, and mappings of this process. */

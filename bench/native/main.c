@@ -161,10 +161,13 @@ static bool cycles(const char *what, const char *const *paths, bool runs, unsign
 static bool borders(void) {
   void *modules[MOST_ENGINES], *instances[MOST_ENGINES];
   struct series call[MOST_ENGINES] = {{0}}, prepared[MOST_ENGINES] = {{0}}, hostcall[MOST_ENGINES] = {{0}}, trap[MOST_ENGINES] = {{0}},
-                check[MOST_ENGINES] = {{0}}, yield[MOST_ENGINES] = {{0}}, kills[MOST_ENGINES] = {{0}}, round_trip = {0};
+                check[MOST_ENGINES] = {{0}}, yield[MOST_ENGINES] = {{0}}, kills[MOST_ENGINES] = {{0}}, round_trip = {0}, delivery = {0};
   bool ok = true;
   for (unsigned r = 0; r < rounds; r++) {
-    for (int k = 0; k < 20; k++) put(&round_trip, signal_round_trip());
+    for (int k = 0; k < 20; k++) {
+      put(&round_trip, signal_round_trip());
+      put(&delivery, signal_delivery());
+    }
     for (uint32_t e = 0; e < engine_count; e++) {
       const struct engine *x = engines[e];
       if (r == 0) {
@@ -208,6 +211,7 @@ static bool borders(void) {
     }
   }
   report("system", "signal-round-trip", &round_trip);
+  report("system", "trap: kernel's delivery alone", &delivery);
   for (uint32_t e = 0; e < engine_count; e++) {
     report(engines[e]->name, "call into a guest", &call[e]);
     report(engines[e]->name, "prepared call into a guest", &prepared[e]);
