@@ -52,6 +52,8 @@ export interface ObjdumpReport {
   readonly moduleHash: string;
   readonly checksum: string;
   readonly cpuFeatures: readonly string[];
+  /** Whether calls see to the thread's floating-point modes. */
+  readonly floats: boolean;
   readonly requiredSymbols: readonly string[];
   readonly heap: {
     readonly mode: string;
@@ -267,6 +269,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
     moduleHash: a.moduleHash,
     checksum: a.checksum.toString(16).padStart(8, '0'),
     cpuFeatures: a.cpuFeatures,
+    floats: a.hasFloats,
     requiredSymbols: a.imports.filter(i => i.symbol !== '').map(i => i.symbol),
     heap: {
       mode: a.memoryMode,
@@ -385,6 +388,7 @@ export function formatReport(r: ObjdumpReport): string {
     ['format version', `${r.version}`],
     ['machine', r.machine],
     ['needs', r.cpuFeatures.join(' ') || 'nothing beyond the baseline'],
+    ['floating point', r.floats ? 'yes' : 'none'],
     ['module name', r.name === '' ? 'none' : r.name],
     ['module SHA-256', `${r.moduleHash}\u2026`],
     ['checksum', r.checksum],

@@ -16,6 +16,7 @@ import {
   FIELD_MUTABLE,
   MEMORY_MODES,
   MOST_SIGNATURE_BYTES,
+  ModuleFlag,
   OPERAND_HOME_SIZE,
   PART_COUNT,
   Part,
@@ -118,6 +119,7 @@ export const ENUMS: readonly { readonly name: string; readonly members: Readonly
         Declarative: SegmentMode.Declarative,
       },
     },
+    { name: 'ModuleFlag', members: { NoFloats: ModuleFlag.NoFloats } },
     {
       name: 'TableFlag',
       members: { Index64: TableFlag.Index64, Image: TableFlag.Image, Written: TableFlag.Written },

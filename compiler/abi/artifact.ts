@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 12;
+export const ARTIFACT_VERSION = 13;
 
 /**
  * Last 8 bytes of a signed artifact; before them the length of the signature's text as a u64, before that the text
@@ -70,6 +70,7 @@ export const ARTIFACT_HEADER: RecordType = {
       'u64',
       'bytes of address space that unchecked accesses may reach from the base of a memory; 0 in dense code',
     ],
+    ['flags', 'u64', 'ModuleFlag'],
     ['vmctx_memories', 'u32', 'VmctxLayout'],
     ['vmctx_tables', 'u32'],
     ['vmctx_globals', 'u32'],
@@ -87,6 +88,14 @@ export const ARTIFACT_HEADER: RecordType = {
     ['module_hash', 'bytes16', 'first 16 bytes of the SHA-256 of the wasm module'],
   ],
 };
+
+export const enum ModuleFlag {
+  /**
+   * No body has an operator on floating-point numbers, so nothing that its code does depends on the thread's floating-point modes (rounding, flushing of
+   * subnormals, exceptions): calls of it leave these as they are.
+   */
+  NoFloats = 1,
+}
 
 export const DIRECTORY_ENTRY: RecordType = {
   name: 'directory_entry',

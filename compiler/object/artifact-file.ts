@@ -26,6 +26,7 @@ import {
   MEMORY_MODES,
   MEMORY_RECORD,
   type MemoryMode,
+  ModuleFlag,
   Part,
   type RecordType,
   recordLayout,
@@ -95,6 +96,8 @@ export class ArtifactFile {
   /** ELF e_machine. */
   readonly machine: number;
   readonly memoryMode: MemoryMode;
+  /** Some body has an operator on floating-point numbers. */
+  readonly hasFloats: boolean;
   readonly cpuFeatures: readonly CpuFeature[];
   /** Bytes of address space that unchecked accesses may reach. */
   readonly reservedSize: bigint;
@@ -172,6 +175,9 @@ export class ArtifactFile {
       this.fail('unknown CPU feature', HEADER.offsets.cpu_features!);
     this.cpuFeatures = CPU_FEATURES.filter((_, i) => (features >> BigInt(i)) & 1n);
     this.reservedSize = h64('reserved_size');
+    const flags = h64('flags');
+    if ((flags & ~BigInt(ModuleFlag.NoFloats)) !== 0n) this.fail('unknown flag', HEADER.offsets.flags!);
+    this.hasFloats = (flags & BigInt(ModuleFlag.NoFloats)) === 0n;
     this.vmctx = {
       memories: h('vmctx_memories'),
       tables: h('vmctx_tables'),

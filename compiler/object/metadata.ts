@@ -20,6 +20,7 @@ import {
   LANDING_RECORD,
   MEMORY_MODES,
   MEMORY_RECORD,
+  ModuleFlag,
   PART_COUNT,
   Part,
   recordLayout,
@@ -35,6 +36,7 @@ import { type CompiledFunc, LANDING } from '../backend/code.ts';
 import { BASE_REG } from '../backend/x64/regs.ts';
 import { bug } from '../diagnostics.ts';
 import type { CompileOptions } from '../options.ts';
+import { hasFloats } from '../wasm/bodies.ts';
 import {
   type ConstExpr,
   ExternKind,
@@ -632,6 +634,7 @@ class Builder implements PartWriter {
     this.u32(f.memory_mode!, MEMORY_MODES.indexOf(options.memory));
     this.u64(f.cpu_features!, featureBits(options.features));
     this.u64(f.reserved_size!, options.memory === 'dense' ? 0n : BigInt(options.reservedSize));
+    this.u64(f.flags!, hasFloats(m) ? 0n : BigInt(ModuleFlag.NoFloats));
     this.u32(f.vmctx_memories!, layout.memories);
     this.u32(f.vmctx_tables!, layout.tables);
     this.u32(f.vmctx_globals!, layout.globals);

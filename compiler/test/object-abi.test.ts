@@ -22,7 +22,7 @@ test('every member of every enumeration is written', () => {
       member,
       Number(value),
     ]);
-    expect(found.length).toBeGreaterThan(1);
+    expect(found.length).toBeGreaterThan(0);
     expect(Object.entries(members)).toEqual(found);
   }
   expect(TRAPS.map(t => t.code)).toEqual(TRAPS.map((_, i) => i));

@@ -49,6 +49,7 @@ describe('round trip', () => {
     expect(a.version).toBe(ARTIFACT_VERSION);
     expect(a.machine).toBe(62);
     expect(a.memoryMode).toBe('guarded');
+    expect(a.hasFloats).toBe(true);
     expect(a.cpuFeatures).toEqual(['sse3', 'ssse3', 'sse4.1', 'sse4.2', 'popcnt']);
     expect(a.reservedSize).toBe(8n << 30n);
     expect(a.name).toBe('sample');

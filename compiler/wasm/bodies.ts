@@ -1,7 +1,8 @@
-/** What a debugger asks of functions' bodies, read operator by operator. */
+/** What is asked of functions' bodies as a whole, read operator by operator. */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
-import { Code, OPCODE_IMM, OpcodePage } from './opcodes.ts';
+import type { Module } from './module.ts';
+import { Code, OPCODE_FLOAT, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import { Reader } from './reader.ts';
 import { skipImmediate, skipType } from './skip.ts';
 
@@ -24,12 +25,10 @@ function eachOperator(
     }
     while (r.pos < r.end) {
       const at = r.pos;
-      const code = r.u8();
-      if (visit(code, at, r)) continue;
-      if (code === Code.MiscPrefix) skipImmediate(r, OPCODE_IMM[OpcodePage.Misc + Math.min(r.u32(), 255)]!);
-      else if (code === Code.SimdPrefix)
-        skipImmediate(r, OPCODE_IMM[OpcodePage.Simd + Math.min(r.u32(), VEC_OP_COUNT - 1)]!);
-      else skipImmediate(r, OPCODE_IMM[code]!);
+      let code: number = r.u8();
+      if (code === Code.MiscPrefix) code = OpcodePage.Misc + Math.min(r.u32(), 255);
+      else if (code === Code.SimdPrefix) code = OpcodePage.Simd + Math.min(r.u32(), VEC_OP_COUNT - 1);
+      if (!visit(code, at, r)) skipImmediate(r, OPCODE_IMM[code]!);
     }
   } catch (e) {
     if (!(e instanceof CompileError)) throw e;
@@ -50,6 +49,18 @@ export function assignedIn(bytes: Uint8Array, start: number, end: number): Reado
     return true;
   });
   return isRead ? assigned : null;
+}
+
+/** Whether a body has an operator on floating-point numbers. */
+export function hasFloats(module: Module): boolean {
+  let found = false;
+  const look = (code: number, _at: number, r: Reader): boolean => {
+    if (OPCODE_FLOAT[code] === 0) return false;
+    found = true;
+    r.pos = r.end;
+    return true;
+  };
+  return module.bodies.some(body => !eachOperator(module.bytes, body.start, body.end, look) || found);
 }
 
 export interface CallSite {

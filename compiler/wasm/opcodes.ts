@@ -447,6 +447,9 @@ export const OPCODE_OP = column(new Uint8Array(OPCODE_COUNT), o => o.op);
 export const OPCODE_KIND = column(new Uint8Array(OPCODE_COUNT), o => o.kind);
 export const OPCODE_ALIGN = column(new Uint8Array(OPCODE_COUNT), o => o.align);
 
+/** 1: it has to do with floating-point numbers. Their names say so, of vectors' operators, too. */
+export const OPCODE_FLOAT = column(new Uint8Array(OPCODE_COUNT), o => (/f(32|64)/.test(o.name) ? 1 : 0));
+
 /** First bytes of operators of proposals that are not supported: [first, last, proposal]. */
 const UNSUPPORTED: readonly (readonly [number, number, string])[] = [
   [0x06, 0x07, 'legacy-exceptions'],

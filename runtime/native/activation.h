@@ -16,11 +16,10 @@
 #define ACT_RESULT 112
 #define ACT_CLAUSE 120
 #define ACT_STACK_TOP 128
+#define ACT_INSTANCE 136
 
-/* In lucet_prepared_call. */
-#define CALL_ENTRY 8
-#define CALL_CODE 16
-#define CALL_BASE 24
+/* In struct lucet_instance. */
+#define INSTANCE_READY 168
 
 /* In struct thread_area. */
 #define THREAD_MACHINE 8
@@ -29,6 +28,10 @@
 #define MACHINE_RIP 128
 #define MACHINE_RFLAGS 136
 #define MACHINE_EXTENDED 192
+
+/* All but the six status flags; what guests have: round to nearest, all exceptions masked, no flushing. */
+#define MXCSR_MODES 0xffc0
+#define DEFAULT_MXCSR 0x1f80
 
 /* Bytes of a call of the trap stub: `call [r15 - TRAP_STUB]`. */
 #define TRAP_CALL_LENGTH 4

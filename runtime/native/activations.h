@@ -13,6 +13,9 @@
 
 #include "internal.h"
 
+/** Code at the border begins at a cache line, so that what it takes doesn't depend on the code before it. */
+#define AT_BORDER __attribute__((aligned(64)))
+
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 
 /** A new innermost activation of `i`, which has a control block. NULL: out of memory. */
@@ -58,7 +61,7 @@ static inline void activation_end(struct lucet_instance *i, uint32_t rest) {
   activation_pop(i);
   i->rest = rest;
   /* Calls of a ready instance leave it as it is. */
-  if (rest != LUCET_STATE_READY) i->unready = true;
+  if (rest != LUCET_STATE_READY) i->ready = NULL;
   struct lucet_control *c = i->control;
   if (i->innermost != NULL) {
     control_move(c, i->innermost->state == ACTIVATION_RUNNING ? CONTROL_HOST : CONTROL_SUSPENDED);
@@ -77,6 +80,7 @@ static inline void activation_begin(struct lucet_activation *a) {
   a->parent = parent;
   a->depth = parent != NULL ? parent->depth + 1 : 1;
   a->instance->trap_valid = false;
+  thread_forget(lucet_thread);
   atomic_store_explicit(&a->instance->control->thread, lucet_thread->thread, memory_order_relaxed);
 }
 

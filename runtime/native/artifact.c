@@ -204,6 +204,7 @@ static lucet_status check_header(struct checker *c) {
   c->part = "header";
   c->part_offset = 0;
   if (h->memory_mode >= LUCET_MEMORY_MODE_COUNT) return lucet_fail(c->error, LUCET_ERROR_FORMAT, c->file_offset, "unknown memory mode %u", h->memory_mode);
+  if ((h->flags & ~(uint64_t)LUCET_MODULE_FLAG_NO_FLOATS) != 0) return lucet_fail(c->error, LUCET_ERROR_FORMAT, c->file_offset, "unknown flags %#llx", (unsigned long long)h->flags);
   if (h->vmctx_memories != LUCET_VMCTX_HEADER_SIZE + (uint64_t)m->memory_count * LUCET_MEMORY_ENTRY_SIZE ||
       h->vmctx_tables != h->vmctx_memories + (uint64_t)m->table_count * LUCET_TABLE_DESC_SIZE ||
       h->vmctx_globals != h->vmctx_tables + (uint64_t)m->global_count * LUCET_GLOBAL_ENTRY_SIZE ||

@@ -5,9 +5,12 @@
 #include "activations.h"
 #include "internal.h"
 
-_Static_assert(offsetof(lucet_prepared_call, entry) == CALL_ENTRY && offsetof(lucet_prepared_call, code) == CALL_CODE &&
-                   offsetof(lucet_prepared_call, base) == CALL_BASE,
-               "activation.h differs from lucet_prepared_call");
+_Static_assert(offsetof(struct lucet_instance, ready) == INSTANCE_READY, "activation.h differs from struct lucet_instance");
+_Static_assert(offsetof(lucet_prepared_call, entry) == offsetof(struct lucet_funcref, entry) &&
+                   offsetof(lucet_prepared_call, code) == offsetof(struct lucet_funcref, code) &&
+                   offsetof(lucet_prepared_call, base) == offsetof(struct lucet_funcref, vmctx),
+               "the stubs of call_x64.S take either");
+_Static_assert(offsetof(struct lucet_control, requests) == 0, "they look at it");
 
 /** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
 #define MOST_NESTED 256
@@ -26,6 +29,15 @@ lucet_status lucet_may_run(const struct lucet_instance *i, lucet_error *error) {
     if (a == NULL) return lucet_fail(error, LUCET_ERROR_STATE, 0, "another thread runs the instance");
   }
   return lucet_current != NULL || lucet_signals_ready() ? LUCET_OK : no_signals(error);
+}
+
+static bool takes_references(const lucet_module *m, uint32_t function) {
+  return (m->type_refs[m->meta.functions[function].type] & (TYPE_FUNCREF_PARAM | TYPE_EXACT_PARAM)) != 0;
+}
+
+/** Nothing about the function keeps a call of it on the stack of `i` from being one of a ready instance. */
+static inline __attribute__((always_inline)) bool is_plain(const struct lucet_instance *i, const struct lucet_funcref *f) {
+  return LIKELY(f->vmctx == i->base) && (LIKELY(i->takes_none) || !takes_references(i->module, f->func_index));
 }
 
 /** References among the arguments are of the right types, and from now on tied to the callee. */
@@ -57,8 +69,10 @@ static bool arm_deadline(struct lucet_instance *i) {
  * returned. What changes one of these calls lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin
  * a run takes it, too (activation_push), unless it is running, which `innermost` tells. The
  * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
- * written before it is read. So a call writes what others may look at meanwhile, and nothing else: stores, and jumps that are taken, are what a call's time
- * goes for.
+ * written before it is read. So a call writes what others may look at meanwhile, and nothing else.
+ *
+ * What is the thread's (whom to kick, the stack limit) is in place while `again` finds each of the two to be the other's last: the thread forgets when it begins any
+ * other run (activation_begin, settle), so no run of another activation is under way on it, either; and the activation's is written by the thread that takes it next.
  */
 static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
@@ -70,54 +84,78 @@ static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   a->state = ACTIVATION_RUNNING;
   a->parent = NULL;
   a->depth = 1;
+  a->thread = NULL;
   i->innermost = NULL;
   i->ready = a;
-  i->unready = false;
+  i->keeps_modes = lucet_group_keeps_modes(i);
+  i->takes_none = !i->module->takes_references;
 }
 
 void lucet_call_unready(struct lucet_instance *i) {
-  i->unready = true;
-  /* One that runs finds out at its end. */
-  if (i->ready == NULL || i->innermost != NULL) return;
-  if (i->spare != NULL) activation_discard(i, i->spare);
-  i->spare = i->ready;
+  struct lucet_activation *a = i->ready;
   i->ready = NULL;
+  /* One that runs finds out at its end. */
+  if (a == NULL || i->innermost != NULL) return;
+  if (i->spare != NULL) activation_discard(i, i->spare);
+  i->spare = a;
 }
 
-/** In the place of `run` where instance and thread are ready, before one of the stubs of ready instances. */
-static inline __attribute__((always_inline)) struct lucet_activation *begin_ready(struct lucet_instance *i) {
+/** Handlers are looked at when so many runs of the instance have ended; its control block counts them. */
+#define RUNS_UNLOOKED 64
+static inline bool looks(const struct lucet_control *c) {
+  return (atomic_load_explicit(&c->requests, memory_order_relaxed) >> 8) % RUNS_UNLOOKED == 0;
+}
+
+/** The activation of a ready instance if this thread has run it last, and has nothing to look at; otherwise NULL. */
+static inline __attribute__((always_inline)) struct lucet_activation *again(const struct lucet_instance *i) {
+  const struct thread_area *t = lucet_thread;
   struct lucet_activation *a = i->ready;
-  struct lucet_control *c = i->control;
-  i->innermost = a;
-  int32_t thread = lucet_thread->thread;
-  if (!LIKELY(atomic_load_explicit(&c->thread, memory_order_relaxed) == thread)) atomic_store_explicit(&c->thread, thread, memory_order_relaxed);
-  TEST_POINT(run_before_entering);
-  atomic_store_explicit(&c->where, CONTROL_GUEST, memory_order_release);
-  TEST_POINT(run_after_entering);
-  lucet_current = a;
-  /* Nothing looks at it between outermost runs, so it need not be put back. */
-  uint64_t limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
-  if (!LIKELY(lucet_stack_limit == limit)) lucet_stack_limit = limit;
+  if (!LIKELY(t != NULL) || !LIKELY(t->last == a) || !LIKELY(a->thread == t) || !LIKELY(i->innermost == NULL)) return NULL;
+  if (!LIKELY(!atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) || !LIKELY(!looks(i->control))) return NULL;
   return a;
 }
 
-static __attribute__((noinline)) lucet_status left_otherwise(struct lucet_activation *a, uint64_t left, lucet_event *event, lucet_error *error) {
-  a->instance->ready = NULL;
-  /* It may be resumed along lucet_enter. */
-  if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
-  lucet_activation_left(a, left, event);
+/** May it become such a call? Then *a is its activation. */
+static lucet_status settle(struct lucet_instance *i, struct lucet_activation **a, lucet_error *error) {
+  *a = NULL;
+  if (i->ready == NULL || i->innermost != NULL || lucet_current != NULL) return LUCET_OK;
+  if (lucet_thread != NULL && looks(i->control)) lucet_thread->unasked = 0;
+  if (!lucet_signals_ready()) return no_signals(error);
+  struct thread_area *t = lucet_thread;
+  *a = i->ready;
+  (*a)->thread = t;
+  t->last = *a;
+  atomic_store_explicit(&i->control->thread, t->thread, memory_order_relaxed);
+  /* Nothing looks at it between outermost runs, so it need not be put back. */
+  lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+  return LUCET_OK;
+}
+
+/** In the place of `run` where instance and thread are ready, before one of the stubs of ready instances. */
+static inline __attribute__((always_inline)) void begin_ready(struct lucet_instance *i, struct lucet_activation *a) {
+  i->innermost = a;
+  TEST_POINT(run_before_entering);
+  atomic_store_explicit(&i->control->where, CONTROL_GUEST, memory_order_release);
+  TEST_POINT(run_after_entering);
+  lucet_current = a;
+}
+
+AT_BORDER lucet_status lucet_call_returned(lucet_event *event, lucet_error *error, struct lucet_instance *i) {
+  lucet_current = NULL;
+  memset(event, 0, sizeof *event);
+  event->kind = LUCET_EVENT_RETURNED;
+  i->innermost = NULL;
+  control_end_run(i->control);
   return lucet_ok(error);
 }
 
 lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = lucet_current;
-  struct lucet_instance *i = a->instance;
   lucet_current = NULL;
-  if (!(LIKELY(left == LUCET_LEFT_RETURNED) && LIKELY(i->innermost == a) && LIKELY(!i->unready))) return left_otherwise(a, left, event, error);
-  memset(event, 0, sizeof *event);
-  event->kind = LUCET_EVENT_RETURNED;
-  i->innermost = NULL;
-  control_end_run(i->control);
+  a->instance->ready = NULL;
+  /* It may be resumed along lucet_enter. */
+  if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
+  lucet_activation_left(a, left, event);
   return lucet_ok(error);
 }
 
@@ -155,8 +193,6 @@ static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, cons
   return lucet_ok(error);
 }
 
-static inline bool is_ready(const struct lucet_instance *i) { return LIKELY(i->ready != NULL) && LIKELY(i->innermost == NULL); }
-
 static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event,
                                                    lucet_error *error) {
   if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
@@ -171,18 +207,34 @@ static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, con
   return run(i, &what, args, event, error);
 }
 
-/** The thread is to be asked for first. Out of line, so that the usual way saves no registers. */
-static __attribute__((noinline)) lucet_status ask_and_call(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event,
-                                                           lucet_error *error) {
-  return lucet_signals_ready() ? lucet_call_function(begin_ready(i), f, args, event, error) : no_signals(error);
+/**
+ * Sandbox argument for calls that leave the floating-point modes alone (keeps_modes). Code without operators on floating-point numbers does the same in any modes, so it need
+ * not be given its own, and host functions that it calls have the host's all along. All code that can run in such a call is the instance's own: it is alone in its
+ * group, and holds no other instance. Where that ends (lucet_group_unite, lucet_group_hold), its calls are plain ones no more, and those that are under way get the
+ * modes of guests from there on, the host's being kept in their frames (lucet_modes_matter). A guest that is stopped, and may be resumed elsewhere, has the modes of
+ * guests in its saved state (lucet_context_save, lucet_machine_at_check); a fault's handler is left in a way that restores what the guest had (lucet_context_may_leave).
+ */
+static inline __attribute__((always_inline)) lucet_status go(const struct lucet_instance *i, struct lucet_activation *a, const lucet_funcref *f, uint64_t *args,
+                                                             lucet_event *event, lucet_error *error) {
+  return i->keeps_modes ? lucet_call_plain(a, f, args, event, error, i->control) : lucet_call_function(a, f, args, event, error, i->control);
 }
 
-lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (is_ready(i) && LIKELY(f->vmctx == i->base) && LIKELY(!i->module->takes_references) && LIKELY(lucet_current == NULL)) {
-    if (!LIKELY(lucet_signals_fresh())) return ask_and_call(i, f, args, event, error);
-    return lucet_call_function(begin_ready(i), f, args, event, error);
-  }
-  return call(i, f, args, event, error);
+/** What the call has to look at may be the thread only. Out of line, so that the usual way saves no registers. */
+static __attribute__((noinline)) lucet_status settle_and_call(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event,
+                                                              lucet_error *error) {
+  struct lucet_activation *a = NULL;
+  lucet_status status = is_plain(i, f) ? settle(i, &a, error) : LUCET_OK;
+  if (status != LUCET_OK) return status;
+  if (a == NULL) return call(i, f, args, event, error);
+  begin_ready(i, a);
+  return go(i, a, f, args, event, error);
+}
+
+AT_BORDER lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
+  struct lucet_activation *a = LIKELY(is_plain(i, f)) ? again(i) : NULL;
+  if (!LIKELY(a != NULL)) return settle_and_call(i, f, args, event, error);
+  begin_ready(i, a);
+  return go(i, a, f, args, event, error);
 }
 
 lucet_status lucet_instance_call_export(lucet_instance *i, uint32_t number, uint64_t *args, lucet_event *event, lucet_error *error) {
@@ -205,7 +257,7 @@ lucet_status lucet_call_prepare(lucet_instance *i, const lucet_funcref *f, lucet
   lucet_status status = f->vmctx != i->base ? may_host(i, f, error) : LUCET_OK;
   if (status != LUCET_OK) return status;
   const lucet_module *m = instance_of(f->vmctx)->module;
-  if ((m->type_refs[m->meta.functions[f->func_index].type] & (TYPE_FUNCREF_PARAM | TYPE_EXACT_PARAM)) != 0)
+  if (takes_references(m, f->func_index))
     return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "function %u takes references, which have to be looked at in each call", f->func_index);
   *call = (lucet_prepared_call){.instance = i, .entry = f->entry, .code = f->code, .base = f->vmctx};
   return lucet_ok(error);
@@ -219,14 +271,19 @@ static __attribute__((noinline)) lucet_status run_prepared(const lucet_prepared_
   return status == LUCET_OK ? run(i, call, args, event, error) : status;
 }
 
-static __attribute__((noinline)) lucet_status ask_and_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
-  return lucet_signals_ready() ? lucet_call_plain(begin_ready(call->instance), call, args, event, error) : no_signals(error);
+static __attribute__((noinline)) lucet_status settle_and_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event,
+                                                                       lucet_error *error) {
+  struct lucet_activation *a;
+  lucet_status status = settle(call->instance, &a, error);
+  if (status != LUCET_OK) return status;
+  if (a == NULL) return run_prepared(call, args, event, error);
+  begin_ready(call->instance, a);
+  return lucet_call_plain(a, call, args, event, error, call->instance->control);
 }
 
-lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
-  if (is_ready(call->instance) && LIKELY(lucet_current == NULL)) {
-    if (!LIKELY(lucet_signals_fresh())) return ask_and_call_prepared(call, args, event, error);
-    return lucet_call_plain(begin_ready(call->instance), call, args, event, error);
-  }
-  return run_prepared(call, args, event, error);
+AT_BORDER lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+  struct lucet_activation *a = again(call->instance);
+  if (!LIKELY(a != NULL)) return settle_and_call_prepared(call, args, event, error);
+  begin_ready(call->instance, a);
+  return lucet_call_plain(a, call, args, event, error, call->instance->control);
 }

@@ -21,9 +21,8 @@ static const int ORDER[18] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_R
 #define SW_RESERVED 464
 #define XSTATE_MAGIC1 0x46505853u
 #define TRAP_FLAG 0x100u
-/** Offset of mxcsr in the extended state; its default. */
+/** Offset of mxcsr in the extended state. */
 #define MXCSR_AT 24
-#define DEFAULT_MXCSR 0x1f80u
 #define DEFAULT_X87 0x37fu
 
 struct sw_reserved {
@@ -44,6 +43,15 @@ struct machine_state *lucet_machine_new(void) {
 
 uint64_t lucet_context_pc(const void *ucontext) { return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP]; }
 
+/** Modes of the host's, which its code doesn't care for, must not go wherever the guest is resumed: it gets those of guests. */
+static void guest_modes(struct machine_state *m) {
+  uint32_t mxcsr;
+  memcpy(&mxcsr, m->extended + MXCSR_AT, sizeof mxcsr);
+  if ((mxcsr & MXCSR_MODES) == DEFAULT_MXCSR) return;
+  mxcsr = DEFAULT_MXCSR;
+  memcpy(m->extended + MXCSR_AT, &mxcsr, sizeof mxcsr);
+}
+
 bool lucet_context_save(const void *ucontext, struct machine_state *m) {
   const ucontext_t *u = ucontext;
   for (int k = 0; k < 18; k++) m->registers[k] = (uint64_t)u->uc_mcontext.gregs[ORDER[k]];
@@ -56,6 +64,7 @@ bool lucet_context_save(const void *ucontext, struct machine_state *m) {
   size_t size = sw.magic1 == XSTATE_MAGIC1 ? sw.xstate_size : 512;
   if (size > lucet_xsave_size()) return false;
   memcpy(m->extended, from, size);
+  guest_modes(m);
   m->extended_size = (uint32_t)size;
   return true;
 }
@@ -82,18 +91,21 @@ static uint32_t rights(void) {
 
 /**
  * Sandbox argument for leaving a handler without sigreturn, which takes a quarter of the round trip. What sigreturn would restore is either dead, or as it was:
- * general and vector registers are dead, since lucet_leave goes on behind a call in C, and the callee-saved ones are in the host's frame; so is mxcsr, and the handler
- * has the modes of guests, as the kernel gives it the default ones. The mask is seen to. The rest is looked at here: that the handler returns to the kernel, and not to
+ * general and vector registers are dead, since lucet_leave goes on behind a call in C, and the callee-saved ones are in the host's frame. The
+ * mask is seen to. The rest is looked at here: that the handler returns to the kernel, and not to
  * one of somebody else's who has more to do (then the context lies where the frame of the handler ends, as the kernel's signal frame has it); the
- * alternate stack; the x87 control word; protection keys.
+ * alternate stack; the modes in mxcsr, which the handler has as the kernel gives them to it, while the guest's may have been the host's; the x87 control word;
+ * protection keys.
  */
 bool lucet_context_may_leave(const void *ucontext, const void *cfa) {
   const ucontext_t *u = ucontext;
   const uint8_t *fp = (const uint8_t *)u->uc_mcontext.fpregs;
   uint16_t x87;
+  uint32_t mxcsr;
   if (cfa != ucontext || fp == NULL || ((uint32_t)u->uc_stack.ss_flags & AUTODISARM) != 0) return false;
   memcpy(&x87, fp, sizeof x87);
-  if (x87 != DEFAULT_X87) return false;
+  memcpy(&mxcsr, fp + MXCSR_AT, sizeof mxcsr);
+  if (x87 != DEFAULT_X87 || (mxcsr & MXCSR_MODES) != DEFAULT_MXCSR) return false;
   if (lucet_pkru_offset == 0) return true;
   uint64_t present;
   uint32_t interrupted = 0;
@@ -156,6 +168,7 @@ void lucet_machine_at_check(struct machine_state *m) {
   m->address = 0;
   m->address_known = false;
   m->extended_size = (uint32_t)lucet_xsave_size();
+  guest_modes(m);
 }
 
 #define WINDOW(name) extern const uint8_t lucet_window_##name[], lucet_window_end_##name[], lucet_stopped_##name[];

@@ -78,3 +78,20 @@ size_t lucet_xsave_size(void) {
   atomic_store_explicit(&known, size, memory_order_release);
   return size;
 }
+
+/** What a host's frame begins with (border_x64.h). */
+struct modes {
+  uint32_t mxcsr;
+  uint32_t differ;
+};
+
+void lucet_modes_matter(void) {
+  uint32_t host;
+  __asm__ volatile("stmxcsr %0" : "=m"(host));
+  for (const struct lucet_activation *a = lucet_current; a != NULL; a = a->parent) {
+    struct modes *m = (struct modes *)(uintptr_t)a->host_rsp;
+    /* Outside of the run it is what the run has found. */
+    if (m->differ != 0) host = m->mxcsr;
+    *m = (struct modes){host, (host & MXCSR_MODES) - DEFAULT_MXCSR};
+  }
+}

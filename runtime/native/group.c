@@ -97,10 +97,21 @@ static bool allow_dense_stacks(struct group *g) {
   return true;
 }
 
+bool lucet_group_keeps_modes(const struct lucet_instance *i) {
+  return (i->module->meta.header->flags & LUCET_MODULE_FLAG_NO_FLOATS) != 0 && i->group->size == 1 && i->held_count == 0;
+}
+
+/** A member of `g` may come to run code of others: if its calls have left the floating-point modes alone, these matter now. */
+static void join(struct group *g) {
+  if (g->size != 1 || !lucet_group_keeps_modes(g->members)) return;
+  lucet_call_unready(g->members);
+  lucet_modes_matter();
+}
+
 /** The group goes when the run that is under way on this thread has ended: its members' runs look for that at their ends. */
 static void condemn(struct group *g) {
   atomic_store(&g->dying, true);
-  for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) i->unready = true;
+  for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) lucet_call_unready(i);
 }
 
 bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
@@ -108,6 +119,8 @@ bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b) {
   struct group *into = a->group, *from = b->group;
   bool allowed = (!into->dense_stacks && !from->dense_stacks) || (allow_dense_stacks(into) && allow_dense_stacks(from));
   if (into != from && allowed) {
+    join(into);
+    join(from);
     if (into->size < from->size) {
       into = b->group;
       from = a->group;
@@ -146,6 +159,7 @@ lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *o
   if (!held) {
     struct lucet_instance **grown = realloc(i->held, (i->held_count + 1) * sizeof *grown);
     if (grown != NULL) {
+      join(i->group);
       grown[i->held_count++] = other;
       i->held = grown;
       atomic_store(&i->group->holds, true);

@@ -392,8 +392,12 @@ struct lucet_instance {
   /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;
   struct lucet_activation *spare;
-  /** `first`, unused, when the next call has nothing to look at but the thread: see call.c. */
+  /** `first`, unused or of the run that is under way, when the next call has nothing to look at but the thread: see call.c. */
   struct lucet_activation *ready;
+  /** Its calls leave the thread's floating-point modes as they are: see call.c. */
+  bool keeps_modes;
+  /** No function of its module takes references. Known when it is ready. */
+  bool takes_none;
   struct group *group;
   struct lucet_instance *group_next;
   struct group own_group;
@@ -414,8 +418,6 @@ struct lucet_instance {
   uint32_t rest;
   bool start_pending;
   bool poisoned;
-  /** The run that is under way doesn't leave it `ready`. */
-  bool unready;
   /** A table of its own was, or may have been, written by others than its code. */
   bool tables_touched;
   /** Host functions of the embedder's have asked for this instance, or for addresses in its memory: any thread may have them. */
@@ -469,6 +471,8 @@ lucet_status lucet_initialise_elems(struct lucet_instance *i, lucet_error *error
 
 /** A group of its own, to which the caller has a handle. */
 void lucet_group_new(struct lucet_instance *i);
+/** All code that its runs can come to is its own, and does the same in any floating-point modes. */
+bool lucet_group_keeps_modes(const struct lucet_instance *i);
 /** References may flow either way from now on: the two live and die together. False: code of one can't run on a stack of the other. */
 bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
 /** `i` refers to `other`, but `other` never to `i`. LUCET_ERROR_LINK: as above; LUCET_ERROR_RESOURCES. */

@@ -277,7 +277,7 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
       if (t->params != 0) m->type_refs[i] |= TYPE_EXACT_PARAM;
       if (t->results != 0) m->type_refs[i] |= TYPE_EXACT_RESULT;
     }
-    m->takes_references |= (m->type_refs[i] & (TYPE_FUNCREF_PARAM | TYPE_EXACT_PARAM)) != 0;
+    m->takes_references |= t->kind == LUCET_TYPE_KIND_FUNC && (m->type_refs[i] & (TYPE_FUNCREF_PARAM | TYPE_EXACT_PARAM)) != 0;
     if (is_plain(t))
       m->sig_ids[i] = lucet_signature_intern(types, t->params, t->results);
     else if (t->group == i && !intern_group(m, i))

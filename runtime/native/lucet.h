@@ -41,6 +41,15 @@ extern "C" {
 #define LUCET_API
 #define LUCET_NORETURN
 #endif
+/** Called by address, not by way of the jump table of the embedder's program, which takes a nanosecond; linked statically, it is a plain call. */
+#if defined(__has_attribute)
+#if __has_attribute(noplt)
+#define LUCET_FAST __attribute__((noplt))
+#endif
+#endif
+#ifndef LUCET_FAST
+#define LUCET_FAST
+#endif
 
 typedef struct lucet_module lucet_module;
 typedef struct lucet_region lucet_region;
@@ -472,7 +481,7 @@ typedef struct lucet_event {
 /**
  * Tell that the process's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP have been replaced, or may have been:
  * the next run puts the runtime's back in front. Without that it happens 10 ms later, at the latest at the
- * 64th run of the thread from then on; a guest that traps before would hang in the other handler.
+ * 64th run of the thread from then on, or of an instance that is called again and again; a guest that traps before would hang in the other handler.
  *
  * Handlers of all other signals get SA_ONSTACK, within a fraction of a second or by this call, as they would otherwise run on the stack of a guest, which may be full.
  */
@@ -486,7 +495,7 @@ LUCET_API lucet_status lucet_instance_run_start(lucet_instance *instance, lucet_
  * Run a function on the instance's stack until an event. `function` may belong to any instance. `args` must stay valid until RETURNED.
  * While the instance is suspended (or in a native host function) it may be called again: the new activation is innermost until it ends.
  */
-LUCET_API lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
+LUCET_API LUCET_FAST lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
 /** By number of the export. */
 LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint32_t export_, uint64_t *args, lucet_event *event, lucet_error *error);
 
@@ -495,10 +504,10 @@ LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint
  * long as both instances. Its members are the runtime's.
  */
 typedef struct lucet_prepared_call {
-  lucet_instance *instance;
-  const uint8_t *entry;
   const uint8_t *code;
   uint8_t *base;
+  lucet_instance *instance;
+  const uint8_t *entry;
 } lucet_prepared_call;
 /** LUCET_ERROR_ARGUMENT: the function takes references, or can't run there. */
 LUCET_API lucet_status lucet_call_prepare(lucet_instance *instance, const lucet_funcref *function, lucet_prepared_call *call, lucet_error *error);
@@ -506,7 +515,7 @@ LUCET_API lucet_status lucet_call_prepare(lucet_instance *instance, const lucet_
  * As lucet_instance_call, on a thread whose floating-point environment is the default one (FE_DFL_ENV), as it is unless somebody changed it. It isn't
  * looked at, as that takes as long as the call: with other modes guests calculate in these, and a floating-point exception that is not masked is an internal fault.
  */
-LUCET_API lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
+LUCET_API LUCET_FAST lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
 
 /**
  * Let the innermost activation go on, from any thread, until the next event: behind its HOSTCALL, or wherever it was stopped.

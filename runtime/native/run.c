@@ -13,7 +13,8 @@ _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && of
                    offsetof(struct lucet_activation, code) == ACT_CODE && offsetof(struct lucet_activation, args) == ACT_ARGS &&
                    offsetof(struct lucet_activation, base) == ACT_BASE && offsetof(struct lucet_activation, requests) == ACT_REQUESTS &&
                    offsetof(struct lucet_activation, machine) == ACT_MACHINE && offsetof(struct lucet_activation, result) == ACT_RESULT &&
-                   offsetof(struct lucet_activation, clause) == ACT_CLAUSE && offsetof(struct lucet_activation, stack_top) == ACT_STACK_TOP,
+                   offsetof(struct lucet_activation, clause) == ACT_CLAUSE && offsetof(struct lucet_activation, stack_top) == ACT_STACK_TOP &&
+                   offsetof(struct lucet_activation, instance) == ACT_INSTANCE,
                "activation.h differs from struct lucet_activation");
 
 _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -26,6 +27,7 @@ static void pop_to(struct lucet_activation *a) {
 }
 
 void lucet_activations_free(struct lucet_instance *i) {
+  if (i->innermost != NULL) i->ready = NULL;
   while (i->innermost != NULL) activation_end(i, LUCET_STATE_READY);
   if (i->spare != NULL) activation_discard(i, i->spare);
   if (i->ready != NULL) activation_discard(i, i->ready);
@@ -81,7 +83,7 @@ void lucet_hostcall_abandoned(struct lucet_activation *a) {
   control_move(a->instance->control, CONTROL_GUEST);
 }
 
-uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base) {
+AT_BORDER uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base) {
   const struct binding *b = &instance_of(base)->bindings[import];
   TEST_POINT(hostcall_before_move);
   control_move(a->instance->control, CONTROL_HOST);

@@ -88,6 +88,10 @@ struct lucet_activation {
   uint64_t clause;
   /** Stack pointer at the entry: the return address into the stub lies just below. */
   uint64_t stack_top;
+  /** Whose stack it runs on. */
+  struct lucet_instance *instance;
+  /** Ready: the thread that ran it last. */
+  const struct thread_area *thread;
 
   enum activation_state state;
   enum resume_path path;
@@ -95,8 +99,6 @@ struct lucet_activation {
   uint32_t depth;
   /** SUSPENDED: the kind of the event that told so. */
   uint32_t waits;
-  /** Whose stack it runs on. */
-  struct lucet_instance *instance;
   /** The activation below on the same stack, and the one that was current on the thread when this one was entered. */
   struct lucet_activation *outer;
   struct lucet_activation *parent;
@@ -252,12 +254,13 @@ uint64_t lucet_now(void);
 
 uint64_t lucet_enter(struct lucet_activation *a);
 /**
- * The same for a ready instance, then lucet_call_left; to be called last. `plain`: on a thread with the default floating-point environment. Only if the activation is
- * stopped before the guest's first instruction it learns what was to be run.
+ * The same for a ready instance (call_x64.S); to be called last. `what`: lucet_funcref or lucet_prepared_call. `plain`: the thread's floating-point modes are good for
+ * what is called. Only if the activation is stopped before the guest's first instruction it learns what was to be run.
  */
-lucet_status lucet_call_function(struct lucet_activation *a, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
-lucet_status lucet_call_plain(struct lucet_activation *a, const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
-/** call.c: the activation that is current was left. */
+lucet_status lucet_call_function(struct lucet_activation *a, const void *what, uint64_t *args, lucet_event *event, lucet_error *error, struct lucet_control *c);
+lucet_status lucet_call_plain(struct lucet_activation *a, const void *what, uint64_t *args, lucet_event *event, lucet_error *error, struct lucet_control *c);
+/** call.c, where they go on: the guest has returned, and the activation is still the instance's ready one; or it was left in another way. */
+lucet_status lucet_call_returned(lucet_event *event, lucet_error *error, struct lucet_instance *i);
 lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error);
 uint64_t lucet_reenter(struct lucet_activation *a);
 uint64_t lucet_reenter_continuing(struct lucet_activation *a);
@@ -265,6 +268,11 @@ uint64_t lucet_reenter_machine(struct lucet_activation *a);
 /** From code that works for the guest, to the landing pad that the activation names. */
 LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
+/**
+ * Runs that are under way on this thread, and have left its floating-point modes as they were, go on in those of guests; the thread gets its own back behind them. To be
+ * called by host code.
+ */
+void lucet_modes_matter(void);
 /** Return addresses of the guest's outermost frame. */
 extern const uint8_t lucet_enter_return[], lucet_call_function_return[], lucet_call_plain_return[];
 extern const uint8_t lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
@@ -282,9 +290,12 @@ struct thread_area {
   /** Never NULL: the handler and the trap stub write here. */
   struct machine_state *machine;
   int32_t thread;
-  /** Runs until it is asked for the time again. */
+  /** Runs until it is asked for the time again; calls of ready instances have a count of their own. */
   uint32_t unasked;
+  /** The ready activation that it ran last; the area itself: it has run something else since, or its number has changed. */
+  const void *last;
 };
+static inline void thread_forget(struct thread_area *t) { t->last = t; }
 extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /** The embedder says that handlers have been replaced. */

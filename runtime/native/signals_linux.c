@@ -223,7 +223,9 @@ static void free_area(void *p) {
 
 /** In a child made by fork the thread has another number: kicks to the old one would be lost, and no guest could be stopped. */
 static void in_child(void) {
-  if (lucet_thread != NULL) lucet_thread->thread = (int32_t)syscall(SYS_gettid);
+  if (lucet_thread == NULL) return;
+  lucet_thread->thread = (int32_t)syscall(SYS_gettid);
+  thread_forget(lucet_thread);
 }
 
 static void make_key(void) { area_key_made = pthread_key_create(&area_key, free_area) == 0 && pthread_atfork(NULL, NULL, in_child) == 0; }
@@ -262,6 +264,7 @@ static bool make_area(void) {
   if (t == NULL) return false;
   t->mapping = MAP_FAILED;
   t->thread = (int32_t)syscall(SYS_gettid);
+  thread_forget(t);
   t->machine = lucet_machine_new();
   if (t->machine == NULL || pthread_setspecific(area_key, t) != 0) {
     release_area(t);

@@ -19,140 +19,16 @@
  */
 #include "abi.h"
 #include "activation.h"
-
-/* All but the six status flags. */
-#define MXCSR_MODES 0xffc0
+#include "border_x64.h"
 
         .section .rodata
         .balign 4
-guest_mxcsr:
-        .long   0x1f80
+        .globl  lucet_guest_mxcsr
+        .hidden lucet_guest_mxcsr
+lucet_guest_mxcsr:
+        .long   DEFAULT_MXCSR
 
         .text
-
-/* [begin, end) and where to go instead; read by context_x64_linux.c. */
-.macro WINDOW name
-        .globl  lucet_window_\name
-        .hidden lucet_window_\name
-lucet_window_\name:
-.endm
-.macro WINDOW_END name
-        .globl  lucet_window_end_\name
-        .hidden lucet_window_end_\name
-lucet_window_end_\name:
-.endm
-.macro STOPPED name
-        .globl  lucet_stopped_\name
-        .hidden lucet_stopped_\name
-lucet_stopped_\name:
-.endm
-
-/* Load the current activation, or another pointer of the thread's. */
-.macro CURRENT reg, pointer=lucet_current
-        movq    \pointer@gottpoff(%rip), \reg
-        movq    %fs:(\reg), \reg
-.endm
-
-/* Load the guest's or the host's mxcsr, where the host's, at the stack pointer, has other modes than the guest's: then the word behind it isn't 0. */
-.macro GUEST_MXCSR
-        cmpl    $0, 4(%rsp)
-        je      .Lsame\@
-        ldmxcsr guest_mxcsr(%rip)
-.Lsame\@:
-.endm
-.macro HOST_MXCSR
-        cmpl    $0, 4(%rsp)
-        jne     .Lother\@
-.Lsame\@:
-        .subsection 1
-.Lother\@:
-        ldmxcsr (%rsp)
-        jmp     .Lsame\@
-        .previous
-.endm
-
-.macro FUNCTION name
-        .globl  \name
-        .hidden \name
-        .type   \name, @function
-        .balign 16
-\name:
-.endm
-
-/* Where the host's frame has its return address. */
-#define HOST_FRAME_RETURN 56
-
-/* Build the host's frame for the activation in rdi. `plain`: its modes are known to be the guest's, so they aren't asked for, which takes 17 cycles. */
-.macro HOST_FRAME plain=0
-        pushq   %rbp
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbp, 0
-        pushq   %rbx
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbx, 0
-        pushq   %r12
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r12, 0
-        pushq   %r13
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r13, 0
-        pushq   %r14
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r14, 0
-        pushq   %r15
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r15, 0
-        subq    $8, %rsp
-        .cfi_adjust_cfa_offset 8
-        movq    %rsp, ACT_HOST_RSP(%rdi)
-    .if \plain
-        movq    $0x1f80, (%rsp)
-    .else
-        stmxcsr (%rsp)
-        movl    (%rsp), %eax
-        andl    $MXCSR_MODES, %eax
-        subl    $0x1f80, %eax
-        movl    %eax, 4(%rsp)
-        jz      .Lplain\@
-        ldmxcsr guest_mxcsr(%rip)
-.Lplain\@:
-    .endif
-.endm
-
-/* Take it down, but for its return address. */
-.macro HOST_REGISTERS
-        addq    $8, %rsp
-        .cfi_adjust_cfa_offset -8
-        popq    %r15
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r15
-        popq    %r14
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r14
-        popq    %r13
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r13
-        popq    %r12
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore r12
-        popq    %rbx
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore rbx
-        popq    %rbp
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore rbp
-.endm
-
-/* The same frame as a debugger finds it again once rsp is back on the host's stack. */
-.macro HOST_FRAME_CFI
-        .cfi_def_cfa rsp, 64
-        .cfi_offset rbp, -16
-        .cfi_offset rbx, -24
-        .cfi_offset r12, -32
-        .cfi_offset r13, -40
-        .cfi_offset r14, -48
-        .cfi_offset r15, -56
-.endm
 
 /* uint64_t lucet_enter(struct lucet_activation *): run an entry thunk from the top of the activation's part of the stack. */
 FUNCTION lucet_enter
@@ -194,83 +70,6 @@ FUNCTION leave_rdi
         jmp     host_return
         .cfi_endproc
         .size   leave_rdi, .-leave_rdi
-
-/*
- * lucet_status lucet_call_…(struct lucet_activation *, what, args, event, error): lucet_enter with everything in registers, at the top of the stack, and then
- * lucet_call_left(left, event, error) in its place. What a call's time goes for is jumps, calls and returns that are taken, and stores: so C code jumps here, which
- * saves the callee-saved registers once only; and a guest that returns is met by code of its own. Otherwise it is left by host_return, to call_left.
- */
-.macro CALL name, plain, entry, code, base
-FUNCTION lucet_\name
-        .cfi_startproc
-        leaq    call_left(%rip), %rax
-        subq    $32, %rsp
-        .cfi_adjust_cfa_offset 32
-        movq    %rax, (%rsp)
-        movq    %rcx, 8(%rsp)
-        movq    %r8, 16(%rsp)
-        HOST_FRAME plain=\plain
-        movq    ACT_REQUESTS(%rdi), %rcx
-        movq    ACT_STACK_TOP(%rdi), %r8
-        movq    \entry(%rsi), %rax
-        movq    \base(%rsi), %r15
-        movq    \code(%rsi), %rsi
-        movq    %rdx, %rdi
-        movq    %rsp, %rbp
-WINDOW \name
-        cmpb    $0, (%rcx)
-        jne     lucet_stopped_enter
-        movq    %r8, %rsp
-        callq   *%rax
-WINDOW_END \name
-        .globl  lucet_\name\()_return
-        .hidden lucet_\name\()_return
-lucet_\name\()_return:
-        CURRENT %rdi
-        cmpq    %rbp, ACT_HOST_RSP(%rdi)
-        jne     returned_elsewhere
-        leaq    call_left(%rip), %rax   /* Another frame may be at the same place: of who resumed the guest on this thread. */
-        cmpq    %rax, HOST_FRAME_RETURN(%rbp)
-        jne     returned_elsewhere
-        movq    %rbp, %rsp
-    .if !\plain
-        HOST_MXCSR
-    .endif
-        HOST_REGISTERS
-        xorl    %edi, %edi              /* LUCET_LEFT_RETURNED */
-        movq    8(%rsp), %rsi
-        movq    16(%rsp), %rdx
-        addq    $32, %rsp
-        .cfi_adjust_cfa_offset -32
-        jmp     lucet_call_left
-        .cfi_endproc
-        .size   lucet_\name, .-lucet_\name
-.endm
-
-        CALL    call_function, 0, LUCET_FUNCREF_ENTRY, LUCET_FUNCREF_CODE, LUCET_FUNCREF_VMCTX
-        CALL    call_plain, 1, CALL_ENTRY, CALL_CODE, CALL_BASE
-
-FUNCTION returned_elsewhere
-        .cfi_startproc
-        xorl    %eax, %eax              /* LUCET_LEFT_RETURNED */
-        jmp     leave_rdi
-        .cfi_endproc
-        .size   returned_elsewhere, .-returned_elsewhere
-
-/* The host's frame of a call returns here; the byte before is for those that take every return address for one behind a call. */
-FUNCTION called
-        .cfi_startproc
-        .cfi_def_cfa_offset 32
-        nop
-call_left:
-        movq    %rax, %rdi
-        movq    (%rsp), %rsi
-        movq    8(%rsp), %rdx
-        addq    $24, %rsp
-        .cfi_adjust_cfa_offset -24
-        jmp     lucet_call_left
-        .cfi_endproc
-        .size   called, .-called
 
 /* Where windows are left for. */
 FUNCTION stopped
@@ -557,7 +356,7 @@ FUNCTION \name
         SAVING lucet_builtin_throw_ref, lucet_throw_ref
 
 /* Called by host thunks: eax = number of the imported function, rdx = argument array. */
-FUNCTION lucet_hostcall_stub
+FUNCTION lucet_hostcall_stub, 64
         .cfi_startproc
         CURRENT %r10
         movq    %rsp, ACT_GUEST_RSP(%r10)

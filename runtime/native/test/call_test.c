@@ -208,6 +208,120 @@ static void test_modes(void) {
   lucet_instance_release(i);
 }
 
+static void *pause_later(void *none) {
+  await_guest(its_instance);
+  lucet_kill_switch *k = kill_switch(its_instance);
+  CHECK(lucet_kill_switch_pause(k) == LUCET_KILL_SIGNALLED);
+  lucet_kill_switch_release(k);
+  return none;
+}
+
+static uint32_t modes_of(lucet_event e) { return e.kind == LUCET_EVENT_RETURNED ? (uint32_t)e.id & MXCSR_MODES : 0; }
+enum { UPWARD = 0x4000 };
+
+static int modes_in_host;
+static void look_at_modes(lucet_vmctx *vm, uint64_t *args) {
+  (void)vm, (void)args;
+  modes_in_host = fegetround();
+}
+static void take_function(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  CHECK(lucet_instance_table_set(lucet_vmctx_instance(vm), 0, 0, funcref_word(lucet_instance_function(its_instance, F_ADD))) == LUCET_OK);
+}
+static void hold_other(lucet_vmctx *vm, uint64_t *args) {
+  (void)args;
+  CHECK(lucet_group_hold(lucet_vmctx_instance(vm), its_instance) == LUCET_OK);
+}
+
+/** Calls of code without floating point leave the modes alone, for as long as it can come to no other code; host functions always have the host's. */
+static void test_no_floats(void) {
+  section = "no floats";
+  struct guest_options o = GUEST_PLAIN;
+  size_t size;
+  lucet_module *m;
+  o.flags = LUCET_MODULE_FLAG_NO_FLOATS;
+  uint8_t *file = guest_artifact_of(&o, &size);
+  CHECK(lucet_module_load_bytes(file, size, &m, NULL) == LUCET_OK);
+  free(file);
+  lucet_instance *i = instance_of_module(m);
+  fesetround(FE_UPWARD);
+  /* The first call looks at everything. */
+  CHECK(modes_of(call(i, F_MODES, 0)) == DEFAULT_MXCSR && fegetround() == FE_UPWARD);
+  CHECK(modes_of(call(i, F_MODES, 0)) == (DEFAULT_MXCSR | UPWARD) && fegetround() == FE_UPWARD);
+  on_hostcall = look_at_modes;
+  CHECK(modes_of(call(i, F_CALL_MODES, 0)) == (DEFAULT_MXCSR | UPWARD) && modes_in_host == FE_UPWARD && fegetround() == FE_UPWARD);
+
+  section = "no floats, traps";
+  static const uint32_t TRAPS[] = {F_LOAD, F_UNREACHABLE, F_CHECK};
+  for (size_t k = 0; k < sizeof TRAPS / sizeof *TRAPS; k++) {
+    make_ready(i);
+    CHECK(call(i, TRAPS[k], TRAPS[k] == F_LOAD ? 0x7fffffff : 0).kind == LUCET_EVENT_TRAPPED && i->ready == NULL && fegetround() == FE_UPWARD);
+  }
+
+  section = "no floats, resumed";
+  make_ready(i);
+  CHECK(call(i, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL && fegetround() == FE_UPWARD);
+  fesetround(FE_TONEAREST);
+  CHECK(resume(i).kind == LUCET_EVENT_RETURNED && fegetround() == FE_TONEAREST);
+  fesetround(FE_UPWARD);
+  make_ready(i);
+  struct runner r;
+  pthread_t killer;
+  its_instance = i;
+  CHECK(pthread_create(&killer, NULL, pause_later, NULL) == 0);
+  hold(i);
+  CHECK(call(i, F_WAIT, 0).kind == LUCET_EVENT_INTERRUPTED && fegetround() == FE_UPWARD);
+  pthread_join(killer, NULL);
+  uint32_t mxcsr;
+  memcpy(&mxcsr, i->innermost->machine->extended + 24, sizeof mxcsr);
+  CHECK((mxcsr & MXCSR_MODES) == DEFAULT_MXCSR);
+  release(i);
+  r = (struct runner){.instance = i, .resumes = true};
+  fesetround(FE_TONEAREST);
+  CHECK(pthread_create(&r.thread, NULL, run, &r) == 0 && join(&r).kind == LUCET_EVENT_RETURNED && fegetround() == FE_TONEAREST);
+  lucet_instance_release(i);
+
+  void (*const joins[])(lucet_vmctx *, uint64_t *) = {take_function, hold_other};
+  for (size_t k = 0; k < sizeof joins / sizeof *joins; k++) {
+    section = k == 0 ? "no floats, united" : "no floats, holding another";
+    i = instance_of_module(m);
+    its_instance = instance();
+    make_ready(i);
+    fesetround(FE_UPWARD);
+    on_hostcall = look_at_modes;
+    CHECK(modes_of(call(i, F_CALL_MODES, 0)) == (DEFAULT_MXCSR | UPWARD) && i->keeps_modes);
+    on_hostcall = joins[k];
+    CHECK(modes_of(call(i, F_CALL_MODES, 0)) == DEFAULT_MXCSR && fegetround() == FE_UPWARD);
+    on_hostcall = NULL;
+    make_ready(i);
+    CHECK(modes_of(call(i, F_MODES, 0)) == DEFAULT_MXCSR && !i->keeps_modes && fegetround() == FE_UPWARD);
+    fesetround(FE_TONEAREST);
+    lucet_instance_release(i);
+    lucet_instance_release(its_instance);
+  }
+  lucet_module_release(m);
+}
+
+/** A thread's other runs, and another thread's runs of the instance, are noticed by the next call of a ready one. */
+static void test_last(void) {
+  section = "last on its thread";
+  lucet_instance *i = instance(), *j = instance();
+  make_ready(i);
+  make_ready(j);
+  for (int k = 0; k < 3; k++) {
+    CHECK(is_sum(call(i, F_ADD, 1), 3) && lucet_thread->last == i->ready && lucet_stack_limit == (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA);
+    CHECK(is_sum(call(j, F_ADD, 1), 3) && lucet_thread->last == j->ready && lucet_stack_limit == (uint64_t)(uintptr_t)j->slot->stack_low + LUCET_STACK_RED_AREA);
+  }
+  CHECK(is_sum(call(i, F_ADD, 1), 3) && i->ready->thread == lucet_thread);
+  struct runner r;
+  start(&r, i, F_ADD);
+  CHECK(is_sum(join(&r), 2) && lucet_thread->last == i->ready && i->ready->thread != lucet_thread && i->control->thread != lucet_thread->thread);
+  CHECK(is_sum(call(i, F_ADD, 1), 3) && i->ready->thread == lucet_thread && i->control->thread == lucet_thread->thread);
+  CHECK(call(j, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && is_sum(call(j, F_ADD, 1), 3) && lucet_thread->last != i->ready);
+  lucet_instance_release(i);
+  lucet_instance_release(j);
+}
+
 static void test_block(void) {
   section = "block";
   static lucet_call_block b;
@@ -300,6 +414,8 @@ int main(void) {
   test_during_a_run();
   test_other_threads();
   test_modes();
+  test_no_floats();
+  test_last();
   test_block();
   test_command();
   return end_tests();

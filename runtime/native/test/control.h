@@ -43,16 +43,18 @@ USABLE static void native_import(lucet_vmctx *vm, uint64_t *args, void *data) {
   if (on_hostcall != NULL) on_hostcall(vm, args);
 }
 
-USABLE static lucet_instance *instance(void) {
+USABLE static lucet_instance *instance_of_module(lucet_module *m) {
   static const lucet_import imports[] = {{.kind = LUCET_IMPORT_NATIVE, .function = native_import}, {.kind = LUCET_IMPORT_HOSTCALL}};
   lucet_instance *i;
   lucet_error error;
-  if (lucet_instance_new(region, module, imports, 2, &i, &error) != LUCET_OK) {
+  if (lucet_instance_new(region, m, imports, 2, &i, &error) != LUCET_OK) {
     fprintf(stderr, "%s\n", error.message);
     exit(1);
   }
   return i;
 }
+
+USABLE static lucet_instance *instance(void) { return instance_of_module(module); }
 
 USABLE static lucet_kill_switch *kill_switch(lucet_instance *i) {
   lucet_kill_switch *k;

@@ -162,6 +162,7 @@ static void write_metadata(struct writer *w, const struct guest_options *o) {
       .text_address = text_address(w->at),
       .machine = EM_X86_64,
       .memory_mode = o->memory_mode,
+      .flags = o->flags,
       .reserved_size = (uint64_t)8 << 30,
       .vmctx_memories = guest_vmctx[0],
       .vmctx_tables = guest_vmctx[1],

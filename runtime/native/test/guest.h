@@ -27,6 +27,7 @@ enum {
   F_DEEP,
   F_MODES,
   F_CHECK,
+  F_CALL_MODES,
 };
 
 enum { TEXT_ADDRESS = 0x3000, METADATA_OFFSET = 0x1000 };
@@ -40,6 +41,8 @@ struct guest_options {
   /** Of the active data segment, whose bytes are 1, 2, 3, ... */
   uint32_t data_offset;
   uint32_t data_length;
+  /** lucet_artifact_header.flags */
+  uint64_t flags;
 };
 /** guarded, 1 page, 4 bytes of data at 8 */
 extern const struct guest_options GUEST_PLAIN;

@@ -369,7 +369,24 @@ FUNCTION check, 1, 0
         callq   *-LUCET_VMCTX_TRAP_STUB(%r15)
 END check
 
-/* 22, 23: host thunks; one word in, one word out */
+/* 22: a hostcall, then as 20 */
+FUNCTION call_modes, 1, 24
+        pushq   %rbx
+        subq    $16, %rsp
+        movq    %r15, (%rsp)
+        leaq    -VMCTX_IMPORTS(%r15), %rax
+        movq    LUCET_IMPORT_ENTRY_VMCTX(%rax), %r15
+        callq   *LUCET_IMPORT_ENTRY_CODE(%rax)
+        PC      call_modes, 0
+        movq    (%rsp), %r15
+        stmxcsr 8(%rsp)
+        movl    8(%rsp), %eax
+        addq    $16, %rsp
+        popq    %rbx
+        ret
+END call_modes
+
+/* 23, 24: host thunks; one word in, one word out */
 .macro HOST_THUNK name, number, type
 FUNCTION \name, \type, 24
         subq    $24, %rsp
@@ -385,7 +402,7 @@ END \name
         HOST_THUNK host_thunk0, 0, 1
         HOST_THUNK host_thunk1, 1, 3
 
-/* 24-27: entry thunks, two words in at most, one out */
+/* 25-28: entry thunks, two words in at most, one out */
 .macro ENTRY_THUNK name, type
 FUNCTION \name, \type, 8
         pushq   %rbx

@@ -276,11 +276,9 @@ static lucet_event step_run(uint32_t function, bool resumes, enum way way, long 
     start(&r, its_instance, function);
     await_guest(its_instance);
   }
-  if (way != ANY) (void)call(its_instance, F_ADD, 1);
+  if (way == ANY) lucet_call_unready(its_instance);
+  else (void)call(its_instance, F_ADD, 1);
   CHECK(way == ANY || its_instance->ready != NULL);
-  /* Functions of its module take references, which have to be looked at; these don't. */
-  bool takes_references = its_instance->module->takes_references;
-  its_instance->module->takes_references = way != READY;
   its_switch = kill_switch(its_instance);
   if (resumes) {
     CHECK(lucet_kill_switch_pause(its_switch) == LUCET_KILL_SIGNALLED);
@@ -306,7 +304,6 @@ static lucet_event step_run(uint32_t function, bool resumes, enum way way, long 
   else status = lucet_instance_call(its_instance, f, args, &e, NULL);
   step_off();
   sigaction(SIGTRAP, &old, NULL);
-  its_instance->module->takes_references = takes_references;
   CHECK(status == LUCET_OK);
   if (resumes) pthread_join(r.thread, NULL);
   if (e.kind == LUCET_EVENT_RETURNED) CHECK((uint32_t)args[0] == (function == F_ADD ? 3 : 1));
