@@ -1,6 +1,5 @@
 /** Ours. */
-import { createHash } from 'node:crypto';
-import { tuneEngine } from '../compiler/engine-tuning.ts';
+import { nodeDigest, tuneEngine } from '../compiler/engine-tuning.ts';
 import { compileModule, defaultOptions } from '../compiler/index.ts';
 import { nativeFeatures } from '../compiler/native-cpu.ts';
 import { link } from '../compiler/object/artifact-writer.ts';
@@ -67,8 +66,8 @@ export function lucetEngine({ optLevel, memory, debugCode }: LucetOptions): Engi
       const watch = new Stopwatch();
       watch.start();
       const wasm = decodeModule(bytes);
+      const digest = nodeDigest(bytes);
       const { funcs } = compileModule(wasm, options);
-      const digest = createHash('sha256').update(bytes).digest();
       const artifact = link(wasm, funcs, moduleLayout(wasm), options, digest);
       watch.stop();
       const module = Module.fromBytes(artifact);

@@ -4,7 +4,6 @@
  * Each thread has an engine of its own, which compiles and optimises the compiler anew: half a second to a second of processor time, of which the engine spends most in the
  * background. So short compilations stay on one thread.
  */
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -14,6 +13,7 @@ import { Worker } from 'node:worker_threads';
 import type { CompiledFunc } from './backend/code.ts';
 import { ChunkError, type Compiled, chunksOf, compileChunk } from './chunks.ts';
 import { BugError, CompileError } from './diagnostics.ts';
+import { nodeDigest } from './engine-tuning.ts';
 import { type CompileStats, compileModule, wasmCodeBytes } from './index.ts';
 import { link } from './object/artifact-writer.ts';
 import type { CompileOptions } from './options.ts';
@@ -195,15 +195,10 @@ export async function compileParallel(
 ): Promise<{ artifact: Uint8Array; stats: CompileStats }> {
   const from = performance.now();
   const codeBytes = wasmCodeBytes(module);
+  const digest = nodeDigest(module.bytes);
   const { funcs, counters } =
     threads > 1 ? await compileOnThreads(module, options, threads, progress) : compileModule(module, options);
-  const artifact = link(
-    module,
-    funcs,
-    moduleLayout(module),
-    options,
-    createHash('sha256').update(module.bytes).digest(),
-  );
+  const artifact = link(module, funcs, moduleLayout(module), options, digest);
   return {
     artifact,
     stats: {
