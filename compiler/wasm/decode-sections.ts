@@ -96,7 +96,7 @@ export class Sections implements ConstScope {
   private readonly canonicalByText = new Map<string, number>();
   private readonly exportNames = new Set<string>();
   /** `ref.func` expressions by function. Exported functions have one too: these are the functions `ref.func` may name in a body. */
-  private readonly refFuncs = new Map<number, ConstExpr>();
+  readonly refFuncs = new Map<number, ConstExpr>();
   /** Elements of all segments so far. */
   private elemItems = 0;
   private importValues = 0;

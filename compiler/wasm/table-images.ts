@@ -55,6 +55,8 @@ export interface TableScope extends TypeSpace {
   readonly exports: readonly { readonly kind: ExternKind; readonly index: number }[];
   readonly elems: readonly ElemSegment[];
   readonly bodies: readonly FuncBody[];
+  /** Has the functions that `ref.func` may name in a body. */
+  readonly refFuncs: { has(index: number): boolean };
 }
 
 /** What the bodies do with tables and references. */
@@ -76,19 +78,36 @@ const TABLE_PREFIXED: ReadonlySet<number> = new Set([
   Code.TableFill,
 ]);
 
-/** Bytes that operators on tables and `ref.func` begin with: without them a body has none. */
-function isCandidate(bytes: Uint8Array, body: FuncBody): boolean {
-  for (let i = body.start; i < body.end; i++) {
+/** The unsigned LEB128 number at an offset; -1: it does not end after 5 bytes, or in the file. */
+function numberAt(bytes: Uint8Array, at: number): number {
+  let value = 0;
+  const end = Math.min(at + 5, bytes.length);
+  for (let shift = 0; at < end; at++, shift += 7) {
+    const b = bytes[at]!;
+    value |= (b & 0x7f) << shift;
+    if (b < 0x80) return value >>> 0;
+  }
+  return -1;
+}
+
+/**
+ * Whether a body may have an operator on tables or a `ref.func`: somewhere in it is a byte that one begins with, and behind that a table that there is, or a
+ * function that `ref.func` may name. Most bodies don't, and need not be decoded for it. What this says of a body that is invalid anyway doesn't matter.
+ */
+function isCandidate(m: TableScope, body: FuncBody): boolean {
+  const { bytes } = m;
+  const { end } = body;
+  for (let i = body.start; i < end; i++) {
     switch (bytes[i]) {
       case Code.TableGet:
       case Code.TableSet:
-      case Code.RefFunc:
-        return true;
-      case Code.MiscPrefix:
-        if (TABLE_PREFIXED.has(OpcodePage.Misc + bytes[i + 1]!)) return true;
-        // Its number may be written in more bytes than it needs.
-        if (bytes[i + 1]! >= 0x80) return true;
+        if (numberAt(bytes, i + 1) < m.tables.length) return true;
         break;
+      case Code.RefFunc:
+        if (m.refFuncs.has(numberAt(bytes, i + 1))) return true;
+        break;
+      case Code.MiscPrefix:
+        if (TABLE_PREFIXED.has(OpcodePage.Misc + numberAt(bytes, i + 1))) return true;
     }
   }
   return false;
@@ -149,7 +168,7 @@ function tableUses(m: TableScope): TableUses {
   const uses: TableUses = { tables: new Set(), written: new Set(), refFunc: false, unknown: false };
   const r = new Reader(m.bytes, 0, 0);
   for (const body of m.bodies) {
-    if (!isCandidate(m.bytes, body)) continue;
+    if (!isCandidate(m, body)) continue;
     r.pos = body.start;
     r.end = body.end;
     try {
