@@ -627,7 +627,11 @@ LUCET_API void lucet_exception_release(lucet_exception *exception);
 
 /* ----------------------------------------------------------------------------------------------------------------- Pools */
 
-/** Threads that run instances for the embedder, in time slices. Its functions may be called from any thread; in a child made by fork there are no pools of its parent's. */
+/**
+ * Threads that run instances for the embedder, in time slices. Its functions may be called from any thread. A child made by fork has no threads of its parent's: there,
+ * jobs for a pool of the parent's are refused (LUCET_ERROR_STATE), it has no events, and lucet_pool_release gives back the child's descriptors; pools that the child
+ * makes are its own.
+ */
 typedef struct lucet_pool lucet_pool;
 
 typedef struct lucet_pool_options {

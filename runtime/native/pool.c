@@ -61,10 +61,23 @@ struct lucet_pool {
   int pipe[2];
   bool closing;
   bool ticking;
+  /** `forks` when it was made. */
+  unsigned process;
   pthread_t ticker;
   uint32_t count;
   struct worker workers[];
 };
+
+/**
+ * How often this process has come out of fork. A child has its parent's pools in memory, but none of their threads, and a lock that was held there is held for ever: so
+ * a pool of another process is told by its number, before anything of it is touched.
+ */
+static atomic_uint forks;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+static bool forks_counted;
+static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+static void count_forks(void) { forks_counted = pthread_atfork(NULL, NULL, count_fork) == 0; }
+static bool is_foreign(const struct lucet_pool *p) { return p->process != atomic_load(&forks); }
 
 static void append(struct queue *q, struct job *j) {
   j->next = NULL;
@@ -210,6 +223,12 @@ static void drop(struct queue *q) {
 
 void lucet_pool_release(lucet_pool *p) {
   if (p == NULL) return;
+  if (is_foreign(p)) {
+    close(p->pipe[0]);
+    close(p->pipe[1]);
+    free(p);
+    return;
+  }
   pthread_mutex_lock(&p->lock);
   p->closing = true;
   pthread_cond_broadcast(&p->work);
@@ -233,8 +252,10 @@ lucet_status lucet_pool_create(const lucet_pool_options *options, lucet_pool **o
   long processors = sysconf(_SC_NPROCESSORS_ONLN);
   uint32_t threads = options != NULL && options->threads != 0 ? options->threads : processors > 0 ? (uint32_t)processors : 1;
   if (threads > MOST_THREADS) return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "a pool has at most %u threads", MOST_THREADS);
-  lucet_pool *p = calloc(1, sizeof *p + threads * sizeof p->workers[0]);
+  pthread_once(&forks_once, count_forks);
+  lucet_pool *p = forks_counted ? calloc(1, sizeof *p + threads * sizeof p->workers[0]) : NULL;
   if (p == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
+  p->process = atomic_load(&forks);
   p->slice = options != NULL && options->slice != 0 ? options->slice : DEFAULT_SLICE;
   p->waiting.end = &p->waiting.first;
   p->done.end = &p->done.first;
@@ -271,6 +292,7 @@ lucet_status lucet_pool_create(const lucet_pool_options *options, lucet_pool **o
 }
 
 static lucet_status submit(lucet_pool *p, struct job job, uint64_t id, lucet_error *error) {
+  if (is_foreign(p)) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the pool is of the process that this one was forked from: a child makes pools of its own");
   /* Its control is made here: the embedder may ask for a kill switch from now on, while a worker begins the run. */
   struct job *j = lucet_control_of(job.instance) != NULL ? malloc(sizeof *j) : NULL;
   if (j == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
@@ -306,6 +328,7 @@ uint32_t lucet_pool_take(lucet_pool *p, lucet_pool_event *events, uint32_t limit
   uint32_t n = 0;
   char bytes[64];
   struct job *taken = NULL;
+  if (is_foreign(p)) return 0;
   pthread_mutex_lock(&p->lock);
   while (n < limit && p->done.first != NULL) {
     struct job *j = take_out(&p->done, &p->done.first);
@@ -329,6 +352,7 @@ uint32_t lucet_pool_take(lucet_pool *p, lucet_pool_event *events, uint32_t limit
 }
 
 int lucet_pool_wait(lucet_pool *p, uint64_t nanoseconds) {
+  if (is_foreign(p)) return 0;
   uint64_t until = lucet_now() + nanoseconds;
   struct timespec t = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
   pthread_mutex_lock(&p->lock);
@@ -339,4 +363,4 @@ int lucet_pool_wait(lucet_pool *p, uint64_t nanoseconds) {
   return any;
 }
 
-int lucet_pool_descriptor(const lucet_pool *p) { return fcntl(p->pipe[0], F_DUPFD_CLOEXEC, 3); }
+int lucet_pool_descriptor(const lucet_pool *p) { return is_foreign(p) ? -1 : fcntl(p->pipe[0], F_DUPFD_CLOEXEC, 3); }

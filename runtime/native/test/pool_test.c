@@ -1,5 +1,7 @@
 /** Pools: many instances on few threads, in slices. */
 #define _GNU_SOURCE
+#include <sys/wait.h>
+
 #include "control.h"
 
 enum { MANY = 60 };
@@ -200,6 +202,40 @@ static void test_release(void) {
   }
 }
 
+/** A child made by fork, while guests run and somebody may hold the lock: the pool is refused, and one of its own works. */
+static void test_child(void) {
+  section = "a child made by fork";
+  lucet_pool *p = pool(2, 100000);
+  lucet_instance *busy = instance(), *i = instance();
+  static uint64_t args[2][2];
+  submit(p, busy, F_WAIT, args[0], 1);
+  for (int round = 0; round < 10; round++) {
+    pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      lucet_error error;
+      lucet_pool_event e;
+      const lucet_funcref *f = lucet_instance_function(i, F_ADD);
+      args[1][0] = 1;
+      args[1][1] = 2;
+      bool ok = lucet_pool_call(p, i, f, args[1], 2, &error) == LUCET_ERROR_STATE && strstr(error.message, "fork") != NULL;
+      ok = ok && lucet_pool_wait(p, 20000000000u) == 0 && lucet_pool_take(p, &e, 1) == 0 && lucet_pool_descriptor(p) == -1;
+      lucet_pool_release(p);
+      lucet_pool *own = pool(1, 100000);
+      ok = ok && lucet_pool_call(own, i, f, args[1], 3, NULL) == LUCET_OK && next(own).id == 3 && (uint32_t)args[1][0] == 3;
+      lucet_pool_release(own);
+      _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  }
+  release(busy);
+  CHECK(next(p).event.kind == LUCET_EVENT_RETURNED);
+  lucet_pool_release(p);
+  lucet_instance_release(busy);
+  lucet_instance_release(i);
+}
+
 int main(void) {
   begin_tests();
   test_events();
@@ -208,5 +244,9 @@ int main(void) {
   test_release();
   test_slices();
   test_shared();
+#ifndef __SANITIZE_THREAD__
+  /* It doesn't want threads to be made in a child of a process that has several. */
+  test_child();
+#endif
   return end_tests();
 }
