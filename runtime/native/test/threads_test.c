@@ -1,10 +1,11 @@
 /**
  * Many threads at once: instances made, run, stopped and dropped by each, kill switches used by others, time limits, modules that come and go, pools that
- * several threads give work to. What goes wrong here is found by the sanitizers, above all the thread sanitizer.
+ * several threads give work to, WASI contexts of one template that go from thread to thread. What goes wrong here is found by the sanitizers, above all the thread sanitizer.
  *
  *     threads_test N            N rounds on each thread (default: 60)
  */
 #include "control.h"
+#include "wasi.h"
 
 enum { THREADS = 4 };
 static unsigned rounds = 60;
@@ -203,6 +204,86 @@ static void test_pool(void) {
   lucet_pool_release(p);
 }
 
+/* ---- WASI: contexts of one template, each used by instances of one thread after the other */
+
+static lucet_wasi_template *template;
+static pthread_mutex_t contexts_lock = PTHREAD_MUTEX_INITIALIZER;
+static lucet_wasi_ctx *contexts[THREADS];
+
+/** Its errno. Arguments that it does not take are not looked at. */
+static uint32_t wasi(lucet_vmctx *vm, const char *name, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+  const char *signature;
+  uint64_t args[10] = {a, b, c, d};
+  lucet_wasi_lookup("wasi_snapshot_preview1", name, &signature)(vm, args, NULL);
+  return (uint32_t)args[0];
+}
+
+enum { TEXT = 64, IOVEC = 256, RESULT = 512 };
+
+/** What a program does: a clock, random bytes, arguments, a write, a look at the granted directory. */
+static void use_wasi(lucet_vmctx *vm, uint64_t *args) {
+  uint8_t *memory = lucet_vmctx_memory(vm, 0, 1024);
+  uint32_t iovec[2] = {TEXT, 8}, written = 0;
+  memcpy(memory + TEXT, args, 8);
+  memcpy(memory + IOVEC, iovec, sizeof iovec);
+  CHECK(wasi(vm, "clock_time_get", 1, 0, RESULT, 0) == 0 && wasi(vm, "random_get", RESULT, 16, 0, 0) == 0);
+  CHECK(wasi(vm, "args_sizes_get", RESULT, RESULT + 4, 0, 0) == 0 && wasi(vm, "fd_prestat_get", 3, RESULT, 0, 0) == 0);
+  CHECK(wasi(vm, "fd_write", 1, IOVEC, 1, RESULT) == 0);
+  memcpy(&written, memory + RESULT, sizeof written);
+  CHECK(written == 8);
+}
+
+static lucet_wasi_ctx *exchange(unsigned n, lucet_wasi_ctx *ctx) {
+  pthread_mutex_lock(&contexts_lock);
+  lucet_wasi_ctx *old = contexts[n % THREADS];
+  contexts[n % THREADS] = ctx;
+  pthread_mutex_unlock(&contexts_lock);
+  return old;
+}
+
+static void *program(void *data) {
+  unsigned seed = (unsigned)(uintptr_t)data;
+  for (unsigned n = 0; n < rounds; n++) {
+    unsigned what = draw(&seed);
+    lucet_wasi_ctx *ctx = exchange(what, NULL);
+    if (ctx == NULL) ctx = lucet_wasi_ctx_new(template);
+    else lucet_wasi_ctx_reset(ctx);
+    lucet_instance *i = instance_from(what);
+    lucet_instance_set_wasi(i, ctx);
+    uint64_t args[2] = {what, 0}, written;
+    lucet_event e;
+    CHECK(lucet_instance_call(i, lucet_instance_function(i, F_CALL_NATIVE), args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_RETURNED);
+    size_t length = 0;
+    const void *output = lucet_wasi_ctx_output(ctx, 1, &length);
+    CHECK(length == sizeof written);
+    if (length == sizeof written) {
+      memcpy(&written, output, sizeof written);
+      CHECK((uint32_t)written == what);
+    }
+    lucet_instance_release(i);
+    ctx = exchange(what / THREADS, ctx);
+    if (ctx != NULL) lucet_wasi_ctx_free(ctx);
+  }
+  return NULL;
+}
+
+static void test_wasi(void) {
+  section = "WASI contexts of many threads";
+  template = lucet_wasi_template_new();
+  CHECK(lucet_wasi_template_set_args(template, "program", 8, 1) == 0 && lucet_wasi_template_set_stdio(template, 1, LUCET_WASI_STDIO_BUFFER, -1) == 0);
+  CHECK(lucet_wasi_template_preopen(template, "/", "/", 0) == 0);
+  on_hostcall = use_wasi;
+  pthread_t programs[THREADS];
+  for (uintptr_t t = 0; t < THREADS; t++) CHECK(pthread_create(&programs[t], NULL, program, (void *)(t + 200)) == 0);
+  for (int t = 0; t < THREADS; t++) pthread_join(programs[t], NULL);
+  on_hostcall = NULL;
+  for (unsigned t = 0; t < THREADS; t++) {
+    lucet_wasi_ctx *ctx = exchange(t, NULL);
+    if (ctx != NULL) lucet_wasi_ctx_free(ctx);
+  }
+  lucet_wasi_template_release(template);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) rounds = (unsigned)atoi(argv[1]);
   begin_tests();
@@ -213,6 +294,7 @@ int main(int argc, char **argv) {
   free(file);
   test_users();
   test_pool();
+  test_wasi();
   lucet_module_release(modules[1]);
   return end_tests();
 }
