@@ -54,7 +54,7 @@ async function compiled(program: string, optLevel: number, extra: 'debug' | '' =
   if (!/\.(?:wasm|wat)$/.test(program)) return program;
   const child = spawn(
     process.execPath,
-    [join(DIST, 'lucet-wasi-helper.js'), 'compile', program, `${optLevel}`, 'cache', extra],
+    [join(DIST, 'lucet-wasi-helper.cjs'), 'compile', program, `${optLevel}`, 'cache', extra],
     {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     },

@@ -58,7 +58,7 @@ function openCache(): string | null {
 /** Which compiler this is: its version alone would not tell one build of a developer's from the next. */
 function buildIdentity(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  const files = readdirSync(here).filter(f => /\.(?:js|ts)$/.test(f));
+  const files = readdirSync(here).filter(f => /\.(?:c?js|ts)$/.test(f));
   const identity = files.sort().map(f => {
     const { size, mtimeMs } = statSync(join(here, f));
     return `${f} ${size} ${mtimeMs}`;

@@ -109,12 +109,16 @@ function describe(e: unknown, path: string): string {
   throw e;
 }
 
-const [command, a = '', b = '', c = '', d = '', last = ''] = process.argv.slice(2);
-try {
-  if (command === 'compile') await compile(a, b, c, d, last);
-  else if (command === 'verify') verifyCompiled(a, b);
-  else report(a, b, c, d, last);
-} catch (e) {
-  writeSync(2, `lucet-wasi: ${printableLines(describe(e, a))}\n`);
-  process.exitCode = 1;
+async function main(args: readonly string[]): Promise<void> {
+  const [command, a = '', b = '', c = '', d = '', last = ''] = args;
+  try {
+    if (command === 'compile') await compile(a, b, c, d, last);
+    else if (command === 'verify') verifyCompiled(a, b);
+    else report(a, b, c, d, last);
+  } catch (e) {
+    writeSync(2, `lucet-wasi: ${printableLines(describe(e, a))}\n`);
+    process.exitCode = 1;
+  }
 }
+
+void main(process.argv.slice(2));

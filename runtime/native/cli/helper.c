@@ -1,5 +1,5 @@
 /**
- * What JavaScript does for lucet-wasi: compiling, verifying signatures, and reading debug information. It is dist/lucet-wasi-helper.js beside this executable's
+ * What JavaScript does for lucet-wasi: compiling, verifying signatures, and reading debug information. It is dist/lucet-wasi-helper.cjs beside this executable's
  * directory, run by the `node` on the PATH ($LUCET_NODE names another). Nothing else ever starts it.
  */
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@ static const char *node(void) {
 /** Path of the script; NULL: it isn't there. */
 static const char *script(void) {
   // Beside <dist>/native/lucet-wasi, and for a copy in a folder beside dist.
-  static const char *const places[] = {"/lucet-wasi-helper.js", "/dist/lucet-wasi-helper.js"};
+  static const char *const places[] = {"/lucet-wasi-helper.cjs", "/dist/lucet-wasi-helper.cjs"};
   static char path[PATH_MAX + 40];
   if (path[0] != 0) return path;
   ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
@@ -111,7 +111,7 @@ char *helper_compile(const char *source, int opt_level, bool count_instructions,
 }
 
 void helper_verify(const char *path, const uint8_t *bytes, size_t length, const char *public_key) {
-  if (!helper_found()) fail("--signature-verify: what verifies signatures (lucet-wasi-helper.js) is not beside this executable");
+  if (!helper_found()) fail("--signature-verify: what verifies signatures (lucet-wasi-helper.cjs) is not beside this executable");
   // Only what is verified is loaded: the helper gets a copy of these bytes, not the path.
   int copy = memfd_create("artifact", MFD_CLOEXEC);
   if (copy < 0) fail("--signature-verify: no memory for the module: %s", strerror(errno));
