@@ -203,7 +203,7 @@ static void test_release(void) {
 }
 
 /** A child made by fork, while guests run and somebody may hold the lock: the pool is refused, and one of its own works. */
-static void test_child(void) {
+USABLE static void test_child(void) {
   section = "a child made by fork";
   lucet_pool *p = pool(2, 100000);
   lucet_instance *busy = instance(), *i = instance();
