@@ -1,7 +1,7 @@
 /** What is asked of functions' bodies as a whole, read operator by operator. */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
-import type { Module } from './module.ts';
+import { type FuncBody, type Module, ValType } from './module.ts';
 import { Code, OPCODE_FLOAT, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import { Reader } from './reader.ts';
 import { skipImmediate, skipType } from './skip.ts';
@@ -53,6 +53,7 @@ export function assignedIn(bytes: Uint8Array, start: number, end: number): Reado
 
 /** Whether a body has an operator on floating-point numbers. */
 export function hasFloats(module: Module): boolean {
+  const { bytes, bodies, types, functions, importedFunctions } = module;
   let found = false;
   const look = (code: number, _at: number, r: Reader): boolean => {
     if (OPCODE_FLOAT[code] === 0) return false;
@@ -60,7 +61,14 @@ export function hasFloats(module: Module): boolean {
     r.pos = r.end;
     return true;
   };
-  return module.bodies.some(body => !eachOperator(module.bytes, body.start, body.end, look) || found);
+  const has = (body: FuncBody): boolean => !eachOperator(bytes, body.start, body.end, look) || found;
+  const passes = types.map(t => t.params.some(isFloat) || t.results.some(isFloat));
+  // Functions that pass such numbers are looked at first: mostly one of the first of them tells, and the rest need not be read.
+  return bodies.some((body, i) => passes[functions[importedFunctions + i]!] && has(body)) || bodies.some(has);
+}
+
+function isFloat(type: ValType): boolean {
+  return type === ValType.F32 || type === ValType.F64;
 }
 
 export interface CallSite {
