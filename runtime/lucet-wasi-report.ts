@@ -111,7 +111,7 @@ function variable(v: ReportVariable, c: Colors): string {
 function backtrace(report: TrapReport, style: ReportStyle, c: Colors): string[] {
   // In short, what led from the program into its language's panic is left out.
   const skipped = style.full ? 0 : (report.userFrame ?? 0);
-  const rest = report.frames.slice(skipped);
+  const rest = report.frames.slice(skipped, style.full ? undefined : languageStart(report.frames, skipped));
   const frames = style.full ? rest : rest.filter(f => f.kind !== 'host');
   if (frames.length === 0) return [];
   const shown = style.full ? frames : frames.slice(0, SHORT_FRAMES);
@@ -135,6 +135,14 @@ function backtrace(report: TrapReport, style: ReportStyle, c: Colors): string[] 
   if (left > 0)
     lines.push(c.dim(`        ... ${count(left)} more${style.full ? '' : ' (--backtrace full shows more)'}`));
   return lines;
+}
+
+/** Index of the first frame behind the program's outermost: Rust marks where its own code that calls `main` ends. */
+function languageStart(frames: readonly ReportFrame[], from: number): number {
+  let at = frames.findIndex((f, i) => i > from && f.functionName.includes('__rust_begin_short_backtrace'));
+  if (at < 0) return frames.length;
+  while (at > from + 1 && /^core::ops::function::/.test(frames[at - 1]!.functionName)) at--;
+  return at;
 }
 
 function place(frame: ReportFrame, style: ReportStyle, c: Colors): string {

@@ -32,9 +32,12 @@ const WORDS: Readonly<Record<string, string>> = {
 export function explain(report: Draft): string {
   switch (report.code) {
     case 'HeapOutOfBounds':
-      return report.access === null ? 'Memory beyond the end was accessed.' : explainAccess(report.access);
+      if (report.access === null) return 'Memory beyond the end was accessed.';
+      return isBelowMemoryStack(report, report.access)
+        ? explainOverflow(report.frames, MEMORY_STACK)
+        : explainAccess(report.access);
     case 'StackOverflow':
-      return explainOverflow(report.frames);
+      return explainOverflow(report.frames, NATIVE_STACK);
     case 'Unreachable':
       return explainUnreachable(report);
     case 'BadSignature':
@@ -78,15 +81,42 @@ function explainAccess(access: ReportAccess): string {
   return `${facts}: ${count(beyond)} bytes beyond its end.`;
 }
 
-function explainOverflow(frames: readonly ReportFrame[]): string {
+/**
+ * LLVM keeps what has an address on a stack in linear memory, which grows down to 0 where it lies first; its pointer is the first global and divisible
+ * by 16. One that has become negative, with an access in the frame at it, is that stack's overflow.
+ */
+function isBelowMemoryStack(report: Draft, access: ReportAccess): boolean {
+  const [pointer] = report.globals;
+  if (access.memory !== 0 || pointer?.type !== 'i32' || pointer.value === null) return false;
+  const below = BigInt(pointer.value);
+  const frame = (1n << 32n) + below;
+  const offset = BigInt(access.offset);
+  return below < 0n && below % 16n === 0n && offset >= frame && offset < frame + NEGATIVE_ZONE;
+}
+
+interface StackWords {
+  readonly full: string;
+  readonly advice: string;
+}
+
+const NATIVE_STACK: StackWords = {
+  full: 'The stack is full',
+  advice: 'Deep recursion, or large variables on the stack; --stack-size gives it more.',
+};
+const MEMORY_STACK: StackWords = {
+  full: "The program's own stack, in its memory, is full",
+  advice:
+    'Deep recursion, or large variables on the stack; its size is chosen when the program is linked (wasm-ld -z stack-size=BYTES).',
+};
+
+function explainOverflow(frames: readonly ReportFrame[], { full, advice }: StackWords): string {
   const wasm = frames.filter(f => f.kind === 'wasm' && !f.isInlined);
   const period = repeatingPeriod(wasm.map(f => f.functionIndex));
-  const advice = 'Deep recursion, or large variables on the stack; --stack-size gives it more.';
-  if (period === 0) return `The stack is full. ${advice}`;
+  if (period === 0) return `${full}. ${advice}`;
   const names = wasm.slice(0, period).map(shownName).reverse();
   const cycle =
     period === 1 ? `${names[0]} calls itself` : `${names.join(' calls ')}, which calls ${names[0]} again`;
-  return `The stack is full: ${cycle}, without end or too deeply. ${advice}`;
+  return `${full}: ${cycle}, without end or too deeply. ${advice}`;
 }
 
 /** Length of the shortest cycle that the innermost frames repeat at least three times; 0: none. */
@@ -106,6 +136,10 @@ const GIVING_UP: readonly (readonly [RegExp, string])[] = [
     'The program panicked: an index is out of its slice',
   ],
   [
+    /^core::cell::(?:panic_already|RefCell<.*>::(?:borrow|borrow_mut|replace|swap)$)|already_borrowed/,
+    'The program panicked: a RefCell was borrowed while another borrow forbade it',
+  ],
+  [
     /^core::(?:option|result)::.*(?:unwrap|expect)/,
     'The program panicked: it unwrapped a value that was not there',
   ],
@@ -113,8 +147,16 @@ const GIVING_UP: readonly (readonly [RegExp, string])[] = [
     /^core::panicking::panic_(?:const_)?(?:add|sub|mul|neg|shl|shr)/,
     'The program panicked: an arithmetic operation overflowed',
   ],
-  [/^core::cell::panic_already|already_borrowed/, 'The program panicked: a RefCell was borrowed twice'],
   [/^(?:core|std)::panicking|^rust_panic|^rust_begin_unwind/, 'The program panicked'],
+  [
+    /^builtin\.panicOutOfBounds|^debug\.FullPanic\b.*\.outOfBounds/,
+    'The program panicked: an index is out of bounds',
+  ],
+  [
+    /^builtin\.panicInactiveUnionField|^debug\.FullPanic\b.*\.inactiveUnionField/,
+    'The program panicked: a field of a union was used that is not the active one',
+  ],
+  [/^builtin\.(?:default_panic|panic\w)|^debug\.(?:panic|defaultPanic|FullPanic)/, 'The program panicked'],
   [/^alloc::alloc::handle_alloc_error|^__rust_alloc_error|rust_oom/, 'The program ran out of memory'],
   [/^__assert_fail|^__assert/, 'An assertion failed'],
   [

@@ -362,11 +362,12 @@ function isImage(symbols: ModuleSymbols, state: GuestState, table: number): bool
 
 /** What languages call when they give up: the interesting place is who called it. */
 const MACHINERY =
-  /^(?:_?abort$|_?_?assert_fail|__assert_fail|_Exit$|__wasi_proc_exit|__cxa_|std::terminate|std::__\w+::|rust_panic|__?rust_|rust_begin_unwind|core::|std::|alloc::|panic_abort::|<(?:core|std|alloc)|<.* as core::|~lib\/|runtime\.(?:_panic|nilPanic|lookupPanic|slicePanic|runtimePanic|abort)|dlabort|emscripten_|undefined:|undefined_weak:)/;
+  /^(?:_?abort$|_?_?assert_fail|__assert_fail|_Exit$|__wasi_proc_exit|__cxa_|std::terminate|std::__\w+::|rust_panic|__?rust_|rust_begin_unwind|core::|std::|alloc::|panic_abort::|<(?:core|std|alloc)|<.* as core::|~lib\/|runtime\.(?:_panic|nilPanic|lookupPanic|slicePanic|runtimePanic|abort)|(?:os|posix)\.abort$|builtin\.(?:default_panic|panic\w)|debug\.(?:panic|defaultPanic|FullPanic)|dlabort|emscripten_|undefined:|undefined_weak:)/;
 const LIBRARY_FILE =
-  /(?:^|[\\/])(?:rustc[\\/][0-9a-f]{40}|library[\\/](?:std|core|alloc)|libc-top-half|libc-bottom-half|include[\\/]c\+\+)[\\/]|^wasisdk:|^~lib\//;
+  /(?:^|[\\/])(?:rustc[\\/][0-9a-f]{40}|library[\\/](?:std|core|alloc)|libc-top-half|libc-bottom-half|include[\\/]c\+\+|lib[\\/](?:zig[\\/])?std(?=.*\.zig$))[\\/]|^wasisdk:|^~lib\//;
 
-function userFrame(frames: readonly ReportFrame[]): number | null {
+/** Index of the first frame that is of the program, not of its language. */
+export function userFrame(frames: readonly ReportFrame[]): number | null {
   const own = (f: ReportFrame): boolean =>
     f.kind === 'wasm' && !MACHINERY.test(f.functionName) && !LIBRARY_FILE.test(f.source?.file ?? '');
   const withLine = frames.findIndex(f => own(f) && f.source !== null && f.source.line > 0);
