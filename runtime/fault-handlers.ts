@@ -15,6 +15,14 @@ type Told = (info: number) => void;
 const onSignal = new Map<number, Asked>();
 const onFatal = new Map<number, Told>();
 
+/** Instances whose handler is being asked, innermost last: C has a fault of theirs in hand, so they can't be given back. */
+const asking: number[] = [];
+
+/** @param instance native handle */
+export function isAsked(instance: number): boolean {
+  return asking.includes(instance);
+}
+
 let callbacks: { readonly signal: number; readonly fatal: number } | null = null;
 
 /** Nothing that these throw can cross C: an error counts as the default. */
@@ -26,6 +34,7 @@ function register(): { readonly signal: number; readonly fatal: number } {
       signal: address(
         'int lucet_signal_handler_js(uintptr_t instance, uintptr_t trap, uintptr_t data)',
         (instance, info) => {
+          asking.push(Number(instance));
           try {
             return Math.max(
               0,
@@ -33,15 +42,21 @@ function register(): { readonly signal: number; readonly fatal: number } {
             );
           } catch {
             return 0;
+          } finally {
+            asking.pop();
           }
         },
       ),
       fatal: address(
         'void lucet_fatal_handler_js(uintptr_t instance, uintptr_t trap, uintptr_t data)',
         (instance, info) => {
+          asking.push(Number(instance));
           try {
             onFatal.get(Number(instance))?.(Number(info));
-          } catch {}
+          } catch {
+          } finally {
+            asking.pop();
+          }
         },
       ),
     };

@@ -6,7 +6,13 @@ import { LimitError, StateError } from './errors.ts';
 import { Execution, type ExecutionHome } from './execution.ts';
 import { instanceCreated, instanceReleased } from './externref.ts';
 import { type EntityHome, type Extern, Global, Memory, Table, Tag } from './externs.ts';
-import { forgetHandlers, type SignalBehavior, setFatalHandler, setSignalHandler } from './fault-handlers.ts';
+import {
+  forgetHandlers,
+  isAsked,
+  type SignalBehavior,
+  setFatalHandler,
+  setSignalHandler,
+} from './fault-handlers.ts';
 import { AT, errorMessage, native, Status, shared } from './ffi.ts';
 import { Func, type FuncHome } from './func.ts';
 import { Group } from './group.ts';
@@ -315,7 +321,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
 
   /**
    * Asked whenever guest code that runs for this instance faulted, before the call ends with a Trap; null: no question. It may look at the trap and at
-   * memories, and change those, so that 'continue' fares better; it may not call the instance. An error in it counts as 'default'.
+   * memories, and change those, so that 'continue' fares better; it may not call or dispose the instance. An error in it counts as 'default'.
    */
   set onSignal(handler: ((trap: Trap) => SignalBehavior) | null) {
     setSignalHandler(
@@ -374,7 +380,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
    */
   reset(options: Pick<InstanceOptions, 'start'> = {}): void {
     const execution = this.#execution;
-    if (execution.running) throw new StateError('the instance is running');
+    if (execution.running || isAsked(execution.address)) throw new StateError('the instance is running');
     execution.endWaiting('the instance was reset');
     const status = native().lucet_instance_reset(this.address, shared().error);
     if (status === Status.Resources) {
@@ -398,7 +404,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   dispose(): void {
     const execution = this.#execution;
     if (execution.disposed) return;
-    if (execution.running) throw new StateError('the instance is running');
+    if (execution.running || isAsked(execution.address)) throw new StateError('the instance is running');
     execution.endWaiting('the instance was disposed');
     execution.disposed = true;
     this.group.drop();

@@ -75,6 +75,29 @@ describeNative('fault handlers', () => {
     expect(() => i.call('div', 1, 0)).toThrow(Trap);
   });
 
+  it('a handler can neither dispose its running instance nor call it, here or on a pool', async () => {
+    const refused: string[] = [];
+    const tried = (act: () => unknown): void => {
+      try {
+        act();
+        refused.push('done');
+      } catch (e) {
+        refused.push((e as Error).name);
+      }
+    };
+    i.onSignal = () => {
+      tried(() => i.dispose());
+      tried(() => i.call('div', 6, 3));
+      return 'default';
+    };
+    expect(() => i.call('div', 1, 0)).toThrow(Trap);
+    using pool = new Pool({ threads: 1 });
+    await expect(pool.call(i, 'div', 1, 0)).rejects.toThrow(Trap);
+    expect(refused).toEqual(['StateError', 'StateError', 'StateError', 'StateError']);
+    i.onSignal = null;
+    expect(i.call('div', 6, 3)).toBe(2);
+  });
+
   it('on a thread of a pool, JavaScript is asked on its own', async () => {
     using pool = new Pool({ threads: 1 });
     i.onSignal = () => 'terminate';
