@@ -132,7 +132,7 @@ export function helpText(tool: string): string {
   return [
     `Usage: ${tool} [options] INPUT(.wasm|.wat) [-o OUT]`,
     '',
-    `Compiles a WebAssembly module to a native shared object${wasi}.`,
+    `Compiles a WebAssembly module to a native shared object${wasi}. - is standard input, and behind -o standard output.`,
     '',
     ...rows,
     '',

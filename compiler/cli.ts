@@ -1,20 +1,11 @@
 /** lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is pure. */
-import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
+import { FileError, readInput, writeOutput } from './cli-files.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
 import {
   checkSignatureFlags,
@@ -96,7 +87,7 @@ function formatError(error: unknown, style: string, input: string, source: TextS
     const { line, column } = placed.position;
     return `Error: ${input}:${line}:${column}: ${known ? e.describe() : e.message}`;
   }
-  const where = input && !(known && e.kind === 'usage') ? `${input}: ` : '';
+  const where = input && !(e instanceof FileError) && !(known && e.kind === 'usage') ? `${input}: ` : '';
   return `Error: ${where}${known ? e.describe() : e.message}`;
 }
 
@@ -188,29 +179,6 @@ function checkWasi(module: Module, tool: string, wasiExe: boolean): void {
   }
 }
 
-/** Write a file so that readers see the old one or the whole new one. */
-export function writeAtomically(path: string, bytes: Uint8Array): void {
-  const temporary = join(
-    dirname(path),
-    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
-  );
-  const fd = openSync(temporary, 'wx', 0o666);
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-  } catch (e) {
-    rmSync(temporary, { force: true });
-    throw e;
-  } finally {
-    closeSync(fd);
-  }
-  try {
-    renameSync(temporary, path);
-  } catch (e) {
-    rmSync(temporary, { force: true });
-    throw e;
-  }
-}
-
 function printStats(stats: CompileStats): void {
   const lines = [
     `functions ${stats.functions}, code ${stats.wasmCodeBytes} bytes of wasm -> ${stats.textBytes} bytes native, artifact ${stats.artifactBytes} bytes`,
@@ -272,7 +240,7 @@ async function signCompiled(flags: Flags, bytes: Uint8Array): Promise<void> {
     throw usage('--signature-create of a compiled module needs -o: where to write it');
   // Only what this version could load.
   readArtifact(bytes);
-  writeAtomically(output, signed(bytes, await openSecretKey(flags['signature-sk']!), output));
+  writeOutput(output, signed(bytes, await openSecretKey(flags['signature-sk']!), output));
 }
 
 async function run(tool: string, flags: Flags, input: string, source: TextSource): Promise<void> {
@@ -280,12 +248,14 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
   const emit = flags.emit ?? 'so';
   if (emit === 'obj') throw usage('--emit obj is not supported yet by this version');
   if (emit !== 'so' && emit !== 'exe' && emit !== 'ir') throw usage(`--emit ${emit}: expected so, exe or ir`);
+  if (emit === 'exe' && flags.output === '-') throw usage('--emit exe: a program needs a file, -o FILE');
   if (emit !== 'exe' && flags.grant !== undefined) throw usage('--grant is for --emit exe');
   if (emit !== 'so' && flags['signature-create'])
     throw usage('--signature-create signs shared objects: lucet-wasi verifies them when it loads them');
   const runtime = emit === 'exe' ? readExecutable() : null;
   const pk = flags['signature-verify'] ? readPublicKey(flags['signature-pk']!) : null;
-  let bytes: Uint8Array = readFileSync(input);
+  let bytes = readInput(input);
+  if (bytes.length === 0) throw new CompileError('the file is empty', 0, 'malformed');
   // Before anything else looks at it.
   if (pk !== null) verifyInput(input, bytes, pk);
   if (isArtifact(bytes) && (pk !== null || flags['signature-create'])) {
@@ -304,7 +274,7 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
   checkWasi(module, tool, flags.wasi_exe ?? emit === 'exe');
   const output = flags.output ?? 'a.out';
   if (emit === 'ir') {
-    writeAtomically(output, new TextEncoder().encode(emitIr(module, options)));
+    writeOutput(output, new TextEncoder().encode(emitIr(module, options)));
     return;
   }
   const sk = flags['signature-create'] ? await openSecretKey(flags['signature-sk']!) : null;
@@ -314,7 +284,7 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
     let result = artifact;
     if (runtime !== null) result = makeExecutable(runtime, artifact, checkGrants(flags.grant ?? []));
     else if (sk !== null) result = signed(artifact, sk, output);
-    writeAtomically(output, result);
+    writeOutput(output, result);
     if (runtime !== null) chmodSync(output, 0o777 & ~process.umask());
     progress.end();
     if (flags.stats) printStats(stats);

@@ -1,6 +1,6 @@
 /** lucet-objdump: what is in a compiled module. */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { readInput } from './cli-files.ts';
 import { readPublicKey, verifyInput } from './cli-signature.ts';
 import { formatReport, report } from './objdump.ts';
 import { disassembleFunction } from './objdump-disassemble.ts';
@@ -121,7 +121,7 @@ async function dump(argv: string[], out: Output): Promise<void> {
   if (values.json && values.disassemble) throw new UsageError('--json and --disassemble exclude each other');
   if (values.function && !values.disassemble) throw new UsageError('--function needs --disassemble');
   const file = positionals[0]!;
-  const bytes = readFileSync(file);
+  const bytes = readInput(file);
   const pk = values['signature-pk'];
   if ((values['signature-verify'] ?? false) !== (pk !== undefined))
     throw new UsageError('--signature-verify and --signature-pk FILE need each other');

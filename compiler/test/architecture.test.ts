@@ -12,6 +12,7 @@ const NODE_ALLOWED = new Set(
   [
     'cli.ts',
     'cli-options.ts',
+    'cli-files.ts',
     'cli-signature.ts',
     'minisign.ts',
     'engine-tuning.ts',

@@ -37,6 +37,35 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
+describe('files', () => {
+  it.each([
+    [['none.wasm'], 'Error: none.wasm: no such file or directory\n'],
+    [['.'], 'Error: .: illegal operation on a directory\n'],
+    [['add.wasm', '-o', 'none/add.so'], "Error: can't write none/add.so: no such file or directory\n"],
+    [['add.wasm', '-o', '.'], /^Error: can't write \.: .*\n$/],
+    [['empty.wasm'], 'Error: empty.wasm: malformed: the file is empty at offset 0x0\n'],
+    [['--emit', 'exe', 'add.wasm', '-o', '-'], 'Error: usage: --emit exe: a program needs a file, -o FILE\n'],
+  ])('%j is refused, with the file it is about', (args, message) => {
+    writeFileSync(path('empty.wasm'), '');
+    const before = readdirSync(dir);
+    const { status, stderr } = run('lucetc', ...args);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(message);
+    expect(readdirSync(dir)).toEqual(before);
+  });
+
+  it("'-' is standard input and output", () => {
+    expect(run('lucetc', 'add.wasm', '-o', 'add-file.so').status).toBe(0);
+    const { status, stdout } = spawnSync(process.execPath, [join(bin, 'lucetc.js'), '-', '-o', '-'], {
+      cwd: dir,
+      input: readFileSync(path('add.wasm')),
+    });
+    expect(status).toBe(0);
+    expect(stdout.equals(readFileSync(path('add-file.so')))).toBe(true);
+    expect(existsSync(path('-'))).toBe(false);
+  });
+});
+
 describe('lucetc', () => {
   it('compiles a binary and a text module to the same code', () => {
     expect(run('lucetc', 'add.wasm', '-o', 'a.so')).toMatchObject({ status: 0, stdout: '', stderr: '' });

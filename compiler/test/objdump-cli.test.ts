@@ -163,7 +163,7 @@ describe('as a program', () => {
   test('errors: exit code 1, one line on stderr, nothing on stdout', async () => {
     for (const [args, message] of [
       [[damaged], /damaged\.so: the file is damaged: its checksum is wrong/],
-      [[join(dir, 'nothing.so')], /ENOENT/],
+      [[join(dir, 'nothing.so')], /nothing\.so: no such file or directory/],
       [[fileURLToPath(import.meta.url)], /not an ELF file/],
       [[], /exactly one module/],
       [['a', 'b'], /exactly one module/],
