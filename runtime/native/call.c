@@ -153,6 +153,8 @@ lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *err
   struct lucet_activation *a = lucet_current;
   lucet_current = NULL;
   a->instance->ready = NULL;
+  /* If it goes on, whoever is the host then is found at its end. */
+  memcpy((uint8_t *)(uintptr_t)a->stack_top - sizeof(uint64_t), &(const uint8_t *){lucet_enter_return}, sizeof(uint64_t));
   /* It may be resumed along lucet_enter. */
   if (left == LUCET_LEFT_STOPPED_ENTERING) a->guest_rsp = a->stack_top;
   lucet_activation_left(a, left, event);

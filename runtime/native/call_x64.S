@@ -4,16 +4,17 @@
  * lucet_status lucet_call_…(struct lucet_activation *, what, args, event, error, struct lucet_control *): C code jumps here at its end, and a guest that returns is met by code
  * of its own, which jumps to lucet_call_returned. What a call's time goes for is instructions, and jumps, calls and returns that are taken.
  *
- * The guest keeps the callee-saved registers: rbp leads back to the frame, so that nothing waits for memory, and of the others only the base needs to be put back.
- * That holds while the activation is still its instance's ready one: it was not left and resumed, so the frame is there, on this thread, nobody has written to the
- * guest's registers or stack, and there is nothing to be looked at. Otherwise, as after any other way of leaving the guest, host_return takes the frame of whoever is
- * the host now down, and returns to him: to call_left where that is one of these calls.
+ * A guest returns here only if it was not left before: lucet_call_left has others return behind lucet_enter. So nobody has written to its registers or stack, and the
+ * host's frame is there, on this thread: the guest has kept the callee-saved registers, rbp leads to the frame, and of the others only the base needs to be put back. While
+ * the activation is still its instance's ready one, there is nothing to be looked at. Otherwise, as after any other way of leaving the guest, host_return takes the
+ * frame down, and returns to call_left.
  */
 #include "abi.h"
 #include "activation.h"
 #include "border_x64.h"
 
 /* Above the host's frame. */
+#define SAVED_ACTIVATION 64
 #define SAVED_EVENT 72
 #define SAVED_ERROR 80
 #define CALL_FRAME 88
@@ -32,7 +33,7 @@ FUNCTION lucet_\name, 64
         leaq    call_left(%rip), %rax
         PUSH    %r8
         PUSH    %rcx
-        PUSH    %rax                    /* The stack is aligned. */
+        PUSH    %rdi
         PUSH    %rax
         HOST_FRAME plain=\plain
         movq    ACT_STACK_TOP(%rdi), %r8
@@ -51,7 +52,7 @@ WINDOW_END \name
         .globl  lucet_\name\()_return
         .hidden lucet_\name\()_return
 lucet_\name\()_return:
-        CURRENT %rdi
+        movq    SAVED_ACTIVATION(%rbp), %rdi
         movq    ACT_INSTANCE(%rdi), %rdx
         cmpq    %rdi, INSTANCE_READY(%rdx)
         jne     returned_elsewhere
