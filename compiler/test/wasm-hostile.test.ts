@@ -188,6 +188,18 @@ describe('absurd functions', () => {
     expect(size(lowered(oneFunction([I32], [], [[locals, I32]], code)))).toBeLessThan(20 * code.length);
   });
 
+  it('many nested constructs around assignments to many locals: the IR stays in proportion to the code', () => {
+    const n = 1000;
+    const set = (i: number) => [0x20, ...leb((i * 7) % n), 0x21, ...leb(i)];
+    const ifs = [
+      ...repeat(n, () => [0x20, 0, 0x04, 0x40]),
+      ...repeat(n, i => [0x05, ...set(n - 1 - i), ...END]),
+    ];
+    const loops = [...repeat(n, () => LOOP), ...repeat(n, i => [...set(i), 0x20, 0, 0x0d, 0, ...END])];
+    for (const code of [ifs, loops])
+      expect(size(lowered(oneFunction([I32], [], [[n, I32]], code)))).toBeLessThan(50 * code.length);
+  });
+
   it('temporaries of unoptimised code are no parameters of the loops around them', () => {
     const n = 2000;
     // Each block sets its own local, reads it, and may leave.

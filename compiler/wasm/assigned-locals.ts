@@ -10,19 +10,21 @@
  * and its last one lies in the same sequence, then neither the code behind nor the next iteration sees its value. Unoptimised code consists of
  * such temporaries, and without this rule would get parameters for all of them at each loop.
  *
- * Lists of nested constructs can be quadratic in size. `LIST_BUDGET` bounds them; beyond it the function keeps its locals in memory (ssa.ts).
+ * Lists of nested constructs can be quadratic in size. `carriedValues` of the body's bounds them; beyond it the function keeps its locals in memory (ssa.ts).
  *
  * The body has not been validated. What can't be decoded ends the pass; the walk after it reports the error at the same place, before it
  * needs anything that is missing.
  */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
+import { carriedValues } from './limits.ts';
 import { Code, Imm, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 import { skipImmediate, skipType } from './skip.ts';
 
-/** Elements of all lists together, and steps taken to build them. */
-const LIST_BUDGET = 1 << 22;
+/** Steps that building the lists may take, for each value that branches may carry: an element is gone through at each construct around it, and costs little. */
+const LIST_STEPS = 4;
+const MOST_STEPS = 2 ** 22;
 
 const enum Event {
   Set = 0,
@@ -84,12 +86,13 @@ export class AssignedLocals {
     this.end = 0;
     this.eventCount = 0;
     this.overBudget = false;
+    const budget = Math.min(LIST_STEPS * carriedValues(r.end - r.pos), MOST_STEPS);
     try {
       this.scan(r, localCount);
     } catch (e) {
       if (!(e instanceof CompileError)) throw e;
     }
-    if (this.constructs > 0) this.build(localCount);
+    if (this.constructs > 0) this.build(localCount, budget);
   }
 
   private event(e: number): void {
@@ -209,7 +212,7 @@ export class AssignedLocals {
   }
 
   /** The lists, from the events: a construct's list is what it sets itself and what the constructs in it leave over. */
-  private build(localCount: number): void {
+  private build(localCount: number, budget: number): void {
     const { events, stamp } = this;
     stamp.fill(0, 0, localCount);
     let depth = 0;
@@ -245,7 +248,7 @@ export class AssignedLocals {
           break;
         }
       }
-      if (steps > LIST_BUDGET) {
+      if (steps > budget) {
         this.overBudget = true;
         return;
       }

@@ -45,6 +45,14 @@ export const LIMITS = {
 /** What code that makes each value by itself stays far below. */
 export const CALL_VALUES_PER_BYTE = 8;
 
+/**
+ * Values that the branches of a body of that size may carry to labels before its locals move to memory (ssa.ts): each becomes an argument, and mostly a move. Compiled
+ * programs stay below one for each byte; nested constructs that all assign all locals have as many as the square of their size.
+ */
+export function carriedValues(bodyBytes: number): number {
+  return Math.min(2 ** 22, 2 ** 15 + 4 * bodyBytes);
+}
+
 export function overLimit(what: string, limit: number, offset: number, func = -1): never {
   throw new CompileError(`${what}: the limit is ${limit}`, offset, 'limit', func);
 }

@@ -108,7 +108,17 @@ function lowerBody(w: Walk, funcIndex: number, func: Func, localsInMemory: boole
     r.pos = code;
     if (w.assigned.overBudget) inMemory = true;
   }
-  w.ssa.begin(func, w.localTypes, w.localCount, type.params.length, w.assigned.locals, inMemory, build);
+  const bytes = body.end - body.start;
+  w.ssa.begin(
+    func,
+    w.localTypes,
+    w.localCount,
+    type.params.length,
+    w.assigned.locals,
+    inMemory,
+    bytes,
+    build,
+  );
   w.debug?.begin(body.start);
   control.beginBody(w, type);
   walkCode(w);

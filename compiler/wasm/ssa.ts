@@ -13,20 +13,17 @@
  * (what locals start with), made in the entry block when first read.
  *
  * The rows of a function with very many locals and branches would be quadratic in its size, and so would its SSA form in
- * the worst case. Beyond `ROW_BUDGET` a function is built again with its locals in memory, in a stack slot, which is linear always.
+ * the worst case. Beyond `carriedValues` of its size a function is built again with its locals in memory, in a stack slot, which is linear always.
  */
 import { CompileError } from '../diagnostics.ts';
 import { F_B, F_BLOCK, F_C, type Func, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
-import { LIMITS } from './limits.ts';
+import { carriedValues, LIMITS } from './limits.ts';
 import { ValType } from './module.ts';
 import { irType } from './types.ts';
 
 export type Label = number;
 export const NO_LABEL = -1;
-
-/** Values carried to labels, above which locals move to memory. */
-const ROW_BUDGET = 1 << 22;
 
 /** Thrown (and caught by lower.ts) when the row budget is used up. */
 export const RESTART_IN_MEMORY = new Error('too many values carried by branches: locals move to memory');
@@ -119,6 +116,7 @@ export class Ssa {
    * Begin a function: entry block with one parameter for each of the first `paramCount` locals.
    * @param localTypes ValType of each local
    * @param lists storage of the constructs' lists
+   * @param bodyBytes size of the body, which bounds what its branches may carry
    * @param build false: nothing is built (validation only)
    */
   begin(
@@ -128,6 +126,7 @@ export class Ssa {
     paramCount: number,
     lists: Int32Array,
     inMemory: boolean,
+    bodyBytes: number,
     build: boolean,
   ): void {
     this.func = func;
@@ -139,7 +138,7 @@ export class Ssa {
     this.labelTypes.length = 0;
     this.edgeCount = 1;
     this.rowEnd = 0;
-    this.rowLimit = inMemory ? LIMITS.branchValues : ROW_BUDGET;
+    this.rowLimit = inMemory ? LIMITS.branchValues : carriedValues(bodyBytes);
     this.demandedCount = 0;
     this.tokens.fill(0, 0, FIRST_TOKEN * T.SIZE);
     for (let t = 1; t < FIRST_TOKEN; t++) this.tokens[t * T.SIZE + T.Type] = irType(t as ValType);
