@@ -312,6 +312,19 @@ describe('absurd functions', () => {
     expect(rejection(module(1000))).toMatchObject({ kind: 'limit', message: /values/ });
   });
 
+  it('conditional returns: four bytes for 1000 values', () => {
+    const results = new Array<number>(1000).fill(I32);
+    const module = (returns: number) =>
+      oneFunction(
+        [I32],
+        results,
+        [],
+        [...repeat(1000, () => [0x20, 0]), ...repeat(returns, () => [0x20, 0, 0x0d, 0])],
+      );
+    expect(rejection(module(100))).toBeNull();
+    expect(rejection(module(2000))).toMatchObject({ kind: 'limit', message: /values/ });
+  });
+
   it('20,000 tables of 65,536 functions, fifteen bytes each: few have an image, none is looked for among all segments', () => {
     const count = 20_000;
     const table = [0x40, 0, 0x70, 0, ...leb(65_536), 0xd2, 0, 0x0b];

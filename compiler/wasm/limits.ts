@@ -36,7 +36,7 @@ export const LIMITS = {
   rows: 2 ** 22,
   /** Values that the branches of one function carry to labels. */
   branchValues: 2 ** 24,
-  /** Values that the calls of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes may pass 2,000, results to parameters. */
+  /** Values that the calls and returns of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes may pass 2,000, results to parameters. */
   callValues: 2 ** 20,
   /** Elements of tables' images beyond a few for each element of a segment (table-images.ts). */
   imageElements: 2 ** 20,

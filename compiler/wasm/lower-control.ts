@@ -159,8 +159,15 @@ function emitReturn(w: Walk, types: readonly ValType[], from: number): void {
   w.ssa.terminate(Op.Return, 0, valueList(w, types.length, from), 0, 0);
 }
 
+function passValues(w: Walk, n: number): void {
+  w.callValues -= n;
+  if (w.callValues < 0)
+    overLimit('calls and returns pass too many values', LIMITS.callValues, w.at, w.r.func);
+}
+
 function valueList(w: Walk, n: number, from: number): number {
   const { func } = w.ssa;
+  passValues(w, n);
   const list = func.newList(n);
   for (let i = 0; i < n; i++) func.pool[list + 1 + i] = w.vals[from + i]!;
   return list;
@@ -329,8 +336,7 @@ function emitBareCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value
     for (const t of results) w.push(t, 0);
     return 0;
   }
-  w.callValues -= type.params.length + results.length;
-  if (w.callValues < 0) overLimit('calls pass too many values', LIMITS.callValues, w.at, w.r.func);
+  passValues(w, results.length);
   settleAndYield(w);
   const args = valueList(w, type.params.length, w.sp);
   const single = results.length === 1 ? irType(results[0]!) : Type.None;

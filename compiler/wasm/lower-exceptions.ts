@@ -95,14 +95,19 @@ export function throwTag(w: Walk): void {
   w.setUnreachable();
 }
 
+/** Clauses that a throw looks at; otherwise many throws inside of many clauses would be quadratic. */
+const MOST_LOOKED_AT = 256;
+
 /**
  * The clause of this function that catches what is thrown here, if that is certain and it brings no reference; else null. Two imported tags may be one
  * tag; any other two are two.
  */
 function clauseFor(w: Walk, tag: number): Clause | null {
   const { importedTags } = w.module;
+  let looked = 0;
   for (let open = w.openTry; open; open = open.outer) {
     for (const clause of open.clauses) {
+      if (++looked > MOST_LOOKED_AT) return null;
       if (clause.tag < 0 || clause.tag === tag) {
         return clause.kind === CatchKind.Catch || clause.kind === CatchKind.CatchAll ? clause : null;
       }
