@@ -1,7 +1,16 @@
-/** C and C++ to WebAssembly with the clang that comes from npm: no system toolchain. For the demo, examples and test fixtures. */
-import { commands, runLLVM, type Tree } from '@yowasp/clang';
+/**
+ * C and C++ to WebAssembly with the clang that comes from npm: no system toolchain. For the demo, examples and test fixtures.
+ *
+ * That clang is itself a WebAssembly module of 75 MB, and beginning it costs seconds of CPU in every process. So what it makes is kept in
+ * node_modules/.cache, under a hash of all that it is made from.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Tree } from '@yowasp/clang';
 
-export class ClangError extends Error {
+class ClangError extends Error {
   override readonly name = 'ClangError';
 }
 
@@ -18,13 +27,52 @@ function tree(files: Record<string, string>): Tree {
   return root;
 }
 
+/** Where the result of such a compilation is kept. */
+function cachePath(files: Record<string, string>, flags: readonly string[]): string {
+  const bundle = createRequire(import.meta.url).resolve('@yowasp/clang');
+  const manifest = readFileSync(join(dirname(bundle), '..', 'package.json'), 'utf8');
+  const { version } = JSON.parse(manifest) as { version: string };
+  const key = createHash('sha256').update(JSON.stringify([version, files, flags])).digest('hex');
+  return join(bundle.slice(0, bundle.lastIndexOf('@yowasp')), '.cache', 'lucet-clang', `${key}.wasm`);
+}
+
+/** A cache that can't be read or written is as good as none. */
+function cached(path: string): Uint8Array | null {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch {
+    return null;
+  }
+}
+
+/** By a rename: other processes see all of it or nothing. */
+function keep(path: string, module: Uint8Array): void {
+  const partial = `${path}.${process.pid}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(partial, module);
+    renameSync(partial, path);
+  } catch {}
+}
+
 /**
  * Compile and link sources for wasm32-wasip1.
  * @param files relative path -> text, all of them; those ending in .c, .cc or .cpp are compiled
  * @param flags compiler flags, e.g. ['-g', '-O1']
  * @returns the linked module
+ * @throws ClangError with clang's messages
  */
 export async function clang(files: Record<string, string>, flags: readonly string[]): Promise<Uint8Array> {
+  const path = cachePath(files, flags);
+  const old = cached(path);
+  if (old !== null) return old;
+  const module = await compile(files, flags);
+  keep(path, module);
+  return module;
+}
+
+async function compile(files: Record<string, string>, flags: readonly string[]): Promise<Uint8Array> {
+  const { commands, runLLVM } = await import('@yowasp/clang');
   const sources = Object.keys(files).filter(name => /\.(c|cc|cpp)$/.test(name));
   const driver = sources.some(name => !name.endsWith('.c')) ? 'clang++' : 'clang';
   // The linker writes the output's name into the module, as its own name: reports show it.
