@@ -6,7 +6,7 @@
  *
  *     u64 offset of the artifact, u64 its length, u64 length of the options, 8 bytes "LUCETEXE"
  */
-export const TRAILER_MAGIC = 'LUCETEXE';
+const TRAILER_MAGIC = 'LUCETEXE';
 const TRAILER_SIZE = 32;
 
 /**

@@ -54,7 +54,7 @@ export interface SecretKey {
 }
 
 /** As minisign shows it: a little-endian number. */
-export function keyName(id: Uint8Array): string {
+function keyName(id: Uint8Array): string {
   return Buffer.from(id).reverse().toString('hex').toUpperCase();
 }
 

@@ -96,7 +96,7 @@ async function compileModule(
 }
 
 /** The command `lucet.compile`. */
-export async function compileCommand(
+async function compileCommand(
   context: LucetContext,
   uri?: vscode.Uri,
   change?: (request: CompileRequest) => CompileRequest,
@@ -132,7 +132,7 @@ export async function compileAll(
 }
 
 /** Compile unless the artifact is newer than its source and was made with today's settings. */
-export async function compileIfStale(context: LucetContext, file: vscode.Uri): Promise<string | undefined> {
+async function compileIfStale(context: LucetContext, file: vscode.Uri): Promise<string | undefined> {
   const output = artifactOf(context, file);
   // An artifact of unknown origin may be of another version or for other options: only our own is trusted to be fresh.
   const ours = context.sources.get(output) === file.fsPath;
@@ -185,7 +185,7 @@ export interface Invocation {
 }
 
 /** Ask for a function's arguments; undefined: given up. */
-export async function askArguments({ invoke, params }: Invocation): Promise<string[] | undefined> {
+async function askArguments({ invoke, params }: Invocation): Promise<string[] | undefined> {
   if (params.length === 0) return [];
   const text = await vscode.window.showInputBox({
     title: `Lucet: Arguments of ${invoke}`,

@@ -1,6 +1,6 @@
 /** Reads core dumps (see coredump.ts): also those of other runtimes, which write the same format. */
 
-export interface CoreFrame {
+interface CoreFrame {
   readonly functionIndex: number;
   /** From the start of the function's body; 0: the function is all that is known. */
   readonly codeOffset: number;

@@ -6,11 +6,7 @@ import type { ModuleSymbols } from './symbols.ts';
 import type { GuestState } from './trap-facts.ts';
 
 export { demangle } from './demangle.ts';
-export { compileSource } from './lucet-wasi-compile.ts';
-export { operatorAt } from './operators.ts';
 export { instanceState } from './raw-trap.ts';
-export { customSections } from './symbols.ts';
-export { shownName } from './trap-explain.ts';
 export { bitsText, callName, valuesIn } from './trap-report.ts';
 
 /** See shadow-stack.ts: for each frame, locals that are known to hold an address of its frame in memory. */

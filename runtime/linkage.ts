@@ -37,7 +37,7 @@ export type ImportValue =
   | object;
 
 /** Anything with `exports` may stand for a module: an Instance. */
-export interface Exporter {
+interface Exporter {
   readonly exports: Readonly<Record<string, ImportValue>>;
 }
 

@@ -174,11 +174,6 @@ export function symbolsOf(module: Module): ModuleSymbols | null {
   return symbols;
 }
 
-/** Sets where the debug information of a module comes from, in place of what the artifact says. */
-export function useSymbols(module: Module, symbols: ModuleSymbols | null): void {
-  opened.set(module, symbols);
-}
-
 /** Reads the state of an instance; all null when it is gone. */
 export function instanceState(instance: TrappedInstance): GuestState {
   const memoryAt = (memory: number): { base: number; size: number } | null => {

@@ -291,7 +291,7 @@ function nameIn(section: Uint8Array | undefined): string | null {
 }
 
 /** Custom sections of a wasm file, the first of each name; as many as can be read. */
-export function customSections(wasm: Uint8Array): Map<string, Uint8Array> {
+function customSections(wasm: Uint8Array): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   if (wasm[0] !== 0 || wasm[1] !== 0x61) return found;
   const r = new ByteReader(wasm, 8);

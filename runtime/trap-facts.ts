@@ -67,7 +67,7 @@ export interface GuestState {
   tableElement(table: number, index: number): TableElement | null;
 }
 
-export interface TableElement {
+interface TableElement {
   /** null: a null reference. */
   readonly functionIndex: number | null;
   readonly record: bigint;

@@ -129,7 +129,7 @@ export interface TrapReport {
   readonly warnings: readonly string[];
 }
 
-export interface ReportGlobal {
+interface ReportGlobal {
   readonly index: number;
   readonly type: string;
   /** A number as text; null: can't be read. */

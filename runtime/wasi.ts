@@ -87,7 +87,7 @@ export class WasiError extends Error {
 }
 
 /** Module names under which guests import WASI. */
-export const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'] as const;
+const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'] as const;
 
 interface Functions {
   lucet_wasi_template_new(): number;

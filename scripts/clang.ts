@@ -32,7 +32,9 @@ function cachePath(files: Record<string, string>, flags: readonly string[]): str
   const bundle = createRequire(import.meta.url).resolve('@yowasp/clang');
   const manifest = readFileSync(join(dirname(bundle), '..', 'package.json'), 'utf8');
   const { version } = JSON.parse(manifest) as { version: string };
-  const key = createHash('sha256').update(JSON.stringify([version, files, flags])).digest('hex');
+  const key = createHash('sha256')
+    .update(JSON.stringify([version, files, flags]))
+    .digest('hex');
   return join(bundle.slice(0, bundle.lastIndexOf('@yowasp')), '.cache', 'lucet-clang', `${key}.wasm`);
 }
 

@@ -38,7 +38,7 @@ export type HostFunctions = (info: ImportInfo) => (...args: unknown[]) => unknow
 /** A value for an imported global. */
 export type HostGlobals = (info: ImportInfo) => unknown;
 
-export interface FuzzTable {
+interface FuzzTable {
   readonly length: number;
   get(index: number): unknown;
   set(index: number, value: unknown): void;
@@ -66,7 +66,7 @@ function shown(tag: FuzzTag, value: (index: number) => unknown): unknown[] {
   return tag.params.includes('v128') ? [] : tag.params.map((_, k) => value(k));
 }
 
-export interface FuzzException {
+interface FuzzException {
   readonly tag: string;
   readonly values: readonly unknown[];
 }
@@ -232,7 +232,7 @@ const CAPACITY = 4;
 const VERIFIED_SIZE = 64 * 1024;
 
 /** For what is compiled: for any processor or for this one's, guarded or dense code; for debuggers, at level 0. */
-export const VARIANTS = {
+const VARIANTS = {
   baseline: { native: false, memory: 'guarded', debug: false },
   native: { native: true, memory: 'guarded', debug: false },
   'baseline dense': { native: false, memory: 'dense', debug: false },

@@ -49,8 +49,8 @@ export const GLOBALS: readonly NumberType[] = ['i32', 'i64', 'f32', 'f64', 'i32'
 
 const I32 = { compare: 0x46, and: 0x71, or: 0x72, shl: 0x74, shrS: 0x75, shrU: 0x76, add: 0x6a, sub: 0x6b };
 const I64 = { compare: 0x51, and: 0x83, or: 0x84, shl: 0x86, shrS: 0x87, shrU: 0x88, add: 0x7c, sub: 0x7d };
-export const EXTEND_U = 0xad;
-export const WRAP = 0xa7;
+const EXTEND_U = 0xad;
+const WRAP = 0xa7;
 
 export class Expressions {
   protected readonly random: Random;

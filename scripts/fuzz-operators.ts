@@ -168,7 +168,7 @@ export function specialInteger(random: Random, bits: 32 | 64): bigint {
   return BigInt.asIntN(bits, value());
 }
 
-export function specialFloat(random: Random): number {
+function specialFloat(random: Random): number {
   const form = random.below(8);
   if (form === 0) return random.pick(SPECIAL_FLOATS);
   if (form === 1) return (random.u32() | 0) / 4096;

@@ -28,7 +28,7 @@ export interface FuzzShape {
   readonly seed: number;
 }
 
-export interface Entry {
+interface Entry {
   readonly text: string;
   /** It is a trap: the codes that it may be. */
   readonly codes?: readonly string[];

@@ -36,7 +36,7 @@ export const enum UseInfo {
   Memory = 8,
 }
 /** Bits 4–6 of a use record: sub-position behind the last one at which the operand needs its place. */
-export const USE_END_SHIFT = 4;
+const USE_END_SHIFT = 4;
 /** Bits 8–15: preferred physical register + 1. */
 export const USE_HINT_SHIFT = 8;
 /** Where a use record at a position lets go of its place. */

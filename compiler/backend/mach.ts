@@ -94,7 +94,6 @@ export const enum MFlag {
 }
 
 /** Where a value lies: 0..63 a physical register; >= 64: spill slot number (alloc - 64); -1: nowhere (an unused def may still get a register). */
-export type Alloc = number;
 export const SLOT_BASE = 64;
 
 /** What the allocator may use; given by the machine (`regs.ts`). Masks: one bit for each register of the class, as [int, float]. */

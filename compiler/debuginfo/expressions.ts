@@ -29,7 +29,7 @@ export type Place =
   | { readonly kind: 'pieces'; readonly pieces: readonly Piece[] }
   | { readonly kind: 'missing'; readonly why: string };
 
-export interface Piece {
+interface Piece {
   /** Bytes. */
   readonly size: number;
   readonly place: Place;

@@ -24,7 +24,7 @@ import { type Scope, Scopes, type Variable } from './scopes.ts';
 import type { Type } from './types.ts';
 import { describe, readUnits, type Unit } from './units.ts';
 
-export type { FrameReader, Piece, Place } from './expressions.ts';
+export type { FrameReader, Place } from './expressions.ts';
 export type { Variable } from './scopes.ts';
 export { Type } from './types.ts';
 

@@ -12,7 +12,7 @@
  */
 
 /** What a function's first instructions do with the stack pointer. */
-export interface FrameShape {
+interface FrameShape {
   /** The global that is the stack pointer. */
   readonly global: number;
   /** What the function adds to it while it runs: 0 or less. */
@@ -48,7 +48,7 @@ const enum Op {
  * @param body offset of a function's body in `bytes`: its local declarations
  * @returns null: it has no frame, or not one of this kind
  */
-export function readFrameShape(bytes: Uint8Array, body: number, end: number): FrameShape | null {
+function readFrameShape(bytes: Uint8Array, body: number, end: number): FrameShape | null {
   let at = body;
   const uleb = (): number => {
     let value = 0;

@@ -31,7 +31,7 @@ export interface Member {
 }
 
 /** One alternative of a Rust enum (or another variant part). */
-export interface Variant {
+interface Variant {
   /** null: the alternative for every other discriminant. */
   readonly discriminant: bigint | null;
   readonly member: Member;
@@ -385,7 +385,7 @@ export class Type {
 }
 
 /** A pointer that no program declares: what `&x` and casts give. */
-export class PointerType extends Type {
+class PointerType extends Type {
   constructor(
     types: Types,
     private readonly to: Type,
@@ -464,7 +464,7 @@ const NUMBER_TYPES: Readonly<Record<string, readonly [size: number, encoding: En
   f64: [8, Encoding.Float],
 };
 
-export function isRust(language: Language): boolean {
+function isRust(language: Language): boolean {
   return language === Language.Rust;
 }
 

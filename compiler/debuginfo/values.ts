@@ -32,7 +32,7 @@ export interface Children {
   item(i: number): Entry;
 }
 
-export const NO_CHILDREN: Children = {
+const NO_CHILDREN: Children = {
   named: [],
   indexed: 0,
   item: () => {
@@ -624,7 +624,7 @@ function arrow(path: string): string {
   return path.startsWith('.') ? `->${path.slice(1)}` : `*${path}`;
 }
 
-export function isCharacter(type: Type): boolean {
+function isCharacter(type: Type): boolean {
   const { encoding, name } = type;
   if (type.kind !== 'base') return false;
   if (encoding === Encoding.Utf) return type.language !== Language.Rust;

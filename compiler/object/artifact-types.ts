@@ -140,7 +140,7 @@ export interface DebugFunction {
   readonly points: readonly SequencePoint[];
 }
 
-export interface SequencePoint {
+interface SequencePoint {
   /** Offset in .text. */
   readonly pc: number;
   /** Module offset of the operator that comes next. */

@@ -4,7 +4,7 @@ import type { ValType } from '../wasm/module.ts';
 import type { Artifact } from './artifact-reader.ts';
 
 /** A place where the guest can be stopped with all of its values in their homes. */
-export interface SequencePoint {
+interface SequencePoint {
   readonly func: number;
   /** Offset in .text of a one-byte NOP. */
   readonly pc: number;

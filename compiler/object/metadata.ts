@@ -70,7 +70,7 @@ const CATCH_CLAUSE = recordLayout(CATCH_CLAUSE_RECORD);
 
 /** "No index" of u32 fields, "no maximum" of u64 fields. */
 export const NO_INDEX = 0xffffffff;
-export const NO_MAX = 0xffffffffffffffffn;
+const NO_MAX = 0xffffffffffffffffn;
 
 const PART_ALIGN = 16;
 
@@ -93,7 +93,7 @@ export interface Linked {
 }
 
 /** Addresses, known when sections have their places: equal to file offsets. */
-export interface Addresses {
+interface Addresses {
   readonly text: number;
   readonly textSize: number;
   readonly rodata: number;

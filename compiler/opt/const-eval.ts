@@ -15,7 +15,7 @@ function give(lo: number, hi: number): boolean {
 }
 
 /** Upper 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
-export function mulHighU(a: number, b: number): number {
+function mulHighU(a: number, b: number): number {
   const al = a & 0xffff;
   const ah = a >>> 16;
   const bl = b & 0xffff;
@@ -26,14 +26,14 @@ export function mulHighU(a: number, b: number): number {
   return (ah * bh + Math.floor(mid / 0x10000) + Math.floor(mid2 / 0x10000)) | 0;
 }
 
-export function popcount32(x: number): number {
+function popcount32(x: number): number {
   let n = x - ((x >>> 1) & 0x55555555);
   n = (n & 0x33333333) + ((n >>> 2) & 0x33333333);
   n = (n + (n >>> 4)) & 0x0f0f0f0f;
   return Math.imul(n, 0x01010101) >>> 24;
 }
 
-export function ctz32(x: number): number {
+function ctz32(x: number): number {
   return x === 0 ? 32 : 31 - Math.clz32(x & -x);
 }
 

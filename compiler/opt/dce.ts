@@ -23,7 +23,7 @@ export function isSafeDivision(f: Func, v: Value): boolean {
 }
 
 /** Whether an instruction may be left out when nothing uses its value. */
-export function isRemovable(f: Func, v: Value): boolean {
+function isRemovable(f: Func, v: Value): boolean {
   const op = f.op(v);
   const flags = OP_FLAGS[op]!;
   if (flags & OpFlag.Pure) return true;

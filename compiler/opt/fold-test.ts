@@ -12,7 +12,7 @@ function isCompare(w: Rewriter, v: Value): boolean {
 }
 
 /** The comparison with its operands exchanged. */
-export function mirrored(op: Op): Op {
+function mirrored(op: Op): Op {
   switch (op) {
     case Op.LtS:
       return Op.GtS;

@@ -115,7 +115,7 @@ export const enum ExternKind {
   Tag = 4,
 }
 
-export type ImportDesc =
+type ImportDesc =
   | { readonly kind: ExternKind.Func; readonly typeIndex: number }
   | { readonly kind: ExternKind.Table; readonly table: TableType }
   | { readonly kind: ExternKind.Memory; readonly memory: MemoryType }

@@ -19,7 +19,7 @@ export const enum OpcodePage {
   /** Prefix 0xFD: vectors. A value operator's number is its VecOp. */
   Simd = 512,
 }
-export const OPCODE_COUNT = OpcodePage.Simd + VEC_OP_COUNT;
+const OPCODE_COUNT = OpcodePage.Simd + VEC_OP_COUNT;
 
 /** Numbers of the operators that the walk handles one by one. */
 export const enum Code {

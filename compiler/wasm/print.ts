@@ -18,7 +18,7 @@ export interface WatLine {
 }
 
 /** Lines of one function at most: views show no more, and a hostile body may have millions. */
-export const MAX_LINES = 200_000;
+const MAX_LINES = 200_000;
 
 const IDCHARS = /^[0-9A-Za-z!#$%&'*+\-./:<=>?@\\^_`|~]+$/;
 
@@ -49,7 +49,7 @@ export function functionType(module: Module, index: number): FuncType {
 }
 
 /** `$name`, or the index. */
-export function functionLabel(module: Module, index: number): string {
+function functionLabel(module: Module, index: number): string {
   const name = module.names.functions.get(index);
   return name === undefined || name === '' ? `${index}` : identifier(name);
 }

@@ -83,7 +83,7 @@ const IMMEDIATES: Readonly<Record<string, readonly string[]>> = {
 const NONE: readonly string[] = [];
 const OPTIONAL_MEMORY: readonly string[] = ['?memory'];
 
-export const BLOCKS: ReadonlySet<string> = new Set(['block', 'loop', 'if', 'try', 'try_table']);
+const BLOCKS: ReadonlySet<string> = new Set(['block', 'loop', 'if', 'try', 'try_table']);
 const CATCHES: ReadonlySet<string> = new Set(['catch', 'catch_ref', 'catch_all', 'catch_all_ref']);
 const TYPE_LISTS: ReadonlySet<string> = new Set(['type', 'param', 'result', 'ref']);
 

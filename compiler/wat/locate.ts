@@ -16,7 +16,7 @@ export interface TextPosition {
   readonly endColumn: number;
 }
 
-export function textPosition(text: string, range: Range): TextPosition {
+function textPosition(text: string, range: Range): TextPosition {
   const starts = lineStarts(text);
   const line = lineAt(starts, range.start);
   const endLine = lineAt(starts, range.end);

@@ -121,7 +121,7 @@ export class Resolver {
 }
 
 /** The text of a list's types, in short: `(param $x i32)` -> `i32`. */
-export function signatureOf(text: string, items: readonly Item[]): string {
+function signatureOf(text: string, items: readonly Item[]): string {
   const shown: string[] = [];
   for (const item of items) {
     const head = headOf(text, item);
@@ -162,7 +162,7 @@ function split(
 }
 
 /** The contents of a string, as far as a view needs them. */
-export function stringValue(text: string): string {
+function stringValue(text: string): string {
   return text.replace(/^"|"$/g, '').replace(/\\(["'\\])/g, '$1');
 }
 

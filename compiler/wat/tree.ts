@@ -22,7 +22,7 @@ export interface List {
 
 export type Item = Atom | List;
 
-export interface SyntaxNote {
+interface SyntaxNote {
   readonly start: number;
   readonly end: number;
   readonly message: string;

@@ -23,7 +23,7 @@ export function referenceAt(model: ModuleModel, offset: number): Reference | und
 }
 
 /** The token at an offset. */
-export function tokenAt(
+function tokenAt(
   { tree }: ModuleModel,
   offset: number,
 ): { kind: Tok; range: Range; text: string } | undefined {
@@ -41,7 +41,7 @@ export function tokenAt(
   return { kind: kinds[t]!, range, text: tree.text.slice(range.start, range.end) };
 }
 
-export function functionAt(model: ModuleModel, offset: number): FunctionModel | undefined {
+function functionAt(model: ModuleModel, offset: number): FunctionModel | undefined {
   return model.functions.find(f => offset >= f.list.start && offset < f.list.end);
 }
 
@@ -53,7 +53,7 @@ const SPACE_WORDS: Readonly<Record<string, string>> = {
   elem: 'element segment',
   data: 'data segment',
 };
-export const spaceWord = (space: string): string => SPACE_WORDS[space] ?? space;
+const spaceWord = (space: string): string => SPACE_WORDS[space] ?? space;
 
 function describe(d: Definition): string {
   const name = d.name === '' ? `(;${d.index};)` : d.name;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import koffi from 'koffi';
 
-export interface Preopen {
+interface Preopen {
   readonly host: string;
   readonly guest: string;
   readonly readonly?: boolean;

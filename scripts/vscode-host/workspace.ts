@@ -37,7 +37,7 @@ int main(void) {
 `;
 
 /** Line 4 adds numbers of different types. */
-export const BROKEN_WAT = `(module
+const BROKEN_WAT = `(module
   (memory 1)
   (func (export "broken") (result i32)
     (i32.add (i32.const 1) (f64.const 2))))

@@ -22,7 +22,7 @@ import {
   RDX,
 } from './regs.ts';
 
-export function irType(t: ValType): Type {
+function irType(t: ValType): Type {
   return t >= ValType.FuncRef ? Type.Ref : (t as number);
 }
 

@@ -43,7 +43,7 @@ function operand(m: MachFunc, o: number): string {
   return `${(flags & Opd.Def) !== 0 ? '*' : ''}v${m.operands[o * 2]}${constraint}${cross}${at}`;
 }
 
-export function printRow(m: MachFunc, row: number): string {
+function printRow(m: MachFunc, row: number): string {
   const at = row * MROW;
   const word = m.insts[at + M_OP]!;
   const parts = [X_NAMES[xShape(word)]!];

@@ -175,4 +175,3 @@ export const MAX_U = [Ins.PMAXUB, Ins.PMAXUW, Ins.PMAXUD] as const;
 export const UNPACK_LOW = [Ins.PUNPCKLBW, Ins.PUNPCKLWD, Ins.PUNPCKLDQ, Ins.PUNPCKLQDQ] as const;
 export const UNPACK_HIGH = [Ins.PUNPCKHBW, Ins.PUNPCKHWD, Ins.PUNPCKHDQ, Ins.PUNPCKHQDQ] as const;
 export const EXTEND_S = [Ins.PMOVSXBW, Ins.PMOVSXWD, Ins.PMOVSXDQ] as const;
-export const EXTEND_U = [Ins.PMOVZXBW, Ins.PMOVZXWD, Ins.PMOVZXDQ] as const;

@@ -175,7 +175,7 @@ const MEMORY_FILL = builtinId('memory_fill');
 const MEMORY_COPY = builtinId('memory_copy');
 
 /** Call a builtin whose arguments are in their registers; the result is in rax. */
-export function callBuiltin(s: State, id: number): void {
+function callBuiltin(s: State, id: number): void {
   const { asm } = s;
   asm.ri(Ins.MOV, 4, RAX, id);
   asm.m(Ins.CALL, 8, BASE_REG, NO_REG, 0, -VMCTX.BUILTIN_STUB);

@@ -51,7 +51,7 @@ export const enum Kind {
 }
 
 export const FREE = -1;
-export const LOCKED = -2;
+const LOCKED = -2;
 
 /** Register numbers. */
 const OWNERS = FLOAT_BASE + 16;

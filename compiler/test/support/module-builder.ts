@@ -35,7 +35,6 @@ export function section(id: number, body: readonly number[]): number[] {
 export const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 export const I32 = 0x7f;
 export const I64 = 0x7e;
-export const F32 = 0x7d;
 export const F64 = 0x7c;
 
 export function funcType(params: readonly number[], results: readonly number[]): number[] {

@@ -11,7 +11,7 @@ import { hasAddress } from '../../wasm/escape.ts';
 import type { Module } from '../../wasm/module.ts';
 import { wat } from './wasm.ts';
 
-export const SAMPLE_WAT = `(module $sample
+const SAMPLE_WAT = `(module $sample
   (type $v (func))
   (type $ii (func (param i32) (result i32)))
   (type $same (func (param i32) (result i32)))
@@ -71,7 +71,7 @@ function pcMap(
 }
 
 /** Places in a sample function's code. */
-export interface SamplePlaces {
+interface SamplePlaces {
   readonly call: number;
   readonly constant: number;
   readonly trap: number;
@@ -81,7 +81,7 @@ export interface SamplePlaces {
  * push…, sub, a call of `callee`, a load from rodata, a jump table of two entries, a trap, epilogue.
  * @param large frame with a `sub` of 4 bytes immediate
  */
-export function sampleFunction(
+function sampleFunction(
   index: number,
   callee: number,
   saved: number[],
@@ -158,7 +158,7 @@ export interface Sample {
 }
 
 /** Appends custom sections to a module. */
-export function withCustom(bytes: Uint8Array, sections: Readonly<Record<string, string>>): Uint8Array {
+function withCustom(bytes: Uint8Array, sections: Readonly<Record<string, string>>): Uint8Array {
   const w = new ByteWriter();
   w.put(bytes);
   for (const [name, text] of Object.entries(sections)) {

@@ -21,7 +21,7 @@ const I64 = ValType.I64;
 const F64 = ValType.F64;
 
 /** Function types by index: function n has type n. Function 0 is imported. */
-export const TYPES: readonly FuncType[] = [
+const TYPES: readonly FuncType[] = [
   { params: [I32], results: [I32] },
   { params: [], results: [] },
   { params: [I32, I64, F64], results: [I32, F64, I64] },
