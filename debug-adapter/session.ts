@@ -58,6 +58,8 @@ export class LucetSession extends DebugSession {
     this.configured = resolve;
   });
   private isOver = false;
+  /** Warnings that were printed; debug information bounds their number. */
+  private readonly told = new Set<string>();
 
   /** For tests: sessions over a target of their own. */
   protected openTarget(launch: Parameters<typeof openLaunch>[0]): Promise<DebugTarget> {
@@ -157,9 +159,24 @@ export class LucetSession extends DebugSession {
       disassembly: new Disassembly(target.symbols, sources, settings.disassemblySyntax),
       views: new WatViews(target.symbols),
     };
-    for (const warning of [...target.symbols.warnings, ...(target.symbols.debug?.warnings ?? [])])
-      this.print('console', `debug information: ${warning}\n`);
+    this.tellWarnings();
     target.onEvent(event => this.onTarget(event));
+  }
+
+  /** Debug information is read when it is asked for, so what is wrong with it turns up while requests are answered. */
+  protected override dispatchRequest(request: DebugProtocol.Request): void {
+    super.dispatchRequest(request);
+    this.tellWarnings();
+  }
+
+  private tellWarnings(): void {
+    if (this.parts === null) return;
+    const { symbols } = this.parts.target;
+    for (const warning of [...symbols.warnings, ...(symbols.debug?.warnings ?? [])]) {
+      if (this.told.has(warning)) continue;
+      this.told.add(warning);
+      this.print('console', `debug information: ${warning}\n`);
+    }
   }
 
   protected override configurationDoneRequest(response: DebugProtocol.ConfigurationDoneResponse): void {

@@ -311,8 +311,9 @@ class Dwarf implements DebugInfo {
     this.tables = [...tables.values()];
     for (const unit of this.units)
       if (unit.dwoName !== '')
+        // The skeleton that stays behind need not have the unit's name.
         this.warn(
-          `the debug information of ${unit.name} is in another file, ${unit.dwoName}: only its lines are known`,
+          `split DWARF: what ${unit.dwoName} holds is not read: its lines are known, its variables are not; build without -gsplit-dwarf`,
         );
     return disjoint(claims);
   }

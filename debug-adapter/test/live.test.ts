@@ -190,3 +190,18 @@ it('calls an exported function with numbers, and tells its results', async () =>
   await launch([], ['-2', '0x100000000'], { program, invoke: 'add' });
   expect((await told).body.output).toBe('4294967294\n');
 });
+
+it('says that variables of split DWARF are not read, and what to do', async () => {
+  const split = join(dir, 'split.wasm');
+  writeFileSync(split, await clang({ 'prog.c': SOURCE }, ['-g', '-O0', '-gsplit-dwarf']));
+  let said = '';
+  client.on('output', (e: DebugProtocol.OutputEvent) => {
+    if (e.body.category === 'console') said += e.body.output;
+  });
+  const [bound] = await launch([{ line: line('CALL') }], [], { program: split });
+  expect(bound!.verified).toBe(true);
+  await client.waitForEvent('stopped');
+  expect(
+    said.match(/^debug information: split DWARF: .*prog\.dwo .* build without -gsplit-dwarf$/gm),
+  ).toHaveLength(1);
+});
