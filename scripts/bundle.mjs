@@ -1,9 +1,10 @@
 // The JavaScript bundles: command-line tools (ES modules that share chunks), the extension's processes (CommonJS), and the scripts of its
 // webviews.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { notices } from './notices.mjs';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -90,12 +91,14 @@ export async function bundle({ dist, tools, minify, sourcemap }) {
     keepNames: minify,
     external: EXTERNAL,
     define: { LUCET_VERSION: JSON.stringify(version) },
+    // Licences are in a file of their own.
     legalComments: 'none',
+    metafile: true,
     logLevel: 'warning',
   };
   mkdirSync(dist, { recursive: true });
   writeFileSync(join(dist, 'package.json'), '{"type":"module"}\n');
-  await Promise.all([
+  const built = await Promise.all([
     build({
       ...common,
       format: 'esm',
@@ -125,4 +128,11 @@ export async function bundle({ dist, tools, minify, sourcemap }) {
       outdir: join(dist, 'webview'),
     }),
   ]);
+  // Chunks are named for what is in them: those of earlier builds are nobody's.
+  const chunks = new Set(Object.keys(built[0].metafile.outputs).map(path => basename(path)));
+  for (const file of readdirSync(dist)) {
+    if (/^chunk-\w+\.js(\.map)?$/.test(file) && !chunks.has(file)) rmSync(join(dist, file));
+  }
+  const inputs = built.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  writeFileSync(join(dist, 'THIRD_PARTY_NOTICES.txt'), notices(root, inputs));
 }

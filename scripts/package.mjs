@@ -13,6 +13,7 @@ const packagePath = join(root, `lucet-${TARGET}.vsix`);
 /** Path in the project -> path in the extension. */
 const FILES = {
   LICENSE: 'LICENSE',
+  'CHANGELOG.md': 'CHANGELOG.md',
   'docs/trap-report.schema.json': 'docs/trap-report.schema.json',
   'bin/lucetc-wasi.js': 'bin/lucetc-wasi.js',
   'bin/lucet-objdump.js': 'bin/lucet-objdump.js',
@@ -45,6 +46,7 @@ function manifest() {
     scripts: _scripts,
     dependencies: _dependencies,
     devDependencies: _devDependencies,
+    files: _files,
     private: _private,
     ...rest
   } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

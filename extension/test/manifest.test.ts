@@ -31,6 +31,16 @@ describe('manifest', () => {
     expect(read.sort()).toEqual(declared.sort());
   });
 
+  it('packs for npm the commands and what they load, all of which is there', () => {
+    const patterns: string[] = manifest.files;
+    expect(patterns.filter(f => !f.includes('*') && !existsSync(join(root, f)))).toEqual([]);
+    const packed = (path: string): boolean =>
+      patterns.some(p => new RegExp(`^${p.replaceAll('.', '\\.').replace('*', '[^/]*')}$`).test(path));
+    const commands = Object.values<string>(manifest.bin);
+    const bundles = commands.filter(f => f.startsWith('bin/')).map(f => f.replace('bin/', 'dist/'));
+    expect([...commands, ...bundles].filter(f => !packed(f))).toEqual([]);
+  });
+
   it('names files that are there', () => {
     const { languages, walkthroughs } = manifest.contributes;
     const files = [
