@@ -1,12 +1,19 @@
 /** What documents say of the project must be there: the files they link to and name, and the commands they tell to run. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const root = resolve(import.meta.dirname, '..', '..');
-const tracked = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
-const documents = tracked.filter(path => path.endsWith('.md')).map(path => [path] as const);
+/** Made by the build or by npm, and what is hidden: no part of the sources. */
+const MADE = /^(node_modules|dist|\.(?!ci\b).*)$/;
+const sources = readdirSync(root)
+  .filter(entry => !MADE.test(entry))
+  .flatMap(entry =>
+    statSync(join(root, entry)).isDirectory()
+      ? readdirSync(join(root, entry), { recursive: true, encoding: 'utf8' }).map(path => `${entry}/${path}`)
+      : [entry],
+  );
+const documents = sources.filter(path => path.endsWith('.md')).map(path => [path] as const);
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** Named as the user's own, or as written by the build. */
@@ -48,7 +55,7 @@ describe.each(documents)('%s', path => {
       if (ELSEWHERE.has(name) || name.startsWith('*')) return false;
       const pattern = name.replaceAll('.', '\\.').replaceAll('*', '[^/]*');
       const whole = new RegExp(`(^|/)${pattern}$`);
-      return !tracked.some(file => whole.test(file));
+      return !sources.some(file => whole.test(file));
     });
     expect(missing).toEqual([]);
   });
