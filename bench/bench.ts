@@ -189,8 +189,13 @@ async function main(argv: readonly string[]): Promise<number> {
       against: { type: 'string' },
       diff: { type: 'string', default: 'bench-diff' },
       chart: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const runs = Number(values.runs);
   const level = Number(values['opt-level']);
   const { memory } = values;

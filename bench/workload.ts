@@ -1,7 +1,7 @@
 /** What can be measured: a module, its arguments, the folder it may use, and, where it is known, what it must print. */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** An entry of expected.json: text, or bytes and SHA-256 of long output. */
 export interface Expected {
@@ -24,23 +24,34 @@ export interface Workload {
   readonly expected: Expected | null;
 }
 
-/** A .wasm file, or a folder with expected.json and NAME/NAME.wasm. */
+const expectations = (folder: string): Record<string, Expected> => {
+  const list = join(folder, 'expected.json');
+  return existsSync(list) ? JSON.parse(readFileSync(list, 'utf8')) : {};
+};
+
+/**
+ * A .wasm file, a folder with expected.json and NAME/NAME.wasm, or one such NAME.
+ * @throws Error where a folder has none
+ */
 export function findWorkloads(path: string, args: readonly string[]): Workload[] {
   if (statSync(path).isFile()) {
     return [{ name: basename(path, '.wasm'), path, args, folder: dirname(path), expected: null }];
   }
-  const list = join(path, 'expected.json');
-  const expected: Record<string, Expected> = existsSync(list) ? JSON.parse(readFileSync(list, 'utf8')) : {};
-  return readdirSync(path)
-    .sort()
+  const own = basename(resolve(path));
+  const single = existsSync(join(path, `${own}.wasm`));
+  const folder = single ? dirname(resolve(path)) : path;
+  const expected = expectations(folder);
+  const workloads = (single ? [own] : readdirSync(path).sort())
     .map(name => ({
       name,
-      path: join(path, name, `${name}.wasm`),
+      path: join(folder, name, `${name}.wasm`),
       args,
-      folder: join(path, name),
+      folder: join(folder, name),
       expected: expected[name] ?? null,
     }))
     .filter(w => existsSync(w.path));
+  if (workloads.length === 0) throw new Error(`${path} has no workload: no NAME/NAME.wasm`);
+  return workloads;
 }
 
 export interface Output {
