@@ -50,7 +50,7 @@ function laneType(name: string): NumberType {
 }
 
 /** Operands and result of a vector operator. */
-function vectorSignature(name: string, op: Op): [operands: NumberType[], result: NumberType] {
+export function vectorSignature(name: string, op: Op): [operands: NumberType[], result: NumberType] {
   switch (op) {
     case Op.VUnary:
       return [['v128'], 'v128'];

@@ -7,55 +7,28 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { valueTypeOf } from '../../runtime/types.ts';
+import { type NumberType, vectorSignature } from '../../scripts/fuzz-operators.ts';
 import { type CompileOptions, compile } from '../index.ts';
 import { Op } from '../ir/ops.ts';
 import { readArtifact } from '../object/artifact-reader.ts';
-import { ValType } from '../wasm/module.ts';
+import type { ValType } from '../wasm/module.ts';
 import { OPCODES, type Opcode, OpcodeClass } from '../wasm/opcodes.ts';
 import { translateWat } from '../wasm/wat.ts';
 
-const TYPES: Partial<Record<ValType, string>> = {
-  [ValType.I32]: 'i32',
-  [ValType.I64]: 'i64',
-  [ValType.F32]: 'f32',
-  [ValType.F64]: 'f64',
-  [ValType.V128]: 'v128',
-};
-
-/** The type of a vector's lane as an operand. */
-const scalar = (name: string): string => /^(i64|f32|f64)/.exec(name)?.[1] ?? 'i32';
-
 /** Operand types and the result's, of value operators and accesses without immediates that vary. */
-function signature(o: Opcode): [string[], string] | null {
-  const operand = TYPES[o.operand as ValType];
-  const result = TYPES[o.result as ValType];
+function signature(o: Opcode): [operands: NumberType[], result: NumberType] | null {
+  const type = (t: ValType | 0): NumberType => valueTypeOf(t) as NumberType;
   switch (o.class) {
     case OpcodeClass.Unary:
     case OpcodeClass.Eqz:
-      return [[operand!], result!];
+      return [[type(o.operand)], type(o.result)];
     case OpcodeClass.Binary:
-      return [[operand!, operand!], result!];
+      return [[type(o.operand), type(o.operand)], type(o.result)];
     case OpcodeClass.Load:
-      return [['i32'], result!];
+      return [['i32'], type(o.result)];
     case OpcodeClass.Vector:
-      switch (o.op) {
-        case Op.VUnary:
-          return [['v128'], 'v128'];
-        case Op.VBinary:
-          return [['v128', 'v128'], 'v128'];
-        case Op.VTernary:
-          return [['v128', 'v128', 'v128'], 'v128'];
-        case Op.VShift:
-          return [['v128', 'i32'], 'v128'];
-        case Op.VSplat:
-          return [[scalar(o.name)], 'v128'];
-        case Op.VExtract:
-          return [['v128'], scalar(o.name)];
-        case Op.VReplace:
-          return [['v128', scalar(o.name)], 'v128'];
-        case Op.VTest:
-          return [['v128'], 'i32'];
-      }
+      return vectorSignature(o.name, o.op);
   }
   return null;
 }
