@@ -23,6 +23,7 @@ test('every member of every enumeration is written', () => {
       Number(value),
     ]);
     expect(found.length).toBeGreaterThan(0);
+    expect(found.length).toBe([...body.matchAll(/^ {2}\w+\b.*,/gm)].length);
     expect(Object.entries(members)).toEqual(found);
   }
   expect(TRAPS.map(t => t.code)).toEqual(TRAPS.map((_, i) => i));
