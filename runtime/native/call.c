@@ -100,8 +100,7 @@ void lucet_call_unready(struct lucet_instance *i) {
   i->spare = a;
 }
 
-/** Handlers are looked at when so many runs of the instance have ended; its control block counts them. */
-#define RUNS_UNLOOKED 64
+/** Its control block counts the runs of the instance that have ended. */
 static inline bool looks(const struct lucet_control *c) {
   return (atomic_load_explicit(&c->requests, memory_order_relaxed) >> 8) % RUNS_UNLOOKED == 0;
 }

@@ -300,6 +300,8 @@ extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("
 
 /** The embedder says that handlers have been replaced. */
 extern atomic_bool lucet_signals_stale __attribute__((visibility("hidden")));
+/** Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again. lucet.h says so. */
+#define RUNS_UNLOOKED 64
 /** The usual answer to lucet_signals_ready; false: ask it. */
 static inline bool lucet_signals_fresh(void) {
   struct thread_area *t = lucet_thread;

@@ -299,17 +299,16 @@ static uint64_t coarse_time(void) {
 
 /**
  * Embedders do replace handlers, and a guest's fault would then be handled, and repeated, without end. Asking the
- * system about six signals takes longer than a short run, and so does asking for the time. So the time is asked for at every 64th run of a thread, the
+ * system about six signals takes longer than a short run, and so does asking for the time. So the time is asked for once in RUNS_UNLOOKED runs of a thread, the
  * system once for each tick of the coarse clock (1 to 10 ms), and whenever the embedder says that something changed.
  */
-#define RUNS_UNASKED 63
 /** Signals of others that are looked at each time, in turn. */
 #define OTHERS_ASKED 4
 
 bool lucet_signals_ready(void) {
   if (lucet_thread == NULL && !make_area()) return false;
   if (lucet_signals_fresh()) return true;
-  lucet_thread->unasked = RUNS_UNASKED;
+  lucet_thread->unasked = RUNS_UNLOOKED - 1;
   uint64_t now = coarse_time();
   if (atomic_load_explicit(&checked, memory_order_relaxed) == now && !atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) return true;
   static _Atomic(unsigned) turn;
