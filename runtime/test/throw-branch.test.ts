@@ -129,6 +129,15 @@ describeNative('a throw that is caught in its function', () => {
     ).toEqual([0, [0, 1, 2, 3].map(() => 'threw ')]);
   });
 
+  it('is no branch behind hundreds of clauses that do not catch it', async () => {
+    const behind = (others: number): Promise<[number, unknown[]]> =>
+      run(`${TAGS} (func (export "f") (param i32) (result i32) (block $all (block $h (result i32 i64)
+        (try_table ${'(catch $b $all) '.repeat(others)}(catch $a $h) (throw $a (local.get 0) (i64.const 9))) (unreachable))
+        (drop) (return)) (i32.const -1))`);
+    expect(await behind(255)).toEqual([1, [0, 1, 2, 3]]);
+    expect(await behind(256)).toEqual([0, [0, 1, 2, 3]]);
+  });
+
   it('is no branch past a clause of a tag that may be the same one', async () => {
     const imported = `(import "m" "t0" (tag $s)) (import "m" "t1" (tag $t)) (tag $own)
       (func (export "f") (param i32) (result i32)
