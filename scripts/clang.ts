@@ -27,13 +27,21 @@ function tree(files: Record<string, string>): Tree {
   return root;
 }
 
-/** Where the result of such a compilation is kept. */
-function cachePath(files: Record<string, string>, flags: readonly string[]): string {
+interface Compilation {
+  readonly driver: 'clang' | 'clang++';
+  readonly args: readonly string[];
+  readonly sources: readonly string[];
+  readonly files: Readonly<Record<string, string>>;
+  readonly output: string;
+}
+
+/** Where the result of a compilation is kept. */
+function cachePath(compilation: Compilation): string {
   const bundle = createRequire(import.meta.url).resolve('@yowasp/clang');
   const manifest = readFileSync(join(dirname(bundle), '..', 'package.json'), 'utf8');
   const { version } = JSON.parse(manifest) as { version: string };
   const key = createHash('sha256')
-    .update(JSON.stringify([version, files, flags]))
+    .update(JSON.stringify([version, compilation]))
     .digest('hex');
   return join(bundle.slice(0, bundle.lastIndexOf('@yowasp')), '.cache', 'lucet-clang', `${key}.wasm`);
 }
@@ -65,35 +73,33 @@ function keep(path: string, module: Uint8Array): void {
  * @throws ClangError with clang's messages
  */
 export async function clang(files: Record<string, string>, flags: readonly string[]): Promise<Uint8Array> {
-  const path = cachePath(files, flags);
-  const old = cached(path);
-  if (old !== null) return old;
-  const module = await compile(files, flags);
-  keep(path, module);
-  return module;
-}
-
-async function compile(files: Record<string, string>, flags: readonly string[]): Promise<Uint8Array> {
-  const { commands, runLLVM } = await import('@yowasp/clang');
   const sources = Object.keys(files).filter(name => /\.(c|cc|cpp)$/.test(name));
   const driver = sources.some(name => !name.endsWith('.c')) ? 'clang++' : 'clang';
   // The linker writes the output's name into the module, as its own name: reports show it.
   const output = `${sources[0]!.replace(/^.*\/|\.\w+$/g, '')}.wasm`;
+  const args = ['--target=wasm32-wasip1', ...flags, ...sources, '-o', output];
+  const compilation = { driver, args, sources, files, output } as const;
+  const path = cachePath(compilation);
+  const old = cached(path);
+  if (old !== null) return old;
+  const module = await compile(compilation);
+  keep(path, module);
+  return module;
+}
+
+async function compile({ driver, args, sources, files, output }: Compilation): Promise<Uint8Array> {
+  const { commands, runLLVM } = await import('@yowasp/clang');
   let messages = '';
   const decoder = new TextDecoder();
   try {
     // The driver's own calls would print how the toolchain is loaded: load it first.
     await runLLVM(undefined, {}, { fetchProgress: () => {} });
-    const out = (await commands[driver](
-      ['--target=wasm32-wasip1', ...flags, ...sources, '-o', output],
-      tree(files),
-      {
-        stdout: () => {},
-        stderr: bytes => {
-          if (bytes) messages += decoder.decode(bytes, { stream: true });
-        },
+    const out = (await commands[driver]([...args], tree(files), {
+      stdout: () => {},
+      stderr: bytes => {
+        if (bytes) messages += decoder.decode(bytes, { stream: true });
       },
-    )) as Tree;
+    })) as Tree;
     return out[output] as Uint8Array;
   } catch (e) {
     throw new ClangError(`${sources.join(' ')}: ${messages.trim() || (e as Error).message}`);
