@@ -321,7 +321,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
 
   /**
    * Asked whenever guest code that runs for this instance faulted, before the call ends with a Trap; null: no question. It may look at the trap and at
-   * memories, and change those, so that 'continue' fares better; it may not call or dispose the instance. An error in it counts as 'default'.
+   * memories, and change those, so that 'continue' fares better; it may not call, reset or dispose the instance. An error in it counts as 'default'.
    */
   set onSignal(handler: ((trap: Trap) => SignalBehavior) | null) {
     setSignalHandler(

@@ -1,5 +1,5 @@
 /**
- * What lucet.h offers beyond calls, by a program that includes no other header of its: what is known of a module, start functions, instruction bounds, contexts that
+ * What lucet.h offers beyond calls, by a program that includes no other header of Lucet's: what is known of a module, start functions, instruction bounds, contexts that
  * host functions find, typed yields, and everything that functions of the host may ask for. argv[1] is a module compiled from the text in
  * api-native.test.ts, which counts instructions. Prints the states that it went through.
  */
