@@ -138,6 +138,11 @@ export class CountedLoop {
     return inner === 0 ? 0 : (inner + c) | 0;
   }
 
+  /** Which of the block's parameters `v` is, if it is one that does not count. */
+  variable(v: Value): number | undefined {
+    return this.steps.has(v) ? undefined : this.indexOf.get(v);
+  }
+
   isInside(v: Value): boolean {
     return this.f.blockOf(v) === this.block;
   }

@@ -35,8 +35,15 @@ const OTHER: Readonly<Record<string, string>> = {
   max_u: 'min_u',
 };
 
+/** What is gathered in one iteration. */
+interface Leaf {
+  readonly value: Value;
+  /** Subtracted from a sum rather than added. */
+  readonly negative: boolean;
+}
+
 export class Reduction {
-  node!: Node;
+  readonly nodes: { readonly node: Node; readonly negative: boolean }[] = [];
 
   constructor(
     private readonly loop: CountedLoop,
@@ -44,22 +51,33 @@ export class Reduction {
     readonly vec: VecOp,
     /** The operator on scalars; Select: of a minimum or maximum. */
     readonly op: Op,
-    /** What is gathered in one iteration. */
-    readonly leaves: readonly Value[],
+    readonly leaves: readonly Leaf[],
   ) {}
 
   get type(): Type {
     return this.loop.f.type(this.param);
   }
 
-  /** Take the leaves as a pack, in the order of the addresses that they are loaded from. Returns whether they are one. */
+  /** Take the leaves as packs, in the order of the addresses that they are loaded from. Returns whether they are such. */
   resolve(packs: Packs): boolean {
-    if (packs.pitch !== (this.type === Type.I64 ? 8 : 4)) return false;
-    const keys = new Map(this.leaves.map(v => [v, place(this.loop, v, 0) ?? 0] as const));
-    const sorted = [...this.leaves].sort((x, y) => keys.get(x)! - keys.get(y)!);
-    const node = packs.number(sorted);
-    if (!node) return false;
-    this.node = node;
+    const { lanes } = packs;
+    if (this.leaves.length % lanes !== 0) return false;
+    const sorted = this.leaves.map(leaf => {
+      const place = placeOf(this.loop, leaf.value, 0);
+      return { ...leaf, base: `${leaf.negative} ${place?.base}`, at: place?.at ?? 0 };
+    });
+    sorted.sort((x, y) => (x.base < y.base ? -1 : x.base > y.base ? 1 : x.at - y.at));
+    for (let i = 0; i < sorted.length; i += lanes) {
+      const together = sorted.slice(i, i + lanes);
+      const { negative } = together[0]!;
+      if (together.some(leaf => leaf.negative !== negative)) return false;
+      const node = packs.number(
+        together.map(leaf => leaf.value),
+        this.type === Type.I64 ? 8 : 4,
+      );
+      if (!node) return false;
+      this.nodes.push({ node, negative });
+    }
     return true;
   }
 
@@ -71,19 +89,30 @@ export class Reduction {
       this.op === Op.Select ? loop.first(this.param) : to.int(this.type, GATHERING[this.op]!.neutral);
     return to.emit(Op.VSplat, Type.V128, start, 0, 0, 0, splat);
   }
+
+  /** The operator by which a vector is added to the accumulator. */
+  gather(negative: boolean): VecOp {
+    if (!negative) return this.vec;
+    return this.type === Type.I64 ? VecOp.i64x2_sub : VecOp.i32x4_sub;
+  }
 }
 
-/** Where the first load in an expression lies, beside its terms. */
-function place(loop: CountedLoop, v: Value, depth: number): number | null {
+/** Where the first load in an expression lies: the terms of its address, and the constant. */
+function placeOf(loop: CountedLoop, v: Value, depth: number): { base: string; at: number } | null {
   const { f } = loop;
   if (depth > 4 || loop.isInvariant(v)) return null;
   if (f.op(v) === Op.Load) {
     const address: Linear | null = loop.linear(f.a(v));
-    return address ? address.constant + (f.imm(v) >>> 0) : null;
+    return (
+      address && {
+        base: `${address.values.join()} ${address.coefficients.join()}`,
+        at: address.constant + (f.imm(v) >>> 0),
+      }
+    );
   }
   if (f.op(v) === Op.Param) return null;
   for (let i = 0; i < f.operandCount(v); i++) {
-    const at = place(loop, f.operand(v, i), depth + 1);
+    const at = placeOf(loop, f.operand(v, i), depth + 1);
     if (at !== null) return at;
   }
   return null;
@@ -112,12 +141,12 @@ export function findReduction(loop: CountedLoop, p: Value, next: Value): Reducti
   const { f, block } = loop;
   const type = f.type(p);
   if ((type !== Type.I32 && type !== Type.I64) || !loop.isInside(next)) return null;
-  const leaves: Value[] = [];
+  const leaves: Leaf[] = [];
   let vec: VecOp | undefined;
   let op = Op.Nop;
   let at = p;
   while (at !== next) {
-    if (leaves.length === MOST_LEAVES) return null;
+    if (leaves.length > MOST_LEAVES) return null;
     const users = usersOf(loop, at);
     const last = users.at(-1);
     if (last === undefined || last === f.terminator(block)) return null;
@@ -125,28 +154,48 @@ export function findReduction(loop: CountedLoop, p: Value, next: Value): Reducti
       users.length === 1 ? gathered(loop, at, last) : users.length === 2 ? chosen(loop, at, users) : null;
     if (!step || (vec !== undefined && step.vec !== vec)) return null;
     ({ vec, op } = step);
-    leaves.push(step.leaf);
+    if (op === Op.Select) leaves.push({ value: step.leaf, negative: false });
+    else flatten(loop, op, step.leaf, step.negative, leaves);
     at = step.next;
   }
   // The value that goes round is looked at by nothing else.
-  if (vec === undefined || usersOf(loop, next).length !== 1) return null;
+  if (vec === undefined || leaves.length > MOST_LEAVES || usersOf(loop, next).length !== 1) return null;
   return new Reduction(loop, p, vec, op, leaves);
+}
+
+/** The leaves of a leaf that is a sum (or whatever is gathered) itself, if nothing else looks at it. */
+function flatten(loop: CountedLoop, op: Op, v: Value, negative: boolean, leaves: Leaf[]): void {
+  const { f } = loop;
+  const subtracts = op === Op.Add && f.op(v) === Op.Sub;
+  if (
+    leaves.length <= MOST_LEAVES &&
+    loop.isInside(v) &&
+    (f.op(v) === op || subtracts) &&
+    usersOf(loop, v).length === 1
+  ) {
+    flatten(loop, op, f.a(v), negative, leaves);
+    flatten(loop, op, f.b(v), negative !== subtracts, leaves);
+  } else {
+    leaves.push({ value: v, negative });
+  }
 }
 
 interface Step {
   readonly vec: VecOp;
   readonly op: Op;
   readonly leaf: Value;
+  readonly negative: boolean;
   readonly next: Value;
 }
 
 function gathered(loop: CountedLoop, at: Value, user: Value): Step | null {
   const { f } = loop;
-  const op = f.op(user);
+  const negative = f.op(user) === Op.Sub && f.a(user) === at;
+  const op = negative ? Op.Add : f.op(user);
   const by = GATHERING[op];
   if (!by || f.a(user) === f.b(user)) return null;
   const leaf = f.a(user) === at ? f.b(user) : f.a(user);
-  return { vec: f.type(user) === Type.I64 ? by.wide : by.narrow, op, leaf, next: user };
+  return { vec: f.type(user) === Type.I64 ? by.wide : by.narrow, op, leaf, negative, next: user };
 }
 
 /** A comparison and a select of the same two. */
@@ -162,7 +211,9 @@ function chosen(loop: CountedLoop, at: Value, [compare, select]: readonly Value[
   const isFirst = f.b(select) === x && f.c(select) === y;
   if (!isFirst && !(f.b(select) === y && f.c(select) === x)) return null;
   const vec = vecOp('i32x4', isFirst ? name : OTHER[name]!);
-  return vec === undefined ? null : { vec, op: Op.Select, leaf: x === at ? y : x, next: select };
+  return vec === undefined
+    ? null
+    : { vec, op: Op.Select, leaf: x === at ? y : x, negative: false, next: select };
 }
 
 /** The lanes of an accumulator together, and with what the variable was at first. */
