@@ -1,7 +1,8 @@
 /**
  * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
- * byte offset or by pointers that move; the arrays may overlap, end where the memory ends, or begin where nothing is. What is not quite such a loop
- * (an element that differs, a step that does not fit, a float that is summed up) is made now and then, too.
+ * byte offset or by pointers that move; arrays may have elements of different sizes, elements may want what the one before had, or their number. The
+ * arrays may overlap, end where the memory ends, or begin where nothing is. What is not quite such a loop (an element that differs, a step that does not
+ * fit, a float that is summed up, a value that depends on its predecessor) is made now and then, too.
  */
 import { Code, OPCODES } from '../compiler/wasm/opcodes.ts';
 import {
@@ -25,30 +26,77 @@ const PAGE = 65536;
 
 type ElementType = 'i32' | 'i64' | 'f32' | 'f64';
 
-/** A kind of array: type of its elements as scalars, bytes of one, and how they are loaded and stored. */
+/** How values of a type come out of elements of a size: a load, and what is done to what it yields. */
+type Loads = Readonly<Partial<Record<number, readonly (readonly string[])[]>>>;
+
+/** What a loop computes: type of its values, bytes of an element, and how values are loaded and stored by size of element. */
 interface Elements {
   readonly type: ElementType;
   readonly size: number;
-  readonly loads: readonly string[];
-  readonly store: string;
+  readonly loads: Loads;
+  readonly stores: Readonly<Partial<Record<number, string>>>;
 }
 
-const ELEMENTS: readonly Elements[] = [
-  { type: 'i32', size: 1, loads: ['i32.load8_u', 'i32.load8_s'], store: 'i32.store8' },
-  {
-    type: 'i32',
-    size: 2,
-    loads: ['i32.load16_u', 'i32.load16_s', 'i32.load8_u', 'i32.load8_s'],
-    store: 'i32.store16',
+const LOADS: Readonly<Record<ElementType, Loads>> = {
+  i32: {
+    1: [['i32.load8_u'], ['i32.load8_u'], ['i32.load8_s']],
+    2: [['i32.load16_u'], ['i32.load16_s'], ['i32.load8_u'], ['i32.load8_s']],
+    4: [
+      ...[['i32.load'], ['i32.load'], ['i32.load'], ['i32.load16_u'], ['i32.load16_s'], ['i32.load8_s']],
+      ...[
+        ['f32.load', 'i32.trunc_sat_f32_s'],
+        ['f32.load', 'i32.trunc_sat_f32_u'],
+      ],
+      ['f32.load', 'i32.reinterpret_f32'],
+    ],
+    8: [['i64.load', 'i32.wrap_i64']],
   },
-  {
-    ...{ type: 'i32', size: 4, store: 'i32.store' },
-    loads: ['i32.load', 'i32.load', 'i32.load', 'i32.load16_u', 'i32.load16_s', 'i32.load8_s'],
+  i64: {
+    1: [['i64.load8_u'], ['i64.load8_s'], ['i32.load8_u', 'i64.extend_i32_u']],
+    2: [['i64.load16_u'], ['i64.load16_s'], ['i32.load16_s', 'i64.extend_i32_s']],
+    4: [
+      ...[['i64.load32_u'], ['i64.load32_s'], ['i64.load16_u']],
+      ...[
+        ['i32.load', 'i64.extend_i32_s'],
+        ['i32.load', 'i64.extend_i32_u'],
+      ],
+    ],
+    8: [['i64.load'], ['i64.load'], ['i64.load32_u']],
   },
-  { type: 'i64', size: 8, loads: ['i64.load', 'i64.load', 'i64.load32_u'], store: 'i64.store' },
-  { type: 'f32', size: 4, loads: ['f32.load'], store: 'f32.store' },
-  { type: 'f64', size: 8, loads: ['f64.load'], store: 'f64.store' },
-];
+  f32: {
+    1: [['i32.load8_u', 'f32.convert_i32_u']],
+    2: [['i32.load16_s', 'f32.convert_i32_s']],
+    4: [['f32.load'], ['f32.load'], ['i32.load', 'f32.convert_i32_s'], ['i32.load', 'f32.convert_i32_u']],
+    8: [['f64.load', 'f32.demote_f64']],
+  },
+  f64: {
+    1: [['i32.load8_s', 'f64.convert_i32_s']],
+    2: [['i32.load16_u', 'f64.convert_i32_u']],
+    4: [
+      ['f32.load', 'f64.promote_f32'],
+      ['i32.load', 'f64.convert_i32_s'],
+      ['i32.load', 'f64.convert_i32_u'],
+    ],
+    8: [['f64.load']],
+  },
+};
+const STORES: Readonly<Record<ElementType, Elements['stores']>> = {
+  i32: { 1: 'i32.store8', 2: 'i32.store16', 4: 'i32.store' },
+  i64: { 4: 'i64.store32', 8: 'i64.store' },
+  f32: { 4: 'f32.store' },
+  f64: { 8: 'f64.store' },
+};
+
+const ELEMENTS: readonly Elements[] = (
+  [
+    ['i32', 1],
+    ['i32', 2],
+    ['i32', 4],
+    ['i64', 8],
+    ['f32', 4],
+    ['f64', 8],
+  ] as const
+).map(([type, size]) => ({ type, size, loads: LOADS[type], stores: STORES[type] }));
 
 const CODES = new Map(OPCODES.filter(o => o !== undefined).map(o => [o.name, o.code]));
 
@@ -81,6 +129,8 @@ const INDEX = 5;
 const FIRST = { i32: 6, i64: 7, f32: 8, f64: 9 } as const;
 const GATHERED = { i32: 10, i64: 11, f32: 12, f64: 13 } as const;
 const LAST = { i32: 14, i64: 15, f32: 16, f64: 17 } as const;
+/** What the element before had. */
+const HANDED = { i32: [18, 19], i64: [20, 21], f32: [22, 23], f64: [24, 25] } as const;
 const LOCALS = [
   'i32',
   'i32',
@@ -95,6 +145,7 @@ const LOCALS = [
   'i64',
   'f32',
   'f64',
+  ...(['i32', 'i32', 'i64', 'i64', 'f32', 'f32', 'f64', 'f64'] as const),
 ] as const;
 
 /** Code of an element's value, given its number in the iteration. */
@@ -114,6 +165,10 @@ class LoopsModule {
   #byIndex = false;
   #inOffset = false;
   #moving = false;
+  /** Bytes of an element of each array. */
+  #pitches: number[] = [];
+  /** Locals for what is handed on that are used. */
+  #handed = 0;
   /** Whether something is loaded: it ends by a trap then, whatever the count is. */
   #loads = false;
 
@@ -156,13 +211,24 @@ class LoopsModule {
     this.#byIndex = this.#chance(2);
     this.#inOffset = this.#chance(2);
     this.#moving = !this.#byIndex && this.#chance(2);
+    this.#pitches = POINTERS.map(() =>
+      (this.#byIndex || this.#moving) && this.#chance(4) ? r.pick([1, 2, 4, 8]) : size,
+    );
+    this.#handed = 0;
     const code = this.#raw ? [] : this.#arguments();
     // Scalars of each type from the last argument.
     code.push(Code.LocalGet, SCALAR, Code.LocalSet, FIRST.i32);
     code.push(Code.LocalGet, SCALAR, ...op('i64.extend_i32_s'), Code.LocalSet, FIRST.i64);
     code.push(Code.LocalGet, SCALAR, ...op('f32.convert_i32_s'), Code.LocalSet, FIRST.f32);
     code.push(Code.LocalGet, SCALAR, ...op('f64.convert_i32_s'), Code.LocalSet, FIRST.f64);
-    code.push(Code.LocalGet, FIRST[type], Code.LocalSet, GATHERED[type]);
+    for (const local of [GATHERED[type], ...HANDED[type]])
+      code.push(Code.LocalGet, FIRST[type], Code.LocalSet, local);
+    if (this.#chance(3)) {
+      // As compilers begin: with the element in front.
+      const load = r.pick(LOADS[type][size]!);
+      code.push(Code.LocalGet, r.below(3), ...op(load[0]!), 0, 0, ...load.slice(1).flatMap(op));
+      code.push(Code.LocalSet, r.pick(HANDED[type]));
+    }
     // The loop counts elements, bytes, or iterations.
     const stride = this.#lanes * size;
     const downwards = this.#chance(4);
@@ -180,7 +246,9 @@ class LoopsModule {
     code.push(Code.Loop, 0x40, ...this.#iteration());
     code.push(...this.#roundAgain(unit, downwards && this.#moving), Code.End);
     // What is left when the loop ends.
-    code.push(...this.#bits(type, LAST), ...this.#bits(type, GATHERED), ...op('i64.xor'));
+    code.push(...this.#bits(type, LAST[type]), ...this.#bits(type, GATHERED[type]), ...op('i64.xor'));
+    for (const local of HANDED[type])
+      code.push(...this.#long(5), ...op('i64.mul'), ...this.#bits(type, local), ...op('i64.xor'));
     code.push(Code.LocalGet, INDEX, ...op('i64.extend_i32_u'), ...op('i64.add'));
     code.push(
       Code.LocalGet,
@@ -193,8 +261,8 @@ class LoopsModule {
     return body(LOCALS, code);
   }
 
-  #bits(type: ElementType, local: Readonly<Record<ElementType, number>>): number[] {
-    const get = [Code.LocalGet, local[type]];
+  #bits(type: ElementType, local: number): number[] {
+    const get = [Code.LocalGet, local];
     switch (type) {
       case 'i32':
         return [...get, ...op('i64.extend_i32_u')];
@@ -244,10 +312,11 @@ class LoopsModule {
   #roundAgain(unit: number, downwards: boolean): number[] {
     const r = this.#random;
     const out: number[] = [];
-    const { size } = this.#elements;
     if (this.#moving) {
-      for (const p of POINTERS)
-        out.push(Code.LocalGet, p, ...this.#int(this.#lanes * size), ...op('i32.add'), Code.LocalSet, p);
+      POINTERS.forEach((p, i) => {
+        const step = this.#lanes * this.#pitches[i]!;
+        out.push(Code.LocalGet, p, ...this.#int(step), ...op('i32.add'), Code.LocalSet, p);
+      });
     }
     if (downwards) {
       // The count itself, down to 0 (or past it, if it does not fit).
@@ -269,7 +338,7 @@ class LoopsModule {
 
   /** Address of an element of an array, and the offset that goes into the access. */
   #address(array: number, lane: number, shift: number): { code: number[]; offset: number } {
-    const { size } = this.#elements;
+    const size = this.#pitches[array]!;
     const out: number[] = [Code.LocalGet, POINTERS[array]!];
     const distance = (lane + shift) * size;
     if (!this.#moving) {
@@ -290,7 +359,7 @@ class LoopsModule {
   /** The same for each element, but for a slip now and then. */
   #iteration(): number[] {
     const r = this.#random;
-    const { type, size, store } = this.#elements;
+    const { type, size } = this.#elements;
     const statements: Expression[] = [];
     this.#loads = false;
     const array = r.below(3);
@@ -298,7 +367,15 @@ class LoopsModule {
     if (!this.#chance(4)) {
       statements.push(lane => {
         const { code, offset } = this.#address(array, lane, 0);
-        return [...code, ...value(lane), Code.LocalTee, LAST[type], ...op(store), 0, ...uleb(offset)];
+        return [
+          ...code,
+          ...value(lane),
+          Code.LocalTee,
+          LAST[type],
+          ...this.#store(array),
+          0,
+          ...uleb(offset),
+        ];
       });
     }
     if (this.#chance(4)) {
@@ -306,7 +383,7 @@ class LoopsModule {
       const more = this.#value(2);
       statements.push(lane => {
         const { code, offset } = this.#address(other, lane, 0);
-        return [...code, ...more(lane), ...op(store), 0, ...uleb(offset)];
+        return [...code, ...more(lane), ...this.#store(other), 0, ...uleb(offset)];
       });
     }
     if (statements.length === 0 || (size >= 4 && this.#chance(4))) {
@@ -317,13 +394,19 @@ class LoopsModule {
     if (statements.length === 1 && !this.#loads) {
       const { code, offset } = this.#address(array, 0, 0);
       statements.push(lane =>
-        lane === 0 ? [...code, ...op(this.#elements.loads[0]!), 0, ...uleb(offset), Code.Drop] : [],
+        lane === 0 ? [...code, ...op('i32.load8_u'), 0, ...uleb(offset), Code.Drop] : [],
       );
     }
     const order = Array.from({ length: this.#lanes }, (_, k) => k);
     if (this.#chance(8)) order.reverse();
     if (this.#chance(2)) return statements.flatMap(s => order.flatMap(lane => s(lane)));
     return order.flatMap(lane => statements.flatMap(s => s(lane)));
+  }
+
+  /** To elements of an array; of a size that has no such store: to those of another one. */
+  #store(array: number): number[] {
+    const { stores, size } = this.#elements;
+    return op(stores[this.#pitches[array]!] ?? stores[size]!);
   }
 
   #gathering(value: Expression): Expression {
@@ -337,8 +420,24 @@ class LoopsModule {
         ...[Code.LocalGet, LAST[type], ...relation, Code.Select, Code.LocalSet, local],
       ];
     }
-    const name = isFloat ? 'add' : this.#random.pick(['add', 'add', 'xor', 'or', 'and']);
+    const name = isFloat ? 'add' : this.#random.pick(['add', 'add', 'sub', 'xor', 'or', 'and']);
     return lane => [Code.LocalGet, local, ...value(lane), ...op(`${type}.${name}`), Code.LocalSet, local];
+  }
+
+  /** The element's number, or something of it, as a value. */
+  #number(): Expression {
+    const { type } = this.#elements;
+    const by = this.#random.pick([1, 1, 2, 3, -1, 1000]);
+    const conversion = {
+      i32: [],
+      i64: op('i64.extend_i32_u'),
+      f32: op('f32.convert_i32_s'),
+      f64: op('f64.convert_i32_s'),
+    };
+    return lane => [
+      ...[Code.LocalGet, INDEX, ...this.#int(lane), ...op('i32.add')],
+      ...[...this.#int(by), ...op('i32.mul'), ...conversion[type]],
+    ];
   }
 
   #constant(): number[] {
@@ -358,7 +457,7 @@ class LoopsModule {
 
   #value(depth: number): Expression {
     const r = this.#random;
-    const { type, loads } = this.#elements;
+    const { type, loads, size } = this.#elements;
     const isFloat = type === 'f32' || type === 'f64';
     if (depth === 0 || this.#chance(8)) {
       if (this.#chance(5)) {
@@ -369,14 +468,21 @@ class LoopsModule {
         return lane => (lane === slip ? another : constant);
       }
       if (this.#chance(5)) return () => [Code.LocalGet, FIRST[type]];
+      if (this.#chance(8)) return this.#number();
       this.#loads = true;
-      const load = op(r.pick(loads));
       const array = r.below(3);
+      const [load, ...conversions] = r.pick(loads[this.#pitches[array]!] ?? loads[size]!);
       const shift = this.#chance(6) ? r.below(3) : 0;
       return lane => {
         const { code, offset } = this.#address(array, lane, shift);
-        return [...code, ...load, 0, ...uleb(offset)];
+        return [...code, ...op(load!), 0, ...uleb(offset), ...conversions.flatMap(op)];
       };
+    }
+    if (this.#chance(6)) {
+      // What the element before had of this; now and then twice the same local, so that it depends on itself.
+      const local = HANDED[type][this.#chance(12) ? 0 : this.#handed++ % 2]!;
+      const x = this.#value(depth - 1);
+      return lane => [Code.LocalGet, local, ...x(lane), Code.LocalSet, local];
     }
     const a = this.#value(depth - 1);
     switch (r.below(isFloat ? 6 : 8)) {
