@@ -6,12 +6,12 @@
  *     ranges:     is all that the vectors touch in bounds, and disjoint?       -> entry, else loop
  *     entry:      splats                                                       -> vectors
  *     vectors:    loads, arithmetic, stores                                    -> vectors, exit
- *     exit:       reductions                                                   -> loop, with its variables as they are after so many iterations
+ *     exit:       reductions, last lanes                                       -> loop, with its variables as they are after so many iterations
  *
  * Why nothing can tell that from the loop alone:
  *
  * - *Iterations.* The vectors do n iterations of the loop, a multiple of what one vector iteration covers. n is at most `rounds`, and the loop goes round
- *   again after each of its first `rounds` iterations (Counter, and `distance` below), so it would have done those n, and one more at least. That one
+ *   again after each of its first `rounds` iterations (Counter, and `rounds` in vector-emit.ts), so it would have done those n, and one more at least. That one
  *   is done by the loop itself; so all values that are used behind it are its own.
  * - *Traps.* Nothing in the loop traps or has an effect but loads and stores of the primary memory, and comparisons of their addresses with its length.
  *   Each stream of accesses covers the bytes from `start` to `start + n * stride`, as natural numbers, where `start` is the first access's zero-extended
@@ -20,7 +20,12 @@
  * - *Order.* A vector iteration does all its loads before its stores. A stream that is stored to is disjoint from each other stream, by comparison of their
  *   ranges, or the other one is loaded from exactly the same addresses, and then each element is loaded before it is stored in the loop, too. So each load
  *   sees what it saw in the loop, and no two stores meet.
- * - *Values.* Lanes compute what scalars do; floats are never reassociated, integers are, which changes nothing modulo 2^n.
+ * - *Values.* Lanes compute what scalars do; floats are never reassociated, integers are, which changes nothing modulo 2^n. Lanes narrower than their
+ *   scalars have the low bits, and are looked at only by what wants no others (vector-packs.ts).
+ * - *What iterations hand on.* A variable that gets another value of the loop each time round is that value's pack, moved on by one element: the last lane of
+ *   the vector before, then all but the last lane of this one. In the first vector iteration that last lane is the variable's initial value. Nothing of
+ *   that depends on memory. A pack that would be made of itself that way is refused. Behind the vectors the loop gets the last lane, where that has the
+ *   whole scalar, or what is computed from such lanes.
  *
  * The loop has no branch but its own, no call, no access of the vmctx but the memory's length: code that counts instructions is not touched.
  */
