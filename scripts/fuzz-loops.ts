@@ -1,8 +1,9 @@
 /**
  * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
- * byte offset or by pointers that move; arrays may have elements of different sizes, elements may want what the one before had, or their number. The
- * arrays may overlap, end where the memory ends, or begin where nothing is. What is not quite such a loop (an element that differs, a step that does not
- * fit, a float that is summed up, a value that depends on its predecessor) is made now and then, too.
+ * byte offset or by pointers that move, upwards or downwards; arrays may have elements of different sizes, or structures of two or three of which one is
+ * taken; elements may want what the one before had, or their number. The arrays may overlap, end where the memory ends, or begin where nothing is; indices
+ * may go past 2^31 or 2^32. Loops may stand in others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is
+ * summed up, a value that depends on its predecessor) is made now and then, too.
  */
 import { Code, OPCODES } from '../compiler/wasm/opcodes.ts';
 import {
@@ -131,6 +132,11 @@ const GATHERED = { i32: 10, i64: 11, f32: 12, f64: 13 } as const;
 const LAST = { i32: 14, i64: 15, f32: 16, f64: 17 } as const;
 /** What the element before had. */
 const HANDED = { i32: [18, 19], i64: [20, 21], f32: [22, 23], f64: [24, 25] } as const;
+/** Sums beside the elements, whatever type these have. */
+const BESIDE = { i32: 26, i64: 27 } as const;
+/** Rounds of an outer loop, and the count for each. */
+const OUTER = 28;
+const SAVED = 29;
 const LOCALS = [
   'i32',
   'i32',
@@ -146,6 +152,7 @@ const LOCALS = [
   'f32',
   'f64',
   ...(['i32', 'i32', 'i64', 'i64', 'f32', 'f32', 'f64', 'f64'] as const),
+  ...(['i32', 'i64', 'i32', 'i32'] as const),
 ] as const;
 
 /** Code of an element's value, given its number in the iteration. */
@@ -167,6 +174,10 @@ class LoopsModule {
   #moving = false;
   /** Bytes of an element of each array. */
   #pitches: number[] = [];
+  /** Elements of each array that an element of the loop goes ahead. */
+  #gaps: number[] = [];
+  /** Whether elements go downwards. */
+  #reversed = false;
   /** Locals for what is handed on that are used. */
   #handed = 0;
   /** Whether something is loaded: it ends by a trap then, whatever the count is. */
@@ -214,6 +225,8 @@ class LoopsModule {
     this.#pitches = POINTERS.map(() =>
       (this.#byIndex || this.#moving) && this.#chance(4) ? r.pick([1, 2, 4, 8]) : size,
     );
+    this.#gaps = POINTERS.map(() => (this.#chance(7) ? r.pick([2, 2, 2, 3]) : 1));
+    this.#reversed = this.#chance(4);
     this.#handed = 0;
     const code = this.#raw ? [] : this.#arguments();
     // Scalars of each type from the last argument.
@@ -232,9 +245,20 @@ class LoopsModule {
     // The loop counts elements, bytes, or iterations.
     const stride = this.#lanes * size;
     const downwards = this.#chance(4);
+    const nested = this.#chance(5);
     const unit = this.#moving ? r.pick([1, this.#lanes]) : this.#byIndex ? this.#lanes : stride;
     if (unit > 1) code.push(Code.LocalGet, COUNT, ...this.#int(unit), ...op('i32.mul'), Code.LocalSet, COUNT);
-    if (!this.#moving && !this.#byIndex && downwards) {
+    if (nested) {
+      code.push(...this.#int(3), Code.LocalSet, OUTER, Code.LocalGet, COUNT, Code.LocalSet, SAVED);
+      code.push(Code.Loop, 0x40, Code.LocalGet, SAVED, Code.LocalSet, COUNT);
+    }
+    if (!this.#moving && this.#reversed) {
+      // From the last one on.
+      code.push(...[Code.LocalGet, COUNT, ...this.#int(r.pick([0, 1, unit])), ...op('i32.sub')]);
+      code.push(
+        ...[Code.LocalSet, INDEX, ...this.#int(r.pick([0, 0, -1, unit, -unit])), Code.LocalSet, COUNT],
+      );
+    } else if (!this.#moving && !this.#byIndex && downwards) {
       // From -n to 0, as LLVM does it: what is added before makes up for it.
       code.push(...this.#int(0), Code.LocalGet, COUNT, ...op('i32.sub'), Code.LocalSet, INDEX);
       for (const p of POINTERS)
@@ -242,14 +266,29 @@ class LoopsModule {
       code.push(...this.#int(0), Code.LocalSet, COUNT);
     } else if (this.#chance(3)) {
       code.push(...this.#int(this.#chance(2) ? r.below(3) : -r.below(20)), Code.LocalSet, INDEX);
+    } else if (this.#chance(6)) {
+      // Past the largest number with a sign, or without: multiplied by an element's size that may be somewhere again.
+      const start = this.#int(r.pick([2 ** 30, 2 ** 31, -(2 ** 30), 0]) - r.below(40));
+      code.push(...start, Code.LocalTee, INDEX, Code.LocalGet, COUNT, ...op('i32.add'), Code.LocalSet, COUNT);
     }
     code.push(Code.Loop, 0x40, ...this.#iteration());
     code.push(...this.#roundAgain(unit, downwards && this.#moving), Code.End);
+    if (nested) {
+      for (const p of POINTERS)
+        code.push(
+          ...[Code.LocalGet, p, ...this.#int(r.pick([0, 0, 1, size, 16, -size, 64]))],
+          ...[...op('i32.add'), Code.LocalSet, p],
+        );
+      code.push(Code.LocalGet, OUTER, ...this.#int(1), ...op('i32.sub'), Code.LocalTee, OUTER);
+      code.push(Code.BrIf, 0, Code.End);
+    }
     // What is left when the loop ends.
     code.push(...this.#bits(type, LAST[type]), ...this.#bits(type, GATHERED[type]), ...op('i64.xor'));
     for (const local of HANDED[type])
       code.push(...this.#long(5), ...op('i64.mul'), ...this.#bits(type, local), ...op('i64.xor'));
     code.push(Code.LocalGet, INDEX, ...op('i64.extend_i32_u'), ...op('i64.add'));
+    code.push(...this.#bits('i32', BESIDE.i32), Code.LocalGet, BESIDE.i64, ...op('i64.sub'));
+    code.push(...this.#long(7), ...op('i64.mul'), ...op('i64.add'));
     code.push(
       Code.LocalGet,
       0,
@@ -314,7 +353,7 @@ class LoopsModule {
     const out: number[] = [];
     if (this.#moving) {
       POINTERS.forEach((p, i) => {
-        const step = this.#lanes * this.#pitches[i]!;
+        const step = this.#lanes * this.#pitches[i]! * this.#gaps[i]! * (this.#reversed ? -1 : 1);
         out.push(Code.LocalGet, p, ...this.#int(step), ...op('i32.add'), Code.LocalSet, p);
       });
     }
@@ -324,36 +363,52 @@ class LoopsModule {
       if (this.#chance(2)) out.push(...this.#int(0), ...op(`i32.${r.pick(['ne', 'gt_s', 'gt_u'])}`));
       return [...out, Code.BrIf, 0];
     }
-    // Compared before it goes up or after.
+    // Compared before it goes up (or down) or after.
     const before = this.#chance(4);
-    const step = [Code.LocalGet, INDEX, ...this.#int(unit), ...op('i32.add')];
+    const isDown = this.#reversed && !this.#moving;
+    const step = [Code.LocalGet, INDEX, ...this.#int(isDown ? -unit : unit), ...op('i32.add')];
     if (before) out.push(Code.LocalGet, INDEX, ...step, Code.LocalSet, INDEX);
     else out.push(...step, Code.LocalTee, INDEX);
     out.push(Code.LocalGet, COUNT);
-    const relation = r.pick(['ne', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'eq', 'ge_s', 'ge_u']);
+    const relation = r.pick(
+      isDown
+        ? ['ne', 'gt_s', 'gt_s', 'gt_u', 'ge_s', 'ge_s', 'ge_u', 'eq', 'le_s', 'lt_u']
+        : ['ne', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'eq', 'ge_s', 'ge_u'],
+    );
     out.push(...op(`i32.${relation}`));
-    if (relation === 'eq' || relation.startsWith('ge')) out.push(...op('i32.eqz'));
+    if (relation === 'eq' || relation.startsWith(isDown ? 'l' : 'ge')) out.push(...op('i32.eqz'));
     return [...out, Code.BrIf, 0];
   }
 
-  /** Address of an element of an array, and the offset that goes into the access. */
-  #address(array: number, lane: number, shift: number): { code: number[]; offset: number } {
-    const size = this.#pitches[array]!;
+  /** Address of an element of an array, and the offset that goes into the access. @param member of a structure */
+  #address(array: number, lane: number, shift: number, member: number): { code: number[]; offset: number } {
+    const gap = this.#gaps[array]!;
+    const size = this.#pitches[array]! * gap;
     const out: number[] = [Code.LocalGet, POINTERS[array]!];
-    const distance = (lane + shift) * size;
+    const ahead = (this.#reversed ? this.#lanes - 1 - lane : lane) + shift;
+    const distance = ahead * size + member * this.#pitches[array]!;
     if (!this.#moving) {
-      if (this.#byIndex && !this.#inOffset && distance !== 0) {
-        out.push(Code.LocalGet, INDEX, ...this.#int(lane + shift), ...op('i32.add'));
-        out.push(...this.#int(31 - Math.clz32(size)), ...op('i32.shl'), ...op('i32.add'));
+      if (this.#byIndex && !this.#inOffset && distance !== 0 && member === 0) {
+        out.push(Code.LocalGet, INDEX, ...this.#int(ahead), ...op('i32.add'));
+        out.push(...this.#times(size), ...op('i32.add'));
         return { code: out, offset: 0 };
       }
-      out.push(Code.LocalGet, INDEX);
-      if (this.#byIndex && size > 1) out.push(...this.#int(31 - Math.clz32(size)), ...op('i32.shl'));
-      out.push(...op('i32.add'));
+      out.push(Code.LocalGet, INDEX, ...this.#times(this.#byIndex ? size : gap), ...op('i32.add'));
     }
     if (this.#inOffset) return { code: out, offset: distance };
     if (distance !== 0) out.push(...this.#int(distance), ...op('i32.add'));
     return { code: out, offset: 0 };
+  }
+
+  #times(n: number): number[] {
+    if (n === 1) return [];
+    const shift = 31 - Math.clz32(n);
+    return n === 2 ** shift ? [...this.#int(shift), ...op('i32.shl')] : [...this.#int(n), ...op('i32.mul')];
+  }
+
+  /** Which element of an array's structures. */
+  #member(array: number): number {
+    return this.#random.below(this.#gaps[array]!);
   }
 
   /** The same for each element, but for a slip now and then. */
@@ -364,9 +419,10 @@ class LoopsModule {
     this.#loads = false;
     const array = r.below(3);
     const value = this.#value(3);
+    const member = this.#member(array);
     if (!this.#chance(4)) {
       statements.push(lane => {
-        const { code, offset } = this.#address(array, lane, 0);
+        const { code, offset } = this.#address(array, lane, 0, member);
         return [
           ...code,
           ...value(lane),
@@ -378,11 +434,12 @@ class LoopsModule {
         ];
       });
     }
-    if (this.#chance(4)) {
-      const other = r.below(3);
+    if (this.#chance(4) || (this.#gaps[array] !== 1 && this.#chance(2))) {
+      const other = this.#gaps[array] !== 1 ? array : r.below(3);
+      const place = other === array ? (member + 1) % this.#gaps[array]! : this.#member(other);
       const more = this.#value(2);
       statements.push(lane => {
-        const { code, offset } = this.#address(other, lane, 0);
+        const { code, offset } = this.#address(other, lane, 0, place);
         return [...code, ...more(lane), ...this.#store(other), 0, ...uleb(offset)];
       });
     }
@@ -391,8 +448,9 @@ class LoopsModule {
       const gathered = this.#gathering(this.#value(2));
       statements.push(gathered);
     }
+    if (this.#chance(6)) statements.push(this.#beside());
     if (statements.length === 1 && !this.#loads) {
-      const { code, offset } = this.#address(array, 0, 0);
+      const { code, offset } = this.#address(array, 0, 0, 0);
       statements.push(lane =>
         lane === 0 ? [...code, ...op('i32.load8_u'), 0, ...uleb(offset), Code.Drop] : [],
       );
@@ -422,6 +480,28 @@ class LoopsModule {
     }
     const name = isFloat ? 'add' : this.#random.pick(['add', 'add', 'sub', 'xor', 'or', 'and']);
     return lane => [Code.LocalGet, local, ...value(lane), ...op(`${type}.${name}`), Code.LocalSet, local];
+  }
+
+  /** A sum of what need not be of the elements' type. */
+  #beside(): Expression {
+    const r = this.#random;
+    const type = r.pick(['i32', 'i64'] as const);
+    const wide = type === 'i64' ? op('i64.extend_i32_s') : [];
+    const array = r.below(3);
+    const member = this.#member(array);
+    const load = op(r.pick(['i32.load8_u', 'i32.load8_s', 'i32.load16_u', 'i32.load']));
+    const by = this.#int(r.pick([1, 3, -1]));
+    const value = r.pick<Expression>([
+      () => [Code.LocalGet, SCALAR],
+      lane => [Code.LocalGet, INDEX, ...this.#int(lane), ...op('i32.add'), ...by, ...op('i32.mul')],
+      lane => {
+        const { code, offset } = this.#address(array, lane, 0, member);
+        return [...code, ...load, 0, ...uleb(offset)];
+      },
+    ]);
+    const code = op(`${type}.${r.pick(['add', 'sub', 'xor', 'or'])}`);
+    const local = BESIDE[type];
+    return lane => [Code.LocalGet, local, ...value(lane), ...wide, ...code, Code.LocalSet, local];
   }
 
   /** The element's number, or something of it, as a value. */
@@ -468,13 +548,19 @@ class LoopsModule {
         return lane => (lane === slip ? another : constant);
       }
       if (this.#chance(5)) return () => [Code.LocalGet, FIRST[type]];
+      if (type !== 'i32' && this.#chance(10)) {
+        // The same in all iterations, but computed in each.
+        const conversion = op(type === 'i64' ? 'i64.extend_i32_u' : `${type}.convert_i32_u`);
+        return () => [Code.LocalGet, SCALAR, ...conversion];
+      }
       if (this.#chance(8)) return this.#number();
       this.#loads = true;
       const array = r.below(3);
       const [load, ...conversions] = r.pick(loads[this.#pitches[array]!] ?? loads[size]!);
       const shift = this.#chance(6) ? r.below(3) : 0;
+      const member = this.#member(array);
       return lane => {
-        const { code, offset } = this.#address(array, lane, shift);
+        const { code, offset } = this.#address(array, lane, shift, member);
         return [...code, ...op(load!), 0, ...uleb(offset), ...conversions.flatMap(op)];
       };
     }

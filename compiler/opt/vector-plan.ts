@@ -163,7 +163,8 @@ export class Planner {
 
     const { streams, pairs } = this.rangesOf(used, position) ?? {};
     if (!streams || !pairs) return null;
-    const sizes = [...used.map(s => s.pitch), ...nodes.filter(n => n.kind !== 'splat').map(n => n.size)];
+    // Splats, too: a sum of one value wants whole vectors of it, and so does what makes lanes of twice the size of it.
+    const sizes = [...used.map(s => s.pitch), ...nodes.map(n => n.size)];
     const elements = Math.max(lanes, VECTOR / Math.min(...sizes));
     if (
       elements % lanes !== 0 ||
