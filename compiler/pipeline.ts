@@ -86,6 +86,7 @@ export class FunctionCompiler {
     this.emitter = new Emitter({
       checksStack: options.memory === 'dense',
       copiesDispatch: options.optLevel === 2,
+      reusesFlags: options.optLevel > 0,
       arena: this.arena,
     });
     this.singlePass = singlePassApplies(module, options)
@@ -139,13 +140,18 @@ export class FunctionCompiler {
     this.cfg.compute(func);
     mach.reset();
     const unit = this.lowering.lower(func, this.cfg, mach);
-    allocate(mach, X64_REGS, { level: options.optLevel });
+    this.count('branch-moves', allocate(mach, X64_REGS, { level: options.optLevel }));
     if (options.verify) checkAllocation(mach, X64_REGS);
-    const { emitter, counters } = this;
+    const { emitter } = this;
     const copies = emitter.dispatchCopies;
+    const reused = emitter.flagsReused;
     const compiled = emitter.emit(func, mach, unit);
-    const more = emitter.dispatchCopies - copies;
-    if (more > 0) counters['dispatch-copy'] = (counters['dispatch-copy'] ?? 0) + more;
+    this.count('dispatch-copy', emitter.dispatchCopies - copies);
+    this.count('flags', emitter.flagsReused - reused);
     return compiled;
+  }
+
+  private count(name: string, times: number): void {
+    if (times > 0) this.counters[name] = (this.counters[name] ?? 0) + times;
   }
 }

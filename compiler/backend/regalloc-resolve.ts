@@ -30,6 +30,7 @@ import {
   SLOT_BASE,
 } from './mach.ts';
 import { ParallelMoves, REMAT_SOURCE } from './moves.ts';
+import { type BranchEdge, branchEdges } from './regalloc-branches.ts';
 import { type Pieces, SPILLED } from './regalloc-pieces.ts';
 
 const enum Phase {
@@ -68,8 +69,11 @@ export class Resolver {
   private info = new Int32Array(0);
   private moveCount = 0;
   private readonly parallel = new ParallelMoves();
+  private scratchUsed = 0;
+  /** Edges whose moves go in front of their branch, at most one of each, in order. */
+  early: readonly BranchEdge[] = [];
 
-  run(m: MachFunc, flow: Flow, live: Liveness, bundles: Bundles, pieces: Pieces): void {
+  run(m: MachFunc, flow: Flow, live: Liveness, bundles: Bundles, pieces: Pieces, eager: boolean): void {
     this.m = m;
     this.flow = flow;
     this.live = live;
@@ -91,6 +95,7 @@ export class Resolver {
     }
     this.resolveArguments();
     this.storeDefinitions();
+    this.moveEarly(eager);
     this.writeEdits();
   }
 
@@ -529,27 +534,98 @@ export class Resolver {
     return true;
   }
 
-  /** Order the moves of each row and phase, and write them down as edits. */
-  private writeEdits(): void {
-    const { m, head, next, from, to, info, parallel } = this;
-    const scratch = SLOT_BASE + m.spillSlots + (m.spillSlots & 1);
-    let scratchUsed = 0;
-    m.editCount = 0;
-    for (let i = 0; i < m.count; i++) {
-      if (head[i] < 0) continue;
-      for (let phase = 0; phase < PHASES; phase++) {
-        for (let k = head[i]; k >= 0; k = next[k]) {
-          const v = info[k] >>> 4;
-          if ((info[k] & 7) !== phase || (info[k] & 8 && this.cutCost[v] === Infinity)) continue;
-          parallel.add(from[k], to[k], m.vregClass[v]);
-        }
-        if (!parallel.pending) continue;
-        parallel.resolve(scratch);
-        scratchUsed = Math.max(scratchUsed, parallel.scratchUsed);
-        this.append(phase === Phase.Behind ? i * 2 + 1 : i * 2);
+  /** Find the edges whose moves go in front of their branch. */
+  private moveEarly(eager: boolean): void {
+    const { m, flow, head, flat, cutStart, cutEnd, cutReg } = this;
+    this.early = branchEdges(m, flow, eager).filter(e => head[e.moves] >= 0 && this.mayBeEarly(e));
+    const edges = this.early;
+    if (edges.length === 0) return;
+    // What lies in a register in front of the branch and is live behind its other edge, or goes along it.
+    const branches = Int32Array.from(edges, e => e.branch * POS + AFTER);
+    const wanted = new Uint8Array(edges.length);
+    const want = (k: number, reg: number) => {
+      if (edges[k].written[reg >>> 5] & (1 << (reg & 31))) wanted[k] = 1;
+    };
+    for (let b = 0; b < m.vregCount; b++) {
+      for (let c = flat[b]; c < flat[b + 1]; c++) {
+        if (cutReg[c] === SPILLED) continue;
+        let k = seek(branches, 0, edges.length, cutStart[c]);
+        for (; k < edges.length && branches[k] < cutEnd[c]; k++)
+          if (this.isLiveAt(b, m.blockStart[edges[k].other] * POS)) want(k, cutReg[c]);
       }
     }
-    if (scratchUsed > 0) m.spillSlots = scratch - SLOT_BASE + scratchUsed;
+    edges.forEach(({ edge }, k) => {
+      for (let i = m.edgeArgStart[edge]; i < m.edgeArgStart[edge + 1]; i++) {
+        const reg = this.regAt(m.edgeArgs[i], branches[k]);
+        if (reg !== SPILLED) want(k, reg);
+      }
+    });
+    let last = -1;
+    this.early = edges.filter((e, k) => {
+      if (wanted[k] !== 0 || e.branch === last) return false;
+      last = e.branch;
+      return true;
+    });
+  }
+
+  /** Whether an edge's moves are such that they may go in front of their branch, if the other edge lets them; notes what they write. */
+  private mayBeEarly(e: BranchEdge): boolean {
+    const { head, next, from, to, info } = this;
+    let count = 0;
+    for (let k = head[e.moves]; k >= 0; k = next[k]) {
+      if (this.isDropped(k)) continue;
+      if (to[k] >= SLOT_BASE || ((from[k] < 0 || from[k] >= SLOT_BASE) && !e.loads)) return false;
+      if ((info[k] & 7) === Phase.Behind) return false;
+      e.written[to[k] >>> 5] |= 1 << (to[k] & 31);
+      count++;
+    }
+    return count > 0 && count <= e.burden;
+  }
+
+  /** Whether a range of a bundle holds a position. */
+  private isLiveAt(b: number, pos: number): boolean {
+    const { firstRange, endRange, rangeFrom, rangeTo } = this.bundles;
+    const k = seek(rangeTo, firstRange[b], endRange[b], pos + 1);
+    return k < endRange[b] && rangeFrom[k] <= pos;
+  }
+
+  /** Whether a move is none: the store of a vreg that has been stored at its definition. */
+  private isDropped(k: number): boolean {
+    return (this.info[k] & 8) !== 0 && this.cutCost[this.info[k] >>> 4] === Infinity;
+  }
+
+  /** Order the moves of each row and phase, and write them down as edits. */
+  private writeEdits(): void {
+    const { m, early } = this;
+    const scratch = SLOT_BASE + m.spillSlots + (m.spillSlots & 1);
+    this.scratchUsed = 0;
+    m.editCount = 0;
+    let at = 0;
+    for (let i = 0; i < m.count; i++) {
+      this.writeRow(i, i, scratch);
+      if (at < early.length && early[at].branch === i) {
+        const { moves } = early[at++];
+        this.writeRow(moves, i, scratch);
+        this.head[moves] = -1;
+      }
+    }
+    if (this.scratchUsed > 0) m.spillSlots = scratch - SLOT_BASE + this.scratchUsed;
+  }
+
+  /** The moves of a row, at `place`. */
+  private writeRow(row: number, place: number, scratch: number): void {
+    const { m, head, next, from, to, info, parallel } = this;
+    if (head[row] < 0) return;
+    for (let phase = 0; phase < PHASES; phase++) {
+      for (let k = head[row]; k >= 0; k = next[k]) {
+        if ((info[k] & 7) !== phase || this.isDropped(k)) continue;
+        parallel.add(from[k], to[k], m.vregClass[info[k] >>> 4]);
+      }
+      if (!parallel.pending) continue;
+      parallel.resolve(scratch);
+      this.scratchUsed = Math.max(this.scratchUsed, parallel.scratchUsed);
+      this.append(phase === Phase.Behind ? place * 2 + 1 : place * 2);
+    }
   }
 
   private append(position: number): void {

@@ -17,6 +17,8 @@ export interface AllocateOptions {
   readonly explorationBudget?: number;
   /** How much one decision of the scan looks at; for tests. */
   readonly maxSteps?: number;
+  /** Put moves in front of branches wherever they may stand there; for tests. */
+  readonly eager?: boolean;
 }
 
 /** Work space, kept from function to function. */
@@ -26,11 +28,13 @@ const bundles = new Bundles();
 const scan = new LinearScan();
 const resolver = new Resolver();
 
-export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = {}): void {
+/** Returns the number of edges whose moves were put in front of a branch. */
+export function allocate(m: MachFunc, regs: RegSet, opts: AllocateOptions = {}): number {
   flow.build(m);
   live.build(m, flow, regs, opts.explorationBudget ?? explorationBudget(m, opts.level === 0));
   bundles.build(m, flow, live);
   scan.run(m, regs, flow, live, bundles, opts.maxSteps);
-  resolver.run(m, flow, live, bundles, scan.pieces);
+  resolver.run(m, flow, live, bundles, scan.pieces, opts.eager === true);
   m.usedRegs = collectUsedRegs(m);
+  return resolver.early.length;
 }

@@ -18,7 +18,15 @@ import { wat } from './support/wasm.ts';
 import { disassemble } from './support/x64.ts';
 
 const directory = join(import.meta.dirname, 'filetests', 'code');
-const RULES = ['bounds-check', 'call-constant', 'call-image', 'call-single', 'dispatch-copy'];
+const RULES = [
+  'bounds-check',
+  'branch-moves',
+  'call-constant',
+  'call-image',
+  'call-single',
+  'dispatch-copy',
+  'flags',
+];
 
 async function transform(c: FileCase): Promise<string> {
   const module = decodeModule(await wat(c.input));
@@ -30,7 +38,7 @@ async function transform(c: FileCase): Promise<string> {
   const { funcs, counters } = compileModule(module, options);
   const lines = disassemble(funcs[module.importedFunctions]!.code)
     // Where a jump leads is the business of others.
-    .filter(line => /^(call|cmp|j\w+|hlt|ret)\b/.test(line))
+    .filter(line => /^(call|cmp|test|j\w+|hlt|ret)\b/.test(line))
     .map(line => line.replace(/^(j\w+|call) (0x)?[0-9a-f]+$/, '$1'));
   const fired = RULES.filter(rule => counters[rule]).map(rule => ` ${rule}=${counters[rule]}`);
   return `${lines.join('\n')}\n;${fired.join('')}`;

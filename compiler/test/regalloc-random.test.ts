@@ -20,6 +20,7 @@ describe.each(SETS)('random functions, %s', (_, regs) => {
     { functions: 80, blocks: 8, length: 8, shuffle: false, level: 0 },
     { functions: 20, blocks: 30, length: 20, shuffle: false, level: 2 },
   ] as const)('$functions of up to $blocks blocks of $length (shuffled: $shuffle, level $level)', t => {
+    let early = 0;
     for (let seed = 0; seed < t.functions; seed++) {
       const m = generate(random(seed * 31 + t.blocks), {
         regs,
@@ -30,8 +31,9 @@ describe.each(SETS)('random functions, %s', (_, regs) => {
       const meaning = runVirtual(m, 300);
       try {
         // A small budget makes some vregs live in memory for good.
-        allocate(m, regs, {
+        early += allocate(m, regs, {
           level: t.level,
+          eager: seed % 2 === 1,
           ...(seed % 5 === 4 ? { explorationBudget: 20 } : {}),
           // As in functions of a megabyte, where the scan assumes obstacles where it has stopped to look.
           ...(seed % 3 === 2 ? { maxSteps: seed % 7 } : {}),
@@ -44,5 +46,7 @@ describe.each(SETS)('random functions, %s', (_, regs) => {
         );
       }
     }
+    // Moves that stand in front of a branch are among what is tested.
+    if (t.blocks > 1) expect(early).toBeGreaterThan(0);
   });
 });

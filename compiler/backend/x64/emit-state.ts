@@ -30,6 +30,8 @@ export interface EmitOptions {
   readonly checksStack: boolean;
   /** Copy blocks that end in a jump through a table to where they are jumped to. */
   readonly copiesDispatch?: boolean;
+  /** Leave out comparisons whose flags are there already. */
+  readonly reusesFlags?: boolean;
   /** Take time to make branches short. */
   readonly relaxes?: boolean;
   /** Where results go. */

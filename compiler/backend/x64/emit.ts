@@ -30,6 +30,7 @@ import {
   RegClass,
   SLOT_BASE,
 } from '../mach.ts';
+import { KnownFlags } from './emit-flags.ts';
 import { emitCvtFromU64, emitMinMax, emitSlowPath, emitTrunc } from './emit-float.ts';
 import { emitVector } from './emit-simd.ts';
 import { EmitState } from './emit-state.ts';
@@ -62,8 +63,11 @@ export class Emitter extends EmitState {
   private dispatchRows = 0;
   /** Place in rodata of each jump table that has been made, by its list in `unit.tables`; -1: not yet. */
   private tableAt = new Int32Array(32);
+  private readonly flags = new KnownFlags();
   /** Copies made in all functions so far. */
   dispatchCopies = 0;
+  /** Comparisons left out in all functions so far. */
+  flagsReused = 0;
   /** Position of each sequence point, or -1: its code was dropped. */
   private pointPlaces: number[] = [];
   /** Positions behind calls whose callee pops. */
@@ -93,12 +97,7 @@ export class Emitter extends EmitState {
       if (this.thread[b] !== b) continue;
       if (this.loopHeads[b] !== 0) asm.align(LOOP_ALIGN);
       asm.bind(this.labels + b);
-      const end = m.blockStart[b + 1]!;
-      for (let row = m.blockStart[b]!; row < end; row++) {
-        this.edits(2 * row);
-        this.row(row, b);
-        this.edits(2 * row + 1);
-      }
+      this.rows(b);
     }
     this.forSlowPaths(emitSlowPath);
     this.emitStubs();
@@ -218,14 +217,21 @@ export class Emitter extends EmitState {
       else high = mid;
     }
     this.edit = low;
-    for (let row = first; row < end; row++) {
-      this.edits(2 * row);
-      this.row(row, b);
-      this.edits(2 * row + 1);
-    }
+    this.rows(b);
     this.edit = back;
     this.dispatchRows -= end - first;
     this.dispatchCopies++;
+  }
+
+  private rows(b: number): void {
+    const { m } = this;
+    this.flags.forget();
+    const end = m.blockStart[b + 1]!;
+    for (let row = m.blockStart[b]!; row < end; row++) {
+      this.edits(2 * row);
+      this.row(row, b, end);
+      this.edits(2 * row + 1);
+    }
   }
 
   /** Successor `k` of block b, threaded. */
@@ -374,6 +380,8 @@ export class Emitter extends EmitState {
       if (kind === EditKind.Move) this.move(cls, from, to);
       else if (kind === EditKind.Swap) this.swap(from, to);
       else this.inst(from, to);
+      this.flags.wrote(to);
+      if (kind === EditKind.Swap) this.flags.wrote(from);
     }
   }
 
@@ -408,8 +416,8 @@ export class Emitter extends EmitState {
   }
 
   // ---- rows
-  private row(row: number, b: number): void {
-    const { m, asm, pcMap } = this;
+  private row(row: number, b: number, end: number): void {
+    const { m, asm, pcMap, flags } = this;
     const at = row * MROW;
     const word = m.insts[at + M_OP]!;
     const shape = xShape(word);
@@ -447,6 +455,13 @@ export class Emitter extends EmitState {
         asm.plain(Ins.NOP);
         return;
       default:
+        if (this.options.reusesFlags) {
+          if (flags.has(m, row, end)) {
+            this.flagsReused++;
+            return;
+          }
+          flags.after(m, row);
+        }
         this.inst(row, -1);
     }
     if (m.insts[at + M_FLAGS]! & MFlag.Branch) this.landing(b);

@@ -127,11 +127,11 @@ function selectIntCompare(s: Selection, v: Value): number {
     }
     const x = s.val(a);
     if (imm === 0) {
-      // `test` leaves the flags that `cmp` with zero would: CF and OF are clear.
+      // `test` leaves the flags that `cmp` with zero would: CF and OF are clear. The sign alone is there behind an addition, too (emit-flags.ts).
       s.row(xop(X.Cmp, Ins.TEST, size));
       s.use(x);
       s.use(x);
-      return cc;
+      return cc === CC.L ? CC.S : cc === CC.GE ? CC.NS : cc;
     }
     s.row(xop(X.CmpI, Ins.CMP, size), 0, imm);
     s.useAny(x);

@@ -61,6 +61,8 @@ interface Block {
   avail: number[];
   depth: number;
   cold: boolean;
+  /** Of a split edge: only a jump. */
+  bare: boolean;
   /** It ends with a call, whose results arrive in its successors. */
   calls?: boolean;
 }
@@ -177,6 +179,7 @@ class Generator {
         avail: [],
         depth: 0,
         cold: at > 0 && this.chance(15),
+        bare: b === undefined && this.chance(70),
       };
     });
     order = [];
@@ -228,7 +231,7 @@ class Generator {
     const block = this.blocks[b];
     block.avail = [...inherited];
     if (b === 0) this.entry(block);
-    else if (this.blocks.some(p => p.succ.includes(b))) {
+    else if (!block.bare && this.blocks.some(p => p.succ.includes(b))) {
       for (let k = this.below(4); k > 0; k--) {
         const p = m.newVreg(this.anyClass());
         block.params.push(p);
@@ -236,7 +239,7 @@ class Generator {
       }
     }
     if (this.blocks.some(p => p.calls && p.succ.includes(b))) this.arrival(block);
-    for (let k = this.below(this.opts.length + 1); k > 0; k--) this.instruction(block);
+    if (!block.bare) for (let k = this.below(this.opts.length + 1); k > 0; k--) this.instruction(block);
     this.terminator(block);
   }
 
@@ -453,7 +456,8 @@ class Generator {
       block.insts.push({ flags: MFlag.Ret, clobber: 0, operands });
       return;
     }
-    if (block.succ.length > 1) {
+    // Half of the branches read flags only.
+    if (block.succ.length > 1 && this.chance(50)) {
       operands.push([this.ofClass(block.avail, RegClass.Int), Opd.Reg]);
       if (this.chance(30)) operands.push([this.ofClass(block.avail, RegClass.Int), Opd.Any]);
     }

@@ -57,4 +57,4 @@ jne
 ret
 call qword ptr [r15-0x50]
 call qword ptr [r15-0x50]
-;
+; flags=1

@@ -110,6 +110,7 @@ ret
       (br_if $next (local.get $acc)))
     (local.get $acc)))
 ---
+test ecx,ecx
 jne
 ret
 ;
