@@ -85,7 +85,7 @@ function writeImages(
         f < 0 ? NULL_TYPE : module.canonicalTypes[module.functions[f]!]!,
         true,
       );
-      view.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : text + layout.code[f]! - start, true);
+      view.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : text + layout.code[f]! - at, true);
     });
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RELOC, RelocKind } from '../backend/code.ts';
 import { compileModule, defaultOptions } from '../index.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { wat } from './support/wasm.ts';
@@ -119,6 +120,26 @@ describe('counters', () => {
     const c = await counters(`(table (export "t") 2 funcref) (func (call_indirect (type $v) (i32.const 0)))`);
     expect([c['call-constant'], c['call-image']]).toEqual([undefined, undefined]);
   });
+});
+
+describe('code', () => {
+  it.each([
+    [0, false],
+    [0, true],
+    [2, false],
+  ] as const)(
+    'has the address of an image once for each call (level %i, -g: %s)',
+    async (optLevel, debugCode) => {
+      // Nulls and two types: both fields of the element are looked at.
+      const module = decodeModule(
+        await wat(`(module ${FUNCS} (table 4 funcref) (elem (i32.const 0) $a $b $c)
+        (func (param i32 i32) (call_indirect (type $v) (local.get 0)) (call_indirect (type $v) (local.get 1))))`),
+      );
+      const { relocs } = compileModule(module, defaultOptions({ optLevel, debugCode })).funcs[3]!;
+      const kinds = [...relocs].filter((_, i) => i % RELOC === 0);
+      expect(kinds.filter(kind => kind === RelocKind.Image)).toHaveLength(2);
+    },
+  );
 });
 
 describe('tables that the module writes', () => {

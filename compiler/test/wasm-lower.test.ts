@@ -159,7 +159,7 @@ v10 = iconst.i32 0
 v11 = ne.i32 v9, v10
 trap_nz v11, BadSignature
 v12 = raw_load.i64.s32 [v8+4] read_only
-v13 = add.i64 v12, v5
+v13 = add.i64 v12, v8
 call_indirect v13(v1) type=0
 return`);
   });

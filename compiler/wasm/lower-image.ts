@@ -45,7 +45,7 @@ export function imageCode(
   if (image.type !== canonicalType || image.nulls) checkType(w, image, entry, canonicalType);
   if (only >= 0) return 0;
   const code = ssa.emit(Op.RawLoad, Type.I64, entry, 0, 0, IMAGE_ENTRY.CODE, SIGNED);
-  return ssa.emit(Op.Add, Type.I64, code, start, 0, 0, 0);
+  return ssa.emit(Op.Add, Type.I64, code, entry, 0, 0, 0);
 }
 
 function checkType(w: Walk, image: TableImage, entry: Value, canonicalType: number): void {

@@ -7,7 +7,7 @@
  * records.
  *
  * An image is an array of entries of 8 bytes: the callee's type (canonical index in this module; NULL_TYPE: no function) and its code's
- * address relative to the *start of the image*. All images of a module lie one behind the other; `offset` counts from the first.
+ * address relative to the *entry*. All images of a module lie one behind the other; `offset` counts from the first.
  */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';

@@ -232,22 +232,22 @@ function imageCode(s: State, image: TableImage, canonical: number): void {
   asm.jcc(CC.AE, s.trapStub(w.at, TrapCode.TableOutOfBounds));
   asm.rm(Ins.LEA, 8, R11, RIP, NO_REG, 0, 0);
   s.reloc(RelocKind.Image, asm.lastDisp, 0, image.offset - asm.lastTail);
-  const scale = Math.log2(IMAGE_ENTRY.SIZE);
+  asm.rm(Ins.LEA, 8, R11, R11, R10, Math.log2(IMAGE_ENTRY.SIZE), 0);
   if (image.type !== canonical || image.nulls) {
-    asm.mi(Ins.CMP, 4, R11, R10, scale, IMAGE_ENTRY.TYPE, canonical);
+    asm.mi(Ins.CMP, 4, R11, NO_REG, 0, IMAGE_ENTRY.TYPE, canonical);
     if (!image.nulls || image.type === canonical) {
       const code = image.nulls ? TrapCode.IndirectCallToNull : TrapCode.BadSignature;
       asm.jcc(CC.NE, s.trapStub(w.at, code));
     } else {
       const right = asm.newLabel();
       asm.jcc(CC.E, right);
-      asm.mi(Ins.CMP, 4, R11, R10, scale, IMAGE_ENTRY.CODE, 0);
+      asm.mi(Ins.CMP, 4, R11, NO_REG, 0, IMAGE_ENTRY.CODE, 0);
       asm.jcc(CC.E, s.trapStub(w.at, TrapCode.IndirectCallToNull));
       asm.jmp(s.trapStub(w.at, TrapCode.BadSignature));
       asm.bind(right);
     }
   }
-  asm.rm(Ins.MOVSXD, 8, RAX, R11, R10, scale, IMAGE_ENTRY.CODE);
+  asm.rm(Ins.MOVSXD, 8, RAX, R11, NO_REG, 0, IMAGE_ENTRY.CODE);
   asm.rr(Ins.ADD, 8, RAX, R11);
 }
 

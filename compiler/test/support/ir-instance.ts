@@ -151,7 +151,7 @@ export class IrInstance {
           f < 0 ? NULL_TYPE : module.canonicalTypes[module.functions[f]!]!,
           true,
         );
-        images.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : CODE + 16 * f - (IMAGES + image.offset), true);
+        images.setInt32(at + IMAGE_ENTRY.CODE, f < 0 ? 0 : CODE + 16 * f - (IMAGES + at), true);
       });
     }
     const imported = this.map(IMPORTED, 64 * (module.importedTables + module.importedGlobals) + 8);

@@ -13,7 +13,7 @@
 ---
 cmp edi,2
 jae
-call rax
+call rcx
 ret
 call qword ptr [r15-0x50]
 ; call-image=1
@@ -54,7 +54,7 @@ cmp edi,3
 jae
 cmp dword ptr [rax],0
 jne
-call rax
+call rcx
 ret
 call qword ptr [r15-0x50]
 call qword ptr [r15-0x50]
@@ -73,7 +73,7 @@ call qword ptr [r15-0x50]
 ---
 cmp edi,2
 jae
-call rax
+call rcx
 ret
 call qword ptr [r15-0x50]
 ; call-image=1
@@ -247,7 +247,7 @@ cmp edi,3
 jae
 cmp dword ptr [rax],0
 jne
-call rax
+call rcx
 ret
 call qword ptr [r15-0x50]
 call qword ptr [r15-0x50]
@@ -268,7 +268,7 @@ cmp edi,2
 jae
 cmp dword ptr [rax],1
 jne
-call rax
+call rcx
 ret
 call qword ptr [r15-0x50]
 call qword ptr [r15-0x50]
