@@ -79,6 +79,16 @@ void lucet_signature_release(uint32_t id);
 void lucet_signature_set_super(uint32_t id, uint32_t super);
 /** Is it the other type, or below it? */
 bool lucet_signature_matches(uint32_t id, uint32_t other);
+struct signature_counts {
+  /** Types that have holders. */
+  uint32_t held;
+  /** Types for which there is memory: as many as were held at one time. */
+  uint32_t records;
+  /** Types that were looked at, in all, to find others. */
+  uint64_t compared;
+};
+/** For tests. */
+void lucet_signature_counts(struct signature_counts *c);
 
 /* ---- reftype.c: exact value types (ValType in compiler/wasm/module.ts) */
 
