@@ -20,10 +20,6 @@ export interface CompileStats {
   readonly counters: Counters;
 }
 
-export function wasmCodeBytes(module: Module): number {
-  return module.bodies.reduce((sum, b) => sum + b.end - b.start, 0);
-}
-
 /** Compile a decoded module on this thread. */
 export function compileModule(
   module: Module,

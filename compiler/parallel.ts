@@ -14,10 +14,10 @@ import type { CompiledFunc } from './backend/code.ts';
 import { ChunkError, type Compiled, chunksOf, compileChunk } from './chunks.ts';
 import { BugError, CompileError } from './diagnostics.ts';
 import { nodeDigest } from './engine-tuning.ts';
-import { type CompileStats, compileModule, wasmCodeBytes } from './index.ts';
+import { type CompileStats, compileModule } from './index.ts';
 import { link } from './object/artifact-writer.ts';
 import type { CompileOptions } from './options.ts';
-import { type Counters, FunctionCompiler, moduleLayout } from './pipeline.ts';
+import { CodeBudget, type Counters, FunctionCompiler, moduleLayout, wasmCodeBytes } from './pipeline.ts';
 import { singlePassApplies } from './singlepass/compile.ts';
 import { validateFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
@@ -100,18 +100,26 @@ class Merging {
   readonly chunks;
   failure: { readonly index: number; readonly error: Error } | null = null;
   private done = 0;
+  private readonly budget: CodeBudget;
 
   constructor(
-    module: Module,
+    private readonly module: Module,
     threads: number,
     private readonly progress: (done: number, total: number) => void,
   ) {
     this.chunks = chunksOf(module, threads);
+    this.budget = new CodeBudget(module);
     this.funcs = new Array<null>(this.chunks.order.length).fill(null);
   }
 
   add({ start, funcs }: Compiled): void {
     for (let i = 0; i < funcs.length; i++) this.funcs[this.chunks.order[start + i]!] = funcs[i]!;
+    try {
+      for (const f of funcs) this.budget.take(f);
+    } catch (e) {
+      // No function's error: it comes after those of all.
+      this.fail(this.module.functions.length, e as Error);
+    }
     this.done += funcs.length;
     this.progress(this.done, this.funcs.length);
   }
@@ -139,6 +147,7 @@ async function takePart(
     for (let k = Atomics.add(next, 0, 1); k < count; k = Atomics.add(next, 0, 1)) {
       into.add(compileChunk(chunks, k, index => compiler.compile(index)));
       await setImmediate();
+      if (into.failure) Atomics.store(next, 0, count);
     }
     into.count(compiler.counters);
   } catch (e) {

@@ -28,12 +28,18 @@ import { optimize } from './opt/pipeline.ts';
 import type { CompileOptions } from './options.ts';
 import { SinglePass, singlePassApplies } from './singlepass/compile.ts';
 import { buildThunk, thunkCount } from './thunks.ts';
+import { machineBytesLimit, tooMuchCode } from './wasm/limits.ts';
 import { lowerFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
 import { irType } from './wasm/types.ts';
 
 /** How often each optimisation fired, by name. */
 export type Counters = Record<string, number>;
+
+/** Bytes of all bodies. */
+export function wasmCodeBytes(module: Module): number {
+  return module.bodies.reduce((sum, b) => sum + b.end - b.start, 0);
+}
 
 export function moduleLayout(module: Module): VmctxLayout {
   return layoutVmctx({
@@ -62,6 +68,24 @@ function verifyContext(module: Module): VerifyContext {
   };
 }
 
+/** What a module's code may still take. Some threads' functions being too much, all are: the verdict does not depend on who compiles what. */
+export class CodeBudget {
+  private readonly codeBytes: number;
+  private left: number;
+
+  constructor(module: Module) {
+    this.codeBytes = wasmCodeBytes(module);
+    this.left = machineBytesLimit(this.codeBytes);
+  }
+
+  /** @throws CompileError */
+  take(compiled: CompiledFunc | null): void {
+    if (!compiled) return;
+    this.left -= compiled.code.length + compiled.rodata.length;
+    if (this.left < 0) throw tooMuchCode(this.codeBytes);
+  }
+}
+
 /** Compiles functions of one module, one after the other; all scratch state is kept and reused. */
 export class FunctionCompiler {
   readonly counters: Counters = {};
@@ -75,12 +99,14 @@ export class FunctionCompiler {
   private readonly lowering: Lowering;
   private readonly emitter: Emitter;
   private readonly singlePass: SinglePass | null;
+  private readonly budget: CodeBudget;
 
   constructor(
     private readonly module: Module,
     private readonly options: CompileOptions,
   ) {
     this.layout = moduleLayout(module);
+    this.budget = new CodeBudget(module);
     this.signatures = verifyContext(module);
     this.lowering = new Lowering({ module, layout: this.layout, features: options.features });
     this.emitter = new Emitter({
@@ -113,9 +139,11 @@ export class FunctionCompiler {
     return func;
   }
 
-  /** Throws CompileError when the function is invalid. */
+  /** Throws CompileError when the function is invalid, or all that were compiled are too much for the module. */
   compile(index: number): CompiledFunc | null {
-    return this.inOnePass(index) ?? this.throughSsa(index);
+    const compiled = this.inOnePass(index) ?? this.throughSsa(index);
+    this.budget.take(compiled);
+    return compiled;
   }
 
   /** Code for debuggers, where the single pass can make it. */

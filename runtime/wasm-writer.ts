@@ -27,6 +27,7 @@ export const SECTION_ID = {
   export: 7,
   start: 8,
   element: 9,
+  dataCount: 12,
   code: 10,
   data: 11,
 } as const;
@@ -102,8 +103,9 @@ export function moduleBytes(
   for (const [key, id] of Object.entries(SECTION_ID)) {
     const entries = sections[key as keyof typeof SECTION_ID];
     if (entries === undefined || entries.length === 0) continue;
-    // The start section is a bare index, not a vector.
-    const contents = id === SECTION_ID.start ? entries.flat() : vector(entries);
+    // The start section is a bare index, and that of the count of data segments a bare number.
+    const contents =
+      id === SECTION_ID.start || id === SECTION_ID.dataCount ? entries.flat() : vector(entries);
     out.push(id, ...uleb(contents.length));
     // Too many for one call.
     for (const byte of contents) out.push(byte);

@@ -42,6 +42,7 @@ export const DEVELOPMENT_TOOLS = {
   fuzz: 'scripts/fuzz.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',
+  'code-size': 'scripts/code-size.ts',
   traps: 'scripts/trap-suite.ts',
   'debug-programs': 'scripts/debug-programs.ts',
   bench: 'bench/bench.ts',

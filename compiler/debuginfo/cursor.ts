@@ -112,11 +112,45 @@ export class Cursor {
   }
 }
 
+/** Strings longer than that are kept by their offset, and counted: entries of a few bytes may each name a string of megabytes, or a tail of it. */
+const LONG_STRING = 128;
+
+/** Long strings of a section. Linkers share tails, so all that differ may take a few times the section; where they take more, only their starts are read. */
+class LongStrings {
+  private readonly known = new Map<number, string>();
+  private left: number;
+
+  constructor(private readonly section: Uint8Array) {
+    this.left = 4 * section.length + 2 ** 20;
+  }
+
+  at(offset: number): string {
+    const known = this.known.get(offset);
+    if (known !== undefined) return known;
+    const most = Math.max(LONG_STRING, Math.min(this.left, this.section.length - offset));
+    const bytes = this.section.subarray(offset, offset + most);
+    const zero = bytes.indexOf(0);
+    if (zero < 0 && offset + most >= this.section.length)
+      throw new DwarfError(`unterminated string at 0x${offset.toString(16)}`);
+    const text = zero < 0 ? `${decoder.decode(bytes)}…` : decoder.decode(bytes.subarray(0, zero));
+    this.left -= text.length;
+    this.known.set(offset, text);
+    return text;
+  }
+}
+
+const longStrings = new WeakMap<Uint8Array, LongStrings>();
+
 /** The zero-terminated string at an offset of a string section. */
 export function stringAt(section: Uint8Array, offset: number): string {
   if (!(offset < section.length))
     throw new DwarfError(`string offset 0x${offset.toString(16)} is outside its section`);
-  return new Cursor(section, offset, section.length).string();
+  const start = section.subarray(offset, offset + LONG_STRING);
+  const zero = start.indexOf(0);
+  if (zero >= 0) return decoder.decode(start.subarray(0, zero));
+  let all = longStrings.get(section);
+  if (all === undefined) longStrings.set(section, (all = new LongStrings(section)));
+  return all.at(offset);
 }
 
 /** Length field of a unit: DWARF32, or DWARF64 behind the escape value. `end` is where the unit ends. */

@@ -59,6 +59,15 @@ export interface Enumerator {
 /** Most members, enumerators or dimensions of one type that are looked at. */
 const MAX_MEMBERS = 10_000;
 const MAX_SIZE = 2 ** 32;
+/** Bits of a bit field: C's are not wider than their type. */
+const MAX_BITS = 128;
+/** Types that a name is made of: a function of two functions of two functions … has a name that doubles with each. */
+const MAX_NAME_PARTS = 1_000;
+
+/** What a name may still be made of. */
+interface NameBudget {
+  parts: number;
+}
 
 const KIND: Readonly<Record<number, TypeKind>> = {
   [Tag.BaseType]: 'base',
@@ -87,6 +96,8 @@ export class Type {
   #members: readonly Member[] | null = null;
   #variantPart: VariantPart | null | undefined;
   #enumerators: readonly Enumerator[] | null = null;
+  /** 0: not asked for. */
+  #alignment = 0;
 
   /** @param die null: void, or a type that is not described */
   constructor(
@@ -109,23 +120,23 @@ export class Type {
 
   /** As its language writes it. */
   get name(): string {
-    return (this.#name ??= this.makeName(0));
+    return (this.#name ??= this.makeName(0, { parts: MAX_NAME_PARTS }));
   }
 
   /** @param depth of the types around it: types may contain themselves */
-  private makeName(depth: number): string {
+  private makeName(depth: number, budget: NameBudget): string {
     const { die } = this;
-    if (this.#name !== null) return this.#name;
+    if (this.#name !== null && this.#name.length < 1_000) return this.#name;
     if (die === null) return 'void';
-    if (depth > MAX_HOPS) return '…';
-    const inner = (): string => this.target.makeName(depth + 1);
+    if (budget.parts-- <= 0 || depth > MAX_HOPS) return '…';
+    const inner = (): string => this.target.makeName(depth + 1, budget);
     switch (die.tag) {
       case Tag.PointerType: {
         const own = die.name;
         if (own !== '') return own;
         const { target } = this;
         return target.kind === 'function'
-          ? functionPointer(target.signature(depth + 1))
+          ? functionPointer(target.signature(depth + 1, budget))
           : pointerTo(inner(), '*');
       }
       case Tag.ReferenceType:
@@ -148,7 +159,7 @@ export class Type {
       }
       case Tag.SubroutineType:
       case Tag.Subprogram:
-        return this.signature(depth);
+        return this.signature(depth, budget);
       case Tag.StructureType:
       case Tag.ClassType:
       case Tag.UnionType:
@@ -162,15 +173,16 @@ export class Type {
     }
   }
 
-  private signature(depth: number): string {
-    if (depth > MAX_HOPS || this.die === null) return '…';
+  private signature(depth: number, budget: NameBudget): string {
+    if (budget.parts-- <= 0 || depth > MAX_HOPS || this.die === null) return '…';
     const parameters: string[] = [];
     for (const child of this.die.children()) {
-      if (parameters.length > 64) break;
-      if (child.tag === Tag.FormalParameter) parameters.push(this.types.of(child.type()).makeName(depth + 1));
+      if (parameters.length > 64 || budget.parts <= 0) break;
+      if (child.tag === Tag.FormalParameter)
+        parameters.push(this.types.of(child.type()).makeName(depth + 1, budget));
       else if (child.tag === Tag.UnspecifiedParameters) parameters.push('...');
     }
-    return `${this.target.makeName(depth + 1)} (${parameters.join(', ')})`;
+    return `${this.target.makeName(depth + 1, budget)} (${parameters.join(', ')})`;
   }
 
   /** A pointer to this. */
@@ -234,8 +246,9 @@ export class Type {
   get isSigned(): boolean {
     const { plain } = this;
     if (plain.kind === 'enum') {
-      const underlying = plain.target;
-      return underlying.kind !== 'void' ? underlying.isSigned : plain.enumerators.some(e => e.value < 0n);
+      // An enum of an enum is none: it could be of itself.
+      const underlying = plain.target.plain;
+      return underlying.kind === 'base' ? underlying.isSigned : plain.enumerators.some(e => e.value < 0n);
     }
     return plain.encoding === Encoding.Signed || plain.encoding === Encoding.SignedChar;
   }
@@ -270,18 +283,26 @@ export class Type {
   }
 
   private alignmentAt(depth: number): number {
-    const type = this.plain;
-    if (depth > 8) return 1;
-    switch (type.kind) {
+    const { plain } = this;
+    // Of a type that is made of itself, what is inside counts as one byte.
+    if (plain.#alignment === 0 && depth <= MAX_HOPS) {
+      plain.#alignment = 1;
+      plain.#alignment = plain.alignmentOfParts(depth + 1);
+    }
+    return Math.max(plain.#alignment, 1);
+  }
+
+  private alignmentOfParts(depth: number): number {
+    switch (this.kind) {
       case 'struct':
       case 'union': {
-        const parts = [...type.members, ...(type.variantPart?.variants.map(v => v.member) ?? [])];
-        return parts.reduce((most, m) => Math.max(most, m.type.alignmentAt(depth + 1)), 1);
+        const parts = [...this.members, ...(this.variantPart?.variants.map(v => v.member) ?? [])];
+        return parts.reduce((most, m) => Math.max(most, m.type.alignmentAt(depth)), 1);
       }
       case 'array':
-        return type.target.alignmentAt(depth + 1);
+        return this.target.alignmentAt(depth);
       default:
-        return Math.min(Math.max(type.size, 1), 16);
+        return Math.min(Math.max(this.size, 1), 16);
     }
   }
 
@@ -311,7 +332,7 @@ export class Type {
     }
     let bits: Member['bits'] = null;
     const size = die.number(At.BitSize, -1);
-    if (size >= 0) {
+    if (size > 0 && size <= MAX_BITS) {
       let first = die.number(At.DataBitOffset, -1);
       if (first < 0) {
         // Before version 4: from the most significant bit of the storage unit.
@@ -319,7 +340,8 @@ export class Type {
         first = 8 * offset + storage - die.number(At.BitOffset, 0) - size;
       }
       offset = Math.floor(first / 8);
-      bits = { size, first: first % 8 };
+      bits = { size, first: first - 8 * offset };
+      if (!(Math.abs(first) <= 8 * MAX_SIZE)) bits = null;
     }
     return {
       name: die.name,

@@ -51,6 +51,8 @@ const MAX_DEPTH = 4;
 export const WRAPPER_DEPTH = 1 / 4;
 /** Reads of memory that one description may cost. */
 const MAX_READS = 400;
+/** Members that are looked at to find one, or to list all: anonymous structures and bases count as their owner's, and may be made of themselves. */
+const MAX_LOOKED_AT = 20_000;
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -212,15 +214,17 @@ export class Values {
   }
 
   /** A member by name, also of base classes and of anonymous members. */
-  member(v: Value, name: string, depth = 0): Value | null {
+  member(v: Value, name: string, depth = 0, budget = { members: MAX_LOOKED_AT }): Value | null {
     const { plain } = v.type;
     if (plain.kind !== 'struct' && plain.kind !== 'union') return null;
     const own = plain.members.find(m => m.name === name && !m.isBase);
     if (own !== undefined) return this.part(v, own);
     if (depth > 8) return null;
+    budget.members -= plain.members.length;
     for (const m of plain.members) {
       if (!m.isBase && m.name !== '') continue;
-      const found = this.member(this.part(v, m), name, depth + 1);
+      if (budget.members <= 0) return null;
+      const found = this.member(this.part(v, m), name, depth + 1, budget);
       if (found !== null) return found;
     }
     return null;
@@ -241,7 +245,7 @@ export class Values {
     if (part.discriminant !== null) {
       const n = this.integer(this.part(v, part.discriminant));
       if (n === null) return null;
-      const width = 8 * (part.discriminant.type.size || 8);
+      const width = 8 * (part.discriminant.type.plain.size || 8);
       const same = (d: bigint): boolean => BigInt.asUintN(width, d) === BigInt.asUintN(width, n);
       chosen = part.variants.find(x => x.discriminant !== null && same(x.discriminant)) ?? chosen;
     } else chosen = part.variants[0];
@@ -270,7 +274,9 @@ export class Values {
       case 'union': {
         const active = this.activeVariant(v);
         if (active !== null) return this.variantChildren(active);
+        if (this.nesting === 0) this.listed = 0;
         const named = plain.members.flatMap((m): Entry[] => {
+          if (this.listed++ > MAX_LOOKED_AT) return [];
           const value = this.part(v, m);
           if (m.name !== '' && !m.isBase) {
             // A tuple's members are numbers.
@@ -306,6 +312,8 @@ export class Values {
   }
 
   private nesting = 0;
+  /** Members, by the outermost call of children. */
+  private listed = 0;
 
   /** Of a part: types that contain themselves end. */
   private childrenOf(v: Value): Children {

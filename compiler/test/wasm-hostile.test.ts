@@ -1,6 +1,7 @@
 /** Broken, absurd and huge modules: they are accepted or a CompileError, quickly, and V8 agrees which. */
 import { describe, expect, it } from 'vitest';
 import { CompileError } from '../diagnostics.ts';
+import { compile } from '../index.ts';
 import { Func, ROW } from '../ir/func.ts';
 import { verify } from '../ir/verify.ts';
 import { decodeModule } from '../wasm/decode.ts';
@@ -310,6 +311,33 @@ describe('absurd functions', () => {
       );
     expect(rejection(module(100))).toBeNull();
     expect(rejection(module(1000))).toMatchObject({ kind: 'limit', message: /values/ });
+  });
+
+  it('many small functions that each pass a thousand values: the module as a whole has a limit', () => {
+    const values = new Array<number>(1000).fill(I64);
+    const module = (functions: number) =>
+      Uint8Array.from(
+        [...HEADER, ...section(1, vec([funcType([], values)]))].concat(
+          section(3, vec(new Array<number[]>(functions).fill([0]))),
+          section(10, vec(new Array<number[]>(functions).fill(body([], [0x10, 0])))),
+        ),
+      );
+    expect(compile(module(20)).length).toBeLessThan(2 ** 20);
+    expect(() => compile(module(400), { optLevel: 0 })).toThrowError(
+      expect.objectContaining({ kind: 'limit', message: expect.stringMatching(/bytes of machine code/) }),
+    );
+  });
+
+  it('imports of a thousand parameters each', () => {
+    const values = new Array<number>(1000).fill(I64);
+    const module = (imports: number) =>
+      Uint8Array.from([
+        ...HEADER,
+        ...section(1, vec([funcType(values, values)])),
+        ...section(2, vec(Array.from({ length: imports }, (_, i) => [1, 0x61, 1, i + 1, 0, 0]))),
+      ]);
+    expect(rejection(module(16))).toBeNull();
+    expect(rejection(module(64))).toMatchObject({ kind: 'limit', message: /parameters of imports/ });
   });
 
   it('conditional returns: four bytes for 1000 values', () => {

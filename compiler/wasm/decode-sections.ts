@@ -2,7 +2,7 @@
 import { CompileError } from '../diagnostics.ts';
 import { needFeature, unsupported } from '../features.ts';
 import { type ConstScope, readConstExpr } from './const-expr.ts';
-import { LIMITS, overLimit } from './limits.ts';
+import { IMPORT_VALUES_PER_BYTE, LIMITS, overLimit } from './limits.ts';
 import {
   type ConstExpr,
   type DataSegment,
@@ -364,6 +364,7 @@ export class Sections implements ConstScope {
   // ---- imports
   importSection(): void {
     const { r } = this;
+    const most = LIMITS.importValues + IMPORT_VALUES_PER_BYTE * (r.end - r.pos);
     for (let n = this.count('imports', LIMITS.imports); n > 0; n--) {
       const module = r.name();
       const name = r.name();
@@ -377,9 +378,7 @@ export class Sections implements ConstScope {
           this.importedFunctions++;
           const { params, results } = this.types[typeIndex]!;
           this.importValues += params.length + results.length;
-          if (this.importValues > LIMITS.importValues) {
-            overLimit('too many parameters of imports', LIMITS.importValues, at);
-          }
+          if (this.importValues > most) overLimit('too many parameters of imports', most, at);
           break;
         }
         case ExternKind.Table: {

@@ -27,8 +27,8 @@ export const LIMITS = {
   subtypeDepth: 63,
   bodySize: 7_654_321,
   locals: 50_000,
-  /** Parameters and results of all function imports together: each import gets a thunk that moves them all. */
-  importValues: 2 ** 22,
+  /** Parameters and results of all function imports together, beyond IMPORT_VALUES_PER_BYTE: each import gets a thunk that moves them all. */
+  importValues: 2 ** 15,
   brTableTargets: 65_520,
   /** Bytes of names that are kept from the name section; what comes later has none. */
   nameBytes: 2 ** 26,
@@ -37,13 +37,39 @@ export const LIMITS = {
   /** Values that the branches of one function carry to labels. */
   branchValues: 2 ** 24,
   /** Values that the calls and returns of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes may pass 2,000, results to parameters. */
-  callValues: 2 ** 20,
+  callValues: 2 ** 18,
+  /** Machine code and constants of a module, beyond MACHINE_BYTES_PER_BYTE. */
+  machineBytes: 2 ** 21,
   /** Elements of tables' images beyond a few for each element of a segment (table-images.ts). */
   imageElements: 2 ** 20,
 } as const;
 
 /** What code that makes each value by itself stays far below. */
 export const CALL_VALUES_PER_BYTE = 8;
+/** For each byte of the section of imports. */
+export const IMPORT_VALUES_PER_BYTE = 4;
+
+/**
+ * For each byte of bodies. Compiled programs have 2 to 8. `npm run code-size` looks for what has most: single operators stay below 100, of which some are there only to
+ * be so long; what passes a thousand values by naming a type has up to 5,000, and stops here.
+ */
+const MACHINE_BYTES_PER_BYTE = 128;
+
+/** Bytes of machine code and constants that a module may become. */
+export function machineBytesLimit(codeBytes: number): number {
+  return LIMITS.machineBytes + MACHINE_BYTES_PER_BYTE * codeBytes;
+}
+
+/** The error of a module that becomes more. It does so as a whole, so the error names no place: that would depend on who compiled what first. */
+export function tooMuchCode(codeBytes: number): CompileError {
+  const limit = machineBytesLimit(codeBytes);
+  const cause = 'calls, blocks and imports that pass hundreds of values';
+  return new CompileError(
+    `the module becomes more than ${limit} bytes of machine code, the limit for ${codeBytes} bytes of functions: it has many ${cause}`,
+    -1,
+    'limit',
+  );
+}
 
 /**
  * Values that the branches of a body of that size may carry to labels before its locals move to memory (ssa.ts): each becomes an argument, and mostly a move. Compiled
