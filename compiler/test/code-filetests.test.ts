@@ -38,7 +38,7 @@ async function transform(c: FileCase): Promise<string> {
   const { funcs, counters } = compileModule(module, options);
   const lines = disassemble(funcs[module.importedFunctions]!.code)
     // Where a jump leads is the business of others.
-    .filter(line => /^(call|cmp|test|j\w+|hlt|ret)\b/.test(line))
+    .filter(line => /^(call|cmp|test|ucomis[sd]|j\w+|hlt|ret)\b/.test(line))
     .map(line => line.replace(/^(j\w+|call) (0x)?[0-9a-f]+$/, '$1'));
   const fired = RULES.filter(rule => counters[rule]).map(rule => ` ${rule}=${counters[rule]}`);
   return `${lines.join('\n')}\n;${fired.join('')}`;

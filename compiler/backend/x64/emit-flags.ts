@@ -70,11 +70,16 @@ export class KnownFlags {
     const shape = xShape(word);
     const ins = xIns(word) as Ins;
     const first = allocs[insts[at + M_OPD]!]!;
+    // What has a result in a vector register leaves the flags alone.
+    const floats = first >= FLOAT_BASE;
     switch (shape) {
       case X.Alu:
       case X.AluI:
       case X.Un:
-        if (first >= FLOAT_BASE) return;
+        if (floats) {
+          this.wrote(first);
+          return;
+        }
         if (ins === Ins.ADD || ins === Ins.SUB || ins === Ins.NEG)
           this.say(Known.ZeroAndSign, first, xSize(word));
         else if (ins === Ins.AND || ins === Ins.OR || ins === Ins.XOR)
@@ -85,16 +90,14 @@ export class KnownFlags {
         else this.forget();
         return;
       case X.Vex:
-        if (first >= FLOAT_BASE) return;
         if (ins === Ins.ANDN) this.say(Known.Test, first, xSize(word));
-        else if (leavesFlags(ins)) this.wrote(first);
+        else if (floats || leavesFlags(ins)) this.wrote(first);
         else this.forget();
         return;
       case X.Rm:
       case X.RmI:
-        if (first >= FLOAT_BASE) return;
-        // A cleared destination is cleared by `xor`.
-        if (xSub(word) === 0 && leavesFlags(ins)) this.wrote(first);
+        // A cleared general register is cleared by `xor`.
+        if (floats || (xSub(word) === 0 && leavesFlags(ins))) this.wrote(first);
         else this.forget();
         return;
       case X.Imm:
@@ -103,6 +106,8 @@ export class KnownFlags {
         return;
       case X.Lea:
       case X.MovFromX:
+      case X.FZero:
+      case X.SelectF:
         this.wrote(first);
         return;
       case X.Setcc:
@@ -110,12 +115,11 @@ export class KnownFlags {
         if (xSub(word) < CC_FEQ) this.wrote(first);
         else this.forget();
         return;
-      case X.FZero:
-      case X.SelectF:
       case X.TrapIf:
         return;
       case X.Mr:
-        if (first < FLOAT_BASE && ins !== Ins.MOV) this.forget();
+        // A store, unless it is arithmetic in memory.
+        if (!floats && ins !== Ins.MOV) this.forget();
         return;
       case X.Mi:
         if (ins !== Ins.MOV) this.forget();

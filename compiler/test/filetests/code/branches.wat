@@ -101,6 +101,32 @@ cmp edi,esi
 ret
 ; flags=1
 
+=== floats-that-have-changed-are-compared-again
+(module
+  (func $f (export "f") (param $a f64) (param $b f64) (param $c i32) (param $d i32) (result i32 i32)
+    (select (local.get $c) (local.get $d) (f64.lt (local.get $a) (local.get $b)))
+    (local.set $a (f64.add (local.get $a) (local.get $b)))
+    (select (local.get $d) (local.get $c) (f64.lt (local.get $a) (local.get $b)))))
+---
+ucomisd xmm1,xmm0
+ucomisd xmm1,xmm0
+ret
+;
+
+=== floats-that-have-been-chosen-are-compared-again
+(module
+  (func $f (export "f") (param $a f64) (param $b f64) (result f64 f64)
+    (local.set $a (select (local.get $b) (local.get $a) (f64.lt (local.get $a) (local.get $b))))
+    (local.get $a)
+    (select (local.get $b) (local.get $a) (f64.lt (local.get $a) (local.get $b)))))
+---
+ucomisd xmm1,xmm0
+jbe
+ucomisd xmm1,xmm0
+jbe
+ret
+;
+
 === moves-of-a-loops-end-stand-in-front-of-its-branch
 (module (memory 1)
   (func $f (export "f") (param $p i32) (param $q i32) (param $n i32) (result i32)
