@@ -177,8 +177,12 @@ export class SinglePass {
     const { w, s, points } = this;
     const { r, ssa } = w;
     for (;;) {
-      w.at = r.pos;
-      const code = r.u8();
+      const at = r.pos;
+      w.at = at;
+      // By hand what `u8` does: this is done for every operator.
+      if (at >= r.end) r.u8();
+      r.pos = at + 1;
+      const code = r.bytes[at]!;
       if (points.isDue(w, code)) {
         s.flush();
         s.pcMap.note(s.asm.here(), w.at, 0);

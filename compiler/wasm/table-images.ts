@@ -78,6 +78,10 @@ const TABLE_PREFIXED: ReadonlySet<number> = new Set([
   Code.TableFill,
 ]);
 
+/** First bytes of operators that name a table or a function to refer to. A table, since every byte of the code is looked up. */
+const CANDIDATE = new Uint8Array(256);
+for (const byte of [Code.TableGet, Code.TableSet, Code.RefFunc, Code.MiscPrefix]) CANDIDATE[byte] = 1;
+
 /** The unsigned LEB128 number at an offset; -1: it does not end after 5 bytes, or in the file. */
 function numberAt(bytes: Uint8Array, at: number): number {
   let value = 0;
@@ -98,6 +102,7 @@ function isCandidate(m: TableScope, body: FuncBody): boolean {
   const { bytes } = m;
   const { end } = body;
   for (let i = body.start; i < end; i++) {
+    if (CANDIDATE[bytes[i]!] === 0) continue;
     switch (bytes[i]) {
       case Code.TableGet:
       case Code.TableSet:

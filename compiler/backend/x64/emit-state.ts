@@ -42,7 +42,7 @@ export class EmitState {
   readonly asm: Assembler;
   readonly arena: Arena;
   readonly frame = new Frame();
-  readonly pcMap = new PcMapWriter();
+  readonly pcMap: PcMapWriter;
   m!: MachFunc;
   unit!: Unit;
 
@@ -63,6 +63,7 @@ export class EmitState {
 
   constructor(protected readonly options: EmitOptions = { checksStack: false }) {
     this.asm = new Assembler(options.relaxes);
+    this.pcMap = new PcMapWriter(this.asm.relaxes);
     this.arena = options.arena ?? new Arena();
   }
 

@@ -67,7 +67,7 @@ function place(s: State, at: number, r: number): void {
   if (a.kind === Kind.Reg) owner[a.val] = FREE;
   kinds[at] = Kind.Reg;
   vals[at] = r;
-  owner[r] = at;
+  s.occupy(r, at);
 }
 
 /** Put entries into the registers for values of the types; those for which there is none are left. */

@@ -105,6 +105,8 @@ export class State extends EmitState {
   highs = new Int32Array(256);
   /** By register number, floats from FLOAT_BASE on. */
   readonly owner = new Int32Array(OWNERS).fill(FREE);
+  /** Bit r & 31 is set for each register r that may be other than FREE: to free all of them takes as long as there are. */
+  private taken = 0;
   lazyFrom = 0;
   /** Operands in hand. */
   readonly a: Operand = { kind: Kind.Home, val: 0, high: 0, at: 0 };
@@ -262,7 +264,7 @@ export class State extends EmitState {
   /** The register must be locked, or free. */
   pushReg(type: ValType, r: number): void {
     this.w.push(type, r);
-    this.owner[r] = this.w.sp - 1;
+    this.occupy(r, this.w.sp - 1);
     this.enter(Kind.Reg);
   }
   pushLocal(type: ValType, x: number): void {
@@ -295,10 +297,21 @@ export class State extends EmitState {
     this.freeAll();
   }
 
-  /** No register is taken. A loop: `fill` is a call into the engine. */
+  /** No register is taken. */
   freeAll(): void {
     const { owner } = this;
-    for (let r = 0; r < OWNERS; r++) owner[r] = FREE;
+    for (let rest = this.taken; rest !== 0; rest &= rest - 1) {
+      const r = 31 - Math.clz32(rest & -rest);
+      owner[r] = FREE;
+      owner[FLOAT_BASE + r] = FREE;
+    }
+    this.taken = 0;
+  }
+
+  /** An entry, or LOCKED, takes a register. */
+  occupy(r: number, by: number): void {
+    this.owner[r] = by;
+    this.taken |= 1 << r;
   }
 
   // ---- taking
@@ -429,7 +442,7 @@ export class State extends EmitState {
     for (let i = 0; i < INTS.length; i++) {
       const r = INTS[i]!;
       if (this.owner[r] === FREE) {
-        this.owner[r] = LOCKED;
+        this.occupy(r, LOCKED);
         return r;
       }
     }
@@ -439,7 +452,7 @@ export class State extends EmitState {
     for (let i = 0; i < FLOATS.length; i++) {
       const r = FLOATS[i]!;
       if (this.owner[r] === FREE) {
-        this.owner[r] = LOCKED;
+        this.occupy(r, LOCKED);
         return r;
       }
     }
