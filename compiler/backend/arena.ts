@@ -11,6 +11,8 @@ const NO_INTS = new Int32Array(new ArrayBuffer(0));
 
 export class Arena {
   private buffer = new ArrayBuffer(0);
+  /** Its length, which is asked for too often to ask the buffer. */
+  private capacity = 0;
   /** The same buffer. */
   private words = NO_INTS;
   private at = 0;
@@ -19,10 +21,13 @@ export class Arena {
   /** Offset of `n` bytes in the current buffer, 8-aligned. They are zero. */
   private reserve(n: number): number {
     const at = (this.at + 7) & ~7;
-    if (at + n <= this.buffer.byteLength) {
-      this.at = at + n;
-      return at;
-    }
+    if (at + n > this.capacity) return this.next(n);
+    this.at = at + n;
+    return at;
+  }
+
+  /** The same in a new buffer. */
+  private next(n: number): number {
     if (this.at > 0) this.full.push(this.buffer);
     this.use(new ArrayBuffer(Math.max(BUFFER_BYTES, (n + 7) & ~7)));
     this.at = n;
@@ -31,6 +36,7 @@ export class Arena {
 
   private use(buffer: ArrayBuffer): void {
     this.buffer = buffer;
+    this.capacity = buffer.byteLength;
     this.words = new Int32Array(buffer);
   }
 

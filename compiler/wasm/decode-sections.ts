@@ -594,15 +594,19 @@ export class Sections implements ConstScope {
     const at = r.pos;
     const count = this.count('functions', LIMITS.functions);
     if (count !== this.functions.length - this.importedFunctions) this.inconsistentCode(at);
-    for (let i = 0; i < count; i++) {
-      const sizeAt = r.pos;
-      const size = r.u32();
-      if (size > LIMITS.bodySize) overLimit('function body too large', LIMITS.bodySize, sizeAt);
-      const start = r.skip(size);
-      if (size === 0) r.fail('unexpected end of function', start);
-      if (r.bytes[r.pos - 1] !== END_OPCODE) r.fail('END opcode expected', r.pos - 1);
-      this.bodies.push({ start, end: r.pos });
-    }
+    for (let i = 0; i < count; i++) this.bodies.push(this.body());
+  }
+
+  private body(): FuncBody {
+    const { r } = this;
+    const at = r.pos;
+    const size = r.u32();
+    if (size > LIMITS.bodySize) overLimit('function body too large', LIMITS.bodySize, at);
+    const start = r.skip(size);
+    if (size === 0) r.fail('unexpected end of function', start);
+    const end = r.pos;
+    if (r.bytes[end - 1] !== END_OPCODE) r.fail('END opcode expected', end - 1);
+    return { start, end };
   }
 
   private inconsistentCode(at: number): never {

@@ -52,6 +52,9 @@ export const enum Fr {
   SIZE,
 }
 
+/** With it the array of frames' types is one of objects from the start: V8 would find that out anew in each compilation, and discard optimised code. */
+const NO_TYPE: FuncType = { params: [], results: [] };
+
 /** The unknown type of unreachable code. */
 export const UNKNOWN = 0;
 
@@ -96,7 +99,7 @@ export class Walk {
 
   // Control stack; frame 0 is the function body.
   frames = new Int32Array(Fr.SIZE * 64);
-  readonly frameTypes: FuncType[] = [];
+  readonly frameTypes: FuncType[] = [NO_TYPE];
   depth = 0;
   /** Constructs opened so far. */
   constructs = 0;
