@@ -15,8 +15,9 @@ import type { CompileOptions } from '../options.ts';
 import { entryThunkTypes } from '../thunks.ts';
 import type { Module } from '../wasm/module.ts';
 import { IMAGE_ENTRY, imageBytes, NULL_TYPE } from '../wasm/table-images.ts';
-import { alignUp, ByteWriter } from './bytes.ts';
-import { buildEhFrame } from './eh-frame.ts';
+import { ByteWriter } from './bytes.ts';
+import { CODE_ALIGN, CodeLayout } from './code-layout.ts';
+import { EhFrame } from './eh-frame.ts';
 import {
   EM_X86_64,
   PAGE,
@@ -32,39 +33,10 @@ import {
 import { sha256, xxHash32 } from './hashes.ts';
 import { buildMetadata, NO_INDEX } from './metadata.ts';
 
-const CODE_ALIGN = 16;
 const INT3 = 0xcc;
+const UNDERSCORE = 0x5f;
 /** The name under which the metadata is exported. */
 const MODULE_SYMBOL = 'lucet_module';
-
-/** Where each function's code and constants lie in .text and .rodata. */
-interface CodeLayout {
-  readonly code: Float64Array;
-  readonly rodata: Float64Array;
-  /** The table images in .rodata, behind all constants. */
-  readonly images: number;
-  readonly textSize: number;
-  readonly rodataSize: number;
-}
-
-function layOut(funcs: readonly (CompiledFunc | null)[], imageBytes: number): CodeLayout {
-  const code = new Float64Array(funcs.length);
-  const rodata = new Float64Array(funcs.length);
-  let text = 0;
-  let constants = 0;
-  funcs.forEach((f, i) => {
-    text = alignUp(text, CODE_ALIGN);
-    constants = alignUp(constants, CODE_ALIGN);
-    code[i] = text;
-    rodata[i] = constants;
-    if (!f) return;
-    if (f.index !== i) bug(`function ${f.index} stands at ${i}`);
-    text += f.code.length;
-    constants += f.rodata.length;
-  });
-  const images = alignUp(constants, CODE_ALIGN);
-  return { code, rodata, images, textSize: alignUp(text, CODE_ALIGN), rodataSize: images + imageBytes };
-}
 
 /** Table images: wasm/table-images.ts says what they look like. */
 function writeImages(
@@ -90,19 +62,58 @@ function writeImages(
   }
 }
 
-function relocate(
-  out: Uint8Array<ArrayBuffer>,
-  funcs: readonly (CompiledFunc | null)[],
-  layout: CodeLayout,
-  text: number,
-  rodata: number,
-): void {
-  const view = new DataView(out.buffer);
-  for (let i = 0; i < funcs.length; i++) {
-    const f = funcs[i];
-    if (!f) continue;
-    const code = text + layout.code[i]!;
-    const constants = rodata + layout.rodata[i]!;
+/** Puts functions into the file: code, constants, relocations, symbols. */
+class Placer {
+  private readonly view: DataView;
+  private readonly words: Uint32Array;
+  private count = 0;
+
+  /**
+   * @param text address of .text; likewise those of .rodata and of the images in it
+   * @param symbols place of the first function's entry in .symtab
+   * @param names where the name of each is in .strtab
+   * @param section number of .text
+   */
+  constructor(
+    private readonly out: Uint8Array<ArrayBuffer>,
+    private readonly funcs: readonly (CompiledFunc | null)[],
+    private readonly layout: CodeLayout,
+    private readonly text: number,
+    private readonly rodata: number,
+    private readonly images: number,
+    private readonly symbols: number,
+    private readonly names: Int32Array,
+    private readonly section: number,
+  ) {
+    this.view = new DataView(out.buffer);
+    this.words = new Uint32Array(out.buffer, 0, out.length >> 2);
+  }
+
+  /** The next function in ascending order. */
+  place(f: CompiledFunc): void {
+    const { out, words } = this;
+    const { index } = f;
+    const code = this.text + this.layout.code[index]!;
+    const constants = this.rodata + this.layout.rodata[index]!;
+    out.set(f.code, code);
+    let end = code + f.code.length;
+    while ((end & (CODE_ALIGN - 1)) !== 0) out[end++] = INT3;
+    if (f.rodata.length > 0) out.set(f.rodata, constants);
+    if (f.relocs.length > 0) this.relocate(f, code, constants);
+    const n = this.count++;
+    const at = (this.symbols + n * SYM_SIZE) >> 2;
+    words[at] = this.names[n]!;
+    // STB_LOCAL, STT_FUNC
+    words[at + 1] = 2 | (this.section << 16);
+    words[at + 2] = code;
+    words[at + 3] = 0;
+    words[at + 4] = f.code.length;
+    words[at + 5] = 0;
+  }
+
+  private relocate(f: CompiledFunc, code: number, constants: number): void {
+    const { view, text, funcs, images } = this;
+    const offsets = this.layout.code;
     const r = f.relocs;
     for (let k = 0; k < r.length; k += RELOC) {
       const at = r[k + 1]!;
@@ -110,15 +121,15 @@ function relocate(
       const addend = r[k + 3]!;
       switch (r[k] as RelocKind) {
         case RelocKind.CallFunc: {
-          if (!funcs[target]) bug(`function ${i} calls ${target}, which has no code`);
-          view.setInt32(code + at, text + layout.code[target]! + addend - (code + at + 4), true);
+          if (!funcs[target]) bug(`function ${f.index} calls ${target}, which has no code`);
+          view.setInt32(code + at, text + offsets[target]! + addend - (code + at + 4), true);
           break;
         }
         case RelocKind.Rodata:
           view.setInt32(code + at, constants + addend - (code + at + 4), true);
           break;
         case RelocKind.Image:
-          view.setInt32(code + at, rodata + layout.images + addend - (code + at + 4), true);
+          view.setInt32(code + at, images + addend - (code + at + 4), true);
           break;
         case RelocKind.JumpTable:
           view.setInt32(constants + at, code + addend - (constants + target), true);
@@ -128,65 +139,48 @@ function relocate(
   }
 }
 
-/** A name as tools can print it: no control characters, which includes the terminator of ELF strings. */
-function printable(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must go
-  return name.replace(/[\u0000-\u0020\u007f]/g, '_');
-}
+/** .strtab: a name for every function. */
+class SymbolNames {
+  readonly w: ByteWriter;
+  /** Where each of them begins. */
+  readonly at: Int32Array;
+  private readonly given: ReadonlyMap<number, string>;
+  private count = 0;
 
-function symbolName(module: Module, index: number, entryTypes: ArrayLike<number>): string {
-  const functions = module.functions.length;
-  if (index < functions) {
-    const name = module.names.functions.get(index);
-    return name === undefined || name === '' ? `wasm-function[${index}]` : printable(name);
+  /** @param functions number of those that have code */
+  constructor(
+    private readonly module: Module,
+    private readonly entryTypes: ArrayLike<number>,
+    functions: number,
+  ) {
+    this.w = new ByteWriter(64 + functions * 24);
+    this.w.u8(0);
+    this.given = module.names.functions;
+    this.at = new Int32Array(functions);
   }
-  const thunk = index - functions;
-  if (thunk < module.importedFunctions) return `host-thunk[${thunk}]`;
-  return `entry-thunk[type ${entryTypes[thunk - module.importedFunctions]}]`;
-}
 
-/** .symtab and .strtab: every function. */
-function symbolTable(
-  module: Module,
-  funcs: readonly (CompiledFunc | null)[],
-  layout: CodeLayout,
-  entryTypes: ArrayLike<number>,
-): {
-  symbols: number;
-  strings: ByteWriter;
-  write: (out: Uint8Array<ArrayBuffer>, at: number, text: Placed, number: number) => void;
-} {
-  const strings = new ByteWriter(64 + funcs.length * 24);
-  strings.u8(0);
-  const names: number[] = [];
-  funcs.forEach((f, i) => {
-    if (!f) return;
-    names.push(strings.length);
-    strings.utf8(symbolName(module, i, entryTypes));
-    strings.u8(0);
-  });
-  return {
-    symbols: names.length + 1,
-    strings,
-    write(out, at, text, number) {
-      const view = new DataView(out.buffer);
-      let n = 0;
-      funcs.forEach((f, i) => {
-        if (!f) return;
-        // STB_LOCAL, STT_FUNC
-        putSymbol(
-          view,
-          at + (n + 1) * SYM_SIZE,
-          names[n]!,
-          2,
-          number,
-          text.offset + layout.code[i]!,
-          f.code.length,
-        );
-        n++;
-      });
-    },
-  };
+  add(index: number): void {
+    const { w, module } = this;
+    this.at[this.count++] = w.length;
+    const name = index < module.functions.length ? this.given.get(index) : '';
+    if (name === undefined || name === '') w.utf8(this.madeUp(index));
+    else {
+      const from = w.length;
+      w.utf8(name);
+      // As tools can print it: no control characters, which includes the terminator of ELF strings.
+      const { bytes, length } = w;
+      for (let i = from; i < length; i++) if (bytes[i]! <= 0x20 || bytes[i] === 0x7f) bytes[i] = UNDERSCORE;
+    }
+    w.u8(0);
+  }
+
+  private madeUp(index: number): string {
+    const { functions, importedFunctions } = this.module;
+    if (index < functions.length) return `wasm-function[${index}]`;
+    const thunk = index - functions.length;
+    if (thunk < importedFunctions) return `host-thunk[${thunk}]`;
+    return `entry-thunk[type ${this.entryTypes[thunk - importedFunctions]}]`;
+  }
 }
 
 const DEBUG_SECTION = /^(?:\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/;
@@ -242,6 +236,9 @@ const enum DynamicTag {
   Syment = 11,
 }
 
+/** Sections that are written when the others are there, function by function. */
+const byPlacer = (): void => {};
+
 const contents = (bytes: Uint8Array) => ({
   size: bytes.length,
   write: (out: Uint8Array<ArrayBuffer>, at: number) => out.set(bytes, at),
@@ -261,7 +258,8 @@ export function link(
   options: CompileOptions,
   digest: Uint8Array = sha256(module.bytes),
 ): Uint8Array<ArrayBuffer> {
-  const places = layOut(funcs, imageBytes(module.tableImages));
+  const code = new CodeLayout(funcs.length);
+  for (let i = 0; i < funcs.length; i++) code.add(i, funcs[i]!);
   const functions = module.functions.length;
   const entryTypes = entryThunkTypes(module);
   const firstEntry = functions + module.importedFunctions;
@@ -275,18 +273,22 @@ export function link(
     options,
     layout,
     funcs,
-    codeOffsets: places.code,
+    code,
     typeIndices,
     entryThunk: type => entryOf.get(type) ?? NO_INDEX,
     machine: EM_X86_64,
     digest,
   });
-  const present = funcs.filter(f => f !== null);
-  const eh = buildEhFrame(
-    present,
-    Float64Array.from(present, f => places.code[f.index]!),
-  );
-  const symtab = symbolTable(module, funcs, places, entryTypes);
+  const { present } = code;
+  const eh = new EhFrame(present);
+  const names = new SymbolNames(module, entryTypes, present);
+  for (let i = 0; i < funcs.length; i++) {
+    const f = funcs[i];
+    if (!f) continue;
+    eh.add(f, code.code[i]!);
+    names.add(i);
+  }
+  const { frame, header } = eh.finish();
 
   const dynstr = new ByteWriter();
   dynstr.utf8(`\0${MODULE_SYMBOL}\0`);
@@ -362,14 +364,14 @@ export function link(
       type: SectionType.Progbits,
       flags: SectionFlag.Alloc,
       align: 4,
-      ...contents(eh.header),
+      ...contents(header),
     },
     {
       name: '.eh_frame',
       type: SectionType.Progbits,
       flags: SectionFlag.Alloc,
       align: 8,
-      ...contents(eh.frame),
+      ...contents(frame),
     },
     {
       name: SECTION.module,
@@ -383,25 +385,17 @@ export function link(
       type: SectionType.Progbits,
       flags: SectionFlag.Alloc,
       align: PAGE,
-      size: places.rodataSize,
-      write: (out, at) => {
-        funcs.forEach((f, i) => {
-          if (f) out.set(f.rodata, at + places.rodata[i]!);
-        });
-      },
+      // The table images lie behind all constants.
+      size: code.rodataSize + imageBytes(module.tableImages),
+      write: byPlacer,
     },
     {
       name: SECTION.text,
       type: SectionType.Progbits,
       flags: SectionFlag.Alloc | SectionFlag.Exec,
       align: PAGE,
-      size: places.textSize,
-      write: (out, at) => {
-        out.fill(INT3, at, at + places.textSize);
-        funcs.forEach((f, i) => {
-          if (f) out.set(f.code, at + places.code[i]!);
-        });
-      },
+      size: code.textSize,
+      write: byPlacer,
     },
     ...(options.debugInfo ? debugSections(module, options.debugCode) : []),
     {
@@ -410,12 +404,12 @@ export function link(
       flags: 0,
       align: 8,
       link: '.strtab',
-      info: symtab.symbols,
+      info: present + 1,
       entrySize: SYM_SIZE,
-      size: symtab.symbols * SYM_SIZE,
-      write: (out, at) => symtab.write(out, at, place(SECTION.text), number(SECTION.text)),
+      size: (present + 1) * SYM_SIZE,
+      write: byPlacer,
     },
-    { name: '.strtab', type: SectionType.Strtab, flags: 0, align: 1, ...contents(symtab.strings.done()) },
+    { name: '.strtab', type: SectionType.Strtab, flags: 0, align: 1, ...contents(names.w.done()) },
   ];
   const placed = placeSections(sections);
   const place = (name: string): Placed => placed.find(s => s.name === name) ?? bug(`no section ${name}`);
@@ -426,8 +420,20 @@ export function link(
   metadata.place({ text: text.offset, textSize: text.size, rodata: rodata.offset, rodataSize: rodata.size });
   eh.place(text.offset, place('.eh_frame').offset, place('.eh_frame_hdr').offset);
   const out = writeElf(placed, EM_X86_64);
-  relocate(out, funcs, places, text.offset, rodata.offset);
-  writeImages(out, module, places, text.offset, rodata.offset + places.images);
+  const images = rodata.offset + code.rodataSize;
+  const placer = new Placer(
+    out,
+    funcs,
+    code,
+    text.offset,
+    rodata.offset,
+    images,
+    place('.symtab').offset + SYM_SIZE,
+    names.at,
+    number(SECTION.text),
+  );
+  for (let i = 0; i < funcs.length; i++) if (funcs[i]) placer.place(funcs[i]!);
+  writeImages(out, module, code, text.offset, images);
   new DataView(out.buffer).setUint32(place(SECTION.module).offset + metadata.checksumAt, xxHash32(out), true);
   return out;
 }

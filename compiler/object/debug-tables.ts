@@ -8,6 +8,7 @@ import {
 } from '../abi/artifact.ts';
 import type { CompiledDebug, CompiledFunc } from '../backend/code.ts';
 import { POINT } from '../ir/func.ts';
+import type { CodeLayout } from './code-layout.ts';
 
 /** What the metadata's builder offers. */
 export interface PartWriter {
@@ -26,38 +27,26 @@ const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
 /** Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing themselves. */
 class Tables {
-  functionCount = 0;
-  localCount = 0;
-  pointCount = 0;
-  typeCount = 0;
-  private words: Uint32Array = new Uint32Array(0);
+  private readonly words: Uint32Array;
   // Where the next function's go.
   private func = 0;
   private local = 0;
   private point = 0;
   private type = 0;
-  private types = 0;
-  private firstLocal = 0;
-  private firstPoint = 0;
+  private readonly types: number;
+  private readonly firstLocal: number;
+  private readonly firstPoint: number;
   /** Positions of points that have code, ascending by place. */
   private readonly order: number[] = [];
 
-  constructor(private readonly w: PartWriter) {}
-
-  count(debug: CompiledDebug): void {
-    this.functionCount++;
-    this.localCount += debug.localTypes.length;
-    this.pointCount += placed(debug.places);
-    this.typeCount += debug.operandTypes.length;
-  }
-
-  /** Everything has been counted: begin the parts. */
-  begin(): void {
-    const { w } = this;
-    this.func = w.part(Part.DebugFunctions, this.functionCount, FUNCTION.size);
-    this.firstLocal = w.part(Part.DebugLocals, this.localCount, LOCAL.size);
-    this.firstPoint = w.part(Part.SequencePoints, this.pointCount, SEQUENCE_POINT.size);
-    this.types = w.bytePart(Part.OperandTypes, this.typeCount);
+  constructor(
+    private readonly w: PartWriter,
+    layout: CodeLayout,
+  ) {
+    this.func = w.part(Part.DebugFunctions, layout.debugFunctions, FUNCTION.size);
+    this.firstLocal = w.part(Part.DebugLocals, layout.locals, LOCAL.size);
+    this.firstPoint = w.part(Part.SequencePoints, layout.points, SEQUENCE_POINT.size);
+    this.types = w.bytePart(Part.OperandTypes, layout.operandTypes);
     // All parts are there: the buffer stays where it is.
     this.words = w.words();
   }
@@ -82,7 +71,7 @@ class Tables {
     words[(at + f.first_point!) >> 2] = point;
     words[(at + f.point_count!) >> 2] = count;
     this.locals(this.firstLocal + local * LOCAL.size, localTypes, debug.localOffsets);
-    this.w.bytes(this.types + type, operandTypes);
+    if (operandTypes.length > 0) this.w.bytes(this.types + type, operandTypes);
     this.func = at + FUNCTION.size;
     this.local = local + localTypes.length;
     this.point = point + count;
@@ -147,31 +136,31 @@ class Tables {
   }
 }
 
-/** What a function takes of the tables, at most. */
-export function debugTableBytes(debug: CompiledDebug | null): number {
-  if (!debug) return 0;
-  const { localTypes, places, operandTypes } = debug;
-  const records = FUNCTION.size + localTypes.length * LOCAL.size + places.length * SEQUENCE_POINT.size;
-  return records + operandTypes.length;
+/** What the tables take, but for alignment. */
+export function debugTableBytes(layout: CodeLayout): number {
+  return (
+    layout.debugFunctions * FUNCTION.size +
+    layout.locals * LOCAL.size +
+    layout.points * SEQUENCE_POINT.size +
+    layout.operandTypes
+  );
 }
 
-/** @param codeOffsets of each function in .text, by index */
 export function writeDebugTables(
   w: PartWriter,
+  layout: CodeLayout,
   funcs: readonly (CompiledFunc | null)[],
-  codeOffsets: ArrayLike<number>,
 ): void {
-  const tables = new Tables(w);
-  for (const f of funcs) if (f?.debug) tables.count(f.debug);
-  tables.begin();
+  const tables = new Tables(w, layout);
+  if (layout.debugFunctions === 0) return;
   for (let i = 0; i < funcs.length; i++) {
     const debug = funcs[i]?.debug;
-    if (debug) tables.add(i, codeOffsets[i]!, debug);
+    if (debug) tables.add(i, layout.code[i]!, debug);
   }
 }
 
 /** Number of places that have code. */
-function placed(places: Int32Array): number {
+export function placedPoints(places: Int32Array): number {
   let n = 0;
   for (let i = 0; i < places.length; i++) if (places[i]! >= 0) n++;
   return n;

@@ -28,13 +28,9 @@ const CFA_DEF_CFA_OFFSET = 0x0e;
 const PCREL_SDATA4 = 0x1b;
 const UDATA4 = 0x03;
 const DATAREL_SDATA4 = 0x3b;
-
-export interface EhFrame {
-  readonly frame: Uint8Array;
-  readonly header: Uint8Array;
-  /** Fill in what depends on addresses: of .text, of `frame` and of `header`. */
-  place(text: number, frame: number, header: number): void;
-}
+/** Of the search table. */
+const HEADER_SIZE = 12;
+const HEADER_ENTRY = 8;
 
 /** Bytes up to and with the `sub rsp, n` of the prologue, or `at` when there is none. Probes of a large frame may stand before it. */
 function afterSub(code: Uint8Array, at: number, n: number): number {
@@ -125,34 +121,55 @@ function rows(w: ByteWriter, f: CompiledFunc): void {
   }
 }
 
-/**
- * @param funcs functions in ascending code order
- * @param offsets of each in .text
- */
-export function buildEhFrame(funcs: readonly CompiledFunc[], offsets: Float64Array): EhFrame {
-  const w = new ByteWriter(64 + funcs.length * 48);
-  // CIE: version 1, augmentation "zR", code alignment 1, data alignment -8.
-  w.u32(0);
-  w.u32(0);
-  w.u8(1);
-  w.utf8('zR\0');
-  w.uleb(1);
-  w.u8(0x78);
-  w.uleb(DWARF_RA);
-  w.uleb(1);
-  w.u8(PCREL_SDATA4);
-  w.u8(CFA_DEF_CFA);
-  w.uleb(DWARF_RSP);
-  w.uleb(8);
-  w.u8(CFA_OFFSET | DWARF_RA);
-  w.uleb(1);
-  w.align(8);
-  w.view.setUint32(0, w.length - 4, true);
+/** Both sections. What depends on addresses is filled in by `place`. */
+export class EhFrame {
+  private readonly w: ByteWriter;
+  private readonly h: ByteWriter;
+  /** Of each function: where its entry is in `frame`, and its code in .text. */
+  private readonly places: Int32Array;
+  private readonly offsets: Float64Array;
+  private count = 0;
 
-  const places = new Int32Array(funcs.length);
-  funcs.forEach((f, i) => {
+  /** @param functions their number */
+  constructor(private readonly functions: number) {
+    this.places = new Int32Array(functions);
+    this.offsets = new Float64Array(functions);
+    const w = new ByteWriter(64 + functions * 48);
+    // CIE: version 1, augmentation "zR", code alignment 1, data alignment -8.
+    w.u32(0);
+    w.u32(0);
+    w.u8(1);
+    w.utf8('zR\0');
+    w.uleb(1);
+    w.u8(0x78);
+    w.uleb(DWARF_RA);
+    w.uleb(1);
+    w.u8(PCREL_SDATA4);
+    w.u8(CFA_DEF_CFA);
+    w.uleb(DWARF_RSP);
+    w.uleb(8);
+    w.u8(CFA_OFFSET | DWARF_RA);
+    w.uleb(1);
+    w.align(8);
+    w.view.setUint32(0, w.length - 4, true);
+    this.w = w;
+    const h = new ByteWriter(HEADER_SIZE + functions * HEADER_ENTRY);
+    h.u8(1);
+    h.u8(PCREL_SDATA4);
+    h.u8(UDATA4);
+    h.u8(DATAREL_SDATA4);
+    h.u32(0);
+    h.u32(functions);
+    h.reserve(functions * HEADER_ENTRY);
+    this.h = h;
+  }
+
+  /** The next function in ascending code order, and its offset in .text. */
+  add(f: CompiledFunc, offset: number): void {
+    const { w } = this;
     const at = w.length;
-    places[i] = at;
+    this.places[this.count] = at;
+    this.offsets[this.count++] = offset;
     w.u32(0);
     w.u32(at + 4);
     w.u32(0);
@@ -161,29 +178,26 @@ export function buildEhFrame(funcs: readonly CompiledFunc[], offsets: Float64Arr
     rows(w, f);
     w.align(8);
     w.view.setUint32(at, w.length - at - 4, true);
-  });
-  w.u32(0);
+  }
 
-  const h = new ByteWriter(12 + funcs.length * 8);
-  h.u8(1);
-  h.u8(PCREL_SDATA4);
-  h.u8(UDATA4);
-  h.u8(DATAREL_SDATA4);
-  h.u32(0);
-  h.u32(funcs.length);
-  const table = h.reserve(funcs.length * 8);
-  return {
-    frame: w.done(),
-    header: h.done(),
-    place(text, frame, header) {
-      h.view.setInt32(4, frame - (header + 4), true);
-      for (let i = 0; i < funcs.length; i++) {
-        const place = places[i]!;
-        const start = text + offsets[i]!;
-        w.view.setInt32(place + 8, start - (frame + place + 8), true);
-        h.view.setInt32(table + i * 8, start - header, true);
-        h.view.setInt32(table + i * 8 + 4, frame + place - header, true);
-      }
-    },
-  };
+  /** All functions have been added: the contents of `.eh_frame` and of `.eh_frame_hdr`. */
+  finish(): { readonly frame: Uint8Array; readonly header: Uint8Array } {
+    this.w.u32(0);
+    return { frame: this.w.done(), header: this.h.done() };
+  }
+
+  /** @param text address of .text; likewise those of the two sections */
+  place(text: number, frame: number, header: number): void {
+    const { places, offsets, w, h } = this;
+    h.view.setInt32(4, frame - (header + 4), true);
+    const entries = new Int32Array(w.bytes.buffer, 0, w.length >> 2);
+    const table = new Int32Array(h.bytes.buffer, HEADER_SIZE, this.functions * 2);
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i]!;
+      const start = text + offsets[i]!;
+      entries[(place + 8) >> 2] = start - (frame + place + 8);
+      table[2 * i] = start - header;
+      table[2 * i + 1] = frame + place - header;
+    }
+  }
 }

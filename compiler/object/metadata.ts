@@ -48,6 +48,7 @@ import {
 } from '../wasm/module.ts';
 import { erased } from '../wasm/types.ts';
 import { ByteWriter } from './bytes.ts';
+import type { CodeLayout } from './code-layout.ts';
 import { debugTableBytes, type PartWriter, writeDebugTables } from './debug-tables.ts';
 
 const HEADER = recordLayout(ARTIFACT_HEADER);
@@ -81,8 +82,7 @@ export interface Linked {
   readonly layout: VmctxLayout;
   /** By function and thunk index; null: no code. */
   readonly funcs: readonly (CompiledFunc | null)[];
-  /** Offset of each in .text. */
-  readonly codeOffsets: Float64Array;
+  readonly code: CodeLayout;
   /** Type index that a record's code has. */
   readonly typeIndices: Int32Array;
   /** Record of the entry thunk for a canonical type, or NO_INDEX. */
@@ -199,28 +199,42 @@ function savedMask(f: CompiledFunc): number {
   return mask;
 }
 
-/**
- * The fields that a function's code decides. A function of its own, so that the engine compiles it early.
- * @returns the length of its pc map
- */
-function functionRecord(
-  words: Uint32Array,
-  at: number,
-  code: number,
-  pcMap: number,
-  func: CompiledFunc | null,
-): number {
-  const f = FUNCTION.offsets;
-  words[(at + f.code!) >> 2] = code;
-  words[(at + f.pc_map!) >> 2] = pcMap;
-  if (!func) return 0;
-  words[(at + f.length!) >> 2] = func.code.length;
-  words[(at + f.frame_size!) >> 2] = func.frameSize;
-  words[(at + f.popped!) >> 2] = func.popped;
-  words[(at + f.saved!) >> 2] = savedMask(func);
-  words[(at + f.pc_map_length!) >> 2] = func.pcMap.length;
-  words[(at + f.wasm_start!) >> 2] = func.wasmStart;
-  return func.pcMap.length;
+/** Part Functions, and the pc maps. */
+class Functions {
+  private readonly words: Uint32Array;
+  private readonly bytes: Uint8Array;
+  /** Where the next pc map goes. */
+  private pcMap: number;
+
+  constructor(
+    buffer: ArrayBuffer,
+    private readonly at: number,
+    private readonly pcMaps: number,
+  ) {
+    this.words = new Uint32Array(buffer, 0, buffer.byteLength >> 2);
+    this.bytes = new Uint8Array(buffer);
+    this.pcMap = pcMaps;
+  }
+
+  /** A method of its own, so that the engine compiles it early. */
+  add(index: number, type: number, name: number, code: number, func: CompiledFunc | null): void {
+    const { words, pcMap } = this;
+    const f = FUNCTION.offsets;
+    const at = this.at + index * FUNCTION.size;
+    words[(at + f.type!) >> 2] = type;
+    words[(at + f.name!) >> 2] = name;
+    words[(at + f.code!) >> 2] = code;
+    words[(at + f.pc_map!) >> 2] = pcMap - this.pcMaps;
+    if (!func) return;
+    words[(at + f.length!) >> 2] = func.code.length;
+    words[(at + f.frame_size!) >> 2] = func.frameSize;
+    words[(at + f.popped!) >> 2] = func.popped;
+    words[(at + f.saved!) >> 2] = savedMask(func);
+    words[(at + f.pc_map_length!) >> 2] = func.pcMap.length;
+    words[(at + f.wasm_start!) >> 2] = func.wasmStart;
+    this.bytes.set(func.pcMap, pcMap);
+    this.pcMap = pcMap + func.pcMap.length;
+  }
 }
 
 const NULL: Const = { kind: ConstKind.RefNull, bits: 0n, index: 0 };
@@ -247,8 +261,7 @@ class Builder implements PartWriter {
   constructor(l: Linked) {
     this.l = l;
     this.m = l.module;
-    let tables = 0;
-    for (const f of l.funcs) if (f) tables += f.pcMap.length + debugTableBytes(f.debug);
+    const tables = l.code.pcMapBytes + debugTableBytes(l.code);
     this.w = new ByteWriter(4096 + l.funcs.length * 128 + l.module.bytes.length + tables);
     this.w.reserve(HEADER.size + PART_COUNT * DIRECTORY.size);
   }
@@ -274,7 +287,7 @@ class Builder implements PartWriter {
   }
 
   bytes(at: number, bytes: Uint8Array): void {
-    if (bytes.length > 0) this.w.bytes.set(bytes, at);
+    this.w.bytes.set(bytes, at);
   }
 
   private whole(kind: Part, bytes: Uint8Array): void {
@@ -350,27 +363,19 @@ class Builder implements PartWriter {
   }
 
   private functions(): void {
-    const { funcs, codeOffsets, typeIndices } = this.l;
+    const { funcs, code, typeIndices } = this.l;
+    const { functions: names } = this.m.names;
     const at = this.part(Part.Functions, funcs.length, FUNCTION.size);
-    let pcMap = 0;
-    const records = new Uint32Array(this.w.bytes.buffer, at, (funcs.length * FUNCTION.size) >> 2);
-    for (let i = 0, r = 0; i < funcs.length; i++, r += FUNCTION.size) {
-      records[(r + FUNCTION.offsets.type!) >> 2] = typeIndices[i]!;
-      records[(r + FUNCTION.offsets.name!) >> 2] = this.functionName(i);
-      pcMap += functionRecord(records, r, codeOffsets[i]!, pcMap, funcs[i] ?? null);
-    }
-    let to = this.bytePart(Part.PcMap, pcMap);
-    for (const func of funcs) {
-      if (!func) continue;
-      this.w.bytes.set(func.pcMap, to);
-      to += func.pcMap.length;
-    }
+    const pcMaps = this.bytePart(Part.PcMap, code.pcMapBytes);
+    const functions = new Functions(this.w.bytes.buffer, at, pcMaps);
+    for (let i = 0; i < funcs.length; i++)
+      functions.add(i, typeIndices[i]!, this.functionName(names, i), code.code[i]!, funcs[i]!);
   }
 
   /** The string; 0: none. */
-  private functionName(index: number): number {
+  private functionName(names: ReadonlyMap<number, string>, index: number): number {
     if (index >= this.m.functions.length) return 0;
-    const name = this.m.names.functions.get(index);
+    const name = names.get(index);
     return name === undefined ? 0 : this.strings.add(name);
   }
 
@@ -553,7 +558,7 @@ class Builder implements PartWriter {
 
   /** Tags, and what the unwinder must know of try_tables. */
   private exceptions(): void {
-    const { funcs } = this.l;
+    const { landing } = this.l.code;
     const { tags } = this.m;
     let at = this.part(Part.Tags, tags.length, TAG.size);
     for (const type of tags) {
@@ -563,8 +568,7 @@ class Builder implements PartWriter {
     let landings = 0;
     let scopes = 0;
     let clauses = 0;
-    for (const func of funcs) {
-      if (!func || func.landings.length === 0) continue;
+    for (const func of landing) {
       landings += func.landings.length / LANDING;
       scopes += func.scopes.length;
       for (const s of func.scopes) clauses += s.tags.length;
@@ -572,8 +576,7 @@ class Builder implements PartWriter {
     this.landings(this.part(Part.Landings, landings, LANDING_PAD.size));
     this.tryScopes(this.part(Part.TryScopes, scopes, TRY_SCOPE.size));
     at = this.part(Part.CatchClauses, clauses, CATCH_CLAUSE.size);
-    for (const func of funcs) {
-      if (!func || func.landings.length === 0) continue;
+    for (const func of landing) {
       let number = 0;
       for (const s of func.scopes) {
         for (const tag of s.tags) {
@@ -588,9 +591,9 @@ class Builder implements PartWriter {
   private landings(at: number): void {
     const f = LANDING_PAD.offsets;
     let first = 0;
-    this.l.funcs.forEach((func, i) => {
-      if (!func || func.landings.length === 0) return;
-      const start = this.l.codeOffsets[i]!;
+    const { code, landing } = this.l.code;
+    for (const func of landing) {
+      const start = code[func.index]!;
       for (let k = 0; k < func.landings.length; k += LANDING) {
         this.u32(at + f.site!, start + func.landings[k]!);
         this.u32(at + f.pad!, start + func.landings[k + 1]!);
@@ -598,15 +601,14 @@ class Builder implements PartWriter {
         at += LANDING_PAD.size;
       }
       first += func.scopes.length;
-    });
+    }
   }
 
   private tryScopes(at: number): void {
     const f = TRY_SCOPE.offsets;
     let scope = 0;
     let clause = 0;
-    for (const func of this.l.funcs) {
-      if (!func || func.landings.length === 0) continue;
+    for (const func of this.l.code.landing) {
       for (const s of func.scopes) {
         this.u32(at + f.parent!, s.parent < 0 ? NO_INDEX : scope + s.parent);
         this.u32(at + f.first!, clause);
@@ -619,7 +621,7 @@ class Builder implements PartWriter {
   }
 
   private debugTables(): void {
-    writeDebugTables(this, this.l.funcs, this.l.codeOffsets);
+    writeDebugTables(this, this.l.code, this.l.funcs);
   }
 
   private header(name: number): void {
