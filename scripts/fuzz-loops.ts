@@ -180,8 +180,8 @@ class LoopsModule {
   #reversed = false;
   /** Locals for what is handed on that are used. */
   #handed = 0;
-  /** Whether something is loaded: it ends by a trap then, whatever the count is. */
-  #loads = false;
+  /** Whether memory is accessed: it ends by a trap then, whatever the count is. */
+  #accesses = false;
 
   constructor(random: Random, raw: boolean) {
     this.#random = random;
@@ -416,7 +416,6 @@ class LoopsModule {
     const r = this.#random;
     const { type, size } = this.#elements;
     const statements: Expression[] = [];
-    this.#loads = false;
     const array = r.below(3);
     const value = this.#value(3);
     const member = this.#member(array);
@@ -443,13 +442,14 @@ class LoopsModule {
         return [...code, ...more(lane), ...this.#store(other), 0, ...uleb(offset)];
       });
     }
-    if (statements.length === 0 || (size >= 4 && this.#chance(4))) {
-      this.#loads = false;
+    const stores = statements.length;
+    if (stores === 0 || (size >= 4 && this.#chance(4))) {
+      this.#accesses = stores > 0;
       const gathered = this.#gathering(this.#value(2));
       statements.push(gathered);
     }
     if (this.#chance(6)) statements.push(this.#beside());
-    if (statements.length === 1 && !this.#loads) {
+    if (stores === 0 && !this.#accesses) {
       const { code, offset } = this.#address(array, 0, 0, 0);
       statements.push(lane =>
         lane === 0 ? [...code, ...op('i32.load8_u'), 0, ...uleb(offset), Code.Drop] : [],
@@ -554,7 +554,7 @@ class LoopsModule {
         return () => [Code.LocalGet, SCALAR, ...conversion];
       }
       if (this.#chance(8)) return this.#number();
-      this.#loads = true;
+      this.#accesses = true;
       const array = r.below(3);
       const [load, ...conversions] = r.pick(loads[this.#pitches[array]!] ?? loads[size]!);
       const shift = this.#chance(6) ? r.below(3) : 0;

@@ -31,8 +31,9 @@ class Emission {
   /** Parameters of the vector loop for nodes that go from one iteration to the next: numbers that count, and predecessors. */
   private readonly carried = new Map<Node, Value>();
   private readonly evaluated = new Map<Value, Value>();
-  /** Address of each stream in the vector loop, and where it starts. */
+  /** Where the bytes of a stream start, those of its first vector iteration, and those of this one. */
   private readonly starts = new Map<Stream, Value>();
+  private readonly bases = new Map<Stream, Value>();
   private readonly addresses = new Map<Stream, Value>();
   private readonly entry: Block;
   private readonly vectors: Block;
@@ -99,7 +100,7 @@ class Emission {
     for (const n of carriers) this.carried.set(n, f.addParam(this.vectors, Type.V128));
     for (const s of plan.streams) {
       const bytes = to.times(Type.I64, offset, s.pitch / this.unit);
-      this.addresses.set(s, to.emit(Op.Add, Type.I64, this.starts.get(s)!, bytes));
+      this.addresses.set(s, to.emit(s.down ? Op.Sub : Op.Add, Type.I64, this.bases.get(s)!, bytes));
     }
     const stored = plan.stores.map(({ value }) => this.value(value));
     const sums = reductions.map((r, i) => {
@@ -112,7 +113,9 @@ class Emission {
     plan.stores.forEach(({ stream }, i) => {
       stored[i]!.forEach((x, part) => {
         const access = memAccess(MemKind.Full, this.memory);
-        to.emit(Op.Store, Type.None, this.address(stream), x, 0, part * VECTOR, access);
+        const lanes = this.inOrder(stream, x);
+        const at = this.placeOf(stream, part) * VECTOR;
+        to.emit(Op.Store, Type.None, this.address(stream), lanes, 0, at, access);
       });
     });
     const after = carriers.map(n => this.after(n));
@@ -154,7 +157,10 @@ class Emission {
     return { rounds, certain: relation === Op.Ne ? 0 : to.emit(relation, Type.I32, first, limit) };
   }
 
-  /** All ranges in bounds, and those that have to be disjoint are. No sum wraps: addresses and offsets are below 2^32, lengths of ranges below 2^40. */
+  /**
+   * All ranges in bounds, and those that have to be disjoint are. No sum wraps: addresses and offsets are below 2^32, lengths of ranges below 2^40. (Where a
+   * difference wraps, a range would start below 0, and the first comparison has failed.)
+   */
   private rangesAreSafe(end: Value): Value {
     const { to, plan } = this;
     const length = to.emit(Op.VmLoad, Type.I64, 0, 0, 0, -VMCTX.MEMORY_LENGTH, LENGTH);
@@ -163,12 +169,24 @@ class Emission {
     const and = (condition: Value) => {
       all = all === 0 ? condition : to.emit(Op.And, Type.I32, all, condition);
     };
+    const plus = (v: Value, n: number): Value =>
+      n === 0 ? v : to.emit(Op.Add, Type.I64, v, to.int(Type.I64, n));
     for (const s of plan.streams) {
       const address = to.emit(Op.ExtendU, Type.I64, to.linear(plan.loop, s.address));
-      const start = s.offset === 0 ? address : to.emit(Op.Add, Type.I64, address, to.int(Type.I64, s.offset));
-      this.starts.set(s, start);
       const bytes = to.times(Type.I64, end, s.pitch / this.unit);
-      ends.set(s, to.emit(Op.Add, Type.I64, start, bytes));
+      if (s.down) {
+        // No address goes below 0.
+        and(to.emit(Op.GeU, Type.I32, plus(address, s.pitch), bytes));
+        const ending = plus(address, s.offset + s.pitch);
+        ends.set(s, ending);
+        this.starts.set(s, to.emit(Op.Sub, Type.I64, ending, bytes));
+        this.bases.set(s, plus(ending, -plan.elements * s.pitch));
+      } else {
+        const start = plus(address, s.offset);
+        ends.set(s, to.emit(Op.Add, Type.I64, start, bytes));
+        this.starts.set(s, start);
+        this.bases.set(s, start);
+      }
       and(to.emit(Op.LeU, Type.I32, ends.get(s)!, length));
     }
     for (const [x, y] of plan.pairs) {
@@ -189,26 +207,48 @@ class Emission {
     return this.addresses.get(this.range(stream))!;
   }
 
-  // ---- what goes from one iteration to the next
+  /** Which vector of a vector iteration's bytes has the part. */
+  private placeOf({ down, pitch }: Stream, part: number): number {
+    const parts = (this.plan.elements * pitch) / VECTOR;
+    return down === this.plan.down ? part : parts - 1 - part;
+  }
+
+  /** Lanes as they are in memory, or from there as they are computed with. */
+  private inOrder({ down, pitch }: Stream, x: Value): Value {
+    if (down === this.plan.down) return x;
+    return this.shuffle(
+      x,
+      x,
+      wordsOf(i => VECTOR - pitch - (i - (i % pitch)) + (i % pitch)),
+    );
+  }
+
+  // ---- what goes from one iteration to the next. (Lanes may go downwards, plan.down: the first lane of the first vector is the last element's then.)
+
+  /** The vector that has the last element. */
+  private lastOf(node: Node): Value {
+    return this.value(node).at(this.plan.down ? 0 : -1)!;
+  }
 
   /** What the vector loop begins with, in the entry. */
   private before(node: Node): Value {
     const { to } = this;
     const { loop } = this.plan;
     if (node.kind === 'previous') {
-      // Of which only the last lane is looked at.
+      // Of which only the last element's lane is looked at.
       const splat = vecOp(shapeOf(this.f.type(node.scalar), node.size)!, 'splat')!;
       return to.emit(Op.VSplat, Type.V128, to.outside(loop, node.scalar), 0, 0, 0, splat);
     }
     const first = this.splatOf(to, to.linear(loop, node.linear!), node.size);
-    const steps = to.vector(lanesOf(node.size, i => Math.imul(node.constant, i)));
+    const { down, elements } = this.plan;
+    const steps = to.vector(lanesOf(node.size, i => Math.imul(node.constant, down ? elements - 1 - i : i)));
     return to.emit(Op.VBinary, Type.V128, first, steps, 0, 0, node.vec);
   }
 
   /** What the next iteration gets. */
   private after(node: Node): Value {
     const { to } = this;
-    if (node.kind === 'previous') return this.value(node.operands[0]!).at(-1)!;
+    if (node.kind === 'previous') return this.lastOf(node.operands[0]!);
     return to.emit(
       Op.VBinary,
       Type.V128,
@@ -242,8 +282,8 @@ class Emission {
     if (node) {
       const shape = shapeOf(f.type(v), node.size)!;
       const name = node.size >= 4 ? 'extract_lane' : `extract_lane_${node.last.zero ? 'u' : 's'}`;
-      const vector = this.value(node).at(-1)!;
-      made = to.emit(Op.VExtract, f.type(v), vector, 0, 0, VECTOR / node.size - 1, vecOp(shape, name)!);
+      const lane = this.plan.down ? 0 : VECTOR / node.size - 1;
+      made = to.emit(Op.VExtract, f.type(v), this.lastOf(node), 0, 0, lane, vecOp(shape, name)!);
     } else {
       const [a = 0, b = 0, c = 0] = Array.from({ length: f.operandCount(v) }, (_, i) =>
         this.evaluate(f.operand(v, i), have),
@@ -275,7 +315,9 @@ class Emission {
         return this.splat(node);
       case 'load': {
         const access = memAccess(MemKind.Full, this.memory);
-        return to.emit(Op.Load, Type.V128, this.address(node.stream!), 0, 0, part * VECTOR, access);
+        const stream = node.stream!;
+        const at = this.placeOf(stream, part) * VECTOR;
+        return this.inOrder(stream, to.emit(Op.Load, Type.V128, this.address(stream), 0, 0, at, access));
       }
       case 'unary':
         return to.emit(Op.VUnary, Type.V128, a, 0, 0, 0, node.vec);
@@ -301,11 +343,18 @@ class Emission {
       case 'count': {
         const first = this.carried.get(node)!;
         if (part === 0) return first;
-        const ahead = this.ahead(node, (part * VECTOR) / node.size);
+        const ahead = this.ahead(node, ((this.plan.down ? -part : part) * VECTOR) / node.size);
         return to.emit(Op.VBinary, Type.V128, first, ahead, 0, 0, node.vec);
       }
       case 'previous': {
-        const before = part === 0 ? this.carried.get(node)! : operands[0]![part - 1]!;
+        const carried = this.carried.get(node)!;
+        if (this.plan.down)
+          return this.shuffle(
+            a,
+            operands[0]![part + 1] ?? carried,
+            wordsOf(i => node.size + i),
+          );
+        const before = operands[0]![part - 1] ?? carried;
         // The last lane of the one, and all but the last of the other.
         const at = VECTOR - node.size;
         return this.shuffle(

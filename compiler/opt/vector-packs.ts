@@ -23,8 +23,10 @@ export interface Stream {
   /** Of the first element. */
   readonly address: Linear;
   readonly offset: number;
-  /** Bytes from one element to the next: 1, 2, 4 or 8. */
+  /** Bytes from one element to the next, in either direction: 1, 2, 4 or 8. */
   readonly pitch: number;
+  /** Each element lies in front of the one before. */
+  readonly down: boolean;
   /** The accesses, one for each element. */
   readonly accesses: readonly Value[];
   readonly stores: boolean;
@@ -194,15 +196,17 @@ export class Packs {
   }
 
   /**
-   * The stream of accesses, one for each element. Addresses go up by the pitch from one to the next, either in the address or in the offset: so the i-th
-   * iteration's bytes are those from `address + i * stride + offset` on without a gap, if no address wraps on the way.
+   * The stream of accesses, one for each element. Addresses go up (or all go down) by the pitch from one to the next, either in the address or in the
+   * offset: so the i-th iteration's bytes are those from `address + i * stride + offset` on without a gap (or those that end one element behind it), if no
+   * address wraps on the way.
    */
   stream(accesses: readonly Value[], stores: boolean): Stream | null {
     const { f } = this.loop;
     const first = accesses[0]!;
     const address = this.address(first);
     const offset = f.imm(first) >>> 0;
-    const pitch = address ? this.loop.stride(address) / this.lanes : 0;
+    const step = address ? this.loop.stride(address) / this.lanes : 0;
+    const pitch = Math.abs(step);
     if (!address || ![1, 2, 4, 8].includes(pitch)) return null;
     let inAddress = true;
     let inOffset = true;
@@ -213,11 +217,11 @@ export class Packs {
       if (!a || !sameTerms(a, address)) return null;
       const ahead = (a.constant - address.constant) | 0;
       const further = (f.imm(v) >>> 0) - offset;
-      inAddress &&= ahead === k * pitch && further === 0;
-      inOffset &&= ahead === 0 && further === k * pitch;
+      inAddress &&= ahead === k * step && further === 0;
+      inOffset &&= ahead === 0 && further === k * step;
     }
     if (!inAddress && !inOffset) return null;
-    const stream = { address, offset, pitch, accesses, stores };
+    const stream = { address, offset, pitch, down: step < 0, accesses, stores };
     this.streams.push(stream);
     return stream;
   }

@@ -30,6 +30,8 @@ export interface Plan {
   readonly pairs: readonly (readonly [Stream, Stream])[];
   /** All nodes that are reached from those, operands first, but for what is handed from one iteration to the next. */
   readonly nodes: readonly Node[];
+  /** The lanes of vectors are elements from the last one to the first, since memory has them in that order. */
+  readonly down: boolean;
   /** Iterations that a vector iteration covers, and elements. */
   readonly covers: number;
   readonly elements: number;
@@ -110,7 +112,7 @@ export class Planner {
     const { f } = loop;
     const load = loads[0]!;
     const address = loop.linear(f.a(load));
-    const stride = address ? loop.stride(address) : 0;
+    const stride = address ? Math.abs(loop.stride(address)) : 0;
     const kind = memKind(f.imm2(load));
     const lanes = [accessSize(kind, f.type(load)), accessSize(MemKind.Full, f.type(load))].map(
       n => stride / n,
@@ -175,12 +177,27 @@ export class Planner {
     if (loop.mostRounds(counter) < covers * LEAST_ROUNDS) return null;
     const parts = (size: number): number => (elements * size) / VECTOR;
     const scalar = position.size * covers;
+    const down = used.filter(s => s.down).length * 2 > used.length;
     let vector = streams.length + 2;
+    // Those that go the other way are shuffled.
+    for (const s of used) if (s.down !== down) vector += parts(s.pitch);
     for (const { node } of reductions.flatMap(r => r.nodes)) vector += parts(node.size);
     for (const { stream } of stored) vector += parts(stream.pitch);
     for (const node of nodes) vector += node.weight * parts(node.size);
     if (vector * 4 > scalar * 3) return null;
-    return { loop, counter, packs, stores: stored, reductions, streams, pairs, nodes, covers, elements };
+    return {
+      loop,
+      counter,
+      packs,
+      stores: stored,
+      reductions,
+      streams,
+      pairs,
+      nodes,
+      down,
+      covers,
+      elements,
+    };
   }
 
   /** Whether a check is of the address and extent of an access of the same block: that access is in bounds, so it passes. */
@@ -196,13 +213,13 @@ export class Planner {
     return false;
   }
 
-  /** Stores that an unrolled loop does to consecutive elements, each group in the order of addresses. */
+  /** Stores that an unrolled loop does to consecutive elements, each group in the order of elements. */
   private storeGroups(loop: CountedLoop, stores: readonly Value[]): Value[][] | null {
     const { f } = loop;
     const all: { store: Value; address: Linear; at: number }[] = [];
     for (const store of stores) {
       const address = loop.linear(f.a(store));
-      if (!address || loop.stride(address) <= 0) return null;
+      if (!address || loop.stride(address) === 0) return null;
       all.push({ store, address, at: address.constant + (f.imm(store) >>> 0) });
     }
     all.sort((x, y) => x.at - y.at);
@@ -210,12 +227,12 @@ export class Planner {
     for (const each of all) {
       const group = groups.find(
         ({ first }) =>
-          sameTerms(first.address, each.address) && each.at - first.at < loop.stride(first.address),
+          sameTerms(first.address, each.address) && each.at - first.at < Math.abs(loop.stride(first.address)),
       );
       if (group) group.stores.push(each.store);
       else groups.push({ first: each, stores: [each.store] });
     }
-    return groups.map(g => g.stores);
+    return groups.map(({ first, stores }) => (loop.stride(first.address) < 0 ? stores.reverse() : stores));
   }
 
   /** The different ranges, and those pairs of them that have to be disjoint; null: they can't be, or there are too many. */

@@ -58,7 +58,7 @@ export class Reduction {
     return this.loop.f.type(this.param);
   }
 
-  /** Take the leaves as packs, in the order of the addresses that they are loaded from. Returns whether they are such. */
+  /** Take the leaves as packs, in the order of the addresses that they are loaded from, as the loop goes. Returns whether they are such. */
   resolve(packs: Packs): boolean {
     const { lanes } = packs;
     if (this.leaves.length % lanes !== 0) return false;
@@ -97,18 +97,18 @@ export class Reduction {
   }
 }
 
-/** Where the first load in an expression lies: the terms of its address, and the constant. */
+/** Where the first load in an expression lies: the terms of its address, and the constant, in the direction in which the loop goes. */
 function placeOf(loop: CountedLoop, v: Value, depth: number): { base: string; at: number } | null {
   const { f } = loop;
   if (depth > 4 || loop.isInvariant(v)) return null;
   if (f.op(v) === Op.Load) {
     const address: Linear | null = loop.linear(f.a(v));
-    return (
-      address && {
-        base: `${address.values.join()} ${address.coefficients.join()}`,
-        at: address.constant + (f.imm(v) >>> 0),
-      }
-    );
+    if (!address) return null;
+    const at = address.constant + (f.imm(v) >>> 0);
+    return {
+      base: `${address.values.join()} ${address.coefficients.join()}`,
+      at: loop.stride(address) < 0 ? -at : at,
+    };
   }
   if (f.op(v) === Op.Param) return null;
   for (let i = 0; i < f.operandCount(v); i++) {

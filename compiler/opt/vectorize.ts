@@ -17,9 +17,11 @@
  *   Each stream of accesses covers the bytes from `start` to `start + n * stride`, as natural numbers, where `start` is the first access's zero-extended
  *   address plus its offset. The ranges are compared with the memory's length, so they are within it. The length is at most 2^32, so no address wraps on
  *   the way, and the i-th access is where the range says. Memories don't shrink, and nothing in the loop changes the length.
+ *   Of a stream that goes downwards the bytes are those from `start + element - n * stride` to `start + element`, and the address without its offset
+ *   is compared with the way down: `address + element >= n * stride`, so that none goes below 0, and the range begins at 0 or above.
  * - *Order.* A vector iteration does all its loads before its stores. A stream that is stored to is disjoint from each other stream, by comparison of their
  *   ranges, or the other one is loaded from exactly the same addresses, and then each element is loaded before it is stored in the loop, too. So each load
- *   sees what it saw in the loop, and no two stores meet.
+ *   sees what it saw in the loop, and no two stores meet. That holds whichever way a stream goes.
  * - *Values.* Lanes compute what scalars do; floats are never reassociated, integers are, which changes nothing modulo 2^n. Lanes narrower than their
  *   scalars have the low bits, and are looked at only by what wants no others (vector-packs.ts).
  * - *What iterations hand on.* A variable that gets another value of the loop each time round is that value's pack, moved on by one element: the last lane of
