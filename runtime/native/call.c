@@ -4,6 +4,7 @@
  */
 #include "activations.h"
 #include "internal.h"
+#include "watch.h"
 
 _Static_assert(offsetof(struct lucet_instance, ready) == INSTANCE_READY, "activation.h differs from struct lucet_instance");
 _Static_assert(offsetof(lucet_prepared_call, entry) == offsetof(struct lucet_funcref, entry) &&
@@ -65,7 +66,7 @@ static bool arm_deadline(struct lucet_instance *i) {
 
 /**
  * Sandbox argument for calls of a *ready* instance. It becomes ready where a run has ended and nothing runs or waits on it, if nothing about it needs
- * to be looked at: not poisoned, started, no time limit, a control block, no fences, no trap that could be asked about, at rest as after a run that
+ * to be looked at: not poisoned, started, no time limit, no watchpoints, a control block, no fences, no trap that could be asked about, at rest as after a run that
  * returned. What changes one of these calls lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin
  * a run takes it, too (activation_push), unless it is running, which `innermost` tells. The
  * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
@@ -76,7 +77,7 @@ static bool arm_deadline(struct lucet_instance *i) {
  */
 static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
-  if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || i->trap_valid || !room) return;
+  if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || i->trap_valid || atomic_load(&i->watches) != NULL || !room) return;
   if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) return;
   if (i->spare != NULL && i->spare != i->first) activation_discard(i, i->spare);
   i->spare = i->first;
@@ -182,8 +183,10 @@ static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, cons
     return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "no thread to watch the time");
   }
   activation_begin(a);
+  if (atomic_load_explicit(&i->watches, memory_order_relaxed) != NULL) lucet_watch_arm(a, false);
   uint64_t left = activation_go(a, lucet_enter);
-  if (left == LUCET_LEFT_RETURNED && i->innermost == a && !a->step.stepping && !lucet_group_dying(i)) {
+  bool watched = atomic_load_explicit(&i->watches, memory_order_relaxed) != NULL;
+  if (left == LUCET_LEFT_RETURNED && i->innermost == a && !a->step.stepping && !watched && !lucet_group_dying(i)) {
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_RETURNED;
     activation_end(i, LUCET_STATE_READY);

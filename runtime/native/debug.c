@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "watch.h"
 
 #define INT3 0xccu
 #define NOP 0x90u
@@ -137,6 +138,7 @@ static void set_again(struct lucet_activation *a) {
 void lucet_debug_prepare(struct lucet_activation *a) {
   uint64_t *r = a->machine->registers, told = a->step.told;
   a->step.told = 0;
+  a->step.from = told;
   if (told == r[16] && atomic_load(&all) != 0) {
     lucet_module *m = lucet_registry_find(r[16]);
     uint32_t offset = m != NULL ? (uint32_t)(r[16] - (uint64_t)(uintptr_t)m->text) : 0;
@@ -162,6 +164,9 @@ void lucet_debug_settle(struct lucet_activation *a) {
 
 uint32_t lucet_debug_trapped(const struct lucet_activation *a, const struct machine_state *m) {
   uint64_t pc = m->registers[16];
+  if (m->watch) return lucet_watch_look(a->instance) ? LUCET_STOP_WATCHPOINT : LUCET_STOP_NONE;
+  /* A step's signal and a watchpoint's become one. */
+  if (m->trap_code == TRAP_TRACE && lucet_watch_look(a->instance)) return LUCET_STOP_WATCHPOINT;
   if (m->trap_code == TRAP_TRACE) return a->step.wanted ? LUCET_STOP_STEP : LUCET_STOP_NONE;
   const lucet_module *module = m->trap_code == SI_KERNEL ? lucet_registry_find(pc) : NULL;
   if (module == NULL) return LUCET_STOP_UNKNOWN;
@@ -196,21 +201,20 @@ lucet_status lucet_instance_step(lucet_instance *i, lucet_error *error) {
   return lucet_ok(error);
 }
 
-/** A stack that nobody runs on. */
-static bool stack_range(const lucet_instance *i, uint64_t address, size_t n) {
+bool lucet_stack_range(const lucet_instance *i, uint64_t address, size_t n) {
   const struct lucet_activation *a = i->innermost;
   uint64_t low = (uint64_t)(uintptr_t)i->slot->stack_low, top = (uint64_t)(uintptr_t)i->slot->stack_top;
   return a != NULL && a->state == ACTIVATION_SUSPENDED && address >= low && address <= top && n <= top - address;
 }
 
 lucet_status lucet_instance_stack_read(const lucet_instance *i, uint64_t address, void *to, size_t n) {
-  if (!stack_range(i, address, n)) return LUCET_ERROR_ARGUMENT;
+  if (!lucet_stack_range(i, address, n)) return LUCET_ERROR_ARGUMENT;
   memcpy(to, (const void *)(uintptr_t)address, n);
   return LUCET_OK;
 }
 
 lucet_status lucet_instance_stack_write(lucet_instance *i, uint64_t address, const void *from, size_t n) {
-  if (!stack_range(i, address, n)) return LUCET_ERROR_ARGUMENT;
+  if (!lucet_stack_range(i, address, n)) return LUCET_ERROR_ARGUMENT;
   memcpy((void *)(uintptr_t)address, from, n);
   return LUCET_OK;
 }

@@ -217,6 +217,8 @@ struct lucet_module {
 
 /** Of funcrefs, exnrefs and anyrefs: references that tie instances to each other. */
 enum { TYPE_FUNCREF_PARAM = 1, TYPE_FUNCREF_RESULT = 2, TYPE_EXACT_PARAM = 4, TYPE_EXACT_RESULT = 8 };
+/** Beside them: the instance has watchpoints. */
+#define BINDING_WATCHED 16u
 
 /** The function (or thunk) whose code holds the byte `offset` of .text, or NONE. */
 uint32_t lucet_module_function_at(const lucet_module *m, uint32_t offset);
@@ -330,7 +332,7 @@ struct binding {
   lucet_host_function function;
   void *data;
   uint64_t id;
-  /** TYPE_FUNCREF_* of its type. */
+  /** TYPE_* of its type, and BINDING_WATCHED. */
   uint8_t refs;
 };
 
@@ -411,6 +413,8 @@ struct lucet_instance {
   struct group *group;
   struct lucet_instance *group_next;
   struct group own_group;
+  /** Not NULL: it has, or has had, watchpoints (watch.c). */
+  _Atomic(struct watches *) watches;
   /** Instances of other groups that this one refers to: a handle is held on each. */
   struct lucet_instance **held;
   uint32_t held_count;

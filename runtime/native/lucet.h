@@ -436,6 +436,8 @@ typedef enum lucet_stop {
   LUCET_STOP_BREAKPOINT = 0,
   /** lucet_instance_step */
   LUCET_STOP_STEP = 1,
+  /** lucet_instance_set_watchpoint: the program counter is behind the access, or behind the call of the host function that it was in. */
+  LUCET_STOP_WATCHPOINT = 2,
 } lucet_stop;
 
 typedef enum lucet_interruption {
@@ -762,6 +764,39 @@ LUCET_API uint64_t *lucet_instance_registers(lucet_instance *instance);
 LUCET_API uint8_t *lucet_instance_extended(lucet_instance *instance, size_t *size);
 /** The next resume executes one instruction (what host functions it calls included), then stops. */
 LUCET_API lucet_status lucet_instance_step(lucet_instance *instance, lucet_error *error);
+
+typedef enum lucet_watch_kind {
+  LUCET_WATCH_MEMORY = 0,
+  LUCET_WATCH_GLOBAL = 1,
+  /** The stack of a suspended guest: who watches a local in its frame has to clear the watchpoint when the frame is left. */
+  LUCET_WATCH_STACK = 2,
+} lucet_watch_kind;
+
+typedef struct lucet_watchpoint {
+  /** lucet_watch_kind; and which memory or global. */
+  uint32_t kind;
+  uint32_t index;
+  /** Offset in the memory, or, of the stack, an address (lucet_frame.sp). */
+  uint64_t address;
+  /** 1, 2, 4 or 8, and the address is a multiple of it. */
+  uint32_t size;
+  /** 0: stop when the value has changed. 1: at each access. */
+  uint32_t reads;
+} lucet_watchpoint;
+
+/** As many as the processor has. */
+#define LUCET_WATCHPOINTS 4
+/**
+ * Stop the guest with LUCET_STOP_WATCHPOINT behind each access that `watchpoint` is about, by any code that it runs or calls; what the system writes for a host function is
+ * seen when that returns. Costs nothing otherwise. `number`, below LUCET_WATCHPOINTS, is replaced. From the thread that may use the instance, or
+ * from any while the instance runs. LUCET_ERROR_RESOURCES: the system gives none, and the message says why.
+ */
+LUCET_API lucet_status lucet_instance_set_watchpoint(lucet_instance *instance, uint32_t number, const lucet_watchpoint *watchpoint, lucet_error *error);
+LUCET_API void lucet_instance_clear_watchpoint(lucet_instance *instance, uint32_t number);
+/** Whether the last LUCET_STOP_WATCHPOINT was for this one; and the value, zero-extended, before and after. */
+LUCET_API int lucet_instance_watchpoint_hit(lucet_instance *instance, uint32_t number, uint64_t *before, uint64_t *after);
+/** LUCET_ERROR_RESOURCES: when the guest last went on, the system did not give this one (any more). */
+LUCET_API lucet_status lucet_instance_watchpoint_status(lucet_instance *instance, uint32_t number, lucet_error *error);
 /** Bytes of the suspended guest's stack, by address (lucet_frame.sp). LUCET_ERROR_ARGUMENT: not all inside, or it runs. */
 LUCET_API lucet_status lucet_instance_stack_read(const lucet_instance *instance, uint64_t address, void *to, size_t length);
 LUCET_API lucet_status lucet_instance_stack_write(lucet_instance *instance, uint64_t address, const void *from, size_t length);

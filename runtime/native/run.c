@@ -7,6 +7,7 @@
 
 #include "activations.h"
 #include "internal.h"
+#include "watch.h"
 
 _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && offsetof(struct lucet_activation, guest_rsp) == ACT_GUEST_RSP &&
                    offsetof(struct lucet_activation, saved) == ACT_SAVED && offsetof(struct lucet_activation, entry) == ACT_ENTRY &&
@@ -27,6 +28,7 @@ static void pop_to(struct lucet_activation *a) {
 }
 
 void lucet_activations_free(struct lucet_instance *i) {
+  lucet_watch_free(i);
   if (i->innermost != NULL) i->ready = NULL;
   while (i->innermost != NULL) activation_end(i, LUCET_STATE_READY);
   if (i->spare != NULL) activation_discard(i, i->spare);
@@ -68,9 +70,10 @@ static bool adopt_results(struct lucet_instance *caller, uint32_t import, const 
 static uint64_t hostcall_done(struct lucet_activation *a) {
   struct lucet_instance *i = instance_of(a->host_base);
   pop_to(a);
+  const struct binding *b = &i->bindings[a->host_import];
+  if ((b->refs & BINDING_WATCHED) != 0) lucet_watch_returned(a);
   control_move(a->instance->control, CONTROL_GUEST);
   if (a->yield.asked) return LUCET_LEFT_YIELDED;
-  const struct binding *b = &i->bindings[a->host_import];
   if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i, i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
   if (!adopt_results(i, a->host_import, a->host_args)) lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
@@ -95,7 +98,7 @@ AT_BORDER uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, u
   b->function((lucet_vmctx *)(void *)base, args, b->data);
   TEST_POINT(hostcall_before_moving_back);
   uint64_t left = LUCET_LEFT_RETURNED;
-  if (a->instance->innermost == a && !a->yield.asked && (b->refs & (TYPE_EXACT_RESULT | TYPE_FUNCREF_RESULT)) == 0)
+  if (a->instance->innermost == a && !a->yield.asked && (b->refs & (TYPE_EXACT_RESULT | TYPE_FUNCREF_RESULT | BINDING_WATCHED)) == 0)
     control_move(a->instance->control, CONTROL_GUEST);
   else
     left = hostcall_done(a);
@@ -179,11 +182,12 @@ static bool keep_machine(struct lucet_activation *a) {
 
 static void tell_stop(struct lucet_activation *a, uint32_t code, lucet_event *event) {
   a->step.wanted = false;
-  a->step.told = a->machine->registers[16];
   event->kind = LUCET_EVENT_STOPPED;
   event->code = code;
   event->instance = a->instance;
-  event->id = a->step.told;
+  event->id = a->machine->registers[16];
+  /* Behind an access: a breakpoint that is there has not been told of. */
+  a->step.told = code == LUCET_STOP_WATCHPOINT ? 0 : event->id;
   suspend(a, RESUME_MACHINE, LUCET_EVENT_STOPPED);
 }
 
@@ -200,6 +204,15 @@ static bool behind_call(struct lucet_activation *a) {
 static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
   a->path = path;
   if (killed(a, event)) return true;
+  if ((atomic_load(a->requests) & REQUEST_WATCH) != 0) {
+    atomic_fetch_and(a->requests, ~(uint64_t)REQUEST_WATCH);
+    /* There can be no hit before anything has run. */
+    bool hit = path != RESUME_ENTER && lucet_watch_look(a->instance);
+    if (hit && (path == RESUME_MACHINE || (path == RESUME_RETURN && behind_call(a)))) {
+      tell_stop(a, LUCET_STOP_WATCHPOINT, event);
+      return true;
+    }
+  }
   if ((atomic_load(a->requests) & REQUEST_STEP) != 0) {
     atomic_fetch_and(a->requests, ~(uint64_t)REQUEST_STEP);
     if (a->step.wanted && (path == RESUME_MACHINE || (path == RESUME_RETURN && behind_call(a)))) {
@@ -307,7 +320,7 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
     case LUCET_LEFT_TERMINATED: terminated(a, a->left_code, a->left_details, event); return true;
     case LUCET_LEFT_STOPPED_ENTERING: return stopped(a, RESUME_ENTER, event);
     case LUCET_LEFT_STOPPED_RETURNING: return stopped(a, RESUME_RETURN, event);
-    case LUCET_LEFT_STOPPED_RESUMING: return stopped(a, RESUME_MACHINE, event);
+    case LUCET_LEFT_STOPPED_RESUMING: a->step.told = a->step.from; return stopped(a, RESUME_MACHINE, event);
     default:
       if (killed(a, event)) return true;
       if (!keep_machine(a)) {
@@ -335,13 +348,19 @@ static activation_path *path_of(const struct lucet_activation *a) {
 
 void lucet_activation_left(struct lucet_activation *a, uint64_t left, lucet_event *event) {
   struct lucet_instance *i = a->instance;
-  while (!finish(a, left, event)) left = activation_go(a, path_of(a));
+  while (!finish(a, left, event)) {
+    if (atomic_load(&i->watches) != NULL) lucet_watch_arm(a, true);
+    left = activation_go(a, path_of(a));
+  }
+  if (atomic_load(&i->watches) != NULL) lucet_watch_disarm(i);
   if (lucet_group_dying(i)) lucet_group_leave(i);
 }
 
 /** Let the guest go on, along its path, until there is something to tell. */
 static void proceed(struct lucet_activation *a, lucet_event *event) {
   activation_begin(a);
+  bool in_host = a->waits == LUCET_EVENT_HOSTCALL || a->waits == LUCET_EVENT_YIELDED;
+  if (atomic_load(&a->instance->watches) != NULL) lucet_watch_arm(a, in_host);
   lucet_activation_left(a, activation_go(a, path_of(a)), event);
 }
 

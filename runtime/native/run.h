@@ -40,8 +40,9 @@ struct machine_state {
   /** The signal that brought it about, or that a failed check amounts to (SIGILL); 0: a request. */
   uint64_t address;
   int signal;
-  /** SIGTRAP: si_code. */
+  /** SIGTRAP: si_code; and whether it tells of a watchpoint. */
   int trap_code;
+  bool watch;
   /** The system says that `address` is the address of the access. */
   bool address_known;
   uint32_t extended_size;
@@ -120,6 +121,8 @@ struct lucet_activation {
     uint32_t offset;
     /** Where the embedder was told that it stopped; 0: nowhere. */
     uint64_t told;
+    /** The same, when it was last let go on: should it be stopped before it does. */
+    uint64_t from;
   } step;
   /** Of the yield that it asked for or waits in. */
   struct {
@@ -167,6 +170,8 @@ enum {
   REQUEST_BOUND = 16,
   /** A single step has led into the host. */
   REQUEST_STEP = 32,
+  /** Watchpoints have been set or cleared, or one was hit in a host function. */
+  REQUEST_WATCH = 64,
   REQUEST_BITS = 0xff,
 };
 
@@ -241,6 +246,8 @@ uint32_t lucet_debug_trapped(const struct lucet_activation *a, const struct mach
 void lucet_breakpoints_free(lucet_module *m);
 /** A byte of code, as if no breakpoint were there. */
 uint8_t lucet_code_byte(const lucet_module *m, uint32_t offset);
+/** Bytes of a stack that nobody runs on? */
+bool lucet_stack_range(const struct lucet_instance *i, uint64_t address, size_t n);
 
 /* ---- watchdog.c: one thread for everything that has to happen at a time */
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "watch.h"
 
 #define ALTERNATE_STACK (64u << 10)
 /** With a guard page below. */
@@ -99,11 +100,16 @@ static void handler(int sig, siginfo_t *info, void *context) {
   struct lucet_activation *a = lucet_current;
   /* A breakpoint leaves the program counter behind it. */
   uint64_t behind = sig == SIGTRAP && info->si_code == SI_KERNEL ? 1 : 0;
-  if (a != NULL && info->si_code > 0 && lucet_registry_is_guest(lucet_context_pc(context) - behind)) {
+  bool guest = a != NULL && info->si_code > 0 && lucet_registry_is_guest(lucet_context_pc(context) - behind);
+  uint64_t mark;
+  bool watch = sig == SIGTRAP && lucet_watch_mark(info, &mark);
+  enum watch_owner owner = watch ? lucet_watch_signalled(a, mark, guest) : WATCH_NOBODYS;
+  if (guest && (!watch || owner == WATCH_OWN)) {
     struct machine_state *m = lucet_thread->machine;
     (void)lucet_context_save(context, m);
     m->registers[16] -= behind;
     m->trap_code = info->si_code;
+    m->watch = watch;
     m->signal = sig;
     m->address = (uint64_t)(uintptr_t)info->si_addr;
     m->address_known = info->si_code != SI_KERNEL;
@@ -113,6 +119,8 @@ static void handler(int sig, siginfo_t *info, void *context) {
       lucet_leave(a, LUCET_LEFT_FAULT);
     }
     lucet_context_divert(context, a, LUCET_LEFT_FAULT);
+  } else if (owner == WATCH_OTHERS) {
+    /* What is to be done about it has been done. */
   } else if (a != NULL && sig == SIGTRAP && info->si_code == TRAP_TRACE && a->step.stepping) {
     atomic_fetch_or(a->requests, REQUEST_STEP);
     lucet_context_end_step(context);

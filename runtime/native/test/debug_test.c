@@ -45,6 +45,13 @@ static void test_breakpoints(void) {
   clear(at);
   clear(at);
   CHECK(resume(i).kind == LUCET_EVENT_RETURNED && usable(i));
+  /* Paused while it is stopped there: the breakpoint is not told of again. */
+  set(at);
+  CHECK(lucet_instance_call(i, add, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_STOPPED);
+  lucet_kill_switch *k = kill_switch(i);
+  CHECK(lucet_kill_switch_pause(k) == LUCET_KILL_PENDING && resume(i).kind == LUCET_EVENT_INTERRUPTED && resume(i).kind == LUCET_EVENT_RETURNED);
+  lucet_kill_switch_release(k);
+  clear(at);
   CHECK(lucet_module_set_breakpoint(module, UINT32_MAX, NULL) == LUCET_ERROR_ARGUMENT);
   /* A one-byte NOP. */
   at = place(F_MODES, "\x90", 1);

@@ -28,6 +28,7 @@ enum {
   F_MODES,
   F_CHECK,
   F_CALL_MODES,
+  F_STORE,
 };
 
 enum { TEXT_ADDRESS = 0x3000, METADATA_OFFSET = 0x1000 };

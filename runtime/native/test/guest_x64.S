@@ -386,7 +386,20 @@ FUNCTION call_modes, 1, 24
         ret
 END call_modes
 
-/* 23, 24: host thunks; one word in, one word out */
+/* 23: i32.store of the second argument, twice; the first time of 0x77 less */
+FUNCTION store, 0, 0
+        movl    %edi, %edi
+        leal    -0x77(%rsi), %eax
+        PC      store, LUCET_TRAP_HEAP_OUT_OF_BOUNDS
+        movl    %eax, (%r15,%rdi)
+        PC      store, LUCET_TRAP_HEAP_OUT_OF_BOUNDS
+        movl    %esi, (%r15,%rdi)
+        PC      store, 0
+        nop
+        ret
+END store
+
+/* 24, 25: host thunks; one word in, one word out */
 .macro HOST_THUNK name, number, type
 FUNCTION \name, \type, 24
         subq    $24, %rsp
@@ -402,7 +415,7 @@ END \name
         HOST_THUNK host_thunk0, 0, 1
         HOST_THUNK host_thunk1, 1, 3
 
-/* 25-28: entry thunks, two words in at most, one out */
+/* 26-29: entry thunks, two words in at most, one out */
 .macro ENTRY_THUNK name, type
 FUNCTION \name, \type, 8
         pushq   %rbx
