@@ -266,7 +266,7 @@ function matches(shown: string, wanted: string, qualified: string | undefined): 
 }
 
 /** `5`, `>= 5`, `% 2` */
-function counts(condition: string, hits: number): boolean {
+export function counts(condition: string, hits: number): boolean {
   const m = /^\s*(%|>=|>|<=|<|==?|)\s*(\d+)\s*$/.exec(condition);
   if (m === null) return true;
   const n = Number(m[2]);

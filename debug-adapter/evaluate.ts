@@ -3,6 +3,7 @@ import type { Type } from '../compiler/debuginfo/index.ts';
 import { littleEndian, type Value, type Values, wordBytes } from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
 import { objectAt } from './assemblyscript.ts';
+import type { Watchable } from './data-breakpoints.ts';
 import { type Expression, ExpressionError, parseExpression } from './expression-parser.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
@@ -44,6 +45,28 @@ export class Evaluator {
     return this.run(
       parseExpression(text, name => this.variable(name) === null && this.typeNamed(name) !== null),
     );
+  }
+
+  /** What a data breakpoint on an expression would watch. @throws ExpressionError */
+  watchable(text: string): Watchable {
+    const { symbols } = this.target;
+    const [, kind, index] = /^\s*\$([lg])(\d+)\s*$/.exec(text) ?? [];
+    const types = symbols.localTypes(this.frame.target.functionIndex);
+    if (kind === 'g') {
+      const type = symbols.artifact.globals[Number(index)]?.type ?? fail(`there is no ${text.trim()}`);
+      return { kind: 'global', index: Number(index), type };
+    }
+    const named = this.variable(text.trim()) === null ? text.trim().replace(/^\$/, '') : '';
+    const local =
+      kind === 'l'
+        ? Number(index)
+        : named === '' || this.frame.call !== null
+          ? -1
+          : types.findIndex((_, i) => symbols.localName(this.frame.target.functionIndex, i) === named);
+    if (local >= 0)
+      return { kind: 'local', index: local, type: types[local] ?? fail(`there is no ${text.trim()}`) };
+    const result = this.evaluate(text);
+    return result.kind === 'value' ? result : fail(`${text.trim()} is a number, and kept nowhere`);
   }
 
   /** Whether a condition holds. @throws ExpressionError */

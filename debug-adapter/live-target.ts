@@ -26,6 +26,7 @@ import {
   WasiContext,
   type WasiPreopen,
 } from '../runtime/index.ts';
+import { LiveWatchpoints } from './live-watchpoints.ts';
 import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
 
 const THREAD = 1;
@@ -104,6 +105,7 @@ export class LiveTarget implements DebugTarget {
   readonly name: string;
   readonly symbols: ModuleSymbols;
   readonly state: TargetState;
+  readonly watchpoints: LiveWatchpoints;
   private readonly functions: ReadonlyMap<number, DebugFunction>;
   /** Offsets of the places of a function that was asked for, ascending. */
   private readonly points = new Map<number, readonly number[]>();
@@ -173,6 +175,13 @@ export class LiveTarget implements DebugTarget {
     );
     this.instance.onStop = stop => this.onStop(stop);
     const address = { module: this.module, handle: () => (this.isDisposed ? 0 : this.instance.address) };
+    this.watchpoints = new LiveWatchpoints(
+      address,
+      this.module,
+      pc => this.breakpoints.has(pc) || this.entries.has(pc),
+      () => this.stop,
+      (functionIndex, local) => this.functions.get(functionIndex)?.locals[local]?.home ?? null,
+    );
     this.state = {
       ...instanceState(address),
       writeMemory: (memory, at, bytes) => writeInstanceMemory(address, memory, at, bytes),
@@ -213,7 +222,7 @@ export class LiveTarget implements DebugTarget {
   clearBreakpoint(wasmOffset: number): void {
     for (const pc of this.pcs.get(wasmOffset) ?? []) {
       this.breakpoints.delete(pc);
-      if (!this.entries.has(pc)) this.module.clearBreakpoint(pc);
+      if (!this.entries.has(pc) && !this.watchpoints.isExit(pc)) this.module.clearBreakpoint(pc);
     }
   }
 
@@ -227,7 +236,8 @@ export class LiveTarget implements DebugTarget {
   }
 
   private leaveEntries(): void {
-    for (const pc of this.entries) if (!this.breakpoints.has(pc)) this.module.clearBreakpoint(pc);
+    for (const pc of this.entries)
+      if (!this.breakpoints.has(pc) && !this.watchpoints.isExit(pc)) this.module.clearBreakpoint(pc);
     this.entries.clear();
   }
 
@@ -287,23 +297,34 @@ export class LiveTarget implements DebugTarget {
   }
 
   private onStop(stop: Stop): StopAction | Promise<StopAction> {
-    const [top] = stop.frames();
+    const frames = stop.frames();
+    const [top] = frames;
     // A pause may come before the guest has a frame, where there is nothing to show: it waits for the first statement.
     if (top === undefined) {
       this.stopOnEntry();
       return 'continue';
     }
+    const left = this.watchpoints.left(frames);
+    if (left.length > 0) this.emit({ kind: 'left', watchpoints: left });
+    if (!this.isUsers(stop.reason, top.pc - this.module.code.address)) return 'continue';
     this.clock.hold();
     const isEntry = this.entries.has(top.pc - this.module.code.address);
     if (isEntry) this.leaveEntries();
     const paused = stop.reason === 'pause' || (isEntry && !this.how.stopOnEntry);
-    const reason = paused ? 'pause' : isEntry ? 'entry' : 'breakpoint';
+    const watched = stop.reason === 'watchpoint';
+    const reason = watched ? 'watchpoint' : paused ? 'pause' : isEntry ? 'entry' : 'breakpoint';
     this.stop = stop;
     return new Promise(resolve => {
       this.proceed = resolve;
       // The promise is what the runtime waits for: it has to be there before anybody fulfils it.
       setImmediate(() => this.emit({ kind: 'stopped', thread: THREAD, reason }));
     });
+  }
+
+  /** Whether somebody has asked for a stop, other than to find out that a frame is left. */
+  private isUsers(reason: Stop['reason'], pc: number): boolean {
+    if (reason === 'watchpoint') return this.watchpoints.anyHit;
+    return reason !== 'breakpoint' || this.breakpoints.has(pc) || this.entries.has(pc);
   }
 
   resume(): void {
@@ -344,15 +365,21 @@ export class LiveTarget implements DebugTarget {
         count: f.count,
       }));
     }
+    // Behind an access or a call may be another statement: what was done is told.
+    const back = this.stop.reason === 'watchpoint' ? 1 : 0;
     return this.stop.frames().map((f, depth) => {
       const textOffset = f.pc - this.module.code.address;
+      const innermost =
+        back === 0
+          ? this.offsets.get(textOffset)
+          : this.symbols.artifact.locate(textOffset - back)?.wasmOffset;
       return {
         ...base,
         depth,
         kind: f.module === null ? 'host' : 'wasm',
         functionIndex: f.functionIndex,
         functionName: f.module?.functionName(f.functionIndex) ?? '',
-        wasmOffset: depth === 0 ? (this.offsets.get(textOffset) ?? f.wasmOffset) : f.wasmOffset,
+        wasmOffset: depth === 0 ? (innermost ?? f.wasmOffset) : f.wasmOffset,
         textOffset,
         stackAddress: f.sp,
       };

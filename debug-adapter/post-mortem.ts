@@ -29,6 +29,7 @@ function coreState(core: Coredump | null): TargetState {
 
 abstract class Stopped implements DebugTarget {
   readonly canRun: boolean = false;
+  readonly watchpoints = null;
   protected core: Coredump | null = null;
   protected report: TrapReport | null = null;
   private readonly listeners: ((event: TargetEvent) => void)[] = [];

@@ -4,6 +4,7 @@
  * guest's first instruction.
  */
 import {
+  BreakpointEvent,
   DebugSession,
   Event,
   ExitedEvent,
@@ -20,6 +21,7 @@ import {
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { type RequestKind, unknownAttributes } from './attributes.ts';
 import { Breakpoints } from './breakpoints.ts';
+import { DataBreakpoints } from './data-breakpoints.ts';
 import { Disassembly } from './disassembly.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
 import { EXCEPTION_FILTERS, exceptionInfo } from './exceptions.ts';
@@ -43,6 +45,7 @@ interface Parts {
   readonly frames: Frames;
   readonly variables: Variables;
   readonly breakpoints: Breakpoints;
+  readonly dataBreakpoints: DataBreakpoints;
   readonly stepping: Stepping;
   readonly disassembly: Disassembly;
   readonly views: WatViews;
@@ -75,6 +78,8 @@ export class LucetSession extends DebugSession {
       supportsHitConditionalBreakpoints: true,
       supportsLogPoints: true,
       supportsInstructionBreakpoints: true,
+      supportsDataBreakpoints: true,
+      supportsDataBreakpointBytes: true,
       supportsBreakpointLocationsRequest: true,
       supportsEvaluateForHovers: true,
       supportsSetVariable: true,
@@ -150,6 +155,7 @@ export class LucetSession extends DebugSession {
       frames,
       variables: new Variables(target, frames),
       breakpoints,
+      dataBreakpoints: new DataBreakpoints(target, frames),
       stepping: new Stepping(
         target,
         frames,
@@ -214,13 +220,18 @@ export class LucetSession extends DebugSession {
         this.print('stderr', `${event.message}\n`);
         return;
       case 'exited':
+        this.tellLost(parts.dataBreakpoints.problems());
         this.isOver = true;
         this.sendEvent(new ExitedEvent(event.code));
         this.sendEvent(new TerminatedEvent());
         parts.target.dispose();
         return;
+      case 'left':
+        this.tellLost(parts.dataBreakpoints.left(event.watchpoints));
+        return;
       case 'stopped':
         this.forget();
+        this.tellLost(parts.dataBreakpoints.problems());
         this.onStop(parts, event);
     }
   }
@@ -231,7 +242,30 @@ export class LucetSession extends DebugSession {
     this.parts?.variables.clear();
   }
 
+  /** Data breakpoints that do nothing any more. */
+  private tellLost(lost: readonly DebugProtocol.Breakpoint[]): void {
+    for (const breakpoint of lost) {
+      this.sendEvent(new BreakpointEvent('changed', breakpoint));
+      this.print('console', `data breakpoint: ${breakpoint.message}\n`);
+    }
+  }
+
+  private onDataBreakpoint(parts: Parts, thread: number): void {
+    const hit = parts.dataBreakpoints.hit(thread);
+    for (const message of hit.messages) this.print('console', message);
+    if (hit.ids.length === 0) {
+      this.go(thread);
+      return;
+    }
+    parts.stepping.end();
+    this.tellStop('data breakpoint', thread, hit.ids, hit.description);
+  }
+
   private onStop(parts: Parts, { thread, reason }: Extract<TargetEvent, { kind: 'stopped' }>): void {
+    if (reason === 'watchpoint') {
+      this.onDataBreakpoint(parts, thread);
+      return;
+    }
     if (reason !== 'breakpoint') {
       parts.stepping.end();
       if (reason === 'trap') this.stopAtTrap(parts, thread);
@@ -251,8 +285,9 @@ export class LucetSession extends DebugSession {
     this.tellStop(hit.ids.length > 0 ? 'breakpoint' : 'step', thread, hit.ids);
   }
 
-  private tellStop(reason: string, thread: number, ids: readonly number[] = []): void {
+  private tellStop(reason: string, thread: number, ids: readonly number[] = [], description = ''): void {
     const event: DebugProtocol.StoppedEvent = new StoppedEvent(reason, thread);
+    if (description !== '') Object.assign(event.body, { description, text: description });
     event.body.allThreadsStopped = false;
     if (ids.length > 0) event.body.hitBreakpointIds = [...ids];
     this.sendEvent(event);
@@ -325,6 +360,42 @@ export class LucetSession extends DebugSession {
       return where === null || where.wasmOffset < 0 ? null : where.wasmOffset;
     };
     response.body = { breakpoints: parts?.breakpoints.setForInstructions(args.breakpoints, offsetOf) ?? [] };
+    this.sendResponse(response);
+  }
+
+  protected override dataBreakpointInfoRequest(
+    response: DebugProtocol.DataBreakpointInfoResponse,
+    args: DebugProtocol.DataBreakpointInfoArguments,
+  ): void {
+    response.body = this.dataBreakpointInfo(args);
+    this.sendResponse(response);
+  }
+
+  private dataBreakpointInfo(
+    args: DebugProtocol.DataBreakpointInfoArguments,
+  ): DebugProtocol.DataBreakpointInfoResponse['body'] {
+    const { parts } = this;
+    if (parts === null) return { dataId: null, description: 'nothing is debugged' };
+    const { dataBreakpoints, variables } = parts;
+    if (args.asAddress === true) return dataBreakpoints.atAddress(args.name, args.bytes ?? 1);
+    try {
+      if (args.variablesReference !== undefined && args.variablesReference > 0) {
+        const { label, what, frame } = variables.watchable(args.variablesReference, args.name);
+        return dataBreakpoints.info(label, what, frame);
+      }
+      const { evaluator, frame } = this.evaluator(parts, args.frameId);
+      return dataBreakpoints.info(args.name, evaluator.watchable(args.name), frame);
+    } catch (e) {
+      if (!(e instanceof ExpressionError)) throw e;
+      return { dataId: null, description: e.message };
+    }
+  }
+
+  protected override setDataBreakpointsRequest(
+    response: DebugProtocol.SetDataBreakpointsResponse,
+    args: DebugProtocol.SetDataBreakpointsArguments,
+  ): void {
+    response.body = { breakpoints: this.parts?.dataBreakpoints.replace(args.breakpoints) ?? [] };
     this.sendResponse(response);
   }
 

@@ -34,8 +34,10 @@ export type TargetEvent =
   | {
       readonly kind: 'stopped';
       readonly thread: number;
-      readonly reason: 'breakpoint' | 'pause' | 'trap' | 'entry';
+      readonly reason: 'breakpoint' | 'watchpoint' | 'pause' | 'trap' | 'entry';
     }
+  /** Watchpoints whose frame is gone have been cleared. */
+  | { readonly kind: 'left'; readonly watchpoints: readonly number[] }
   | { readonly kind: 'exited'; readonly code: number }
   /** It could not be run; for people. */
   | { readonly kind: 'failed'; readonly message: string };
@@ -46,12 +48,32 @@ export interface TargetState extends GuestState {
   setGlobal(index: number, bits: bigint): boolean;
 }
 
+export type WatchedPlace =
+  /** Of memory 0. */
+  | { readonly kind: 'memory'; readonly address: number; readonly size: number }
+  | { readonly kind: 'global'; readonly index: number; readonly size: number }
+  | { readonly kind: 'local'; readonly frame: TargetFrame; readonly index: number; readonly size: number };
+
+/** By number, below `count`. */
+export interface Watchpoints {
+  readonly count: number;
+  /** @param accesses whether each access stops; else a changed value. @param frame whose end ends it. @returns why it can't be, for people; null: it is set */
+  set(number: number, place: WatchedPlace, accesses: boolean, frame: TargetFrame | null): string | null;
+  clear(number: number): void;
+  /** The value before and after, as unsigned numbers, if the last stop was for it. */
+  hit(number: number): { readonly before: bigint; readonly after: bigint } | null;
+  /** Why it is not watched although it was set, for people; null: it is. */
+  problem(number: number): string | null;
+}
+
 export interface DebugTarget {
   readonly name: string;
   readonly symbols: ModuleSymbols;
   readonly canRun: boolean;
   readonly state: TargetState;
   readonly threads: readonly TargetThread[];
+  /** null: nothing can be watched here. */
+  readonly watchpoints: Watchpoints | null;
   onEvent(listener: (event: TargetEvent) => void): void;
 
   /** Offsets where a function's code can stop, ascending; empty: it was compiled without. */

@@ -3,6 +3,7 @@ import { Handles, Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
+import type { Watchable } from './data-breakpoints.ts';
 import { asType, Evaluator, ExpressionError, type Result, withPointee } from './evaluate.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
@@ -18,6 +19,8 @@ interface Item {
   readonly path: string;
   /** What setting it sets; null: it can't be set. */
   readonly target: Result | null;
+  /** What a data breakpoint could watch; null: nothing. */
+  readonly watchable: Watchable | null;
 }
 
 /** What a reference stands for. */
@@ -111,6 +114,15 @@ export class Variables {
     };
   }
 
+  /** What is shown under a name, to be watched. @throws ExpressionError */
+  watchable(reference: number, name: string): { label: string; what: Watchable; frame: ShownFrame } {
+    const container = this.handles.get(reference);
+    if (container === undefined) throw new ExpressionError('the program has gone on since');
+    const item = container.named().find(i => i.name === name) ?? this.numbered(container, name);
+    if (item?.watchable == null) throw new ExpressionError(`${name} is nothing that could be watched`);
+    return { label: item.path || name, what: item.watchable, frame: container.frame };
+  }
+
   private numbered(container: Container, name: string): Item | null {
     const i = Number(/^\[(\d+)\]$/.exec(name)?.[1] ?? NaN);
     return i < container.indexed ? container.item(i) : null;
@@ -124,7 +136,8 @@ export class Variables {
   private itemOf(name: string, result: Result, frame: ShownFrame, path: string): Item {
     if (result.kind === 'value') return this.item(name, result.value, this.frames.values(frame), path);
     const text = new Evaluator(this.target, this.frames, frame).describe(result);
-    return { name, text, type: '', value: null, path, target: result.set === undefined ? null : result };
+    const target = result.set === undefined ? null : result;
+    return { name, text, type: '', value: null, path, target, watchable: null };
   }
 
   private item(name: string, value: Value, values: Values, path: string): Item {
@@ -135,6 +148,7 @@ export class Variables {
       value,
       path,
       target: ['missing', 'value', 'bytes'].includes(value.place.kind) ? null : { kind: 'value', value },
+      watchable: { kind: 'value', value },
     };
   }
 
@@ -208,9 +222,8 @@ export class Variables {
     return types.slice(0, MAX_LOCALS).map((type, i) => {
       const bits = frame.reader.local(i);
       const name = frame.call === null ? this.localName(frame, i) : '';
-      const item = this.machine(name || `$l${i}`, type, bits, v =>
-        this.target.writeLocal(frame.thread, frame.target, i, v),
-      );
+      const set = (v: bigint): boolean => this.target.writeLocal(frame.thread, frame.target, i, v);
+      const item = this.machine(name || `$l${i}`, type, bits, set, { kind: 'local', index: i, type });
       const points = bits === null ? null : evaluator.pointee(bits, type);
       return points === null ? item : { ...item, text: withPointee(item.text, points) };
     });
@@ -227,14 +240,16 @@ export class Variables {
 
   private operands(frame: ShownFrame): Item[] {
     const count = Math.min(this.target.operandCount(frame.thread, frame.target), MAX_LOCALS);
-    return Array.from({ length: count }, (_, i) => this.machine(`$s${i}`, 0, frame.reader.operand(i), null));
+    return Array.from({ length: count }, (_, i) =>
+      this.machine(`$s${i}`, 0, frame.reader.operand(i), null, null),
+    );
   }
 
   private globals(): Item[] {
     const { symbols, state } = this.target;
     return symbols.artifact.globals.slice(0, MAX_LOCALS).map(({ type, mutable }, i) => {
       const set = mutable ? (v: bigint): boolean => state.setGlobal(i, v) : null;
-      return this.machine(`$g${i}`, type, state.global(i), set);
+      return this.machine(`$g${i}`, type, state.global(i), set, { kind: 'global', index: i, type });
     });
   }
 
@@ -246,6 +261,7 @@ export class Variables {
       value: null,
       path: `$${name}`,
       target: null,
+      watchable: null,
     }));
   }
 
@@ -255,6 +271,7 @@ export class Variables {
     type: number,
     bits: bigint | null,
     set: ((bits: bigint) => boolean) | null,
+    watchable: Watchable | null,
   ): Item {
     const typed = bits === null ? '' : type === 0 ? `${bits}` : bitsText(bits, type);
     return {
@@ -265,6 +282,7 @@ export class Variables {
       path: name,
       target:
         bits === null || set === null ? null : { kind: 'number', n: bits, set: v => set(asType(v, type)) },
+      watchable: bits === null ? null : watchable,
     };
   }
 }

@@ -78,6 +78,10 @@ interface Functions {
   lucet_instance_backtrace(instance: number, frames: number, limit: number): number;
   lucet_instance_registers(instance: number): number;
   lucet_instance_step(instance: number, error: number): number;
+  lucet_instance_set_watchpoint(instance: number, number: number, watchpoint: number, error: number): number;
+  lucet_instance_clear_watchpoint(instance: number, number: number): void;
+  lucet_instance_watchpoint_hit(instance: number, number: number, before: number, after: number): number;
+  lucet_instance_watchpoint_status(instance: number, number: number, error: number): number;
   lucet_instance_stack_read(instance: number, address: number, to: number, length: number): number;
   lucet_instance_stack_write(instance: number, address: number, from: number, length: number): number;
   lucet_instance_set_timeout(instance: number, nanoseconds: number): void;
@@ -174,6 +178,10 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_backtrace: ['uint32_t', 'p', 'p', 'uint32_t'],
   lucet_instance_registers: ['p', 'p'],
   lucet_instance_step: ['int', 'p', 'p'],
+  lucet_instance_set_watchpoint: ['int', 'p', 'uint32_t', 'p', 'p'],
+  lucet_instance_clear_watchpoint: ['void', 'p', 'uint32_t'],
+  lucet_instance_watchpoint_hit: ['int', 'p', 'uint32_t', 'p', 'p'],
+  lucet_instance_watchpoint_status: ['int', 'p', 'uint32_t', 'p'],
   lucet_instance_stack_read: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_stack_write: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_set_timeout: ['void', 'p', 'uint64_t'],
@@ -260,6 +268,7 @@ export const STRUCTS = {
   lucet_pool_event: { size: 64, id: 0, instance: 8, status: 16, event: 24 },
   lucet_pool_options: { size: 16, threads: 0, slice: 8 },
   lucet_frame: { size: 40, module: 0, pc: 8, sp: 16, kind: 24, function: 28, wasm_offset: 32, count: 36 },
+  lucet_watchpoint: { size: 24, kind: 0, index: 4, address: 8, length: 16, reads: 20 },
   lucet_trap_info: {
     size: 232,
     code: 0,

@@ -23,6 +23,9 @@ export interface StopFrame {
   readonly sp: number;
 }
 
+/** In the order of lucet_stop. */
+const STOPS = ['breakpoint', 'step', 'watchpoint'] as const;
+
 const FRAME = STRUCTS.lucet_frame;
 const MOST_FRAMES = 1024;
 
@@ -38,14 +41,14 @@ export function isNativeYield(event: RunEvent): boolean {
 
 /** Valid until the guest goes on. */
 export class Stop {
-  readonly reason: 'breakpoint' | 'step' | 'pause';
+  readonly reason: 'breakpoint' | 'step' | 'watchpoint' | 'pause';
   readonly #instance: number;
   #over = false;
 
   /** @param instance the native handle */
   constructor(instance: number, event: RunEvent) {
     this.#instance = instance;
-    this.reason = event.kind === EventKind.Interrupted ? 'pause' : event.code === 0 ? 'breakpoint' : 'step';
+    this.reason = event.kind === EventKind.Interrupted ? 'pause' : STOPS[event.code]!;
   }
 
   /** The guest goes on: nothing of this may be used any more. */

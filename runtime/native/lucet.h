@@ -778,8 +778,8 @@ typedef struct lucet_watchpoint {
   uint32_t index;
   /** Offset in the memory, or, of the stack, an address (lucet_frame.sp). */
   uint64_t address;
-  /** 1, 2, 4 or 8, and the address is a multiple of it. */
-  uint32_t size;
+  /** Bytes: 1, 2, 4 or 8, and the address is a multiple of it. */
+  uint32_t length;
   /** 0: stop when the value has changed. 1: at each access. */
   uint32_t reads;
 } lucet_watchpoint;

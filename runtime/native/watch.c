@@ -162,17 +162,17 @@ static const uint8_t *place_of(lucet_instance *i, const lucet_watchpoint *p, luc
   switch (p->kind) {
     case LUCET_WATCH_MEMORY:
       base = lucet_instance_memory(i, p->index, &length);
-      if (base != NULL && p->address <= length && p->size <= length - p->address) return base + p->address;
+      if (base != NULL && p->address <= length && p->length <= length - p->address) return base + p->address;
       break;
     case LUCET_WATCH_GLOBAL:
       if (p->index < i->module->meta.global_count && p->address == 0) return i->globals[p->index];
       break;
     case LUCET_WATCH_STACK:
-      if (lucet_stack_range(i, p->address, p->size)) return (const uint8_t *)(uintptr_t)p->address;
+      if (lucet_stack_range(i, p->address, p->length)) return (const uint8_t *)(uintptr_t)p->address;
       break;
     default: break;
   }
-  lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "there are no such %u bytes to watch", p->size);
+  lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "there are no such %u bytes to watch", p->length);
   return NULL;
 }
 
@@ -205,14 +205,14 @@ static void put_in_force(struct lucet_instance *i) {
 lucet_status lucet_instance_set_watchpoint(lucet_instance *i, uint32_t number, const lucet_watchpoint *p, lucet_error *error) {
   if (number >= LUCET_WATCHPOINTS)
     return lucet_fail(error, LUCET_ERROR_LIMIT, 0, "the processor watches %u places at most", LUCET_WATCHPOINTS);
-  if (p->size == 0 || p->size > 8 || (p->size & (p->size - 1)) != 0)
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the processor watches 1, 2, 4 or 8 bytes, not %u", p->size);
+  if (p->length == 0 || p->length > 8 || (p->length & (p->length - 1)) != 0)
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the processor watches 1, 2, 4 or 8 bytes, not %u", p->length);
   const uint8_t *at = place_of(i, p, error);
   if (at == NULL) return LUCET_ERROR_ARGUMENT;
-  if (((uintptr_t)at & (p->size - 1)) != 0)
-    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the processor watches %u bytes only at a multiple of %u", p->size, p->size);
+  if (((uintptr_t)at & (p->length - 1)) != 0)
+    return lucet_fail(error, LUCET_ERROR_ARGUMENT, 0, "the processor watches %u bytes only at a multiple of %u", p->length, p->length);
   /* Whether there are watchpoints at all is better known now than when the guest goes on. */
-  int fd = lucet_watch_open(at, p->size, p->reads != 0, MARK);
+  int fd = lucet_watch_open(at, p->length, p->reads != 0, MARK);
   if (fd < 0) {
     char why[200];
     lucet_watch_explain(-fd, why, sizeof why);
@@ -224,7 +224,7 @@ lucet_status lucet_instance_set_watchpoint(lucet_instance *i, uint32_t number, c
   pthread_mutex_lock(&all->lock);
   struct watch *w = &all->all[number];
   w->at = at;
-  w->size = p->size;
+  w->size = p->length;
   w->reads = p->reads != 0;
   w->fresh = true;
   w->hit = false;

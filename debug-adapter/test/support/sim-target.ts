@@ -26,6 +26,7 @@ const MEMORY = 2 * 65536;
 export class SimTarget implements DebugTarget {
   readonly name = 'sim';
   readonly canRun = true;
+  readonly watchpoints = null;
   readonly symbols;
   readonly threads = [{ id: 1, name: 'sim#1' }];
   readonly memory = new Uint8Array(MEMORY);

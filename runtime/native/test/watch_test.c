@@ -24,7 +24,7 @@ static uint8_t *memory(lucet_instance *i) {
 }
 static void put(lucet_instance *i, uint32_t address, uint32_t v) { memcpy(memory(i) + address, &v, sizeof v); }
 static lucet_status set(lucet_instance *i, uint32_t number, uint64_t address, uint32_t size, bool reads) {
-  return lucet_instance_set_watchpoint(i, number, &(lucet_watchpoint){.kind = LUCET_WATCH_MEMORY, .address = address, .size = size, .reads = reads}, &error);
+  return lucet_instance_set_watchpoint(i, number, &(lucet_watchpoint){.kind = LUCET_WATCH_MEMORY, .address = address, .length = size, .reads = reads}, &error);
 }
 /** Behind which instruction of a function. */
 static bool stopped(lucet_event e, uint32_t function, uint32_t behind) {
@@ -195,7 +195,7 @@ static void test_places(void) {
   uint64_t old[2], args[2] = {84, 2};
   lucet_event e;
   CHECK(lucet_instance_global_get(i, 0, old) == LUCET_OK);
-  CHECK(lucet_instance_set_watchpoint(i, 0, &(lucet_watchpoint){.kind = LUCET_WATCH_GLOBAL, .size = 4}, NULL) == LUCET_OK);
+  CHECK(lucet_instance_set_watchpoint(i, 0, &(lucet_watchpoint){.kind = LUCET_WATCH_GLOBAL, .length = 4}, NULL) == LUCET_OK);
   on_hostcall = write_global;
   CHECK(call(i, F_CALL_NATIVE, 0).code == LUCET_STOP_WATCHPOINT && was(i, 0, (uint32_t)old[0], 0x1122) && returned(resume(i)));
   on_hostcall = NULL;
@@ -203,7 +203,7 @@ static void test_places(void) {
   uint32_t at = module->meta.functions[F_DIVIDE].code + 1;
   CHECK(lucet_module_set_breakpoint(module, at, NULL) == LUCET_OK);
   CHECK(lucet_instance_call(i, lucet_instance_function(i, F_DIVIDE), args, &e, NULL) == LUCET_OK && e.code == LUCET_STOP_BREAKPOINT);
-  lucet_watchpoint p = {.kind = LUCET_WATCH_STACK, .address = lucet_instance_registers(i)[4] - 4, .size = 4};
+  lucet_watchpoint p = {.kind = LUCET_WATCH_STACK, .address = lucet_instance_registers(i)[4] - 4, .length = 4};
   CHECK(lucet_instance_stack_write(i, p.address, &(uint32_t){5}, 4) == LUCET_OK);
   CHECK(lucet_instance_set_watchpoint(i, 0, &p, NULL) == LUCET_OK);
   e = resume(i);
@@ -216,7 +216,7 @@ static void test_places(void) {
   CHECK(set(i, 0, 66, 4, false) == LUCET_ERROR_ARGUMENT && strstr(error.message, "multiple of 4") != NULL);
   CHECK(set(i, 0, 64, 3, false) == LUCET_ERROR_ARGUMENT && set(i, 0, 64, 16, false) == LUCET_ERROR_ARGUMENT && set(i, 0, 64, 0, false) == LUCET_ERROR_ARGUMENT);
   CHECK(set(i, 4, 64, 4, false) == LUCET_ERROR_LIMIT);
-  p = (lucet_watchpoint){.kind = LUCET_WATCH_GLOBAL, .index = 99, .size = 4};
+  p = (lucet_watchpoint){.kind = LUCET_WATCH_GLOBAL, .index = 99, .length = 4};
   CHECK(lucet_instance_set_watchpoint(i, 0, &p, NULL) == LUCET_ERROR_ARGUMENT);
   p.kind = 7;
   CHECK(lucet_instance_set_watchpoint(i, 0, &p, NULL) == LUCET_ERROR_ARGUMENT);
