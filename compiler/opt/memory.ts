@@ -72,6 +72,8 @@ const CARRY_LIMIT = 16;
 
 /** Marks the entry of a store of fewer bits than its value has; loads have their operator here. */
 const NARROW_STORE = 0x1000;
+/** Entries of one bucket that are compared, the newest first: see value-table.ts. What is not found is loaded again. */
+const MOST_COMPARED = 64;
 
 export class Memory {
   private f!: Func;
@@ -230,7 +232,8 @@ export class Memory {
 
   private find(version: number, base: number, offset: number, access: number, tag: number): Value {
     const bucket = this.hash(version, base, offset, access, tag);
-    for (let e = this.heads[bucket]!; e !== 0; e = this.eBelow[e]!) {
+    let left = MOST_COMPARED;
+    for (let e = this.heads[bucket]!; e !== 0 && left > 0; e = this.eBelow[e]!, left--) {
       if (
         this.eVersion[e] === version &&
         this.eBase[e] === base &&

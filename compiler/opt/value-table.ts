@@ -6,6 +6,12 @@ import { F_A, F_B, F_C, F_IMM, F_IMM2, type Func, ROW, type Value } from '../ir/
 import { OP_FLAGS, Op, OpFlag } from '../ir/ops.ts';
 import { grown, type Ints } from '../ir/scratch.ts';
 
+/**
+ * Values of one bucket that are compared, the newest first. Chains have one or two; in longer ones are values that were chosen to collide, whose module would otherwise take
+ * the square of its size. What is not found is computed twice, that is all.
+ */
+const MOST_COMPARED = 64;
+
 export class ValueTable {
   private f!: Func;
   private heads: Ints = new Int32Array(1024);
@@ -59,7 +65,8 @@ export class ValueTable {
     const bucket = h & this.mask;
     this.lastBucket = bucket;
     const rows = f.rows;
-    for (let e = this.heads[bucket]!; e !== 0; e = this.below[e]!) {
+    let left = MOST_COMPARED;
+    for (let e = this.heads[bucket]!; e !== 0 && left > 0; e = this.below[e]!, left--) {
       const v = this.value[e]!;
       const i = v * ROW;
       if (rows[i] !== head || rows[i + F_C] !== c) continue;

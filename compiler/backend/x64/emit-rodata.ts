@@ -1,5 +1,8 @@
 import type { Arena } from '../arena.ts';
 
+/** Places where a constant is looked for. Where all are taken, its module chose constants that collide: it gets one of its own, which nobody finds. */
+const MOST_PLACES = 128;
+
 /** A function's read-only data: constants, shared when equal, and jump tables. Offsets are from its 16-aligned start. */
 export class Rodata {
   private words = new Int32Array(64);
@@ -40,7 +43,7 @@ export class Rodata {
   private constant(width: number, a: number, b: number, c: number, d: number): number {
     if (this.constants * 2 >= this.slots.length) this.rehash();
     const i = this.find(width, a, b, c, d);
-    if (this.slots[i] !== 0) return this.slots[i]! - 1;
+    if (i >= 0 && this.slots[i] !== 0) return this.slots[i]! - 1;
     const align = width * 4 - 1;
     while ((this.size & align) !== 0) this.table(1);
     const at = this.size;
@@ -52,12 +55,15 @@ export class Rodata {
       this.words[w + 2] = c;
       this.words[w + 3] = d;
     }
-    this.slots[i] = at + 1;
-    this.widths[i] = width;
-    this.constants++;
+    if (i >= 0) {
+      this.slots[i] = at + 1;
+      this.widths[i] = width;
+      this.constants++;
+    }
     return at;
   }
 
+  /** Where the constant is, or belongs; -1: all places are taken. */
   private find(width: number, a: number, b: number, c: number, d: number): number {
     const mask = this.slots.length - 1;
     let h = Math.imul(
@@ -65,7 +71,8 @@ export class Rodata {
       0x9e3779b1,
     );
     h = (h ^ (h >>> 15)) + width;
-    for (let i = h & mask; ; i = (i + 1) & mask) {
+    let i = h & mask;
+    for (let places = MOST_PLACES; places > 0; places--, i = (i + 1) & mask) {
       const slot = this.slots[i]!;
       if (slot === 0) return i;
       if (this.widths[i] !== width) continue;
@@ -75,6 +82,7 @@ export class Rodata {
       if (width > 2 && (x[w + 2] !== c || x[w + 3] !== d)) continue;
       return i;
     }
+    return -1;
   }
 
   private rehash(): void {
@@ -92,6 +100,10 @@ export class Rodata {
         width > 2 ? words[w + 2]! : 0,
         width > 2 ? words[w + 3]! : 0,
       );
+      if (at < 0) {
+        this.constants--;
+        continue;
+      }
       this.slots[at] = slots[i]!;
       this.widths[at] = width;
     }
