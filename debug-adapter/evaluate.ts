@@ -28,6 +28,10 @@ const fail = (message: string): never => {
 
 /** DW_ATE_float */
 const FLOAT = 4;
+/** Bytes of the largest number that is set. */
+const MAX_NUMBER_BYTES = 16;
+/** References to references that are followed: C++ has none, but debug information may have one to itself. */
+const MAX_REFERENCES = 8;
 
 export class Evaluator {
   private readonly values: Values;
@@ -368,15 +372,15 @@ export class Evaluator {
   }
 
   /** A result as a number. @throws ExpressionError */
-  number(r: Result): bigint | number {
+  number(r: Result, hops = 0): bigint | number {
     if (r.kind === 'number') return r.n;
     const { value } = r;
     const { plain } = value.type;
     if (plain.kind === 'reference') {
-      const to = this.values.deref(value);
+      const to = hops < MAX_REFERENCES ? this.values.deref(value) : null;
       return to === null
         ? fail('it refers to nothing that can be read')
-        : this.number({ kind: 'value', value: to });
+        : this.number({ kind: 'value', value: to }, hops + 1);
     }
     if (plain.kind === 'array')
       return BigInt(this.values.address(value) ?? fail('the array is in no memory'));
@@ -404,6 +408,7 @@ export class Evaluator {
   private encode(type: Type, from: Result): Uint8Array {
     const { plain } = type;
     const n = this.number(from);
+    if (plain.size > MAX_NUMBER_BYTES) return fail(`a number of ${plain.size} bytes is not set`);
     if (plain.kind === 'base' && plain.encoding === FLOAT) {
       const bytes = new Uint8Array(plain.size);
       const view = new DataView(bytes.buffer);
@@ -416,12 +421,12 @@ export class Evaluator {
     return wordBytes(BigInt.asUintN(128, whole), plain.size);
   }
 
-  private store(to: Value, from: Result): void {
+  private store(to: Value, from: Result, hops = 0): void {
     const { plain } = to.type;
     const { place } = to;
     if (plain.kind === 'reference') {
-      const inner = this.values.deref(to);
-      this.store(inner ?? fail('it refers to nothing'), from);
+      const inner = hops < MAX_REFERENCES ? this.values.deref(to) : null;
+      this.store(inner ?? fail('it refers to nothing'), from, hops + 1);
       return;
     }
     const { target, frame } = this;

@@ -126,12 +126,21 @@ export class LucetSession extends DebugSession {
     for (const warning of unknownAttributes(kind, request)) this.print('console', `${warning}\n`);
   }
 
+  /** A program is, or is about to be, what the session debugs. */
+  private isOpening = false;
+
   private async open(
     response: DebugProtocol.Response,
     make: () => Promise<{ target: DebugTarget; settings: CommonArguments }>,
   ): Promise<void> {
     try {
-      const { target, settings } = await make();
+      if (this.isOpening)
+        throw new LaunchError('this session has a program already: start another for this one');
+      this.isOpening = true;
+      const { target, settings } = await make().catch((e: unknown) => {
+        this.isOpening = false;
+        throw e;
+      });
       this.use(target, settings);
       this.sendEvent(new InitializedEvent());
       await this.configurationDone;
@@ -641,11 +650,15 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.ReadMemoryResponse,
     args: DebugProtocol.ReadMemoryArguments,
   ): void {
-    const start = Number(args.memoryReference) + (args.offset ?? 0);
+    const start = memoryAddress(args);
+    if (start === null) {
+      this.sendErrorResponse(response, ERROR_REQUEST, `there is no address ${args.memoryReference}`);
+      return;
+    }
     const state = this.parts?.target.state ?? null;
     const size = state?.memorySize(0) ?? 0;
     const from = Math.max(0, start);
-    const count = Math.max(0, Math.min(args.count, MAX_MEMORY_READ, size - from));
+    const count = Math.max(0, Math.min(Math.trunc(args.count) || 0, MAX_MEMORY_READ, size - from));
     const bytes = count === 0 ? null : (state?.memory(0, from, count) ?? null);
     response.body = {
       address: `0x${from.toString(16)}`,
@@ -660,7 +673,9 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.WriteMemoryArguments,
   ): void {
     this.trying(response, parts => {
-      const start = Number(args.memoryReference) + (args.offset ?? 0);
+      const start = memoryAddress(args);
+      if (start === null || start < 0)
+        throw new ExpressionError(`there is no address ${args.memoryReference}`);
       const bytes = Uint8Array.from(Buffer.from(args.data, 'base64'));
       if (!parts.target.state.writeMemory(0, start, bytes))
         throw new ExpressionError('this memory can not be written');
@@ -680,11 +695,12 @@ export class LucetSession extends DebugSession {
       return;
     }
     const start = at + (args.offset ?? 0);
-    const instructions = await this.parts.disassembly.disassemble(
-      start,
-      args.instructionOffset ?? 0,
-      args.instructionCount,
-    );
+    const offset = args.instructionOffset ?? 0;
+    if (![start, offset, args.instructionCount].every(Number.isSafeInteger)) {
+      this.sendErrorResponse(response, ERROR_REQUEST, 'offsets and counts of instructions are integers');
+      return;
+    }
+    const instructions = await this.parts.disassembly.disassemble(start, offset, args.instructionCount);
     response.body = { instructions };
     this.sendResponse(response);
   }
@@ -703,4 +719,10 @@ function globPattern(glob: string): RegExp {
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replace(/\*\*\/?|\*|\?/g, m => (m.startsWith('**') ? '.*' : m === '*' ? '[^/]*' : '[^/]'));
   return new RegExp(`^${source}$`);
+}
+
+/** Where a request for memory begins; null: its reference or its offset is no integer. */
+function memoryAddress(args: { memoryReference: string; offset?: number }): number | null {
+  const at = Number(args.memoryReference) + (args.offset ?? 0);
+  return Number.isSafeInteger(at) ? at : null;
 }

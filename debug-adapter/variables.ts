@@ -33,6 +33,8 @@ interface Container {
 
 /** Numbered children that one request gets without asking for fewer. */
 const MAX_CHILDREN = 1_000;
+/** … and with: an array may claim 2^32 elements. */
+const MOST_CHILDREN = 20_000;
 const WASM_TYPES: Readonly<Record<number, string>> = {
   1: 'i32',
   2: 'i64',
@@ -86,8 +88,12 @@ export class Variables {
     if (container === undefined) return [];
     const found: Item[] = filter === 'indexed' ? [] : [...container.named()];
     if (filter !== 'named') {
-      const end = Math.min(container.indexed, start + (count > 0 ? count : MAX_CHILDREN));
-      for (let i = start; i < end; i++) found.push(container.item(i));
+      const from = Math.max(0, Math.trunc(start) || 0);
+      const end = Math.min(
+        container.indexed,
+        from + (count > 0 ? Math.min(count, MOST_CHILDREN) : MAX_CHILDREN),
+      );
+      for (let i = from; i < end; i++) found.push(container.item(i));
     }
     return found.map(item => this.shown(item, container.frame));
   }

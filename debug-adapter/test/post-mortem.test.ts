@@ -151,6 +151,52 @@ describe('a trap of optimised code', () => {
     expect(await evaluate('$rip', main)).toMatch(/^0x[0-9a-f]+$/);
   });
 
+  it('answers requests that make no sense with errors, or with as little as there is', async () => {
+    const stack = await trapped();
+    const main = stack.find(f => f.name === 'main')!;
+    for (const expression of [
+      `${'('.repeat(4000)}1`,
+      `${'!'.repeat(4000)}1`,
+      `1${'+1'.repeat(3000)}`,
+      '1 << 4000000000',
+      '$mem8[-1]',
+      '$mem64[1 << 62]',
+      '$mem8[1e300]',
+      'grid[1 << 40][1 << 40]',
+      '(list)1',
+      '$l99999999999999999999',
+      "'",
+      '',
+    ])
+      expect(await evaluate(expression, main), expression).toMatch(/^(?:error: .+|<.*>)$/);
+    const grid = (await locals(main)).grid!;
+    const children = async (start: number, count: number): Promise<number> => {
+      const range = { variablesReference: grid.variablesReference, filter: 'indexed' as const, start, count };
+      return (await client.variablesRequest(range)).body.variables.length;
+    };
+    expect(await children(-5, 2 ** 40)).toBe(2);
+    expect(await children(2 ** 40, 1)).toBe(0);
+    const memory = { memoryReference: grid.memoryReference!, offset: 0, count: 2 ** 31 };
+    const read = await client.customRequest('readMemory', memory);
+    expect(Buffer.from(read.body.data, 'base64').length).toBeLessThan(2 ** 24);
+    for (const wrong of [{ memoryReference: 'x' }, { offset: 0.5 }, { offset: Number.MAX_VALUE }]) {
+      await expect(client.customRequest('readMemory', { ...memory, ...wrong })).rejects.toThrow(/address/);
+      await expect(
+        client.customRequest('writeMemory', { ...memory, ...wrong, data: 'AA==' }),
+      ).rejects.toThrow();
+    }
+    const code = { memoryReference: stack[0]!.instructionPointerReference!, instructionCount: 4 };
+    for (const wrong of [{ instructionOffset: 0.5 }, { offset: 1e300 }, { instructionCount: 1.5 }])
+      await expect(client.customRequest('disassemble', { ...code, ...wrong })).rejects.toThrow(/integers/);
+    for (const far of [-(2 ** 40), 2 ** 40]) {
+      const { body } = await client.customRequest('disassemble', { ...code, instructionOffset: far });
+      expect(body.instructions).toHaveLength(4);
+    }
+    const again = { program: join(dir, 'prog.wasm') } as DebugProtocol.LaunchRequestArguments;
+    await expect(client.launchRequest(again)).rejects.toThrow(/already/);
+    expect(await evaluate('table[1]', main)).toBe('12');
+  });
+
   it('shows memory and native code', async () => {
     const stack = await trapped();
     const main = await locals(stack.find(f => f.name === 'main')!);
