@@ -4,7 +4,7 @@
  *     wat: (module (import "host" "log" (func $log (param i32))) (func (export "gcd") …) (func (export "forever") (loop (br 0))))
  *
  *     lucetc embed.wat -o embed.so
- *     cc embed.c -I runtime/native -L dist/native -llucet -Wl,-rpath,dist/native -o embed && ./embed embed.so
+ *     cc embed.c $(lucet-config --cflags --libs) -o embed && ./embed embed.so
  */
 #include <inttypes.h>
 #include <stdio.h>

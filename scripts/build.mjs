@@ -1,5 +1,5 @@
 // Builds everything into dist/: bundles (scripts/bundle.mjs), the header that the C side is compiled with, and the native library.
-// `node scripts/build.mjs [--no-native] [--minify]`.
+// `node scripts/build.mjs [--no-native] [--minify] [--types]`; the last also writes the declarations that TypeScript finds in the npm package.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,10 +8,11 @@ import { bundle, DEVELOPMENT_TOOLS, TOOLS } from './bundle.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = join(root, 'dist');
+const KNOWN = ['--no-native', '--minify', '--types'];
 const flags = new Set(process.argv.slice(2));
 for (const f of flags) {
-  if (f !== '--no-native' && f !== '--minify') {
-    console.error(`build: unknown option ${f} (known: --no-native, --minify)`);
+  if (!KNOWN.includes(f)) {
+    console.error(`build: unknown option ${f} (known: ${KNOWN.join(', ')})`);
     process.exit(1);
   }
 }
@@ -43,6 +44,7 @@ await bundle({
   sourcemap: true,
 });
 await headers();
+if (flags.has('--types')) await import('./types.mjs');
 if (!flags.has('--no-native')) {
   execFileSync('make', ['-s', '-C', join(root, 'runtime/native'), '-j2'], { stdio: 'inherit' });
 }

@@ -71,6 +71,11 @@ const EDITOR = {
   'lucet-wasi-helper': 'runtime/lucet-wasi-helper.ts',
 };
 
+/**
+ * `import … from 'lucet'`. CommonJS, which both kinds of modules can load: two builds of it would be two runtimes in one process.
+ */
+const LIBRARY = { lucet: 'runtime/lucet.ts' };
+
 /** The suite that runs in the editor. */
 const EDITOR_TESTS = { 'vscode-suite': 'extension/test/vscode/suite.ts' };
 
@@ -114,7 +119,7 @@ export async function bundle({ dist, tools, minify, sourcemap }) {
     build({
       ...common,
       format: 'cjs',
-      entryPoints: 'gen-abi' in tools ? { ...EDITOR, ...EDITOR_TESTS } : EDITOR,
+      entryPoints: 'gen-abi' in tools ? { ...EDITOR, ...LIBRARY, ...EDITOR_TESTS } : EDITOR,
       outdir: dist,
       banner: { js: "const lucetUrl = require('node:url').pathToFileURL(__filename).href;" },
       outExtension: { '.js': '.cjs' },

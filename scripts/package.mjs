@@ -40,7 +40,7 @@ const PACKAGES = {
   'iced-x86': ['package.json', 'LICENSE.txt', 'iced_x86.js', 'iced_x86_bg.wasm'],
 };
 
-/** The manifest without what is for those who work on it. */
+/** The manifest without what is for those who work on it, or who have it from npm. */
 function manifest() {
   const {
     scripts: _scripts,
@@ -48,6 +48,10 @@ function manifest() {
     devDependencies: _devDependencies,
     files: _files,
     private: _private,
+    exports: _exports,
+    bin: _bin,
+    os: _os,
+    cpu: _cpu,
     ...rest
   } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   return `${JSON.stringify(rest, null, 2)}\n`;

@@ -1,7 +1,9 @@
 /** The manifest and the code must name the same things. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { parseFailure } from '../compile.ts';
 
@@ -33,12 +35,36 @@ describe('manifest', () => {
 
   it('packs for npm the commands and what they load, all of which is there', () => {
     const patterns: string[] = manifest.files;
-    expect(patterns.filter(f => !f.includes('*') && !existsSync(join(root, f)))).toEqual([]);
+    const made = 'dist/types';
+    expect(patterns.filter(f => !f.includes('*') && f !== made && !existsSync(join(root, f)))).toEqual([]);
     const packed = (path: string): boolean =>
       patterns.some(p => new RegExp(`^${p.replaceAll('.', '\\.').replace('*', '[^/]*')}$`).test(path));
     const commands = Object.values<string>(manifest.bin);
-    const bundles = commands.filter(f => f.startsWith('bin/')).map(f => f.replace('bin/', 'dist/'));
+    const bundles = commands
+      .filter(f => f.startsWith('bin/') && f !== 'bin/lucet-config.js')
+      .map(f => f.replace('bin/', 'dist/'));
     expect([...commands, ...bundles].filter(f => !packed(f))).toEqual([]);
+  });
+
+  it('has what the list of extensions shows', () => {
+    const allowed = ['Programming Languages', 'Debuggers', 'Visualization', 'Other'];
+    expect(manifest.categories.filter((c: string) => !allowed.includes(c))).toEqual([]);
+    expect(manifest.keywords.length).toBeLessThanOrEqual(30);
+    expect(manifest.galleryBanner).toEqual({ color: expect.stringMatching(/^#[0-9a-f]{6}$/), theme: 'dark' });
+  });
+
+  it('has the icon that scripts/icon.mjs draws', () => {
+    const png = readFileSync(join(root, manifest.icon));
+    // After the signature and the header there is one block of compressed rows, each behind the number of its filter: 0.
+    const rows = inflateSync(png.subarray(41, 41 + png.readUInt32BE(33)));
+    const script = join(root, 'scripts', 'icon.mjs');
+    const drawn = execFileSync(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `import { iconPixels } from ${JSON.stringify(pathToFileURL(script).href)}; process.stdout.write(iconPixels());`,
+    ]);
+    const stored = Array.from({ length: 128 }, (_, y) => rows.subarray(y * 513 + 1, (y + 1) * 513));
+    expect(Buffer.concat(stored).equals(drawn)).toBe(true);
   });
 
   it('names files that are there', () => {
