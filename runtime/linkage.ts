@@ -46,6 +46,15 @@ export type Imports = Readonly<
   Record<string, Readonly<Record<string, ImportValue>> | Exporter | NativeImports>
 >;
 
+/** Kinds of imports in words. */
+const KIND_WORDS = {
+  func: 'function',
+  table: 'table',
+  memory: 'memory',
+  global: 'global',
+  tag: 'tag',
+} as const;
+
 export type Flow = 'one-way' | 'both-ways';
 
 const IMPORT = STRUCTS.lucet_import;
@@ -137,7 +146,9 @@ class LinkageBuilder {
     };
     const source: object | undefined = Object.hasOwn(imports, info.module) ? imports[info.module] : undefined;
     if (source === undefined || source === null)
-      fail(`unknown import: nothing is given for module of ${label}`);
+      fail(
+        `unknown import: ${label} (a ${KIND_WORDS[info.type.kind]}): nothing is given for ${JSON.stringify(info.module)}`,
+      );
     if (isNativeImports(source!)) {
       const found = source.lookup(info.module, info.name);
       if (found === null) fail(`unknown import: ${label}`);
@@ -153,11 +164,15 @@ class LinkageBuilder {
       return;
     }
     const names = (isExporter(source!) ? source.exports : source) as Readonly<Record<string, ImportValue>>;
-    if (!Object.hasOwn(names, info.name)) fail(`unknown import: ${label}`);
+    if (!Object.hasOwn(names, info.name))
+      fail(
+        `unknown import: ${label} (a ${KIND_WORDS[info.type.kind]}): what is given for ${JSON.stringify(info.module)} has no ${JSON.stringify(info.name)}`,
+      );
     const value = names[info.name];
     const kind = kindOf(value);
     if (kind !== info.type.kind && !(kind === 'value' && info.type.kind === 'global')) {
-      fail(incompatible(label, info, kind === 'value' ? typeof value : kind));
+      const got = value === null ? 'null' : kind === 'value' ? `a ${typeof value}` : `a ${KIND_WORDS[kind]}`;
+      fail(incompatible(label, info, got));
     }
     if (info.type.kind === 'func') {
       this.#bindFunction(value as HostCallback | HostFunction | Func, info.type, label);
@@ -253,5 +268,5 @@ function kindOf(value: unknown): ExternType['kind'] | 'value' {
 }
 
 function incompatible(label: string, info: ImportInfo, got: string): string {
-  return `incompatible import type: ${label} is a ${info.type.kind}, and was given ${got}`;
+  return `incompatible import type: ${label} is a ${KIND_WORDS[info.type.kind]}, but was given ${got}`;
 }

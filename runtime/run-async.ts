@@ -16,7 +16,7 @@ import type { Func } from './func.ts';
 import { isPromise } from './hostcalls.ts';
 import { isNativeYield, isStop, Stop, type StopAction } from './stop.ts';
 import { wordsOf } from './types.ts';
-import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
+import { ARGUMENTS, acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
 import { streamWaitedFor, type WaitedFor } from './wasi-streams.ts';
 import { Yield } from './yield.ts';
 
@@ -33,7 +33,7 @@ export async function invokeAsync(
   const { params, results } = func.type;
   const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
   try {
-    storeValues(block, params, args, x.home, 'the arguments');
+    storeValues(block, params, args, x.home, ARGUMENTS);
     await runAsync(x, runner, () => runner.call(x.address, func.address, block.address));
     return loadResults(block, results, x.home);
   } finally {

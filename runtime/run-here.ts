@@ -22,7 +22,7 @@ import type { Func } from './func.ts';
 import { isPromise } from './hostcalls.ts';
 import { isNativeYield } from './stop.ts';
 import { wordsOf } from './types.ts';
-import { acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
+import { ARGUMENTS, acquireBlock, loadResults, releaseBlock, storeValues } from './values.ts';
 import { streamWaitedFor } from './wasi-streams.ts';
 import { checkYieldType, type RunResult, Yield, type Yielding } from './yield.ts';
 
@@ -31,7 +31,7 @@ export function invokeHere(x: Execution, func: Func, args: readonly unknown[]): 
   const { params, results } = func.type;
   if (func.words > MOST_WORDS) return invokeWide(x, func, args);
   const s = shared();
-  storeValues(s.block, params, args, x.home, 'the arguments', ARGS);
+  storeValues(s.block, params, args, x.home, ARGUMENTS, ARGS);
   x.begin();
   if (callByBlock(s, x.address, func.address)) x.rest = 'Ready';
   else throughHostcalls(x, s);
@@ -43,7 +43,7 @@ function invokeWide(x: Execution, func: Func, args: readonly unknown[]): unknown
   const { params, results } = func.type;
   const block = acquireBlock(func.words);
   try {
-    storeValues(block, params, args, x.home, 'the arguments');
+    storeValues(block, params, args, x.home, ARGUMENTS);
     callHere(x, func, block);
     return loadResults(block, results, x.home);
   } finally {
@@ -150,7 +150,7 @@ export function runToYield(x: Execution, func: Func, args: readonly unknown[]): 
   const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
   let me: Activation | null = null;
   try {
-    storeValues(block, params, args, x.home, 'the arguments');
+    storeValues(block, params, args, x.home, ARGUMENTS);
     me = x.enter();
     return toYield(x, me, func, block, HERE.call(x.address, func.address, block.address) as RunEvent);
   } catch (e) {

@@ -29,7 +29,8 @@ const WORDS: Readonly<Record<string, string>> = {
   ArrayOutOfBounds: 'An array was accessed beyond its end.',
 };
 
-export function explain(report: Draft): string {
+/** @param aborted what the program told as it gave up; null: nothing */
+export function explain(report: Draft, aborted: string | null = null): string {
   switch (report.code) {
     case 'HeapOutOfBounds':
       if (report.access === null) return 'Memory beyond the end was accessed.';
@@ -39,7 +40,7 @@ export function explain(report: Draft): string {
     case 'StackOverflow':
       return explainOverflow(report.frames, NATIVE_STACK);
     case 'Unreachable':
-      return explainUnreachable(report);
+      return aborted === null ? explainUnreachable(report) : `The program aborted: ${printable(aborted)}.`;
     case 'BadSignature':
       return explainSignature(report.table);
     case 'IndirectCallToNull':

@@ -53,6 +53,8 @@ export interface TrapFacts {
   readonly frames: readonly FactFrame[];
   /** Frames of the whole backtrace. */
   readonly totalFrames: number;
+  /** What the program told the host as it gave up, with the place ("message, at file:line:column"); null: it has told nothing. */
+  readonly aborted?: string | null;
 }
 
 /** The state of the guest that trapped, as far as it is still there. Every answer may be null: not known. */

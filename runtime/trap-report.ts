@@ -189,7 +189,7 @@ export function makeReport(facts: TrapFacts, symbolsOf: SymbolSource, state: Gue
       ...new Set(known.flatMap(s => (s === null ? [] : [...s.warnings, ...(s.debug?.warnings ?? [])]))),
     ],
   };
-  return { ...draft, explanation: explain(draft) };
+  return { ...draft, explanation: explain(draft, facts.aborted ?? null) };
 }
 
 function reportAccess(facts: TrapFacts, operator: TrapOperator | null): ReportAccess | null {

@@ -16,7 +16,16 @@ export interface ValueHome {
   adopt(func: Func): void;
 }
 
-/** Writes one value at a word. @throws TypeError, with `what` as subject */
+/** What a message calls a value: the whole, or one of several, from 1. */
+function subject(what: string, number: number): string {
+  if (number === 0) return what;
+  return what === ARGUMENTS ? `argument ${number}` : `${what}, value ${number},`;
+}
+
+/** `what` of a call's arguments. */
+export const ARGUMENTS = 'the arguments';
+
+/** Writes one value at a word. @throws TypeError, with `what` as subject: value `number` of several, or 0 */
 export function storeValue(
   block: Block,
   word: number,
@@ -24,58 +33,68 @@ export function storeValue(
   value: unknown,
   home: ValueHome,
   what: string,
+  number = 0,
 ): void {
   switch (type) {
     case 'i32':
-      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      if (typeof value !== 'number') throw mismatch(subject(what, number), type, 'a number', value);
       block.i32[word * 2] = value;
       block.i32[word * 2 + 1] = 0;
       return;
     case 'i64':
-      if (typeof value !== 'bigint') throw mismatch(what, type, 'a bigint', value);
+      if (typeof value !== 'bigint') throw mismatch(subject(what, number), type, 'a bigint', value);
       block.i64[word] = value;
       return;
     case 'f32':
-      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      if (typeof value !== 'number') throw mismatch(subject(what, number), type, 'a number', value);
       block.f32[word * 2] = value;
       block.i32[word * 2 + 1] = 0;
       return;
     case 'f64':
-      if (typeof value !== 'number') throw mismatch(what, type, 'a number', value);
+      if (typeof value !== 'number') throw mismatch(subject(what, number), type, 'a number', value);
       block.f64[word] = value;
       return;
     case 'v128':
       if (!(value instanceof Uint8Array) || value.length !== 16) {
-        throw mismatch(what, type, 'a Uint8Array of 16 bytes', value);
+        throw mismatch(subject(what, number), type, 'a Uint8Array of 16 bytes', value);
       }
       block.u8.set(value, word * 8);
       return;
     case 'funcref':
-      block.setWord(word * 8, funcrefAddress(value, home, what));
+      block.setWord(word * 8, funcrefAddress(value, home, what, number));
       return;
     case 'externref':
       block.setWord(word * 8, externrefHandle(value));
       return;
     case 'anyref':
-      block.setWord(word * 8, objectAddress(value, what));
+      block.setWord(word * 8, objectAddress(value, subject(what, number)));
       return;
     case 'exnref':
-      block.setWord(word * 8, exnrefAddress(value, home, what));
+      block.setWord(word * 8, exnrefAddress(value, home, what, number));
       return;
   }
 }
 
-export function funcrefAddress(value: unknown, home: ValueHome, what: string): number {
+export function funcrefAddress(value: unknown, home: ValueHome, what: string, number = 0): number {
   if (value === null) return 0;
-  if (!(value instanceof Func)) throw mismatch(what, 'funcref', 'a Func or null', value);
+  if (!(value instanceof Func)) throw mismatch(subject(what, number), 'funcref', 'a Func or null', value);
   home.adopt(value);
   return value.address;
 }
 
-export function exnrefAddress(value: unknown, home: ValueHome, what: string): number {
+export function exnrefAddress(value: unknown, home: ValueHome, what: string, number = 0): number {
   if (value === null) return 0;
-  if (!(value instanceof WasmException)) throw mismatch(what, 'exnref', 'a WasmException or null', value);
+  if (!(value instanceof WasmException))
+    throw mismatch(subject(what, number), 'exnref', 'a WasmException or null', value);
   return value.addressFor(home);
+}
+
+/** "expected 2 arguments (i32, i64), got 1" */
+function wrongNumber(what: string, types: readonly ValueType[], got: number): string {
+  const [prefix, noun] = what === ARGUMENTS ? ['', 'argument'] : [`${what}: `, 'value'];
+  const n = types.length;
+  const wanted = n === 0 ? `no ${noun}s` : `${n} ${noun}${n === 1 ? '' : 's'} (${types.join(', ')})`;
+  return `${prefix}expected ${wanted}, got ${got}`;
 }
 
 function mismatch(what: string, type: ValueType, wanted: string, value: unknown): TypeError {
@@ -122,12 +141,12 @@ export function storeValues(
   from = 0,
 ): void {
   if (values.length !== types.length) {
-    throw new TypeError(`${what}: expected ${types.length} values, got ${values.length}`);
+    throw new TypeError(wrongNumber(what, types, values.length));
   }
   let word = from;
   for (let i = 0; i < types.length; i++) {
     const type = types[i]!;
-    storeValue(block, word, type, values[i], home, what);
+    storeValue(block, word, type, values[i], home, what, what === ARGUMENTS || types.length > 1 ? i + 1 : 0);
     word += type === 'v128' ? 2 : 1;
   }
 }

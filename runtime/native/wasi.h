@@ -124,6 +124,12 @@ LUCET_API int lucet_wasi_ctx_set_input(lucet_wasi_ctx *ctx, const void *bytes, s
 LUCET_API const void *lucet_wasi_ctx_output(const lucet_wasi_ctx *ctx, uint32_t guest_fd, size_t *length);
 
 /**
+ * Has the guest left the process's standard error (descriptor 2) within a line? For hosts that then have something to say there. `together`: so has the last write to either
+ * of 1 and 2, since both are one terminal or file.
+ */
+LUCET_API int lucet_wasi_ctx_within_line(const lucet_wasi_ctx *ctx, int together);
+
+/**
  * The context that WASI functions without one of their own (lucet_import.data is NULL) use when this instance calls them. It stays
  * the caller's. So one linkage serves any number of instances.
  */

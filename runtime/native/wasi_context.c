@@ -163,6 +163,8 @@ static void begin(lucet_wasi_ctx *ctx) {
   ctx->fd_count = 0;
   ctx->open = 0;
   ctx->written = 0;
+  ctx->last_byte[0] = ctx->last_byte[1] = -1;
+  ctx->last_stream = 0;
   memcpy(ctx->stdio, t->stdio, sizeof ctx->stdio);
 }
 
@@ -204,6 +206,11 @@ void lucet_wasi_ctx_free(lucet_wasi_ctx *ctx) {
   free(ctx->own_env.bytes);
   lucet_wasi_template_release(ctx->template);
   free(ctx);
+}
+
+int lucet_wasi_ctx_within_line(const lucet_wasi_ctx *ctx, int together) {
+  int byte = together && ctx->last_stream != 0 ? ctx->last_byte[ctx->last_stream - 1] : ctx->last_byte[1];
+  return byte >= 0 && byte != '\n';
 }
 
 int lucet_wasi_ctx_set_args(lucet_wasi_ctx *ctx, const char *strings, size_t length, uint32_t count) {

@@ -125,6 +125,9 @@ struct lucet_wasi_ctx {
   uint32_t fd_count;
   uint32_t open;
   uint64_t written;
+  /** Last byte written to the process's own standard output and error; -1: none. And to which of them (1, 2) the last one of all went; 0: none. */
+  int16_t last_byte[2];
+  uint8_t last_stream;
   wasi_stdio stdio[3];
   wasi_buffer buffers[3];
   wasi_strings own_args;

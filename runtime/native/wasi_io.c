@@ -214,6 +214,13 @@ static int64_t transfer_host(const wasi_call *c, wasi_fd *fd, bool writing, bool
   }
 }
 
+/** What the guest writes to our own standard output or error: see lucet_wasi_ctx_within_line. */
+static void note_last_byte(lucet_wasi_ctx *ctx, int host, const struct iovec *vec, uint64_t moved) {
+  while (moved > vec->iov_len) moved -= vec++->iov_len;
+  ctx->last_byte[host - 1] = ((const uint8_t *)vec->iov_base)[moved - 1];
+  ctx->last_stream = (uint8_t)host;
+}
+
 enum { AT_POSITION = 1, WRITING = 2 };
 
 static inline wasi_errno transfer(const wasi_call *c, int how) {
@@ -233,7 +240,10 @@ static inline wasi_errno transfer(const wasi_call *c, int how) {
   if (writing && !wasi_allow_writing(c->ctx, vec, &n, &total)) return WASI_EDQUOT;
   int64_t moved;
   switch (fd->kind) {
-    case WASI_FD_HOST: moved = transfer_host(c, fd, writing, at_position, vec, n); break;
+    case WASI_FD_HOST:
+      moved = transfer_host(c, fd, writing, at_position, vec, n);
+      if (writing && moved > 0 && (fd->host == 1 || fd->host == 2)) note_last_byte(c->ctx, fd->host, vec, (uint64_t)moved);
+      break;
     case WASI_FD_BUFFER: {
       wasi_buffer *b = &c->ctx->buffers[fd->stream];
       moved = writing ? write_buffer(b, vec, n, total) : read_buffer(b, vec, n);

@@ -112,7 +112,7 @@ describeNative('host functions', () => {
     );
     expect(() => i.call('two')).toThrow('expected an array of 2 values');
     result = [1];
-    expect(() => i.call('two')).toThrow('expected 2 values, got 1');
+    expect(() => i.call('two')).toThrow('expected 2 values (i32, i64), got 1');
     result = [1, 2n];
     expect(i.call('two')).toEqual([1, 2n]);
   });

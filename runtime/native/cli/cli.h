@@ -81,6 +81,26 @@ enum unknown_imports { UNKNOWN_REFUSED = 0, UNKNOWN_TRAPS = 1, UNKNOWN_RETURNS_Z
 /** WASI's functions for the module's imports; the array and what it refers to live as long as the process. Ends the process, with advice, if one is refused. */
 lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown);
 
+/**
+ * The same before a .wasm is compiled, for what surely is refused: it need not be well-formed, and what is not understood of it, or whether functions have the right
+ * types, is left to those that come later.
+ */
+void check_imports(const char *path, const char *label, enum unknown_imports unknown);
+
+/* ---- wasm_imports.c */
+
+/** Imports of a WebAssembly binary, without their types; what it returns stays. NULL and 0: it has none, or is not understood. */
+lucet_extern *wasm_imports(const char *path, uint32_t *count);
+
+/* ---- assemblyscript.c */
+
+/** env.abort? */
+bool is_assemblyscript_function(const char *module, const char *name);
+/** The implementation, if that import has the type which AssemblyScript's programs give it; else NULL. */
+lucet_host_function assemblyscript_function(const lucet_extern *import);
+/** "MESSAGE, at FILE:LINE:COLUMN", in UTF-8: what the guest that has called it said. NULL: it hasn't. */
+const char *assemblyscript_abort_message(void);
+
 /* ---- report.c */
 
 struct report_style {

@@ -108,48 +108,88 @@ static lucet_import stand_in(const lucet_extern *import, enum unknown_imports un
   };
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- Linking */
+/* ----------------------------------------------------------------------------------------------------------------- Missing */
 
-lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown) {
-  static const char *const kinds[] = {"function", "table", "memory", "global"};
-  uint32_t count = lucet_module_import_count(module);
-  lucet_import *imports = allocate((count + 1) * sizeof *imports);
-  lucet_extern *missing = NULL;
-  uint32_t missing_count = 0;
-  int origin = ORIGIN_COUNT;
-  for (uint32_t k = 0; k < count; k++) {
-    lucet_extern import;
-    lucet_module_import(module, k, &import);
-    char *from = terminated(import.module, import.module_length);
-    char *name = terminated(import.name, import.name_length);
-    // A zero byte ends no name of WASI's.
-    bool whole = strlen(from) == import.module_length && strlen(name) == import.name_length;
-    imports[k] = (lucet_import){.kind = LUCET_IMPORT_NATIVE, .data = ctx};
-    if (whole && import.kind == LUCET_EXTERN_FUNC) imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
-    if (imports[k].function == NULL && can_stand_in(&import, unknown)) imports[k] = stand_in(&import, unknown);
-    if (imports[k].function == NULL) {
-      missing = realloc(missing, (missing_count + 1) * sizeof *missing);
-      if (missing == NULL) fail("out of memory");
-      missing[missing_count++] = import;
-      for (int o = 0; o < origin; o++)
-        if (fnmatch(ORIGINS[o].module, from, 0) == 0 && fnmatch(ORIGINS[o].name, name, 0) == 0) origin = o;
-    }
-    free(from);
-    free(name);
-  }
-  if (missing_count == 0) return imports;
+struct missing {
+  lucet_extern *imports;
+  uint32_t count;
+  /** The first of ORIGINS that fits one of them. */
+  int origin;
+};
+
+static void add_missing(struct missing *m, const lucet_extern *import, const char *from, const char *name) {
+  m->imports = realloc(m->imports, (m->count + 1) * sizeof *m->imports);
+  if (m->imports == NULL) fail("out of memory");
+  m->imports[m->count++] = *import;
+  for (int o = 0; o < m->origin; o++)
+    if (fnmatch(ORIGINS[o].module, from, 0) == 0 && fnmatch(ORIGINS[o].name, name, 0) == 0) m->origin = o;
+}
+
+/** Ends the process if there are any. */
+static void refuse_missing(const struct missing *m, const char *label) {
+  static const char *const kinds[] = {"function", "table", "memory", "global", "tag"};
+  if (m->count == 0) return;
   fflush(stdout);
   fprintf(stderr, "lucet-wasi: ");
   print_safely(stderr, label, strlen(label));
   fprintf(stderr, " needs ");
-  if (missing_count == 1) fprintf(stderr, "an import that is not provided:\n");
-  else fprintf(stderr, "%u imports that are not provided:\n", missing_count);
-  for (uint32_t k = 0; k < missing_count && k < SHOWN; k++) {
-    fprintf(stderr, "  %s ", missing[k].kind < 4 ? kinds[missing[k].kind] : "import");
-    print_import(&missing[k]);
+  if (m->count == 1) fprintf(stderr, "an import that is not provided:\n");
+  else fprintf(stderr, "%u imports that are not provided:\n", m->count);
+  for (uint32_t k = 0; k < m->count && k < SHOWN; k++) {
+    fprintf(stderr, "  %s ", m->imports[k].kind < 5 ? kinds[m->imports[k].kind] : "import");
+    print_import(&m->imports[k]);
     fputc('\n', stderr);
   }
-  if (missing_count > SHOWN) fprintf(stderr, "  and %u more\n", missing_count - SHOWN);
-  fprintf(stderr, "%s\n", origin < ORIGIN_COUNT ? ORIGINS[origin].advice : "Only WASI preview 1 is provided. Programs are built for it with the target wasm32-wasi.");
+  if (m->count > SHOWN) fprintf(stderr, "  and %u more\n", m->count - SHOWN);
+  fprintf(stderr, "%s\n", m->origin < ORIGIN_COUNT ? ORIGINS[m->origin].advice : "Only WASI preview 1 is provided. Programs are built for it with the target wasm32-wasi.");
   exit(EXIT_ERROR);
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- Linking */
+
+/** Its names with an end; false: one of them holds a zero byte, which no name of ours does. */
+static bool names_of(const lucet_extern *import, char **from, char **name) {
+  *from = terminated(import->module, import->module_length);
+  *name = terminated(import->name, import->name_length);
+  return strlen(*from) == import->module_length && strlen(*name) == import->name_length;
+}
+
+void check_imports(const char *path, const char *label, enum unknown_imports unknown) {
+  struct missing missing = {.origin = ORIGIN_COUNT};
+  uint32_t count;
+  const lucet_extern *imports = wasm_imports(path, &count);
+  for (uint32_t k = 0; k < count; k++) {
+    char *from, *name;
+    const char *signature;
+    bool whole = names_of(&imports[k], &from, &name), is_function = imports[k].kind == LUCET_EXTERN_FUNC;
+    // Types are not compared here.
+    bool may_be_there = is_function && whole && (lucet_wasi_lookup(from, name, &signature) != NULL || is_assemblyscript_function(from, name));
+    if (!may_be_there && !(is_function && unknown != UNKNOWN_REFUSED)) add_missing(&missing, &imports[k], from, name);
+    free(from);
+    free(name);
+  }
+  refuse_missing(&missing, label);
+}
+
+lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown) {
+  uint32_t count = lucet_module_import_count(module);
+  lucet_import *imports = allocate((count + 1) * sizeof *imports);
+  struct missing missing = {.origin = ORIGIN_COUNT};
+  for (uint32_t k = 0; k < count; k++) {
+    lucet_extern import;
+    lucet_module_import(module, k, &import);
+    char *from, *name;
+    bool whole = names_of(&import, &from, &name);
+    imports[k] = (lucet_import){.kind = LUCET_IMPORT_NATIVE, .data = ctx};
+    if (whole && import.kind == LUCET_EXTERN_FUNC) {
+      imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
+      if (imports[k].function == NULL && is_assemblyscript_function(from, name)) imports[k].function = assemblyscript_function(&import);
+    }
+    if (imports[k].function == NULL && can_stand_in(&import, unknown)) imports[k] = stand_in(&import, unknown);
+    if (imports[k].function == NULL) add_missing(&missing, &import, from, name);
+    free(from);
+    free(name);
+  }
+  refuse_missing(&missing, label);
+  return imports;
 }

@@ -202,7 +202,7 @@ static bool counts_instructions(const lucet_module *module) {
   return length > 0 && memmem(options, length, counting, sizeof counting - 1) != NULL;
 }
 
-static struct program load_program(const struct command_line *line, const struct embedded *e) {
+static struct program load_program(const struct command_line *line, const struct embedded *e, enum unknown_imports unknown) {
   static const char *const levels[] = {"2", "1", "0", NULL};
   struct program p = {0};
   lucet_error error;
@@ -214,6 +214,8 @@ static struct program load_program(const struct command_line *line, const struct
     const char *public_key = value_of(line, OPTION_SIGNATURE_PK);
     p.path = line->module;
     bool compiled = is_artifact(p.path);
+    // Whoever asks for a signature wants nobody to look at the module before it is verified.
+    if (!compiled && public_key == NULL) check_imports(p.path, base_name(p.path), unknown);
     if (!compiled) p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), public_key, &p.temporary);
     status = compiled && public_key != NULL ? load_verified(p.path, public_key, &p.module, &error) : lucet_module_load_file(p.path, &p.module, &error);
   }
@@ -223,6 +225,56 @@ static struct program load_program(const struct command_line *line, const struct
   if (has(line, OPTION_FUEL) && !counts_instructions(p.module))
     fail("%s: --fuel needs a module that counts: compile it with lucetc-wasi --count-instructions", line->module);
   return p;
+}
+
+enum { EXPORTS_SHOWN = 8 };
+/** Bytes shown of a name: C++ has some of thousands. */
+enum { NAME_SHOWN = 100 };
+
+/** How many bytes a name begins with alike, whatever their case and leading underscores. */
+static size_t likeness(const char *a, size_t a_length, const char *b, size_t b_length) {
+  while (a_length > 1 && *a == '_') a++, a_length--;
+  while (b_length > 1 && *b == '_') b++, b_length--;
+  size_t same = 0;
+  while (same < a_length && same < b_length && (a[same] | 0x20) == (b[same] | 0x20)) same++;
+  return same;
+}
+
+/** " It exports …, and 1,234 more": those first that are most alike to `wanted`. */
+static void print_exports(const lucet_module *module, const char *wanted) {
+  struct {
+    lucet_extern function;
+    size_t likeness;
+  } best[EXPORTS_SHOWN];
+  uint32_t count = 0, kept = 0;
+  size_t wanted_length = strlen(wanted);
+  for (uint32_t k = 0; k < lucet_module_export_count(module); k++) {
+    lucet_extern e;
+    lucet_module_export(module, k, &e);
+    if (e.kind != LUCET_EXTERN_FUNC) continue;
+    count++;
+    size_t alike = likeness(e.name, e.name_length, wanted, wanted_length);
+    uint32_t at = kept;
+    while (at > 0 && best[at - 1].likeness < alike) at--;
+    if (at == EXPORTS_SHOWN) continue;
+    if (kept < EXPORTS_SHOWN) kept++;
+    memmove(&best[at + 1], &best[at], (kept - 1 - at) * sizeof *best);
+    best[at].function = e;
+    best[at].likeness = alike;
+  }
+  if (count == 0) fprintf(stderr, " It exports no functions.\n");
+  for (uint32_t k = 0; k < kept; k++) {
+    const lucet_extern *e = &best[k].function;
+    fprintf(stderr, "%s", k == 0 ? " It exports: " : ", ");
+    uint32_t length = e->name_length;
+    // Not within a character.
+    if (length > NAME_SHOWN)
+      for (length = NAME_SHOWN; length > NAME_SHOWN - 3 && (e->name[length] & 0xc0) == 0x80;) length--;
+    print_safely(stderr, e->name, length);
+    if (length < e->name_length) fprintf(stderr, "…");
+  }
+  if (count > kept) fprintf(stderr, ", and %u more (lucet-objdump lists all)", count - kept);
+  if (count > 0) fprintf(stderr, ".\n");
 }
 
 /** The function to run: number of the export. Ends the process if there is none, with what there is instead. */
@@ -244,19 +296,7 @@ static uint32_t find_function(const struct program *p, const char *name, bool ma
   else if (strcmp(name, "_start") == 0)
     fprintf(stderr,
             " A WASI program must: link it as a command (the default of WASI compilers), or choose a function with --entrypoint or --invoke.");
-  uint32_t shown = 0;
-  for (uint32_t k = 0; k < lucet_module_export_count(p->module); k++) {
-    lucet_extern export_;
-    lucet_module_export(p->module, k, &export_);
-    if (export_.kind != LUCET_EXTERN_FUNC) continue;
-    fprintf(stderr, "%s", shown == 0 ? " It exports: " : ", ");
-    if (shown++ == 20) {
-      fprintf(stderr, "…");
-      break;
-    }
-    print_safely(stderr, export_.name, export_.name_length);
-  }
-  fprintf(stderr, "%s\n", shown == 0 ? " It exports no functions." : ".");
+  print_exports(p->module, name);
   exit(EXIT_ERROR);
 }
 
@@ -374,12 +414,14 @@ static lucet_wasi_template *make_template(const struct command_line *line, const
 struct run {
   const struct command_line *line;
   struct program program;
+  lucet_wasi_ctx *wasi;
   lucet_instance *instance;
   struct report_style style;
 };
 
-/** Larger memories are not handed on: reports do without. */
+/** Of larger memories only the start is handed on, where stacks and static data usually are: a program that has run out of memory is to be told of as well. */
 #define MOST_MEMORY_BYTES (1ull << 30)
+#define START_BYTES (64ull << 20)
 
 /** A file in memory with what the guest's memory 0 holds, without its pages of zeros; -1: there is none. */
 static int copy_memory(lucet_instance *instance) {
@@ -387,7 +429,8 @@ static int copy_memory(lucet_instance *instance) {
   static const unsigned char zeros[PAGE];
   uint64_t length = 0;
   const unsigned char *bytes = lucet_instance_memory(instance, 0, &length);
-  if (bytes == NULL || length == 0 || length > MOST_MEMORY_BYTES) return -1;
+  if (bytes == NULL || length == 0) return -1;
+  if (length > MOST_MEMORY_BYTES) length = START_BYTES;
   int fd = memfd_create("memory", MFD_CLOEXEC);
   if (fd < 0) return -1;
   bool good = ftruncate(fd, (off_t)length) == 0;
@@ -435,14 +478,23 @@ static int report_trap(const struct run *r, const lucet_event *event) {
   return EXIT_TRAP;
 }
 
+/** What we have to say begins on a line of its own, also when the guest has not ended its last one. */
+static void begin_line(const struct run *r) {
+  struct stat out, err;
+  bool together = fstat(1, &out) == 0 && fstat(2, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+  fflush(stdout);
+  if (lucet_wasi_ctx_within_line(r->wasi, together)) fputc('\n', stderr);
+}
+
 /** Exit status, or -1: it returned. */
 static int outcome(const struct run *r, lucet_status status, const lucet_event *event, const lucet_error *error) {
+  if (status == LUCET_OK && event->kind == LUCET_EVENT_RETURNED) return -1;
+  // A process has eight bits for its status, on this host as on any other.
+  if (status == LUCET_OK && event->kind == LUCET_EVENT_TERMINATED && event->code == LUCET_REASON_EXIT) return (int)(event->id & 0xff);
+  begin_line(r);
   if (status != LUCET_OK) fail("%s", error->message);
   switch (event->kind) {
-    case LUCET_EVENT_RETURNED: return -1;
-    // A process has eight bits for its status, on this host as on any other.
     case LUCET_EVENT_TERMINATED:
-      if (event->code == LUCET_REASON_EXIT) return (int)(event->id & 0xff);
       if (event->code == LUCET_REASON_TIMEOUT) {
         fprintf(stderr, "%s: the time is over (--timeout %s)\n", tool, value_of(r->line, OPTION_TIMEOUT));
         return EXIT_TIMEOUT;
@@ -553,13 +605,12 @@ int main(int argc, char **argv) {
   size_of(&line, OPTION_HEAP_ADDRESS_SPACE, 0);
   size_of(&line, OPTION_STACK_SIZE, 0);
   duration_of(&line, OPTION_TIMEOUT);
-  choice_of(&line, OPTION_UNKNOWN_IMPORTS, unknowns);
-  count_of(&line, OPTION_FUEL);
-  r.program = load_program(&line, is_program ? &embedded : NULL);
-  lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
-  lucet_wasi_ctx *ctx = lucet_wasi_ctx_new(t);
-  if (ctx == NULL) fail("out of memory");
   enum unknown_imports unknown = (enum unknown_imports)choice_of(&line, OPTION_UNKNOWN_IMPORTS, unknowns);
+  count_of(&line, OPTION_FUEL);
+  r.program = load_program(&line, is_program ? &embedded : NULL, unknown);
+  lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
+  lucet_wasi_ctx *ctx = r.wasi = lucet_wasi_ctx_new(t);
+  if (ctx == NULL) fail("out of memory");
   lucet_import *imports = link_imports(r.program.module, r.program.label, ctx, unknown);
   r.instance = instantiate(&line, r.program.module, imports);
   if (has(&line, OPTION_FUEL)) lucet_instance_set_instruction_bound(r.instance, count_of(&line, OPTION_FUEL));

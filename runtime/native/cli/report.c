@@ -109,7 +109,11 @@ void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info,
     fprintf(to, "%strap: %s (%s)%s\n", red, lucet_trap_message(event->code), code, plain);
   if (info != NULL && info->memory != UINT32_MAX)
     fprintf(to, "  Accessed address 0x%" PRIx64 ", but memory %" PRIu32 " has 0x%" PRIx64 " bytes.\n", info->memory_offset, info->memory, info->memory_length);
-  else if (explanation(code) != NULL)
+  else if (event->kind == LUCET_EVENT_TRAPPED && assemblyscript_abort_message() != NULL) {
+    fprintf(to, "  The program aborted: ");
+    print_safely(to, assemblyscript_abort_message(), strlen(assemblyscript_abort_message()));
+    fprintf(to, ".\n");
+  } else if (explanation(code) != NULL)
     fprintf(to, "  %s\n", explanation(code));
   if (info != NULL) print_backtrace(to, info, label, style);
 }
@@ -198,7 +202,11 @@ static void json_facts(FILE *to, const lucet_event *event, const lucet_trap_info
   else fprintf(to, "null");
   fprintf(to, ",\n  \"pc\": \"0x%" PRIx64 "\",\n  \"registers\": {", info->pc);
   for (int k = 0; k < 18 && info->signal != 0; k++) fprintf(to, "%s\"%s\": \"0x%" PRIx64 "\"", k > 0 ? ", " : "", registers[k], info->registers[k]);
-  fprintf(to, "},\n  \"totalFrames\": %" PRIu32 "\n}", info->total_frames);
+  fprintf(to, "},\n  \"totalFrames\": %" PRIu32 ",\n  \"aborted\": ", info->total_frames);
+  const char *aborted = event->kind == LUCET_EVENT_TRAPPED ? assemblyscript_abort_message() : NULL;
+  if (aborted != NULL) json_string(to, aborted, strlen(aborted));
+  else fprintf(to, "null");
+  fprintf(to, "\n}");
 }
 
 /** Elements of a table that are told. */

@@ -1,0 +1,88 @@
+/**
+ * What AssemblyScript's programs ask of any host when they give up: env.abort(message, fileName, line, column). Strings are references to its objects: UTF-16, with
+ * their length in bytes in the four bytes in front (AssemblyScript's "memory layout": rtSize).
+ */
+#include <string.h>
+
+#include "../abi.h"
+#include "cli.h"
+
+/** Units of UTF-16 that are told of a string. The reference and the length are the guest's word; neither may cost us. */
+enum { MOST_UNITS = 2000 };
+
+/** Of the guest that has aborted; it has no successor in this process. */
+static char told[2 * (3 * MOST_UNITS + 8) + 64];
+
+/** As UTF-8; a zero, and a surrogate without its other half, become U+FFFD. @returns its end */
+static char *put_unit(char *to, uint32_t c) {
+  if (c < 0x80) {
+    *to++ = (char)c;
+    return to;
+  }
+  if (c < 0x800) {
+    *to++ = (char)(0xc0 | c >> 6);
+  } else {
+    if (c < 0x10000) {
+      *to++ = (char)(0xe0 | c >> 12);
+    } else {
+      *to++ = (char)(0xf0 | c >> 18);
+      *to++ = (char)(0x80 | (c >> 12 & 0x3f));
+    }
+    *to++ = (char)(0x80 | (c >> 6 & 0x3f));
+  }
+  *to++ = (char)(0x80 | (c & 0x3f));
+  return to;
+}
+
+/** A string of the guest's; nothing if there is none where it says. A pair of units takes four bytes, a single one at most three. @returns its end */
+static char *put_string(char *to, lucet_vmctx *vm, uint32_t at) {
+  uint32_t bytes;
+  const void *header = at >= sizeof bytes ? lucet_vmctx_memory(vm, at - sizeof bytes, sizeof bytes) : NULL;
+  if (header == NULL) return to;
+  memcpy(&bytes, header, sizeof bytes);
+  uint32_t units = bytes / 2;
+  bool cut = units > MOST_UNITS;
+  if (cut) units = MOST_UNITS;
+  const uint8_t *from = lucet_vmctx_memory(vm, at, 2 * (uint64_t)units);
+  if (from == NULL) return to;
+  for (uint32_t k = 0; k < units; k++) {
+    uint32_t c = from[2 * k] | (uint32_t)from[2 * k + 1] << 8;
+    if ((c & 0xfc00) == 0xd800 && k + 1 < units && (from[2 * k + 3] & 0xfc) == 0xdc) {
+      uint32_t low = from[2 * k + 2] | (uint32_t)from[2 * k + 3] << 8;
+      c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
+      k++;
+    } else if (c == 0 || (c & 0xf800) == 0xd800) {
+      c = 0xfffd;
+    }
+    to = put_unit(to, c);
+  }
+  return cut ? put_unit(to, 0x2026) : to;
+}
+
+static void abort_guest(lucet_vmctx *vm, uint64_t *args, void *data) {
+  (void)data;
+  char *start = told, *to = put_string(start, vm, (uint32_t)args[0]);
+  if (to > start) {
+    memcpy(to, ", at ", 5);
+    to += 5;
+  } else {
+    memcpy(to, "at ", 3);
+    to += 3;
+  }
+  char *file = to;
+  to = put_string(to, vm, (uint32_t)args[1]);
+  if (to == file) to += sprintf(to, "an unknown file");
+  sprintf(to, ":%u:%u", (uint32_t)args[2], (uint32_t)args[3]);
+  lucet_vmctx_trap(vm, LUCET_TRAP_UNREACHABLE);
+}
+
+bool is_assemblyscript_function(const char *module, const char *name) { return strcmp(module, "env") == 0 && strcmp(name, "abort") == 0; }
+
+lucet_host_function assemblyscript_function(const lucet_extern *import) {
+  if (import->params != 4 || import->results != 0) return NULL;
+  for (uint32_t k = 0; k < import->params; k++)
+    if (import->types[k] != LUCET_I32) return NULL;
+  return abort_guest;
+}
+
+const char *assemblyscript_abort_message(void) { return told[0] != 0 ? told : NULL; }
