@@ -328,6 +328,20 @@ describe('absurd functions', () => {
     );
   });
 
+  it('loops in seven bytes that carry a thousand values', () => {
+    const values = new Array<number>(1000).fill(I64);
+    const module = (loops: number) =>
+      oneFunction(
+        [I32],
+        values,
+        [],
+        [...repeat(1000, () => [0x42, 0]), ...repeat(loops, () => [0x03, 1, 0x20, 0, 0x0d, 0, 0x0b])],
+        [funcType(values, values)],
+      );
+    expect(rejection(module(50))).toBeNull();
+    expect(rejection(module(1000))).toMatchObject({ kind: 'limit', message: /carry more than \d+ values/ });
+  });
+
   it('imports of a thousand parameters each', () => {
     const values = new Array<number>(1000).fill(I64);
     const module = (imports: number) =>

@@ -34,8 +34,8 @@ export const LIMITS = {
   nameBytes: 2 ** 26,
   /** IR rows of one function. */
   rows: 2 ** 22,
-  /** Values that the branches of one function carry to labels. */
-  branchValues: 2 ** 24,
+  /** Values that the branches of one function carry to labels, beyond BRANCH_VALUES_PER_BYTE: a loop in seven bytes may carry 1,000. */
+  branchValues: 2 ** 16,
   /** Values that the calls and returns of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes may pass 2,000, results to parameters. */
   callValues: 2 ** 18,
   /** Machine code and constants of a module, beyond MACHINE_BYTES_PER_BYTE. */
@@ -46,6 +46,8 @@ export const LIMITS = {
 
 /** What code that makes each value by itself stays far below. */
 export const CALL_VALUES_PER_BYTE = 8;
+/** With locals in memory, so these are operands only. */
+const BRANCH_VALUES_PER_BYTE = 16;
 /** For each byte of the section of imports. */
 export const IMPORT_VALUES_PER_BYTE = 4;
 
@@ -77,6 +79,11 @@ export function tooMuchCode(codeBytes: number): CompileError {
  */
 export function carriedValues(bodyBytes: number): number {
   return Math.min(2 ** 22, 2 ** 15 + 4 * bodyBytes);
+}
+
+/** Values that the branches of a body of that size may carry to labels in any case. */
+export function mostBranchValues(bodyBytes: number): number {
+  return Math.min(2 ** 24, LIMITS.branchValues + BRANCH_VALUES_PER_BYTE * bodyBytes);
 }
 
 export function overLimit(what: string, limit: number, offset: number, func = -1): never {

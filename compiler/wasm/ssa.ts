@@ -18,7 +18,7 @@
 import { CompileError } from '../diagnostics.ts';
 import { F_B, F_BLOCK, F_C, type Func, ROW, type Value } from '../ir/func.ts';
 import { MemKind, Op, Region, rawAccess, Type } from '../ir/ops.ts';
-import { carriedValues, LIMITS } from './limits.ts';
+import { carriedValues, mostBranchValues } from './limits.ts';
 import { ValType } from './module.ts';
 import { irType } from './types.ts';
 
@@ -138,7 +138,7 @@ export class Ssa {
     this.labelTypes.length = 0;
     this.edgeCount = 1;
     this.rowEnd = 0;
-    this.rowLimit = inMemory ? LIMITS.branchValues : carriedValues(bodyBytes);
+    this.rowLimit = inMemory ? mostBranchValues(bodyBytes) : carriedValues(bodyBytes);
     this.demandedCount = 0;
     this.tokens.fill(0, 0, FIRST_TOKEN * T.SIZE);
     for (let t = 1; t < FIRST_TOKEN; t++) this.tokens[t * T.SIZE + T.Type] = irType(t as ValType);
@@ -342,7 +342,7 @@ export class Ssa {
 
   private overBudget(): never {
     if (!this.inMemory) throw RESTART_IN_MEMORY;
-    const message = `function too complex: its branches carry more than ${LIMITS.branchValues} values`;
+    const message = `function too complex: its branches carry more than ${this.rowLimit} values`;
     throw new CompileError(message, this.func.loc, 'limit', this.func.index);
   }
 

@@ -50,19 +50,20 @@ export function body(
   return leb(head.length + code.length + 1).concat(head, code as number[], [0x0b]);
 }
 
-/** A module with one exported function "f" of a type. */
+/** A module with one exported function "f" of a type; more types may follow it. */
 export function oneFunction(
   params: readonly number[],
   results: readonly number[],
   locals: readonly (readonly [count: number, type: number])[],
   code: readonly number[],
+  types: readonly (readonly number[])[] = [],
 ): Uint8Array {
   const b = body(locals, code);
   const codeSection = [10].concat(leb(b.length + 1), [1], b);
   return Uint8Array.from(
     [
       ...HEADER,
-      ...section(1, vec([funcType(params, results)])),
+      ...section(1, vec([funcType(params, results), ...types])),
       ...section(3, [1, 0]),
       ...section(7, vec([[...name('f'), 0, 0]])),
     ].concat(codeSection),
