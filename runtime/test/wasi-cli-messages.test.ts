@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { wat } from '../../compiler/test/support/wasm.ts';
+import { clang } from '../../scripts/clang.ts';
 import { libraryPath } from '../library.ts';
 import { body, exportEntry, functionType, KIND, moduleBytes, uleb } from '../wasm-writer.ts';
 import { describeNative } from './support/guest.ts';
@@ -97,6 +98,21 @@ describeNative('lucet-wasi says', () => {
     expect(JSON.parse(readFileSync(join(folder, 'trap.json'), 'utf8')).explanation).toBe(
       'The program aborted: zero, at index.ts:3:3.',
     );
+  }, 60_000);
+
+  it('what variables hold, also of a program whose memory is too large to be handed on', async () => {
+    const source = `#include <stddef.h>
+int main(void) {
+  const char *last_words = "no more";
+  if (__builtin_wasm_memory_grow(0, 20000) == (size_t)-1) return 3;
+  if (last_words[0] == 'n') __builtin_trap();
+  return 0;
+}
+`;
+    writeFileSync(join(folder, 'large.wasm'), await clang({ 'large.c': source }, ['-g', '-O0']));
+    const { status, stderr } = lucetWasi(['--max-heap-size', '2G', 'large.wasm']);
+    expect(status).toBe(134);
+    expect(stderr).toMatch(/^ {2}last_words: const char \* = .*"no more"$/m);
   }, 60_000);
 
   it('nothing of what an abort points to that is no string', async () => {
