@@ -5,7 +5,8 @@ const COMMON = ['program', 'cwd', 'sourceMap', 'skipFiles', 'symbolFile', 'disas
 
 const OWN = {
   launch: [
-    ...['args', 'env', 'inheritEnv', 'dirs', 'stdin', 'entrypoint', 'invoke', 'maxHeapSize', 'stackSize'],
+    ...['args', 'env', 'inheritEnv', 'dirs', 'entrypoint', 'invoke', 'maxHeapSize', 'stackSize'],
+    ...['stdin', 'stdout', 'stderr'],
     ...['timeout', 'stopOnEntry', 'stopOnTrap', 'optLevel'],
   ],
   attach: ['coredump'],

@@ -33,6 +33,9 @@ export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, C
   readonly stackSize?: string;
   /** File that the program reads as its standard input; none: it is empty. */
   readonly stdin?: string;
+  /** Files that take its output; none: it is shown. */
+  readonly stdout?: string;
+  readonly stderr?: string;
   /** Time that it may run for, stops not counted: milliseconds, or with a unit (2s). */
   readonly timeout?: string | number;
   readonly stopOnEntry?: boolean;
@@ -123,7 +126,8 @@ export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): Laun
   if (a.entrypoint !== undefined && !isString(a.entrypoint))
     fail('entrypoint', 'the name of an exported function');
   if (a.invoke !== undefined && !isString(a.invoke)) fail('invoke', 'the name of an exported function');
-  if (a.stdin !== undefined && !isString(a.stdin)) fail('stdin', 'the path of a file');
+  for (const name of ['stdin', 'stdout', 'stderr'] as const)
+    if (a[name] !== undefined && !isString(a[name])) fail(name, 'the path of a file');
   durationOf('timeout', a.timeout);
   for (const name of ['maxHeapSize', 'stackSize'] as const) sizeOf(name, a[name]);
   if (

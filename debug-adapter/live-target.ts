@@ -27,7 +27,7 @@ import {
   type WasiPreopen,
 } from '../runtime/index.ts';
 import { LiveWatchpoints } from './live-watchpoints.ts';
-import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import type { DebugTarget, Outputs, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
 
 const THREAD = 1;
 const EXIT_TRAP = 134;
@@ -51,6 +51,7 @@ export interface LiveOptions {
   readonly stackSize: number | null;
   /** A file; null: there is nothing to read. */
   readonly stdin: string | null;
+  readonly outputs: Outputs;
   /** Milliseconds that the guest may run for; null: as long as it likes. */
   readonly timeout: number | null;
   readonly env: Readonly<Record<string, string>>;
@@ -147,13 +148,16 @@ export class LiveTarget implements DebugTarget {
     }
     this.module = Module.fromFile(how.artifact);
     this.module.sourceFolder = dirname(how.artifact);
-    const stream = (name: 'stdout' | 'stderr'): Writable =>
-      new Writable({
+    const stream = (name: 'stdout' | 'stderr'): Writable | { fd: number } => {
+      const fd = how.outputs[name];
+      if (fd !== null) return { fd };
+      return new Writable({
         write: (chunk: Uint8Array, _encoding, done) => {
           this.emit({ kind: 'output', stream: name, text: new TextDecoder().decode(chunk) });
           done();
         },
       });
+    };
     this.wasi = new WasiContext({
       args: [how.name, ...(how.invokes ? [] : how.args)],
       env: how.env,

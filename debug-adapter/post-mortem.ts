@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Coredump, readCoredump } from '../runtime/debug.ts';
 import type { ModuleSymbols, TrapReport } from '../runtime/index.ts';
-import type { DebugTarget, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import type { DebugTarget, Outputs, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
 
 /** As for a process that SIGABRT ended: what lucet-wasi exits with when the guest traps. */
 const EXIT_TRAP = 134;
@@ -162,6 +162,8 @@ export interface ProcessOptions {
   readonly args: readonly string[];
   /** A file; null: there is nothing to read. */
   readonly stdin: string | null;
+  /** Closed when it has started. What lucet-wasi says of a trap goes to stderr, too. */
+  readonly outputs: Outputs;
   readonly cwd: string | undefined;
   /** False: a trap ends the session as an exit does. */
   readonly stopsAt: (report: TrapReport) => boolean;
@@ -193,15 +195,18 @@ export class ProcessTarget extends Stopped {
     const all = ['--trap-json', report, '--coredump', core, ...options, artifact, ...args];
     const stdin = how.stdin === null ? null : openSync(how.stdin, 'r');
     const child = spawn(command, all, {
-      stdio: [stdin ?? 'ignore', 'pipe', 'pipe'],
+      stdio: [stdin ?? 'ignore', how.outputs.stdout ?? 'pipe', how.outputs.stderr ?? 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });
     this.child = child;
     if (stdin !== null) closeSync(stdin);
-    for (const stream of ['stdout', 'stderr'] as const)
-      child[stream]!.setEncoding('utf8').on('data', (text: string) =>
-        this.emit({ kind: 'output', stream, text }),
-      );
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const fd = how.outputs[stream];
+      if (fd !== null) closeSync(fd);
+      child[stream]
+        ?.setEncoding('utf8')
+        .on('data', (text: string) => this.emit({ kind: 'output', stream, text }));
+    }
     child.once('error', e => this.fail(`lucet-wasi could not be started: ${e.message}`));
     // 'close' comes after both streams have ended: no output is lost behind the exit.
     child.once('close', (code, signal) => {

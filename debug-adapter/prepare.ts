@@ -1,6 +1,6 @@
 /** From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and opening what is known of it. */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoredumpError } from '../runtime/debug.ts';
@@ -16,7 +16,7 @@ import {
 } from './launch.ts';
 import { LiveTarget } from './live-target.ts';
 import { CoreTarget, ProcessTarget } from './post-mortem.ts';
-import type { DebugTarget } from './target.ts';
+import type { DebugTarget, Outputs } from './target.ts';
 
 /** Where the bundles are. */
 const DIST = dirname(import.meta.url.startsWith('file:') ? fileURLToPath(import.meta.url) : import.meta.url);
@@ -40,6 +40,22 @@ function existing(attribute: string, path: string, advice: string, kind: 'file' 
   })();
   if (problem !== null) throw new LaunchError(`"${attribute}": ${path} ${problem}: ${advice}`);
   return path;
+}
+
+/** Descriptors of the files that take the output; null: it is shown. @throws LaunchError */
+function outputsOf(launch: LaunchArguments): Outputs {
+  const open = (name: 'stdout' | 'stderr'): number | null => {
+    if (launch[name] === undefined) return null;
+    const path = resolve(launch.cwd ?? '.', launch[name]);
+    try {
+      closeSync(openSync(path, 'w'));
+      // Both may go to the same file: each write is at its end.
+      return openSync(path, 'a');
+    } catch (e) {
+      throw new LaunchError(`"${name}": ${(e as Error).message}: name a file that can be written`);
+    }
+  };
+  return { stdout: open('stdout'), stderr: open('stderr') };
 }
 
 /** @throws LaunchError */
@@ -112,13 +128,16 @@ export async function openLaunch(
     ? await compiled(program, 0, 'debug')
     : await compiled(program, launch.optLevel ?? 2);
   const symbols = symbolsOf(artifact, program, launch);
-  if (symbols.artifact.debugFunctions.size > 0) return live(launch, program, artifact, symbols, stdin, stops);
+  const outputs = outputsOf(launch);
+  if (symbols.artifact.debugFunctions.size > 0)
+    return live(launch, program, artifact, symbols, stdin, outputs, stops);
   return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
     artifact,
     args: launch.args ?? [],
     stdin,
+    outputs,
     cwd: launch.cwd,
     stopsAt: stops,
   });
@@ -130,6 +149,7 @@ function live(
   artifact: string,
   symbols: ModuleSymbols,
   stdin: string | null,
+  outputs: Outputs,
   stopsAt: (report: TrapReport) => boolean,
 ): DebugTarget {
   const folder = launch.cwd ?? '.';
@@ -151,6 +171,7 @@ function live(
       maxHeapSize: sizeOf('maxHeapSize', launch.maxHeapSize),
       stackSize: sizeOf('stackSize', launch.stackSize),
       stdin,
+      outputs,
       timeout: durationOf('timeout', launch.timeout),
       env: { ...inherited, ...launch.env },
       preopens,

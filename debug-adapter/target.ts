@@ -28,6 +28,12 @@ export interface TargetFrame {
   readonly stackAddress: number | null;
 }
 
+/** Descriptors that take the guest's output; null: it is told by events. */
+export interface Outputs {
+  readonly stdout: number | null;
+  readonly stderr: number | null;
+}
+
 export type TargetEvent =
   | { readonly kind: 'output'; readonly stream: 'stdout' | 'stderr'; readonly text: string }
   /** At a sequence point whose breakpoint is set, or where it was paused, or where it trapped. */

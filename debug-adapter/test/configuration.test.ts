@@ -74,6 +74,15 @@ describe.each([
     expect(output.stdout).toBe('from a file\n');
   });
 
+  it('writes output to the files that are named, after what was in them is gone', async () => {
+    const file = join(dir, `out-${optLevel}.txt`);
+    writeFileSync(file, 'something longer, of an earlier run');
+    const launch = { program: 'echo.wat', stdin: 'input.txt', stdout: file, stderr: file, optLevel };
+    expect(await run(launch)).toBe(0);
+    expect(readFileSync(file, 'utf8')).toBe('from a file\n');
+    expect(output.stdout ?? '').toBe('');
+  });
+
   it('has nothing to read without one', async () => {
     expect(await run({ program: 'echo.wat', optLevel })).toBe(0);
     expect(output.stdout ?? '').toBe('');
@@ -110,6 +119,12 @@ it.each([
     { program: 'echo.wat', stdin: 'none.txt' },
     /"stdin": .*none\.txt is not there/,
   ],
+  [
+    'output to where none can go',
+    { program: 'echo.wat', stdout: '/none/out.txt' },
+    /"stdout": .*\/none\/out\.txt.*: name a file that can be written/,
+  ],
+  ['output to no file', { program: 'echo.wat', stderr: 2 }, /"stderr" must be the path of a file/],
   ['a time that is none', { program: 'echo.wat', timeout: 'soon' }, /"timeout" must be a time/],
 ])('%s is refused with what to do', async (_name, launch, message) => {
   await expect(client.launchRequest({ cwd: dir, ...launch } as never)).rejects.toThrow(message);
