@@ -11,6 +11,7 @@ export class FileError extends Error {
 
 /** `ENOENT: no such file or directory, open 'x'`: the words between. */
 function systemWords(error: unknown): string {
+  if ((error as NodeJS.ErrnoException | null)?.code === 'EISDIR') return 'is a directory';
   const message = error instanceof Error ? error.message : String(error);
   return /^[A-Z0-9]+: (.+?), [a-z]+\b/.exec(message)?.[1] ?? message;
 }

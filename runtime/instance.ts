@@ -20,7 +20,7 @@ import type { HostBinding, Vmctx } from './hostcalls.ts';
 import { type InstanceOptions, type InstanceState, storeOptions } from './instance-options.ts';
 import { KillSwitch } from './kill-switch.ts';
 import { type Imports, Linkage } from './linkage.ts';
-import type { Module } from './module.ts';
+import { exportsLike, type Module } from './module.ts';
 import type { Region } from './region.ts';
 import { invokeAsync, startAsync } from './run-async.ts';
 import {
@@ -169,7 +169,10 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   /** An export. @throws TypeError when there is none of that name */
   export(name: string): Extern {
     const number = this.module.exportNumber(name);
-    if (number < 0) throw new TypeError(`${this.module.label} exports nothing named ${JSON.stringify(name)}`);
+    if (number < 0)
+      throw new TypeError(
+        `${this.module.label} exports nothing named ${JSON.stringify(name)}${exportsLike(this.module.exports, name)}`,
+      );
     return this.#extern(number);
   }
 
@@ -315,7 +318,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
 
   /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: no limit. */
   set timeout(milliseconds: number) {
-    if (!(milliseconds >= 0)) throw new RangeError(`${milliseconds} is no time`);
+    if (!(milliseconds >= 0)) throw new RangeError(`timeout: ${milliseconds} is no number of milliseconds`);
     native().lucet_instance_set_timeout(this.address, Math.min(Math.ceil(milliseconds * 1e6), 2 ** 62));
   }
 

@@ -34,6 +34,28 @@ export function moduleAt(address: number): Module | null {
   return loaded.get(address) ?? null;
 }
 
+/** Names that a message tells of a list that may have thousands. */
+const MOST_TOLD = 8;
+
+/** "; it exports …, and 12 more": those first that begin like `name`. */
+export function exportsLike(exports: readonly ExportInfo[], name: string): string {
+  const plain = (text: string): string => text.replace(/^_+/, '').toLowerCase();
+  const wanted = plain(name);
+  const likeness = (text: string): number => {
+    const other = plain(text);
+    let same = 0;
+    while (same < wanted.length && same < other.length && wanted[same] === other[same]) same++;
+    return same;
+  };
+  const ranked = exports
+    .map(e => ({ name: e.name, alike: likeness(e.name) }))
+    .sort((a, b) => b.alike - a.alike);
+  if (ranked.length === 0) return '; it has no exports';
+  const told = ranked.slice(0, MOST_TOLD).map(e => JSON.stringify(e.name.slice(0, 100)));
+  const more = ranked.length > MOST_TOLD ? `, and ${ranked.length - MOST_TOLD} more` : '';
+  return `; it exports ${told.join(', ')}${more}`;
+}
+
 export class Module {
   /** The native handle. */
   readonly address: number;

@@ -47,8 +47,9 @@ export class Pool {
   /** @throws LimitError when the system gives no threads */
   constructor(options: PoolOptions = {}) {
     const { threads = 0, slice = 0 } = options;
-    if (!Number.isInteger(threads) || threads < 0) throw new RangeError(`${threads} is no number of threads`);
-    if (!(slice >= 0)) throw new RangeError(`${slice} is no time`);
+    if (!Number.isInteger(threads) || threads < 0)
+      throw new RangeError(`threads: ${threads} is no number of threads`);
+    if (!(slice >= 0)) throw new RangeError(`slice: ${slice} is no number of milliseconds`);
     const s = shared();
     s.block.u32[(AT.LIMITS + OPTIONS.threads) >> 2] = threads;
     s.block.setWord(AT.LIMITS + OPTIONS.slice, Math.ceil(slice * 1e6));

@@ -63,7 +63,7 @@ export class WasiCommand {
   /** @throws WasiError when something can't be granted; LinkError; TypeError when there is no such function */
   constructor(region: Region, module: Module, options: WasiCommandOptions = {}) {
     const { imports = {}, entry = '_start', timeout = 0, ...granted } = options;
-    if (!(timeout >= 0)) throw new RangeError(`${timeout} is no time`);
+    if (!(timeout >= 0)) throw new RangeError(`timeout: ${timeout} is no number of milliseconds`);
     const number = module.exportNumber(entry);
     const type = number < 0 ? null : module.exports[number]!.type;
     if (type?.kind !== 'func' || type.params.length > 0)

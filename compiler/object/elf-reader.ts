@@ -42,7 +42,7 @@ export function readSections(bytes: Uint8Array): { machine: number; sections: Fi
     throw new ArtifactError(message, offset);
   };
   if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46)
-    fail('not an ELF file', 0);
+    fail('not an ELF file; lucetc makes one of a .wasm or .wat', 0);
   if (bytes.length < EHDR_SIZE) fail('file is cut off in its header', bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (bytes[4] !== 2 || bytes[5] !== 1) fail('not a 64-bit little-endian ELF file', 4);

@@ -40,7 +40,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 describe('files', () => {
   it.each([
     [['none.wasm'], 'Error: none.wasm: no such file or directory\n'],
-    [['.'], 'Error: .: illegal operation on a directory\n'],
+    [['.'], 'Error: .: is a directory\n'],
     [['add.wasm', '-o', 'none/add.so'], "Error: can't write none/add.so: no such file or directory\n"],
     [['add.wasm', '-o', '.'], /^Error: can't write \.: .*\n$/],
     [['empty.wasm'], 'Error: empty.wasm: malformed: the file is empty at offset 0x0\n'],

@@ -74,6 +74,7 @@ describeNative('calls', () => {
     expect(() => all.call('f64', '1')).toThrow(TypeError);
     expect(() => all.call('func', () => {})).toThrow('is funcref: expected a Func or null');
     expect(() => all.call('nothing')).toThrow('exports nothing named "nothing"');
+    expect(() => all.call('_FUNC')).toThrow(/exports nothing named "_FUNC"; it exports "func", /);
   });
 
   it('describes exports', () => {

@@ -393,6 +393,7 @@ int main(int argc, char **argv) {
     [[], /no module is given/],
     [['--nothing', 'm'], /unknown option --nothing /],
     [['--inherit-en', 'm'], /did you mean --inherit-env/],
+    [['--dri', '.', 'm'], /did you mean --dir\?/],
     [['--stack-sise', '1', 'm'], /did you mean --stack-size/],
     [['-x', 'm'], /unknown option -x/],
     [['--dir'], /--dir needs a value: DIR/],

@@ -26,6 +26,8 @@ static bool differs_by_one(const char *a, const char *b) {
   while (start < la && a[start] == b[start]) start++;
   size_t end = 0;
   while (end < least - (start < least ? start : least) && a[la - 1 - end] == b[lb - 1 - end]) end++;
+  // One more, one less, another one, or two that are in each other's place.
+  if (la == lb && start + 2 + end == la && a[start] == b[start + 1] && a[start + 1] == b[start]) return true;
   return most - start - end <= 1;
 }
 
