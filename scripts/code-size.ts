@@ -1,7 +1,7 @@
 /**
  * `npm run code-size [-- --kb N --floor N]`: bytes of artifact for each byte of a module, for every operator and construct, each in modules of N KB (default 2) that are full
  * of it, with the largest immediates; functions that are large, and many small ones. Prints what takes more than `floor` bytes for a byte (default 60), or seconds, or is over a limit. Fails
- * where code that passes no thousand values by naming a type takes more than 100: what is above that is for a limit to stop (limits.ts). Ends with "N passed, N failed".
+ * where code that names no thousand values in a few bytes takes more than 100: what is above that is for a limit to stop (limits.ts). Ends with "N passed, N failed".
  */
 import { CompileError, compile } from '../compiler/index.ts';
 import type { CompileOptions } from '../compiler/options.ts';
@@ -39,6 +39,8 @@ const TYPES = [
 const GIVES = { v128: 0, i64: 4 } as const;
 const TAKES = { v128: 1, i64: 5 } as const;
 const PASSES = { v128: 2, i64: 6 } as const;
+/** Tags with a thousand values. */
+const TAG = { v128: 1, i64: 2 } as const;
 const PLAIN = 8;
 const IMPORTS = TYPES.length;
 
@@ -186,7 +188,22 @@ function* wide(): Generator<Construct> {
       0x0b,
     ]);
     yield of('call that passes, in a try_table', [0x1f, PASSES[t], 1, 2, 0, 0x10, PASSES[t], 0x0b]);
-    yield of('throw', [0x02, GIVES[t], 0x1f, PASSES[t], 1, 0, 1, 1, 0x10, PASSES[t], 0x08, 1, 0x0b, 0x0b]);
+    yield of('throw', [
+      0x02,
+      PASSES[t],
+      0x1f,
+      PASSES[t],
+      1,
+      0,
+      TAG[t],
+      0,
+      0x10,
+      PASSES[t],
+      0x08,
+      TAG[t],
+      0x0b,
+      0x0b,
+    ]);
     yield {
       name: `block that gives, ${WIDE} of ${t}`,
       unit: [0x02, GIVES[t], 0x10, GIVES[t], 0x0b, ...taken],
@@ -220,23 +237,23 @@ function* wide(): Generator<Construct> {
     yield { name: `function that only passes, ${WIDE} of ${t}`, type: GIVES[t], before: made, unit: [] };
     yield { name: `${WIDE} parameters of ${t}, unused`, type: TAKES[t], unit: [] };
   }
-  for (const count of [1000, 50_000])
+  for (const count of [1000, 49_000])
     yield { name: `${count} locals`, locals: [...uleb(count), TYPE_CODE.v128], unit: [] };
   yield {
-    name: '50000 locals, one is read',
-    locals: [...uleb(50_000), TYPE_CODE.v128],
+    name: '49000 locals, one is read',
+    locals: [...uleb(49_000), TYPE_CODE.v128],
     unit: [],
-    before: [0x20, ...uleb(49_000), 0x1a],
+    before: [0x20, ...uleb(48_000), 0x1a],
   };
   yield {
-    name: '50000 locals, a call',
-    locals: [...uleb(50_000), TYPE_CODE.i64],
+    name: '49000 locals, a call',
+    locals: [...uleb(49_000), TYPE_CODE.i64],
     unit: [],
     before: [0x10, PLAIN],
   };
   yield {
-    name: '50000 locals, a loop with a call',
-    locals: [...uleb(50_000), TYPE_CODE.funcref],
+    name: '49000 locals, a loop with a call',
+    locals: [...uleb(49_000), TYPE_CODE.funcref],
     unit: [],
     before: [0x03, 0x40, 0x10, PLAIN, 0x0b],
   };
@@ -280,6 +297,7 @@ function moduleOf(c: Construct, size: number, per: number): Uint8Array {
     tag: [
       [0, PLAIN],
       [0, TAKES.v128],
+      [0, TAKES.i64],
     ],
     global: [
       [TYPE_CODE.v128, 1, 0xfd, 12, ...new Array<number>(16).fill(0), 0x0b],
@@ -319,6 +337,8 @@ const BASE = new Map(
   ]),
 );
 const MOST = 100;
+/** What a limit is there for: thousands of values by a few bytes. */
+const BY_LIMIT = /\d{4,} (?:of|locals|parameters)/;
 let passed = 0;
 let failed = 0;
 for (const c of [...operators(), ...bulk(), ...wide()]) {
@@ -339,7 +359,7 @@ for (const c of [...operators(), ...bulk(), ...wide()]) {
       const ms = performance.now() - from;
       const wide = c.name.includes(` ${WIDE} `);
       const factor = Math.max(0, code - BASE.get(wide)!) / bytes.length;
-      if (wide || (factor <= MOST && error === '')) passed++;
+      if (BY_LIMIT.test(c.name) || (factor <= MOST && error === '')) passed++;
       else failed++;
       if (factor > Number(values.floor) || ms > 5000 || error !== '')
         console.log(

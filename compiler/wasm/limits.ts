@@ -65,7 +65,8 @@ export function machineBytesLimit(codeBytes: number): number {
 /** The error of a module that becomes more. It does so as a whole, so the error names no place: that would depend on who compiled what first. */
 export function tooMuchCode(codeBytes: number): CompileError {
   const limit = machineBytesLimit(codeBytes);
-  const cause = 'calls, blocks and imports that pass hundreds of values';
+  const cause =
+    'calls, blocks or imports that pass hundreds of values, or functions with thousands of locals';
   return new CompileError(
     `the module becomes more than ${limit} bytes of machine code, the limit for ${codeBytes} bytes of functions: it has many ${cause}`,
     -1,
