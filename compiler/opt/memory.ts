@@ -67,6 +67,14 @@ const BUILTIN_WRITES = BUILTINS.map(({ name }) => {
   }
 });
 
+/** Whether an instruction may write a global that is no import: a store, or whatever code of others' runs. */
+export function mayWriteGlobals(f: Func, v: Value): boolean {
+  const op = f.op(v);
+  if (!(OP_FLAGS[op]! & OpFlag.Write) || op === Op.Store || op === Op.RawStore) return false;
+  if (op === Op.VmStore) return rawRegion(f.imm2(v)) === Region.Global;
+  return op !== Op.CallBuiltin || (BUILTIN_WRITES[f.imm(v)] ?? ALL) === ALL;
+}
+
 /** Entries carried over from one version to the next at a store to a known other place: at most so many are looked at. */
 const CARRY_LIMIT = 16;
 

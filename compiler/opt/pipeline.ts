@@ -2,7 +2,8 @@
  * The optimiser: every pass over one function, in order.
  *
  *     redundant parameters -> walk (fold, number, forward, decide branches) -> clean-up of branches
- *       -> [2: the walk once more, if the clean-up joined blocks -> hoisting out of loops
+ *       -> [2: branches on states in globals, and clean-up if there were any
+ *           -> the walk once more, if a clean-up joined blocks -> hoisting out of loops
  *           -> vectors for simple loops, and the walk again if there were any]
  *       -> dead code -> clean-up of branches -> numbering of blocks
  *
@@ -12,6 +13,7 @@ import { Cfg } from '../ir/cfg.ts';
 import type { Func } from '../ir/func.ts';
 import { Branches } from './branches.ts';
 import { Dce } from './dce.ts';
+import { GlobalStates } from './global-states.ts';
 import { Licm } from './licm.ts';
 import { RedundantParams } from './params.ts';
 import { Tally } from './tally.ts';
@@ -31,6 +33,7 @@ const tally = new Tally();
 const params = new RedundantParams();
 const walk = new Walk();
 const branches = new Branches();
+const globalStates = new GlobalStates();
 const dce = new Dce();
 const licm = new Licm();
 const vectorizer = new Vectorizer();
@@ -57,10 +60,18 @@ export function optimize(
   walk.run(f, tally, importedMemories);
   after?.('walk', f);
 
-  const joined = cleanUp(f);
+  let joined = cleanUp(f);
   after?.('branches', f);
 
   if (level >= 2) {
+    if (globalStates.run(f, cfg, tally)) {
+      removeUnreachable(f);
+      params.run(f, cfg, tally);
+      after?.('global-states', f);
+      cleanUp(f);
+      after?.('branches', f);
+      joined = true;
+    }
     if (joined) {
       walk.run(f, tally, importedMemories);
       after?.('walk', f);
@@ -78,15 +89,19 @@ export function optimize(
     }
   }
 
-  cfg.computeOrder(f);
-  branches.renumber(f, cfg);
-  cfg.computeOrder(f);
+  removeUnreachable(f);
   dce.run(f, cfg, tally);
   after?.('dce', f);
 
   cleanUp(f);
   after?.('branches', f);
   tally.flush(counters);
+}
+
+function removeUnreachable(f: Func): void {
+  cfg.computeOrder(f);
+  branches.renumber(f, cfg);
+  cfg.computeOrder(f);
 }
 
 /** Empty blocks, rows of blocks, numbers. Returns whether rows of blocks were joined. */

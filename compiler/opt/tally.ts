@@ -45,6 +45,12 @@ export const enum Fired {
   DeadInstruction,
   DeadParam,
   Hoist,
+  /** A load of a global that can be one number only. */
+  StateLoad,
+  /** A branch on a global that can go one way only. */
+  StateBranch,
+  /** An edge to a branch on a global that it decides leads to a copy that jumps. */
+  StateThread,
   /** A loop got a version on vectors. */
   Vectorize,
   COUNT,
@@ -76,6 +82,9 @@ const NAMES: readonly string[] = [
   'dead-instruction',
   'dead-param',
   'hoist',
+  'state-load',
+  'state-branch',
+  'state-thread',
   'vectorize',
 ];
 

@@ -93,6 +93,8 @@ export class RandomIr {
   private readonly logged: number;
   /** How often an instruction accesses memory. */
   private readonly memoryShare: number;
+  /** Whether branches ask what small number is in a global, as Asyncify's do. */
+  private readonly states: boolean;
   private logAt = 0;
   private readonly addresses = new Set<Value>();
 
@@ -100,6 +102,7 @@ export class RandomIr {
     this.rnd = randomNumbers(seed);
     this.logged = seed % 4 === 0 ? 0 : 0.4;
     this.memoryShare = seed % 2 === 1 ? 0.7 : 0;
+    this.states = seed % 5 === 2;
     this.budget = size;
     this.f = new Func(seed, `random ${seed}`);
   }
@@ -160,12 +163,20 @@ export class RandomIr {
   }
   /** An i32 to test: often the test of another against zero, or a comparison. */
   private condition(): Value {
+    if (this.states && this.chance(0.7)) return this.stateCondition();
     const v = this.value(Type.I32);
     const r = this.rnd();
     if (r < 0.5) return v;
     const zero = this.emit(Op.IConst, Type.I32, 0, 0, 0, 0, 0);
     const test = this.emit(this.pick(r < 0.8 ? [Op.Eq, Op.Ne] : COMPARISONS), Type.I32, v, zero);
     return r < 0.9 ? test : this.emit(Op.Xor, Type.I32, test, this.emit(Op.IConst, Type.I32, 0, 0, 0, 1, 0));
+  }
+  private stateCondition(): Value {
+    const access = rawAccess(Region.Global, MemKind.Full, 1);
+    const state = this.emit(Op.VmLoad, Type.I32, 0, 0, 0, FIELDS.globals, access);
+    if (this.chance(0.2)) return state;
+    const known = this.emit(Op.IConst, Type.I32, 0, 0, 0, this.below(3), 0);
+    return this.emit(this.pick([Op.Eq, Op.Ne]), Type.I32, state, known);
   }
   private edge(to: Block, types: readonly Type[]): Edge {
     return this.f.newEdge(
@@ -471,6 +482,15 @@ export class RandomIr {
     const type = this.pick([Type.I32, Type.I64, Type.F64]);
     const disp = FIELDS.globals + 16 * slot;
     const access = rawAccess(Region.Global, MemKind.Full, slot + 1);
+    if (this.states && slot === 0) {
+      // Seldom: what is known of the state holds for a while.
+      if (!this.chance(0.2)) return;
+      const state = this.chance(0.8)
+        ? this.emit(Op.IConst, Type.I32, 0, 0, 0, this.below(4), 0)
+        : this.value(Type.I32);
+      this.emit(Op.VmStore, Type.None, state, 0, 0, disp, access);
+      return;
+    }
     switch (this.below(5)) {
       case 0:
         this.emit(
