@@ -230,6 +230,19 @@ export class Func {
     return v;
   }
 
+  /** Give block `to`, which has no parameters, such as block `from` has. */
+  copyParams(from: Block, to: Block): void {
+    const n = this.paramCount(from);
+    if (n === 0) return;
+    const list = this.newList(n);
+    for (let i = 0; i < n; i++) {
+      const v = this.make(Op.Param, this.type(this.param(from, i)), to, 0, 0, i, 0);
+      this.rows[v * ROW + F_BLOCK] = to;
+      this.pool[list + 1 + i] = v;
+    }
+    this.params[to] = list;
+  }
+
   paramCount(block: Block): number {
     const l = this.params[block]!;
     return l === NONE ? 0 : this.pool[l]!;
@@ -300,6 +313,30 @@ export class Func {
       default:
         return i === 0 ? this.b(term) : this.c(term);
     }
+  }
+
+  /**
+   * Give a terminator other edges. One that stands at neighbouring places of a BrTable is mapped once.
+   * @param to the same edge, or another one
+   * @returns whether any is another one
+   */
+  mapEdges(term: Value, to: (edge: Edge) => Edge): boolean {
+    const count = this.succCount(term);
+    let changed = false;
+    let before: Edge = NONE;
+    let after: Edge = NONE;
+    for (let k = 0; k < count; k++) {
+      const edge = this.succEdge(term, k);
+      if (edge !== before) {
+        before = edge;
+        after = to(edge);
+      }
+      if (after === edge) continue;
+      changed = true;
+      if (this.op(term) === Op.BrTable) this.pool[this.b(term) + 1 + k] = after;
+      else this.rows[term * ROW + (k === 0 ? F_B : F_C)] = after;
+    }
+    return changed;
   }
 
   // ---- generic operand access: fixed operands A..C, then list elements; edges' arguments are not operands

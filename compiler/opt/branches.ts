@@ -4,7 +4,6 @@ import {
   type Block,
   type Edge,
   F_A,
-  F_B,
   F_BLOCK,
   F_C,
   F_IMM,
@@ -37,31 +36,14 @@ export class Branches {
    */
   thread(f: Func, cfg: Cfg, counters: Tally): boolean {
     if (!this.findEmpty(f, cfg)) return false;
+    const lead = (edge: Edge): Edge => this.lead(f, edge, counters);
     let changed = false;
     for (let i = 0; i < cfg.orderCount; i++) {
       const term = f.terminator(cfg.order[i]!);
-      const count = f.succCount(term);
-      let before: Edge = 0;
-      let after: Edge = 0;
-      for (let k = 0; k < count; k++) {
-        const edge = f.succEdge(term, k);
-        // One edge at neighbouring places of a br_table stays one.
-        if (edge !== before) {
-          before = edge;
-          after = this.lead(f, edge, counters);
-        }
-        if (after === edge) continue;
-        changed = true;
-        this.setEdge(f, term, k, after);
-      }
+      if (f.mapEdges(term, lead)) changed = true;
       if (changed && f.op(term) === Op.BrIf) this.joinEqualEdges(f, term, counters);
     }
     return changed;
-  }
-
-  private setEdge(f: Func, term: Value, k: number, edge: Edge): void {
-    if (f.op(term) === Op.BrTable) f.pool[f.b(term) + 1 + k] = edge;
-    else f.rows[term * ROW + (k === 0 ? F_B : F_C)] = edge;
   }
 
   private joinEqualEdges(f: Func, term: Value, counters: Tally): void {

@@ -18,7 +18,6 @@ import {
   type Edge,
   F_A,
   F_B,
-  F_BLOCK,
   F_C,
   F_IMM,
   F_IMM2,
@@ -310,16 +309,11 @@ export class GlobalStates {
     const to = f.newBlock();
     const n = f.paramCount(b);
     const { copyOf } = this;
-    const params: Value[] = [];
+    f.copyParams(b, to);
     for (let k = 0; k < n; k++) {
-      const param = f.param(b, k);
-      const p = f.make(Op.Param, f.type(param), to, 0, 0, k, 0);
-      f.rows[p * ROW + F_BLOCK] = to;
-      params.push(p);
-      copyOf[param] = p;
-      this.repair.define(param, to, p);
+      copyOf[f.param(b, k)] = f.param(to, k);
+      this.repair.define(f.param(b, k), to, f.param(to, k));
     }
-    if (n > 0) f.params[to] = f.listOf(params);
     for (let v = f.first[b]!; v !== f.terminator(b); v = f.next[v]!) {
       f.loc = f.locOf(v);
       const copy = f.append(to, f.make(f.op(v), f.type(v), f.a(v), f.b(v), f.c(v), f.imm(v), f.imm2(v)));

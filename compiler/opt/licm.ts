@@ -13,7 +13,7 @@
  * An instruction moves out of as many loops at once as its operands allow.
  */
 import type { Cfg } from '../ir/cfg.ts';
-import { type Block, F_A, F_BLOCK, type Func, ROW, type Value } from '../ir/func.ts';
+import { type Block, F_A, type Func, ROW, type Value } from '../ir/func.ts';
 import { OP_FLAGS, OP_OPERANDS, Op, OpFlag, Region, rawRegion, rawTrap, Type } from '../ir/ops.ts';
 import { type Ints, sized } from '../ir/scratch.ts';
 import { isSafeDivision } from './dce.ts';
@@ -64,14 +64,8 @@ export class Licm {
       if (this.findPreheader(f, cfg, header) !== 0) continue;
       added = true;
       const block = f.newBlock();
-      const n = f.paramCount(header);
-      const params: Value[] = [];
-      for (let k = 0; k < n; k++) {
-        const p = f.make(Op.Param, f.type(f.param(header, k)), block, 0, 0, k, 0);
-        f.rows[p * ROW + F_BLOCK] = block;
-        params.push(p);
-      }
-      if (n > 0) f.params[block] = f.listOf(params);
+      f.copyParams(header, block);
+      const params = Array.from({ length: f.paramCount(block) }, (_, k) => f.param(block, k));
       f.loc = f.locOf(f.first[header]!);
       f.append(block, f.make(Op.Jump, Type.None, 0, f.newEdge(header, params), 0, 0, 0));
       for (let p = cfg.predStart[header]!; p < cfg.predStart[header + 1]!; p++) {

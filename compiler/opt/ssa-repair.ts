@@ -3,7 +3,7 @@
  *
  * As in Braun et al., "Simple and Efficient Construction of Static Single Assignment Form", section 2, only what is used is looked for, from its uses upwards,
  * with a queue in place of recursion. A value wanted at a block's start is the one at the end of the block's immediate dominator if no definition lies between the
- * two, else a parameter, whose arguments are wanted at the ends of the predecessors. Between: in what the dominator strictly dominates, as any block from
+ * two, else a parameter, whose arguments are wanted at the ends of the predecessors. Between: in what the dominator strictly dominates, as every block from
  * which the start can be reached without passing the dominator is; and not in what the block itself dominates, unless there is a way back from there. A
  * parameter that was not necessary after all is one value on every way in, and is left for RedundantParams to take out.
  */
@@ -12,9 +12,7 @@ import {
   type Block,
   type Edge,
   F_A,
-  F_B,
   F_BLOCK,
-  F_C,
   type Func,
   type List,
   NONE,
@@ -102,7 +100,10 @@ export class SsaRepair {
     }
     if (this.newParams.size === 0) return;
     for (const [block, list] of this.newParams) this.extendParams(block, list);
-    for (let i = 0; i < cfg.orderCount; i++) this.extendEdges(cfg.order[i]!);
+    for (let i = 0; i < cfg.orderCount; i++) {
+      const block = cfg.order[i]!;
+      this.f.mapEdges(this.f.terminator(block), edge => this.extended(block, edge));
+    }
   }
 
   /** The variable at the end of a block. */
@@ -148,25 +149,6 @@ export class SsaRepair {
     for (let k = 0; k < f.paramCount(block); k++) params.push(f.param(block, k));
     for (const { param } of list) params.push(param);
     f.params[block] = f.listOf(params);
-  }
-
-  private extendEdges(block: Block): void {
-    const { f } = this;
-    const term = f.terminator(block);
-    const count = f.succCount(term);
-    let before: Edge = 0;
-    let after: Edge = 0;
-    for (let k = 0; k < count; k++) {
-      const edge = f.succEdge(term, k);
-      // One edge at neighbouring places of a br_table stays one.
-      if (edge !== before) {
-        before = edge;
-        after = this.extended(block, edge);
-      }
-      if (after === edge) continue;
-      if (f.op(term) === Op.BrTable) f.pool[f.b(term) + 1 + k] = after;
-      else f.rows[term * ROW + (k === 0 ? F_B : F_C)] = after;
-    }
   }
 
   private extended(from: Block, edge: Edge): Edge {
