@@ -6,8 +6,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
+import { wasmCodeBytes } from '../compiler/budget.ts';
 import { CompileError } from '../compiler/index.ts';
-import { wasmCodeBytes } from '../compiler/pipeline.ts';
 import { decodeModule } from '../compiler/wasm/decode.ts';
 import type { Module } from '../compiler/wasm/module.ts';
 import { type Before, buildRevision, codeDifference } from './against.ts';

@@ -4,7 +4,7 @@
  * meets large functions only optimises our code for those, and anew for the small ones.
  */
 import type { CompiledFunc } from './backend/code.ts';
-import { codeCount } from './pipeline.ts';
+import { codeCount, type FunctionCompiler } from './pipeline.ts';
 import type { Module } from './wasm/module.ts';
 
 /** Bytes of bodies in a chunk: a share of the module's for each thread, within bounds. */
@@ -48,6 +48,8 @@ export function chunksOf(module: Module, threads: number): Chunks {
 export interface Compiled {
   readonly start: number;
   readonly funcs: readonly (CompiledFunc | null)[];
+  /** Of all of them (budget.ts). */
+  readonly irWords: number;
 }
 
 /** Thrown when a function can't be compiled. */
@@ -59,20 +61,17 @@ export class ChunkError {
 }
 
 /** Compile chunk `k`. @throws ChunkError */
-export function compileChunk(
-  { order, starts }: Chunks,
-  k: number,
-  compile: (index: number) => CompiledFunc | null,
-): Compiled {
+export function compileChunk({ order, starts }: Chunks, k: number, compiler: FunctionCompiler): Compiled {
   const start = starts[k]!;
+  const irBefore = compiler.irWords;
   const funcs: (CompiledFunc | null)[] = [];
   for (let i = start; i < starts[k + 1]!; i++) {
     const index = order[i]!;
     try {
-      funcs.push(compile(index));
+      funcs.push(compiler.compile(index));
     } catch (e) {
       throw new ChunkError(index, e instanceof Error ? e : new Error(String(e)));
     }
   }
-  return { start, funcs };
+  return { start, funcs, irWords: compiler.irWords - irBefore };
 }

@@ -1,5 +1,7 @@
 /** The compiler's door: bytes of a module in, bytes of a shared object out. Pure: no files, no process, no threads. */
 import type { CompiledFunc } from './backend/code.ts';
+import { rejection } from './budget.ts';
+import { CompileError } from './diagnostics.ts';
 import { printFunc } from './ir/text-print.ts';
 import { link } from './object/artifact-writer.ts';
 import { type CompileOptions, defaultOptions } from './options.ts';
@@ -26,7 +28,13 @@ export function compileModule(
   options: CompileOptions,
 ): { funcs: (CompiledFunc | null)[]; counters: Counters } {
   const compiler = new FunctionCompiler(module, options);
-  const funcs = Array.from({ length: codeCount(module) }, (_, i) => compiler.compile(i));
+  const funcs: (CompiledFunc | null)[] = [];
+  try {
+    for (let i = 0; i < codeCount(module); i++) funcs.push(compiler.compile(i));
+  } catch (e) {
+    if (!(e instanceof CompileError)) throw e;
+    throw rejection(module, options, moduleLayout(module), funcs.length, e);
+  }
   return { funcs, counters: compiler.counters };
 }
 

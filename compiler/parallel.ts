@@ -11,15 +11,15 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { CompiledFunc } from './backend/code.ts';
+import { ModuleBudget, rejection, wasmCodeBytes } from './budget.ts';
 import { ChunkError, type Compiled, chunksOf, compileChunk } from './chunks.ts';
 import { BugError, CompileError } from './diagnostics.ts';
 import { nodeDigest } from './engine-tuning.ts';
 import { type CompileStats, compileModule } from './index.ts';
 import { link } from './object/artifact-writer.ts';
 import type { CompileOptions } from './options.ts';
-import { CodeBudget, type Counters, FunctionCompiler, moduleLayout, wasmCodeBytes } from './pipeline.ts';
+import { type Counters, FunctionCompiler, moduleLayout } from './pipeline.ts';
 import { singlePassApplies } from './singlepass/compile.ts';
-import { validateFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
 
 export interface WorkerData {
@@ -82,25 +82,13 @@ function runWorker(data: WorkerData, onMessage: (m: WorkerMessage) => void): Pro
   });
 }
 
-/** The error that a module is rejected with: that of its first invalid function, whatever was met first. */
-function rejection(module: Module, index: number, error: Error): Error {
-  try {
-    for (let i = module.importedFunctions; i < Math.min(index, module.functions.length); i++)
-      validateFunction(module, i);
-  } catch (e) {
-    if (e instanceof CompileError) return e;
-    throw e;
-  }
-  return error;
-}
-
 class Merging {
   readonly funcs: (CompiledFunc | null)[];
   readonly counters: Counters = {};
   readonly chunks;
   failure: { readonly index: number; readonly error: Error } | null = null;
   private done = 0;
-  private readonly budget: CodeBudget;
+  private readonly budget: ModuleBudget;
 
   constructor(
     private readonly module: Module,
@@ -108,14 +96,15 @@ class Merging {
     private readonly progress: (done: number, total: number) => void,
   ) {
     this.chunks = chunksOf(module, threads);
-    this.budget = new CodeBudget(module);
+    this.budget = new ModuleBudget(module);
     this.funcs = new Array<null>(this.chunks.order.length).fill(null);
   }
 
-  add({ start, funcs }: Compiled): void {
+  add({ start, funcs, irWords }: Compiled): void {
     for (let i = 0; i < funcs.length; i++) this.funcs[this.chunks.order[start + i]!] = funcs[i]!;
     try {
-      for (const f of funcs) this.budget.take(f);
+      this.budget.takeIr(irWords);
+      for (const f of funcs) this.budget.takeCode(f);
     } catch (e) {
       // No function's error: it comes after those of all.
       this.fail(this.module.functions.length, e as Error);
@@ -145,7 +134,7 @@ async function takePart(
   const compiler = new FunctionCompiler(module, options);
   try {
     for (let k = Atomics.add(next, 0, 1); k < count; k = Atomics.add(next, 0, 1)) {
-      into.add(compileChunk(chunks, k, index => compiler.compile(index)));
+      into.add(compileChunk(chunks, k, compiler));
       await setImmediate();
       if (into.failure) Atomics.store(next, 0, count);
     }
@@ -188,7 +177,7 @@ async function compileOnThreads(
   await Promise.all([...others, takePart(module, options, new Int32Array(data.counter), into)]);
   // Assigned in callbacks: the type checker can't see that.
   const failure = into.failure as Merging['failure'];
-  if (failure) throw rejection(module, failure.index, failure.error);
+  if (failure) throw rejection(module, options, moduleLayout(module), failure.index, failure.error);
   return into;
 }
 

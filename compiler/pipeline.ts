@@ -21,6 +21,7 @@ import { allocate } from './backend/regalloc.ts';
 import { Emitter } from './backend/x64/emit.ts';
 import { Lowering } from './backend/x64/lower.ts';
 import { X64_REGS } from './backend/x64/regs.ts';
+import { irWords, ModuleBudget } from './budget.ts';
 import { Cfg } from './ir/cfg.ts';
 import { Func } from './ir/func.ts';
 import { type Signature, type VerifyContext, verify } from './ir/verify.ts';
@@ -28,18 +29,12 @@ import { optimize } from './opt/pipeline.ts';
 import type { CompileOptions } from './options.ts';
 import { SinglePass, singlePassApplies } from './singlepass/compile.ts';
 import { buildThunk, thunkCount } from './thunks.ts';
-import { machineBytesLimit, tooMuchCode } from './wasm/limits.ts';
 import { lowerFunction } from './wasm/lower.ts';
 import type { Module } from './wasm/module.ts';
 import { irType } from './wasm/types.ts';
 
 /** How often each optimisation fired, by name. */
 export type Counters = Record<string, number>;
-
-/** Bytes of all bodies. */
-export function wasmCodeBytes(module: Module): number {
-  return module.bodies.reduce((sum, b) => sum + b.end - b.start, 0);
-}
 
 export function moduleLayout(module: Module): VmctxLayout {
   return layoutVmctx({
@@ -68,24 +63,6 @@ function verifyContext(module: Module): VerifyContext {
   };
 }
 
-/** What a module's code may still take. Some threads' functions being too much, all are: the verdict does not depend on who compiles what. */
-export class CodeBudget {
-  private readonly codeBytes: number;
-  private left: number;
-
-  constructor(module: Module) {
-    this.codeBytes = wasmCodeBytes(module);
-    this.left = machineBytesLimit(this.codeBytes);
-  }
-
-  /** @throws CompileError */
-  take(compiled: CompiledFunc | null): void {
-    if (!compiled) return;
-    this.left -= compiled.code.length + compiled.rodata.length;
-    if (this.left < 0) throw tooMuchCode(this.codeBytes);
-  }
-}
-
 /** Compiles functions of one module, one after the other; all scratch state is kept and reused. */
 export class FunctionCompiler {
   readonly counters: Counters = {};
@@ -99,14 +76,16 @@ export class FunctionCompiler {
   private readonly lowering: Lowering;
   private readonly emitter: Emitter;
   private readonly singlePass: SinglePass | null;
-  private readonly budget: CodeBudget;
+  private readonly budget: ModuleBudget;
+  /** Of all functions so far. */
+  irWords = 0;
 
   constructor(
     private readonly module: Module,
     private readonly options: CompileOptions,
   ) {
     this.layout = moduleLayout(module);
-    this.budget = new CodeBudget(module);
+    this.budget = new ModuleBudget(module);
     this.signatures = verifyContext(module);
     this.lowering = new Lowering({ module, layout: this.layout, features: options.features });
     this.emitter = new Emitter({
@@ -126,6 +105,9 @@ export class FunctionCompiler {
     func.reset(index, module.names.functions.get(index) ?? '');
     if (index >= module.importedFunctions && index < module.functions.length) {
       lowerFunction(module, index, this.layout, func, options, this.counters);
+      const words = irWords(func);
+      this.irWords += words;
+      this.budget.takeIr(words);
     } else if (!buildThunk(module, index, func)) {
       return null;
     }
@@ -142,7 +124,7 @@ export class FunctionCompiler {
   /** Throws CompileError when the function is invalid, or all that were compiled are too much for the module. */
   compile(index: number): CompiledFunc | null {
     const compiled = this.inOnePass(index) ?? this.throughSsa(index);
-    this.budget.take(compiled);
+    this.budget.takeCode(compiled);
     return compiled;
   }
 

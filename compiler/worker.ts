@@ -18,7 +18,7 @@ const count = chunks.starts.length - 1;
 
 try {
   for (let k = Atomics.add(next, 0, 1); k < count; k = Atomics.add(next, 0, 1)) {
-    const compiled = compileChunk(chunks, k, index => compiler.compile(index));
+    const compiled = compileChunk(chunks, k, compiler);
     post({ type: 'chunk', ...compiled }, compiler.arena.take());
   }
   post({ type: 'done', counters: compiler.counters });

@@ -1,9 +1,10 @@
 /** Broken, absurd and huge modules: they are accepted or a CompileError, quickly, and V8 agrees which. */
 import { describe, expect, it } from 'vitest';
 import { CompileError } from '../diagnostics.ts';
-import { compile } from '../index.ts';
+import { compile, defaultOptions } from '../index.ts';
 import { Func, ROW } from '../ir/func.ts';
 import { verify } from '../ir/verify.ts';
+import { compileParallel } from '../parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { lowerFunction, validateFunction } from '../wasm/lower.ts';
 import { decodeAndLower, layoutOf, signatures } from './support/lower-all.ts';
@@ -313,18 +314,53 @@ describe('absurd functions', () => {
     expect(rejection(module(1000))).toMatchObject({ kind: 'limit', message: /values/ });
   });
 
-  it('many small functions that each pass a thousand values: the module as a whole has a limit', () => {
+  it('many small functions that each pass a thousand values: the module as a whole has a limit', async () => {
     const values = new Array<number>(1000).fill(I64);
-    const module = (functions: number) =>
+    const module = (bodies: number[][]) =>
       Uint8Array.from(
         [...HEADER, ...section(1, vec([funcType([], values)]))].concat(
-          section(3, vec(new Array<number[]>(functions).fill([0]))),
-          section(10, vec(new Array<number[]>(functions).fill(body([], [0x10, 0])))),
+          section(3, vec(new Array<number[]>(bodies.length).fill([0]))),
+          section(10, vec(bodies)),
         ),
       );
-    expect(compile(module(20)).length).toBeLessThan(2 ** 20);
-    expect(() => compile(module(400), { optLevel: 0 })).toThrowError(
-      expect.objectContaining({ kind: 'limit', message: expect.stringMatching(/bytes of machine code/) }),
+    const small = body([], [0x10, 0]);
+    const many = (n: number) => new Array<number[]>(n).fill(small);
+    // Ten bytes that return a thousand values, a hundred times.
+    const large = body(
+      [],
+      repeat(100, () => [0x02, 0x40, 0x41, 0, 0x0d, 0, 0x10, 0, 0x0f, 0x0b]).concat(0x10, 0),
+    );
+    const on = (threads: number, bodies: number[][]) =>
+      compileParallel(decodeModule(module(bodies)), defaultOptions({ optLevel: 0 }), () => {}, threads);
+    expect(compile(module(many(20))).length).toBeLessThan(2 ** 20);
+    // The error names the function that has most of it. Those that are too much together may be compiled by several threads.
+    for (const [threads, func, bodies] of [
+      [1, 3, [...many(3), large, small]],
+      [2, 0, many(90)],
+    ] as const) {
+      await expect(on(threads, [...bodies])).rejects.toMatchObject({
+        kind: 'limit',
+        func,
+        message: expect.stringMatching(
+          /words of intermediate code, of which the \d+ bytes of this function are \d+/,
+        ),
+      });
+    }
+    // An invalid function comes first, wherever it stands.
+    await expect(on(1, [large, small, body([], [])])).rejects.toMatchObject({ kind: 'invalid', func: 2 });
+  });
+
+  it('many small functions that each have thousands of locals, for debuggers: each gets a home', () => {
+    const one = body([[49_000, 0x7b]], []);
+    const module = (functions: number) =>
+      Uint8Array.from([
+        ...HEADER,
+        ...section(1, vec([funcType([], [])])),
+        ...section(3, vec(new Array<number[]>(functions).fill([0]))),
+        ...section(10, vec(new Array<number[]>(functions).fill(one))),
+      ]);
+    expect(() => compile(module(40), { optLevel: 0, debugCode: true })).toThrowError(
+      expect.objectContaining({ kind: 'limit', message: expect.stringMatching(/thousands of locals/) }),
     );
   });
 
