@@ -18,8 +18,41 @@
 #define ACT_STACK_TOP 128
 #define ACT_INSTANCE 136
 
-/* In struct lucet_instance. */
-#define INSTANCE_READY 168
+#define ACT_HOST_IMPORT 180
+#define ACT_HOST_ARGS 192
+#define ACT_HOST_BASE 200
+#define ACT_YIELD_ASKED 248
+
+/* In struct lucet_instance, lucet_control and lucet_prepared_call. */
+#define INSTANCE_BINDINGS 104
+#define INSTANCE_INNERMOST 152
+#define INSTANCE_READY 160
+#define INSTANCE_TOKEN 168
+#define INSTANCE_PLAIN_BASE 176
+#define INSTANCE_CONTROL 184
+#define INSTANCE_MODES_BASE 192
+#define CONTROL_WHERE 8
+#define PREPARED_INSTANCE 16
+
+/* In struct binding; and the bits of its `refs` for which there is something to do when the host function has returned. */
+#define BINDING_SIZE_LOG2 5
+#define BINDING_FUNCTION 0
+#define BINDING_DATA 8
+#define BINDING_REFS 24
+#define BINDING_LOOKED_AT 0x1a
+
+/* In struct thread_here. */
+#define HERE_CURRENT 0
+#define HERE_TOKEN 8
+
+/* Where the innermost activation of an instance is. */
+#define CONTROL_IDLE 0
+#define CONTROL_SUSPENDED 1
+#define CONTROL_GUEST 2
+#define CONTROL_HOST 3
+
+/* Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again. lucet.h says so. A power of two. */
+#define RUNS_UNLOOKED 64
 
 /* In struct thread_area. */
 #define THREAD_MACHINE 8

@@ -13,17 +13,20 @@
 
 #include "internal.h"
 
-/** Code at the border begins at a cache line, so that what it takes doesn't depend on the code before it. */
-#define AT_BORDER __attribute__((aligned(64)))
-
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
+
+/** The next call has something to look at. */
+static inline void instance_unready(struct lucet_instance *i) {
+  __atomic_store_n(&i->token, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&i->ready, NULL, __ATOMIC_RELEASE);
+}
 
 /** A new innermost activation of `i`, which has a control block. NULL: out of memory. */
 static inline struct lucet_activation *activation_push(struct lucet_instance *i) {
   bool ready = i->ready != NULL && i->innermost == NULL;
   struct lucet_activation *a = ready ? i->ready : i->spare;
   if (ready)
-    i->ready = NULL;
+    instance_unready(i);
   else if (LIKELY(a != NULL))
     i->spare = NULL;
   else if ((a = calloc(1, sizeof *a)) == NULL)
@@ -61,7 +64,7 @@ static inline void activation_end(struct lucet_instance *i, uint32_t rest) {
   activation_pop(i);
   i->rest = rest;
   /* Calls of a ready instance leave it as it is. */
-  if (rest != LUCET_STATE_READY) i->ready = NULL;
+  if (rest != LUCET_STATE_READY) instance_unready(i);
   struct lucet_control *c = i->control;
   if (i->innermost != NULL) {
     control_move(c, i->innermost->state == ACTIVATION_RUNNING ? CONTROL_HOST : CONTROL_SUSPENDED);
@@ -80,7 +83,7 @@ static inline void activation_begin(struct lucet_activation *a) {
   a->parent = parent;
   a->depth = parent != NULL ? parent->depth + 1 : 1;
   a->instance->trap_valid = false;
-  thread_forget(lucet_thread);
+  thread_forget();
   atomic_store_explicit(&a->instance->control->thread, lucet_thread->thread, memory_order_relaxed);
 }
 

@@ -27,7 +27,7 @@ lucet_stopped_\name:
 .endm
 
 /* Load the current activation, or another pointer of the thread's. */
-.macro CURRENT reg, pointer=lucet_current
+.macro CURRENT reg, pointer=lucet_here
         movq    \pointer@gottpoff(%rip), \reg
         movq    %fs:(\reg), \reg
 .endm
@@ -50,19 +50,50 @@ lucet_stopped_\name:
         .previous
 .endm
 
-.macro FUNCTION name, align=16
+/* As in run.h: every register that C code may change is kept. */
+#ifdef LUCET_TEST_POINTS
+.macro TEST_POINT name
+        .pushsection .rodata.str1.1, "aMS", @progbits, 1
+.Lname\@:
+        .asciz  "\name"
+        .popsection
+        cmpq    $0, lucet_test_point(%rip)
+        je      .Lpassed\@
+        pushq   %rbx
+        movq    %rsp, %rbx
+        .irp    register, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+        pushq   %\register
+        .endr
+        andq    $-16, %rsp
+        leaq    .Lname\@(%rip), %rdi
+        callq   *lucet_test_point(%rip)
+        leaq    -72(%rbx), %rsp
+        .irp    register, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
+        popq    %\register
+        .endr
+        popq    %rbx
+.Lpassed\@:
+.endm
+#else
+.macro TEST_POINT name
+.endm
+#endif
+
+.macro FUNCTION name, align=16, public=0
         .globl  \name
+    .if !\public
         .hidden \name
+    .endif
         .type   \name, @function
         .balign \align
 \name:
 .endm
 
 /*
- * Build the host's frame for the activation in rdi. `plain`: its modes are good for the guest, so they aren't asked for, which takes 17 cycles, and don't change; unless
+ * Build the host's frame for the activation. `plain`: its modes are good for the guest, so they aren't asked for, which takes 17 cycles, and don't change; unless
  * they come to matter after all (lucet_modes_matter).
  */
-.macro HOST_FRAME plain=0
+.macro HOST_FRAME plain=0, activation=%rdi, scratch=%eax
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset rbp, 0
@@ -84,16 +115,16 @@ lucet_stopped_\name:
     .if \plain
         pushq   $DEFAULT_MXCSR
         .cfi_adjust_cfa_offset 8
-        movq    %rsp, ACT_HOST_RSP(%rdi)
+        movq    %rsp, ACT_HOST_RSP(\activation)
     .else
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
-        movq    %rsp, ACT_HOST_RSP(%rdi)
+        movq    %rsp, ACT_HOST_RSP(\activation)
         stmxcsr (%rsp)
-        movl    (%rsp), %eax
-        andl    $MXCSR_MODES, %eax
-        subl    $DEFAULT_MXCSR, %eax
-        movl    %eax, HOST_FRAME_DIFFERS(%rsp)
+        movl    (%rsp), \scratch
+        andl    $MXCSR_MODES, \scratch
+        subl    $DEFAULT_MXCSR, \scratch
+        movl    \scratch, HOST_FRAME_DIFFERS(%rsp)
         jz      .Lplain\@
         ldmxcsr lucet_guest_mxcsr(%rip)
 .Lplain\@:

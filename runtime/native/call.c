@@ -1,12 +1,20 @@
 /**
- * Calling guests. A call takes a few nanoseconds more than its guest does, so what it looks at is in few cache lines, and everything that a
- * plain call of a plain function doesn't need is out of line.
+ * Calling guests. Calls that have nothing to look at are all in call_x64.S: such a call takes a few nanoseconds more than its guest does. Here is what makes an instance ready for
+ * them, and everything else.
  */
 #include "activations.h"
 #include "internal.h"
 #include "watch.h"
 
-_Static_assert(offsetof(struct lucet_instance, ready) == INSTANCE_READY, "activation.h differs from struct lucet_instance");
+_Static_assert(offsetof(struct lucet_instance, innermost) == INSTANCE_INNERMOST && offsetof(struct lucet_instance, ready) == INSTANCE_READY &&
+                   offsetof(struct lucet_instance, token) == INSTANCE_TOKEN && offsetof(struct lucet_instance, plain_base) == INSTANCE_PLAIN_BASE &&
+                   offsetof(struct lucet_instance, modes_base) == INSTANCE_MODES_BASE && offsetof(struct lucet_instance, control) == INSTANCE_CONTROL,
+               "activation.h differs from struct lucet_instance");
+_Static_assert(offsetof(struct lucet_control, where) == CONTROL_WHERE && offsetof(lucet_prepared_call, instance) == PREPARED_INSTANCE,
+               "activation.h differs from struct lucet_control, or lucet_prepared_call");
+_Static_assert(sizeof(lucet_event) == 40 && LUCET_EVENT_RETURNED == 0 && LUCET_OK == 0 && offsetof(lucet_error, message) == 16 && offsetof(lucet_error, offset) == 8,
+               "what call_x64.S tells of a guest that has returned");
+_Static_assert(RUNS_UNLOOKED == 64, "call_x64.S tests as many bits of the run's number");
 _Static_assert(offsetof(lucet_prepared_call, entry) == offsetof(struct lucet_funcref, entry) &&
                    offsetof(lucet_prepared_call, code) == offsetof(struct lucet_funcref, code) &&
                    offsetof(lucet_prepared_call, base) == offsetof(struct lucet_funcref, vmctx),
@@ -37,8 +45,8 @@ static bool takes_references(const lucet_module *m, uint32_t function) {
 }
 
 /** Nothing about the function keeps a call of it on the stack of `i` from being one of a ready instance. */
-static inline __attribute__((always_inline)) bool is_plain(const struct lucet_instance *i, const struct lucet_funcref *f) {
-  return LIKELY(f->vmctx == i->base) && (LIKELY(i->takes_none) || !takes_references(i->module, f->func_index));
+static bool is_plain(const struct lucet_instance *i, const struct lucet_funcref *f) {
+  return f->vmctx == i->base && (!i->module->takes_references || !takes_references(i->module, f->func_index));
 }
 
 /** References among the arguments are of the right types, and from now on tied to the callee. */
@@ -72,10 +80,14 @@ static bool arm_deadline(struct lucet_instance *i) {
  * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
  * written before it is read. So a call writes what others may look at meanwhile, and nothing else.
  *
- * What is the thread's (whom to kick, the stack limit) is in place while `again` finds each of the two to be the other's last: the thread forgets when it begins any
- * other run (activation_begin, settle), so no run of another activation is under way on it, either; and the activation's is written by the thread that takes it next.
+ * What is the thread's (whom to kick, the stack limit) is settled by the first of such calls, which gives a number that is given once (token_next) to both, the instance and the
+ * thread. As long as the two have the same one, the thread has settled nothing else since, nor any other thread this instance; the thread forgets its number when it begins any other
+ * run (activation_begin), so no run of another activation is under way on it, either; and the instance has none when it isn't ready, or its handlers are to be looked at.
+ *
+ * So these calls compare four words (call_x64.S): the number; lucet_signals_stale; `innermost`, since the run that a nested call is made in has the same number; and the
+ * function's instance with plain_base or modes_base, which tells that it is this one, whose functions take no references.
  */
-static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
+static void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
   if (i->innermost != NULL || i->poisoned || i->start_pending || i->timeout != 0 || i->trap_valid || atomic_load(&i->watches) != NULL || !room) return;
   if (atomic_load_explicit(&lucet_control_fences, memory_order_relaxed)) return;
@@ -85,16 +97,17 @@ static __attribute__((noinline)) void make_ready(struct lucet_instance *i) {
   a->state = ACTIVATION_RUNNING;
   a->parent = NULL;
   a->depth = 1;
-  a->thread = NULL;
   i->innermost = NULL;
   i->ready = a;
   i->keeps_modes = lucet_group_keeps_modes(i);
-  i->takes_none = !i->module->takes_references;
+  uint8_t *base = i->module->takes_references ? NULL : i->base;
+  i->plain_base = i->keeps_modes ? base : NULL;
+  i->modes_base = i->keeps_modes ? NULL : base;
 }
 
 void lucet_call_unready(struct lucet_instance *i) {
   struct lucet_activation *a = i->ready;
-  i->ready = NULL;
+  instance_unready(i);
   /* One that runs finds out at its end. */
   if (a == NULL || i->innermost != NULL) return;
   if (i->spare != NULL) activation_discard(i, i->spare);
@@ -106,53 +119,39 @@ static inline bool looks(const struct lucet_control *c) {
   return (atomic_load_explicit(&c->requests, memory_order_relaxed) >> 8) % RUNS_UNLOOKED == 0;
 }
 
-/** The activation of a ready instance if this thread has run it last, and has nothing to look at; otherwise NULL. */
-static inline __attribute__((always_inline)) struct lucet_activation *again(const struct lucet_instance *i) {
-  const struct thread_area *t = lucet_thread;
-  struct lucet_activation *a = i->ready;
-  if (!LIKELY(t != NULL) || !LIKELY(t->last == a) || !LIKELY(a->thread == t) || !LIKELY(i->innermost == NULL)) return NULL;
-  if (!LIKELY(!atomic_load_explicit(&lucet_signals_stale, memory_order_relaxed)) || !LIKELY(!looks(i->control))) return NULL;
-  return a;
+/** Never given before: a thread takes many at a time, so that threads don't wait for each other. */
+static uint64_t token_next(struct thread_area *t) {
+  enum { AT_A_TIME = 1 << 20 };
+  static _Atomic(uint64_t) given = AT_A_TIME;
+  if (t->token % AT_A_TIME == 0) t->token = atomic_fetch_add_explicit(&given, AT_A_TIME, memory_order_relaxed);
+  return t->token++;
 }
 
-/** May it become such a call? Then *a is its activation. */
-static lucet_status settle(struct lucet_instance *i, struct lucet_activation **a, lucet_error *error) {
-  *a = NULL;
+/** May the call become one of a ready instance? Then *settled. */
+static lucet_status settle(struct lucet_instance *i, bool *settled, lucet_error *error) {
+  *settled = false;
   if (i->ready == NULL || i->innermost != NULL || lucet_current != NULL) return LUCET_OK;
   if (lucet_thread != NULL && looks(i->control)) lucet_thread->unasked = 0;
   if (!lucet_signals_ready()) return no_signals(error);
   struct thread_area *t = lucet_thread;
-  *a = i->ready;
-  (*a)->thread = t;
-  t->last = *a;
+  lucet_here.token = token_next(t);
+  /* Another thread sets watchpoints, then takes the number away: either it takes this one, or they are seen here. */
+  __atomic_store_n(&i->token, lucet_here.token, __ATOMIC_SEQ_CST);
+  if (atomic_load(&i->watches) != NULL) {
+    lucet_call_unready(i);
+    return LUCET_OK;
+  }
   atomic_store_explicit(&i->control->thread, t->thread, memory_order_relaxed);
   /* Nothing looks at it between outermost runs, so it need not be put back. */
   lucet_stack_limit = (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA;
+  *settled = true;
   return LUCET_OK;
-}
-
-/** In the place of `run` where instance and thread are ready, before one of the stubs of ready instances. */
-static inline __attribute__((always_inline)) void begin_ready(struct lucet_instance *i, struct lucet_activation *a) {
-  i->innermost = a;
-  TEST_POINT(run_before_entering);
-  atomic_store_explicit(&i->control->where, CONTROL_GUEST, memory_order_release);
-  TEST_POINT(run_after_entering);
-  lucet_current = a;
-}
-
-AT_BORDER lucet_status lucet_call_returned(lucet_event *event, lucet_error *error, struct lucet_instance *i) {
-  lucet_current = NULL;
-  memset(event, 0, sizeof *event);
-  event->kind = LUCET_EVENT_RETURNED;
-  i->innermost = NULL;
-  control_end_run(i->control);
-  return lucet_ok(error);
 }
 
 lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = lucet_current;
   lucet_current = NULL;
-  a->instance->ready = NULL;
+  instance_unready(a->instance);
   /* If it goes on, whoever is the host then is found at its end. */
   memcpy((uint8_t *)(uintptr_t)a->stack_top - sizeof(uint64_t), &(const uint8_t *){lucet_enter_return}, sizeof(uint64_t));
   /* It may be resumed along lucet_enter. */
@@ -162,8 +161,7 @@ lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *err
 }
 
 /** Everything was looked at but what changes with each call. */
-static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, lucet_event *event,
-                                                  lucet_error *error) {
+static lucet_status run(struct lucet_instance *i, const lucet_prepared_call *what, uint64_t *args, lucet_event *event, lucet_error *error) {
   struct lucet_activation *a = lucet_control_of(i) != NULL ? activation_push(i) : NULL;
   if (a == NULL) return lucet_fail(error, LUCET_ERROR_RESOURCES, 0, "out of memory");
   if (a->stack_top < (uint64_t)(uintptr_t)i->slot->stack_low + LEAST_ROOM || (lucet_current != NULL && lucet_current->depth >= MOST_NESTED)) {
@@ -197,8 +195,7 @@ static __attribute__((noinline)) lucet_status run(struct lucet_instance *i, cons
   return lucet_ok(error);
 }
 
-static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event,
-                                                   lucet_error *error) {
+static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
   if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
   lucet_status status = lucet_may_run(i, error);
   if (status == LUCET_OK && f->vmctx != i->base) status = may_host(i, f, error);
@@ -218,27 +215,12 @@ static __attribute__((noinline)) lucet_status call(struct lucet_instance *i, con
  * modes of guests from there on, the host's being kept in their frames (lucet_modes_matter). A guest that is stopped, and may be resumed elsewhere, has the modes of
  * guests in its saved state (lucet_context_save, lucet_machine_at_check); a fault's handler is left in a way that restores what the guest had (lucet_context_may_leave).
  */
-static inline __attribute__((always_inline)) lucet_status go(const struct lucet_instance *i, struct lucet_activation *a, const lucet_funcref *f, uint64_t *args,
-                                                             lucet_event *event, lucet_error *error) {
-  return i->keeps_modes ? lucet_call_plain(a, f, args, event, error, i->control) : lucet_call_function(a, f, args, event, error, i->control);
-}
-
-/** What the call has to look at may be the thread only. Out of line, so that the usual way saves no registers. */
-static __attribute__((noinline)) lucet_status settle_and_call(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event,
-                                                              lucet_error *error) {
-  struct lucet_activation *a = NULL;
-  lucet_status status = is_plain(i, f) ? settle(i, &a, error) : LUCET_OK;
+lucet_status lucet_call_unsettled(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
+  bool settled = false;
+  lucet_status status = is_plain(i, f) ? settle(i, &settled, error) : LUCET_OK;
   if (status != LUCET_OK) return status;
-  if (a == NULL) return call(i, f, args, event, error);
-  begin_ready(i, a);
-  return go(i, a, f, args, event, error);
-}
-
-AT_BORDER lucet_status lucet_instance_call(lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
-  struct lucet_activation *a = LIKELY(is_plain(i, f)) ? again(i) : NULL;
-  if (!LIKELY(a != NULL)) return settle_and_call(i, f, args, event, error);
-  begin_ready(i, a);
-  return go(i, a, f, args, event, error);
+  if (!settled) return call(i, f, args, event, error);
+  return i->keeps_modes ? lucet_call_plain(i, f, args, event, error) : lucet_call_function(i, f, args, event, error);
 }
 
 lucet_status lucet_instance_call_export(lucet_instance *i, uint32_t number, uint64_t *args, lucet_event *event, lucet_error *error) {
@@ -268,26 +250,16 @@ lucet_status lucet_call_prepare(lucet_instance *i, const lucet_funcref *f, lucet
 }
 
 /** The instance isn't ready. */
-static __attribute__((noinline)) lucet_status run_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+static lucet_status run_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
   struct lucet_instance *i = call->instance;
   if (i->start_pending) return lucet_fail(error, LUCET_ERROR_STATE, 0, "the start function has not been run");
   lucet_status status = lucet_may_run(i, error);
   return status == LUCET_OK ? run(i, call, args, event, error) : status;
 }
 
-static __attribute__((noinline)) lucet_status settle_and_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event,
-                                                                       lucet_error *error) {
-  struct lucet_activation *a;
-  lucet_status status = settle(call->instance, &a, error);
+lucet_status lucet_call_prepared_unsettled(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
+  bool settled;
+  lucet_status status = settle(call->instance, &settled, error);
   if (status != LUCET_OK) return status;
-  if (a == NULL) return run_prepared(call, args, event, error);
-  begin_ready(call->instance, a);
-  return lucet_call_plain(a, call, args, event, error, call->instance->control);
-}
-
-AT_BORDER lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error) {
-  struct lucet_activation *a = again(call->instance);
-  if (!LIKELY(a != NULL)) return settle_and_call_prepared(call, args, event, error);
-  begin_ready(call->instance, a);
-  return lucet_call_plain(a, call, args, event, error, call->instance->control);
+  return settled ? lucet_call_plain(call->instance, call, args, event, error) : run_prepared(call, args, event, error);
 }

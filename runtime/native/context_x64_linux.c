@@ -177,6 +177,7 @@ WINDOW(return)
 WINDOW(machine)
 WINDOW(builtin)
 extern const uint8_t lucet_window_call_function[], lucet_window_end_call_function[], lucet_window_call_plain[], lucet_window_end_call_plain[];
+extern const uint8_t lucet_window_call_prepared[], lucet_window_end_call_prepared[];
 extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 #undef WINDOW
 
@@ -194,6 +195,7 @@ static const struct window WINDOWS[] = {
 #undef WINDOW
     {lucet_window_call_function, lucet_window_end_call_function, lucet_stopped_enter},
     {lucet_window_call_plain, lucet_window_end_call_plain, lucet_stopped_enter},
+    {lucet_window_call_prepared, lucet_window_end_call_prepared, lucet_stopped_enter},
     {lucet_window_hostcall, lucet_window_end_hostcall, lucet_stopped_return},
 };
 

@@ -403,13 +403,19 @@ struct lucet_instance {
 
   /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;
-  struct lucet_activation *spare;
   /** `first`, unused or of the run that is under way, when the next call has nothing to look at but the thread: see call.c. */
   struct lucet_activation *ready;
+  /** That of the thread which runs it again and again; 0: the next call has something to look at. */
+  uint64_t token;
+  /** Ready: `base`, if none of its functions takes references, and its calls leave the thread's floating-point modes alone; otherwise NULL. */
+  uint8_t *plain_base;
+  /** NULL until it is first run, or can be killed. */
+  struct lucet_control *control;
+  /** The same if they don't. */
+  uint8_t *modes_base;
+  struct lucet_activation *spare;
   /** Its calls leave the thread's floating-point modes as they are: see call.c. */
   bool keeps_modes;
-  /** No function of its module takes references. Known when it is ready. */
-  bool takes_none;
   struct group *group;
   struct lucet_instance *group_next;
   struct group own_group;
@@ -420,8 +426,6 @@ struct lucet_instance {
   uint32_t held_count;
   uint32_t embed_count;
   struct embed_entry *embed;
-  /** NULL until it is first run, or can be killed. */
-  struct lucet_control *control;
   /** Nanoseconds that each run may take; 0: any. */
   uint64_t timeout;
   lucet_signal_handler on_signal;

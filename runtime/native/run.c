@@ -18,7 +18,16 @@ _Static_assert(offsetof(struct lucet_activation, host_rsp) == ACT_HOST_RSP && of
                    offsetof(struct lucet_activation, instance) == ACT_INSTANCE,
                "activation.h differs from struct lucet_activation");
 
-_Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+_Static_assert(offsetof(struct lucet_activation, host_import) == ACT_HOST_IMPORT && offsetof(struct lucet_activation, host_args) == ACT_HOST_ARGS &&
+                   offsetof(struct lucet_activation, host_base) == ACT_HOST_BASE && offsetof(struct lucet_activation, yield.asked) == ACT_YIELD_ASKED,
+               "activation.h differs from struct lucet_activation");
+_Static_assert(sizeof(struct binding) == 1 << BINDING_SIZE_LOG2 && offsetof(struct binding, function) == BINDING_FUNCTION && offsetof(struct binding, data) == BINDING_DATA &&
+                   offsetof(struct binding, refs) == BINDING_REFS && BINDING_LOOKED_AT == (TYPE_EXACT_RESULT | TYPE_FUNCREF_RESULT | BINDING_WATCHED),
+               "activation.h differs from struct binding");
+_Static_assert(offsetof(struct lucet_instance, bindings) == INSTANCE_BINDINGS && offsetof(struct lucet_control, requests) == 0, "activation.h differs from them");
+_Static_assert(offsetof(struct thread_here, current) == HERE_CURRENT && offsetof(struct thread_here, token) == HERE_TOKEN, "activation.h differs from struct thread_here");
+
+_Thread_local struct thread_here lucet_here __attribute__((tls_model("initial-exec"), visibility("hidden"))) = {NULL, TOKEN_FORGOTTEN};
 
 _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -29,11 +38,12 @@ static void pop_to(struct lucet_activation *a) {
 
 void lucet_activations_free(struct lucet_instance *i) {
   lucet_watch_free(i);
-  if (i->innermost != NULL) i->ready = NULL;
+  if (i->innermost != NULL) instance_unready(i);
   while (i->innermost != NULL) activation_end(i, LUCET_STATE_READY);
   if (i->spare != NULL) activation_discard(i, i->spare);
   if (i->ready != NULL) activation_discard(i, i->ready);
-  i->ready = i->spare = NULL;
+  instance_unready(i);
+  i->spare = NULL;
   if (i->control == NULL) return;
   /* Switches for a run that never began. */
   control_end_run(i->control);
@@ -66,13 +76,13 @@ static bool adopt_results(struct lucet_instance *caller, uint32_t import, const 
   return lucet_adopt_words(caller, d->type_bytes + t->bytes + t->params, t->results, words);
 }
 
-/** The host function is done: the guest may have its results. */
-static uint64_t hostcall_done(struct lucet_activation *a) {
+uint64_t lucet_hostcall_done(struct lucet_activation *a) {
   struct lucet_instance *i = instance_of(a->host_base);
   pop_to(a);
   const struct binding *b = &i->bindings[a->host_import];
   if ((b->refs & BINDING_WATCHED) != 0) lucet_watch_returned(a);
   control_move(a->instance->control, CONTROL_GUEST);
+  TEST_POINT(hostcall_after_moving_back);
   if (a->yield.asked) return LUCET_LEFT_YIELDED;
   if ((b->refs & TYPE_EXACT_RESULT) != 0 && !lucet_valtypes_hold(i, i->module, i->module->meta.functions[a->host_import].type, true, a->host_args))
     lucet_raise(LUCET_LEFT_TRAP, LUCET_TRAP_CAST_FAILURE, 0);
@@ -86,32 +96,12 @@ void lucet_hostcall_abandoned(struct lucet_activation *a) {
   control_move(a->instance->control, CONTROL_GUEST);
 }
 
-AT_BORDER uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base) {
-  const struct binding *b = &instance_of(base)->bindings[import];
-  TEST_POINT(hostcall_before_move);
-  control_move(a->instance->control, CONTROL_HOST);
-  TEST_POINT(hostcall_after_move);
-  a->host_import = import;
-  a->host_args = args;
-  a->host_base = base;
-  if (b->function == NULL) return LUCET_LEFT_HOSTCALL;
-  b->function((lucet_vmctx *)(void *)base, args, b->data);
-  TEST_POINT(hostcall_before_moving_back);
-  uint64_t left = LUCET_LEFT_RETURNED;
-  if (a->instance->innermost == a && !a->yield.asked && (b->refs & (TYPE_EXACT_RESULT | TYPE_FUNCREF_RESULT | BINDING_WATCHED)) == 0)
-    control_move(a->instance->control, CONTROL_GUEST);
-  else
-    left = hostcall_done(a);
-  TEST_POINT(hostcall_after_moving_back);
-  return left;
-}
-
 uint64_t lucet_hostcall_continue(struct lucet_activation *a) {
   lucet_continuation continuation = a->yield.continuation;
   a->yield.continuation = NULL;
   control_move(a->instance->control, CONTROL_HOST);
   if (continuation != NULL) continuation((lucet_vmctx *)(void *)a->host_base, a->host_args, a->yield.value, a->yield.data);
-  return hostcall_done(a);
+  return lucet_hostcall_done(a);
 }
 
 void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {

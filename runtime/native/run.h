@@ -91,9 +91,6 @@ struct lucet_activation {
   uint64_t stack_top;
   /** Whose stack it runs on. */
   struct lucet_instance *instance;
-  /** Ready: the thread that ran it last. */
-  const struct thread_area *thread;
-
   enum activation_state state;
   enum resume_path path;
   /** Number of activations on the thread, this one included. */
@@ -134,7 +131,15 @@ struct lucet_activation {
   } yield;
 };
 
-extern _Thread_local struct lucet_activation *lucet_current __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/** What assembly looks at of the thread. */
+struct thread_here {
+  /** The activation that it runs; NULL: none. */
+  struct lucet_activation *current;
+  /** That of the instance that it has run last, if its calls need no look at the thread (call.c); otherwise TOKEN_FORGOTTEN. */
+  uint64_t token;
+};
+extern _Thread_local struct thread_here lucet_here __attribute__((tls_model("initial-exec"), visibility("hidden")));
+#define lucet_current (lucet_here.current)
 
 /** Lowest address that the stack pointer may have while this thread runs guest code: what dense code compares with. */
 extern _Thread_local uint64_t lucet_stack_limit __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -174,9 +179,6 @@ enum {
   REQUEST_WATCH = 64,
   REQUEST_BITS = 0xff,
 };
-
-/** Where the innermost activation of an instance is. */
-enum { CONTROL_IDLE, CONTROL_SUSPENDED, CONTROL_GUEST, CONTROL_HOST };
 
 /** An entry of the watchdog's; kept inside of the control block. */
 struct timer {
@@ -261,13 +263,14 @@ uint64_t lucet_now(void);
 
 uint64_t lucet_enter(struct lucet_activation *a);
 /**
- * The same for a ready instance (call_x64.S); to be called last. `what`: lucet_funcref or lucet_prepared_call. `plain`: the thread's floating-point modes are good for
- * what is called. Only if the activation is stopped before the guest's first instruction it learns what was to be run.
+ * The same for a ready instance that the thread has settled (call_x64.S), all of the call; to be called last. `what`: lucet_funcref or lucet_prepared_call. `plain`: the
+ * thread's floating-point modes are good for what is called. Only if the activation is stopped before the guest's first instruction it learns what was to be run.
  */
-lucet_status lucet_call_function(struct lucet_activation *a, const void *what, uint64_t *args, lucet_event *event, lucet_error *error, struct lucet_control *c);
-lucet_status lucet_call_plain(struct lucet_activation *a, const void *what, uint64_t *args, lucet_event *event, lucet_error *error, struct lucet_control *c);
-/** call.c, where they go on: the guest has returned, and the activation is still the instance's ready one; or it was left in another way. */
-lucet_status lucet_call_returned(lucet_event *event, lucet_error *error, struct lucet_instance *i);
+lucet_status lucet_call_function(struct lucet_instance *i, const void *what, uint64_t *args, lucet_event *event, lucet_error *error);
+lucet_status lucet_call_plain(struct lucet_instance *i, const void *what, uint64_t *args, lucet_event *event, lucet_error *error);
+/** call.c, where calls go on that have something to look at; and where the guest was left otherwise than by returning to a ready instance. */
+lucet_status lucet_call_unsettled(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error);
+lucet_status lucet_call_prepared_unsettled(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
 lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error);
 uint64_t lucet_reenter(struct lucet_activation *a);
 uint64_t lucet_reenter_continuing(struct lucet_activation *a);
@@ -281,10 +284,10 @@ LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
  */
 void lucet_modes_matter(void);
 /** Return addresses of the guest's outermost frame. */
-extern const uint8_t lucet_enter_return[], lucet_call_function_return[], lucet_call_plain_return[];
+extern const uint8_t lucet_enter_return[], lucet_call_function_return[], lucet_call_plain_return[], lucet_call_prepared_return[];
 extern const uint8_t lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
-/** Called by the hostcall stub: 0 to go on, or how to leave. */
-uint64_t lucet_hostcall(struct lucet_activation *a, uint32_t import, uint64_t *args, uint8_t *base);
+/** The host function is done, and there is something to look at: may the guest have its results? LUCET_LEFT_RETURNED, or how to leave. */
+uint64_t lucet_hostcall_done(struct lucet_activation *a);
 /** Called on the way back from a yield. */
 uint64_t lucet_hostcall_continue(struct lucet_activation *a);
 
@@ -299,16 +302,16 @@ struct thread_area {
   int32_t thread;
   /** Runs until it is asked for the time again; calls of ready instances have a count of their own. */
   uint32_t unasked;
-  /** The ready activation that it ran last; the area itself: it has run something else since, or its number has changed. */
-  const void *last;
+  /** The next one that it gives. */
+  uint64_t token;
 };
-static inline void thread_forget(struct thread_area *t) { t->last = t; }
+/** It has run something else than the instance that it last settled, or its number has changed, or it has no area. No instance has that token, nor 0, which instances have that nobody has settled. */
+#define TOKEN_FORGOTTEN 1
+static inline void thread_forget(void) { lucet_here.token = TOKEN_FORGOTTEN; }
 extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /** The embedder says that handlers have been replaced. */
 extern atomic_bool lucet_signals_stale __attribute__((visibility("hidden")));
-/** Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again. lucet.h says so. */
-#define RUNS_UNLOOKED 64
 /** The usual answer to lucet_signals_ready; false: ask it. */
 static inline bool lucet_signals_fresh(void) {
   struct thread_area *t = lucet_thread;

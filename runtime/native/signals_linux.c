@@ -226,6 +226,7 @@ static void free_area(void *p) {
     sigaltstack(&off, NULL);
   }
   lucet_thread = NULL;
+  thread_forget();
   release_area(t);
 }
 
@@ -233,7 +234,7 @@ static void free_area(void *p) {
 static void in_child(void) {
   if (lucet_thread == NULL) return;
   lucet_thread->thread = (int32_t)syscall(SYS_gettid);
-  thread_forget(lucet_thread);
+  thread_forget();
 }
 
 static void make_key(void) { area_key_made = pthread_key_create(&area_key, free_area) == 0 && pthread_atfork(NULL, NULL, in_child) == 0; }
@@ -272,7 +273,6 @@ static bool make_area(void) {
   if (t == NULL) return false;
   t->mapping = MAP_FAILED;
   t->thread = (int32_t)syscall(SYS_gettid);
-  thread_forget(t);
   t->machine = lucet_machine_new();
   if (t->machine == NULL || pthread_setspecific(area_key, t) != 0) {
     release_area(t);

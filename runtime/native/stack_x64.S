@@ -355,7 +355,24 @@ FUNCTION \name
         SAVING lucet_builtin_throw, lucet_throw
         SAVING lucet_builtin_throw_ref, lucet_throw_ref
 
-/* Called by host thunks: eax = number of the imported function, rdx = argument array. */
+/* Where the instance is, for others (control.c); and the fence where the system has no membarrier. */
+.macro MOVE where, control
+        movl    $\where, CONTROL_WHERE(\control)
+        cmpb    $0, lucet_control_fences(%rip)
+        jne     .Lfence\@
+.Lmoved\@:
+        .subsection 1
+.Lfence\@:
+        mfence
+        jmp     .Lmoved\@
+        .previous
+.endm
+
+/*
+ * Called by host thunks: eax = number of the imported function, rdx = argument array. All of a call of a native host function, as long as it asks for nothing and there is nothing
+ * to look at in its results. The guest's callee-saved registers are in the activation, for whatever the host function does; meanwhile they are: rbx the guest's stack pointer, rbp the activation,
+ * r12 the control block of its instance, r13 the instance, r14 the binding, r15 as always the base.
+ */
 FUNCTION lucet_hostcall_stub, 64
         .cfi_startproc
         CURRENT %r10
@@ -370,23 +387,53 @@ FUNCTION lucet_hostcall_stub, 64
         movq    %r10, %rbp
         movq    ACT_HOST_RSP(%r10), %rsp
         HOST_FRAME_CFI
-        movl    %eax, %esi
+        movq    ACT_INSTANCE(%r10), %r13
+        movq    -LUCET_VMCTX_INSTANCE(%r15), %r11
+        movl    %eax, %r14d
+        movl    %eax, ACT_HOST_IMPORT(%r10)
+        movq    INSTANCE_CONTROL(%r13), %r12
+        shlq    $BINDING_SIZE_LOG2, %r14
+        addq    INSTANCE_BINDINGS(%r11), %r14
         HOST_MXCSR
-        movq    %r10, %rdi
-        movq    %r15, %rcx
-        callq   lucet_hostcall          /* (activation, import, args, base) */
+        TEST_POINT hostcall_before_move
+        MOVE    CONTROL_HOST, %r12
+        TEST_POINT hostcall_after_move
+        movq    %rdx, ACT_HOST_ARGS(%rbp)
+        movq    %r15, ACT_HOST_BASE(%rbp)
+        movq    BINDING_FUNCTION(%r14), %rax
         testq   %rax, %rax
-        jnz     hostcall_done
+        jz      embedders_hostcall
+        movq    %r15, %rdi
+        movq    %rdx, %rsi
+        movq    BINDING_DATA(%r14), %rdx
+        callq   *%rax                   /* (vmctx, args, data) */
+        TEST_POINT hostcall_before_moving_back
+        cmpq    %rbp, INSTANCE_INNERMOST(%r13)
+        jne     1f
+        testb   $BINDING_LOOKED_AT, BINDING_REFS(%r14)
+        jnz     1f
+        cmpb    $0, ACT_YIELD_ASKED(%rbp)
+        jne     1f
+        MOVE    CONTROL_GUEST, %r12
+        TEST_POINT hostcall_after_moving_back
         GUEST_MXCSR
-        movq    ACT_REQUESTS(%rbp), %r11
 WINDOW hostcall                         /* C code has kept the callee-saved registers; all of the guest's are in the activation. */
-        cmpb    $0, (%r11)
+        cmpb    $0, (%r12)              /* lucet_control.requests */
         jne     lucet_stopped_return
         movq    %rbx, %rsp
         movq    ACT_SAVED(%rbp), %rbx
+        movq    ACT_SAVED+16(%rbp), %r12
+        movq    ACT_SAVED+24(%rbp), %r13
+        movq    ACT_SAVED+32(%rbp), %r14
+        movq    ACT_SAVED+40(%rbp), %r15
         movq    ACT_SAVED+8(%rbp), %rbp
         retq
 WINDOW_END hostcall
+1:      movq    %rbp, %rdi
+        callq   lucet_hostcall_done
+        jmp     hostcall_done
+embedders_hostcall:
+        movl    $LUCET_LEFT_HOSTCALL, %eax
 hostcall_done:                          /* rax: LUCET_LEFT_RETURNED when the guest goes on; else how to leave */
         CURRENT %r10
         testq   %rax, %rax

@@ -217,7 +217,7 @@ bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, cons
 /** Is it where the guest returns to at the end of its activation? */
 static bool ends(uint64_t pc) {
   const uint8_t *p = (const uint8_t *)(uintptr_t)pc;
-  return p == lucet_enter_return || p == lucet_call_function_return || p == lucet_call_plain_return;
+  return p == lucet_enter_return || p == lucet_call_function_return || p == lucet_call_plain_return || p == lucet_call_prepared_return;
 }
 
 bool lucet_unwind_next(struct cursor *c) {

@@ -61,7 +61,7 @@ enum {
   LUCET_WASI_STDIO_NULL = 1,
   /** The host's descriptor `host_fd`, which stays the caller's and must stay open. */
   LUCET_WASI_STDIO_FD = 2,
-  /** Memory: input is what lucet_wasi_ctx_set_input gives, output is kept for lucet_wasi_ctx_output. */
+  /** Memory: input is what lucet_wasi_ctx_set_input gives, output is kept for lucet_wasi_ctx_output. One call of the guest moves 16 MiB at most: its total is bounded by the limits. */
   LUCET_WASI_STDIO_BUFFER = 3,
 };
 /** What the guest's descriptor 0, 1 or 2 is. */
@@ -75,7 +75,7 @@ LUCET_API int lucet_wasi_template_set_stdio(lucet_wasi_template *t, uint32_t gue
 typedef struct lucet_wasi_stream {
   /** Stores up to `length` bytes; returns their number (0: the end) or -errno. NULL: not for reading. */
   int64_t (*read)(void *data, void *bytes, uint64_t length);
-  /** Takes up to `length` bytes; returns their number or -errno. NULL: not for writing. */
+  /** Takes up to `length` bytes; returns their number or -errno. NULL: not for writing. One call of the guest moves 16 MiB at most, in whatever pieces it has. */
   int64_t (*write)(void *data, const void *bytes, uint64_t length);
   void *data;
 } lucet_wasi_stream;

@@ -47,6 +47,7 @@
   X(VECTOR_BOUND)        /* the array of vectors */                                  \
   X(VECTOR_ELEMENT)      /* each vector's bytes */                                   \
   X(VECTOR_COUNT)        /* more vectors than there is room for */                   \
+  X(COPY_BOUND)          /* bytes that one call has the host copy */                  \
   X(RESULT_BOUND)        /* where results go, before anything is done */             \
   X(POLL_COUNT)          /* number of subscriptions */                               \
   X(STRINGS_BOUND)       /* arguments and environment */                             \

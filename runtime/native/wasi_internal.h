@@ -239,6 +239,11 @@ wasi_fd *wasi_fd_with(const wasi_call *c, uint32_t number, uint64_t right, wasi_
 
 /** Room for the host's form of a guest's vectors. */
 enum { WASI_MAX_VECTORS = 1024 };
+/**
+ * Bytes that one call moves to or from a stream in the embedder's memory, or one of the embedder's functions: vectors may overlap, so that a thousand of them come to a thousand times the
+ * guest's memory. What is beyond isn't moved, as the kernel does beyond 2 GiB: the guest calls again.
+ */
+enum { WASI_MAX_COPIED = 16 << 20 };
 
 /**
  * The guest's vectors as the host's, pointing into guest memory. Only the first WASI_MAX_VECTORS are looked at: a call may transfer less

@@ -45,17 +45,23 @@ int wasi_gather(const wasi_call *c, uint32_t at, uint32_t count, struct iovec ve
   return n;
 }
 
+/** The first `most` of all bytes. */
+static void shorten(struct iovec *vec, int *count, uint64_t *total, uint64_t most) {
+  if (*total <= most) return;
+  *total = most;
+  int n = 0;
+  while (most > 0) {
+    if (vec[n].iov_len > most) vec[n].iov_len = most;
+    most -= vec[n++].iov_len;
+  }
+  *count = n;
+}
+
 bool wasi_allow_writing(const lucet_wasi_ctx *ctx, struct iovec *vec, int *count, uint64_t *total) {
   uint64_t left = ctx->template->limits.written - ctx->written;
   if (!GUARD(WRITE_LIMIT) || *total <= left) return true;
   if (left == 0) return false;
-  *total = left;
-  int n = 0;
-  while (left > 0) {
-    if (vec[n].iov_len > left) vec[n].iov_len = left;
-    left -= vec[n++].iov_len;
-  }
-  *count = n;
+  shorten(vec, count, total, left);
   return true;
 }
 
@@ -238,6 +244,7 @@ static inline wasi_errno transfer(const wasi_call *c, int how) {
   // The place of the result is checked beforehand, so that no data is moved which the guest isn't told of.
   if (n < 0 || (GUARD(RESULT_BOUND) && wasi_memory(c, result_at, 4) == NULL)) return WASI_EFAULT;
   if (writing && !wasi_allow_writing(c->ctx, vec, &n, &total)) return WASI_EDQUOT;
+  if ((fd->kind == WASI_FD_BUFFER || fd->kind == WASI_FD_STREAM) && GUARD(COPY_BOUND)) shorten(vec, &n, &total, WASI_MAX_COPIED);
   int64_t moved;
   switch (fd->kind) {
     case WASI_FD_HOST:

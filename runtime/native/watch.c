@@ -196,8 +196,9 @@ static void put_in_force(struct lucet_instance *i) {
     __atomic_fetch_or(&i->bindings[k].refs, BINDING_WATCHED, __ATOMIC_RELAXED);
   struct lucet_control *c = i->control;
   uint32_t where = c != NULL ? atomic_load(&c->where) : CONTROL_IDLE;
+  /* Any thread may be about to call it: that call comes before, or finds the watchpoints (settle in call.c). */
   if (where == CONTROL_IDLE)
-    lucet_call_unready(i);
+    __atomic_store_n(&i->token, 0, __ATOMIC_SEQ_CST);
   else if (where != CONTROL_SUSPENDED)
     (void)lucet_control_request(c, control_run(c), REQUEST_WATCH);
 }

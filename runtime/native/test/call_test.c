@@ -23,9 +23,13 @@ static lucet_event call_prepared(const lucet_prepared_call *c, uint64_t a) {
 
 static bool is_sum(lucet_event e, uint32_t sum) { return e.kind == LUCET_EVENT_RETURNED && (uint32_t)e.id == sum; }
 
-/** The instance's next call is a plain one. */
+static bool is_settled(const lucet_instance *i) { return i->ready != NULL && i->token == lucet_here.token; }
+
+/** The instance's next call is a plain one: the first makes it ready, the second settles it, unless its handlers are to be looked at. */
 static void make_ready(lucet_instance *i) {
   CHECK(is_sum(call(i, F_ADD, 40), 42) && i->ready != NULL);
+  for (int k = 0; k < 2 && !is_settled(i); k++) CHECK(is_sum(call(i, F_ADD, 40), 42));
+  CHECK(is_settled(i));
 }
 
 static void test_prepared(void) {
@@ -185,7 +189,14 @@ static void test_other_threads(void) {
   sigaction(SIGSEGV, NULL, &ours);
   sigaction(SIGSEGV, &none, NULL);
   lucet_signals_changed();
-  CHECK(call(i, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED);
+  CHECK(call(i, F_LOAD, 0x7fffffff).kind == LUCET_EVENT_TRAPPED);
+
+  section = "handlers replaced, without a word";
+  make_ready(i);
+  sigaction(SIGSEGV, &none, NULL);
+  usleep(20000);
+  for (int n = 0; n < RUNS_UNLOOKED; n++) CHECK(is_sum(call(i, F_ADD, 1), 3));
+  CHECK(call(i, F_LOAD, 0x7fffffff).kind == LUCET_EVENT_TRAPPED);
 
   section = "as new";
   make_ready(i);
@@ -309,15 +320,92 @@ static void test_last(void) {
   make_ready(i);
   make_ready(j);
   for (int k = 0; k < 3; k++) {
-    CHECK(is_sum(call(i, F_ADD, 1), 3) && lucet_thread->last == i->ready && lucet_stack_limit == (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA);
-    CHECK(is_sum(call(j, F_ADD, 1), 3) && lucet_thread->last == j->ready && lucet_stack_limit == (uint64_t)(uintptr_t)j->slot->stack_low + LUCET_STACK_RED_AREA);
+    CHECK(is_sum(call(i, F_ADD, 1), 3) && lucet_here.token == i->token && lucet_stack_limit == (uint64_t)(uintptr_t)i->slot->stack_low + LUCET_STACK_RED_AREA);
+    CHECK(is_sum(call(j, F_ADD, 1), 3) && lucet_here.token == j->token && lucet_stack_limit == (uint64_t)(uintptr_t)j->slot->stack_low + LUCET_STACK_RED_AREA);
   }
-  CHECK(is_sum(call(i, F_ADD, 1), 3) && i->ready->thread == lucet_thread);
+  CHECK(is_sum(call(i, F_ADD, 1), 3) && lucet_here.token == i->token);
   struct runner r;
   start(&r, i, F_ADD);
-  CHECK(is_sum(join(&r), 2) && lucet_thread->last == i->ready && i->ready->thread != lucet_thread && i->control->thread != lucet_thread->thread);
-  CHECK(is_sum(call(i, F_ADD, 1), 3) && i->ready->thread == lucet_thread && i->control->thread == lucet_thread->thread);
-  CHECK(call(j, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && is_sum(call(j, F_ADD, 1), 3) && lucet_thread->last != i->ready);
+  CHECK(is_sum(join(&r), 2) && lucet_here.token != i->token && i->control->thread != lucet_thread->thread);
+  CHECK(is_sum(call(i, F_ADD, 1), 3) && lucet_here.token == i->token && i->control->thread == lucet_thread->thread);
+  CHECK(call(j, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && is_sum(call(j, F_ADD, 1), 3) && lucet_here.token != i->token);
+  lucet_instance_release(i);
+  lucet_instance_release(j);
+}
+
+static bool of_other;
+static void call_other(lucet_vmctx *vm, uint64_t *args) {
+  (void)vm, (void)args;
+  CHECK(is_sum(call(its_instance, F_ADD, 30), 32));
+  of_other = lucet_here.token == TOKEN_FORGOTTEN;
+}
+
+static void *end_with_token(void *i) {
+  make_ready(i);
+  return NULL;
+}
+
+/** What the words tell that a plain call compares. */
+static void test_words(void) {
+  section = "another instance's function";
+  lucet_instance *i = instance(), *j = instance();
+  const lucet_funcref *theirs = lucet_instance_function(j, F_CALL_HOST);
+  uint64_t args[2] = {1, 2};
+  lucet_event e;
+  make_ready(j);
+  make_ready(i);
+  CHECK(lucet_instance_call(i, theirs, args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_HOSTCALL && e.instance == j);
+  CHECK(resume(i).kind == LUCET_EVENT_RETURNED);
+
+  section = "another instance in a host function";
+  make_ready(j);
+  make_ready(i);
+  its_instance = j;
+  on_hostcall = call_other;
+  CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && of_other && !is_settled(i) && !is_settled(j));
+  on_hostcall = NULL;
+
+  section = "handlers are looked at";
+  make_ready(i);
+  int looks = 0;
+  for (int k = 0; k < 10 * RUNS_UNLOOKED; k++) {
+    CHECK(is_sum(call(i, F_ADD, 1), 3));
+    looks += !is_settled(i);
+  }
+  CHECK(looks == 10);
+
+  section = "threads that have ended";
+  uint64_t last = 0;
+  for (int k = 0; k < 20; k++) {
+    pthread_t t;
+    make_ready(i);
+    CHECK(i->token > 1 && i->token != last);
+    CHECK(pthread_create(&t, NULL, end_with_token, i) == 0 && pthread_join(t, NULL) == 0);
+    CHECK(i->token != lucet_here.token && i->token > 1 && i->token != last);
+    last = i->token;
+  }
+
+  section = "what makes it unready";
+  make_ready(i);
+  lucet_instance_set_timeout(i, 1000000000);
+  CHECK(i->token == 0 && i->ready == NULL);
+  lucet_instance_set_timeout(i, 0);
+  make_ready(i);
+  CHECK(call(i, F_UNREACHABLE, 0).kind == LUCET_EVENT_TRAPPED && i->token == 0);
+  make_ready(i);
+  CHECK(call(i, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL && i->token == 0 && resume(i).kind == LUCET_EVENT_RETURNED);
+  make_ready(i);
+  CHECK(lucet_instance_reset(i, NULL) == LUCET_OK && i->token == 0);
+
+  section = "what is told of a plain call";
+  make_ready(i);
+  lucet_error error;
+  memset(&error, 1, sizeof error);
+  memset(&e, 1, sizeof e);
+  args[0] = 1;
+  CHECK(lucet_instance_call(i, lucet_instance_function(i, F_ADD), args, &e, &error) == LUCET_OK && (uint32_t)args[0] == 3);
+  CHECK(error.code == LUCET_OK && error.trap == 0 && error.offset == 0 && error.message[0] == 0 && error.message[1] == 1);
+  CHECK(e.kind == LUCET_EVENT_RETURNED && e.code == 0 && e.instance == NULL && e.args == NULL && e.id == 0 && e.words == 0);
   lucet_instance_release(i);
   lucet_instance_release(j);
 }
@@ -416,6 +504,7 @@ int main(void) {
   test_modes();
   test_no_floats();
   test_last();
+  test_words();
   test_block();
   test_command();
   return end_tests();

@@ -108,6 +108,37 @@ static lucet_status life_of_a_pool(lucet_region_kind kind) {
   return status;
 }
 
+/** All watchpoints: set, opened for a run and for its resumption, exchanged and cleared between the two, and there at the end. */
+static lucet_status life_of_watchpoints(lucet_region_kind kind) {
+  static uint64_t args[2];
+  lucet_module *m = NULL;
+  lucet_region *r = NULL;
+  lucet_instance *i = NULL;
+  lucet_event e;
+  const lucet_region_options o = {.kind = kind};
+  lucet_status status = lucet_module_load_bytes(artifact_bytes, artifact_size, &m, &error);
+  if (status == LUCET_OK) status = lucet_region_create_with(1, &o, &r, &error);
+  if (status == LUCET_OK) status = lucet_instance_new(r, m, IMPORTS, 2, &i, &error);
+  for (uint32_t k = 0; k < LUCET_WATCHPOINTS && status == LUCET_OK; k++)
+    status = lucet_instance_set_watchpoint(i, k, &(lucet_watchpoint){.kind = LUCET_WATCH_MEMORY, .address = 64 + 8 * k, .length = 8}, &error);
+  if (status == LUCET_OK) status = lucet_instance_call(i, lucet_instance_function(i, F_CALL_HOST), args, &e, &error);
+  if (status == LUCET_OK) CHECK(e.kind == LUCET_EVENT_HOSTCALL);
+  lucet_status opened = LUCET_OK;
+  for (uint32_t k = 0; k < LUCET_WATCHPOINTS && status == LUCET_OK && opened == LUCET_OK; k++) opened = lucet_instance_watchpoint_status(i, k, &error);
+  if (status == LUCET_OK) {
+    lucet_instance_clear_watchpoint(i, 0);
+    status = lucet_instance_set_watchpoint(i, 1, &(lucet_watchpoint){.kind = LUCET_WATCH_GLOBAL, .length = 4}, &error);
+  }
+  /* One that is not to be had is told of, and keeps no guest from running. */
+  if (status == LUCET_OK) status = lucet_instance_resume(i, &e, &error);
+  if (status == LUCET_OK) CHECK(e.kind == LUCET_EVENT_RETURNED);
+  for (uint32_t k = 0; k < LUCET_WATCHPOINTS && status == LUCET_OK && opened == LUCET_OK; k++) opened = lucet_instance_watchpoint_status(i, k, &error);
+  lucet_instance_release(i);
+  lucet_region_release(r);
+  lucet_module_release(m);
+  return status != LUCET_OK ? status : opened;
+}
+
 /** A thread that was joined is seen a moment longer. */
 static struct system_usage settled(size_t threads) {
   struct system_usage u = system_usage();
@@ -133,7 +164,7 @@ static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_
   struct system_usage before = system_usage();
   bool pool = life == life_of_a_pool;
   /* Only pools need threads. */
-  bool idle = what == SYSTEM_THREAD && !pool;
+  bool idle = (what == SYSTEM_THREAD && !pool) || (what == SYSTEM_WATCH && life != life_of_watchpoints);
   unsigned failed = 0, n = 1;
   for (;; n++) {
     system_fail(what, n);
@@ -157,6 +188,8 @@ static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_
   /* It did ask, and most of it can't be done without. */
   CHECK((n > 1) != idle && (failed != 0 || what == SYSTEM_ADVICE || what == SYSTEM_FILE || idle));
   if (what == SYSTEM_THREAD && pool) CHECK(failed == 4 && n == 5);
+  /* Four to see whether there are any, four for the run, one for the exchange, three for the rest of it. */
+  if (what == SYSTEM_WATCH && !idle) CHECK(failed == 12 && n == 13);
   free((void *)(uintptr_t)artifact_bytes);
 }
 
@@ -189,6 +222,7 @@ int main(void) {
       test_failures(life_of_instances, KINDS[k], (enum system_kind)what);
       test_failures(life_of_a_pair, KINDS[k], (enum system_kind)what);
       test_failures(life_of_a_pool, KINDS[k], (enum system_kind)what);
+      test_failures(life_of_watchpoints, KINDS[k], (enum system_kind)what);
     }
   }
   unlink(artifact_path);

@@ -237,6 +237,7 @@ static struct {
 
 extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 extern const uint8_t lucet_window_call_function[], lucet_window_end_call_function[], lucet_window_call_plain[], lucet_window_end_call_plain[];
+extern const uint8_t lucet_window_call_prepared[], lucet_window_end_call_prepared[];
 
 static bool within(uint64_t pc, const uint8_t *begin, const uint8_t *end) { return pc > (uint64_t)(uintptr_t)begin && pc < (uint64_t)(uintptr_t)end; }
 
@@ -249,7 +250,8 @@ static void step(int sig, siginfo_t *info, void *context) {
   if (stepping.steps++ < stepping.at) return;
   stepping.done = true;
   stepping.in_window = within(pc, lucet_window_hostcall, lucet_window_end_hostcall);
-  stepping.at_entry = within(pc, lucet_window_call_function, lucet_window_end_call_function) || within(pc, lucet_window_call_plain, lucet_window_end_call_plain);
+  stepping.at_entry = within(pc, lucet_window_call_function, lucet_window_end_call_function) || within(pc, lucet_window_call_plain, lucet_window_end_call_plain) ||
+                      within(pc, lucet_window_call_prepared, lucet_window_end_call_prepared);
   u->uc_mcontext.gregs[REG_EFL] &= ~0x100;
   /* SIGURG is blocked here: it is delivered before the instruction that was to be next. */
   (void)lucet_kill_switch_terminate(its_switch);
@@ -277,7 +279,8 @@ static lucet_event step_run(uint32_t function, bool resumes, enum way way, long 
     await_guest(its_instance);
   }
   if (way == ANY) lucet_call_unready(its_instance);
-  else (void)call(its_instance, F_ADD, 1);
+  /* The first makes it ready, the second settles it, unless its handlers are to be looked at. */
+  for (int k = 0; way != ANY && k < 3; k++) (void)call(its_instance, F_ADD, 1);
   CHECK(way == ANY || its_instance->ready != NULL);
   its_switch = kill_switch(its_instance);
   if (resumes) {

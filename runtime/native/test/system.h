@@ -15,6 +15,8 @@ enum system_kind {
   SYSTEM_FILE,
   SYSTEM_HEAP,
   SYSTEM_THREAD,
+  /** Hardware watchpoints, for which /dev/null stands in: not every machine has them. */
+  SYSTEM_WATCH,
   SYSTEM_KINDS,
 };
 

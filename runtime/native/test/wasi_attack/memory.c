@@ -45,6 +45,39 @@ void vectors(void) {
   unlink("d/vectors");
 }
 
+static uint64_t told;
+static int64_t tell(void *data, const void *bytes, size_t length) {
+  (void)data, (void)bytes;
+  told += length;
+  return (int64_t)length;
+}
+
+/** Vectors that each are all of the guest's memory: what is captured, or handed to the embedder, is bounded for each call. */
+void more_than_there_is(void) {
+  enum { TIMES = 64, MOST = 16 << 20 };
+  lucet_wasi_template *t = granted();
+  const lucet_wasi_stream stream = {.write = tell};
+  must(lucet_wasi_template_set_stdio(t, 1, LUCET_WASI_STDIO_BUFFER, -1) == 0 && lucet_wasi_template_set_stream(t, 2, &stream) == 0, "streams");
+  lucet_wasi_ctx *own = lucet_wasi_ctx_new(t), *saved = vm.ctx;
+  vm.ctx = own;
+  static wasi_ciovec all[TIMES];
+  for (int k = 0; k < TIMES; k++) all[k] = (wasi_ciovec){0, MEMORY};
+  told = 0;
+  uint32_t result = room(16), at = put(all, sizeof all);
+  size_t length;
+  IS(CALL(&vm, fd_write, 1, at, TIMES, result), WASI_OK);
+  (void)lucet_wasi_ctx_output(own, 1, &length);
+  CHECK(load32(result) == MOST && length == MOST);
+  IS(CALL(&vm, fd_write, 1, at, 3, result), WASI_OK);
+  (void)lucet_wasi_ctx_output(own, 1, &length);
+  CHECK(load32(result) == 3 * MEMORY && length == MOST + 3 * MEMORY);
+  IS(CALL(&vm, fd_write, 2, at, TIMES, result), WASI_OK);
+  CHECK(load32(result) == MOST && told == MOST);
+  vm.ctx = saved;
+  lucet_wasi_ctx_free(own);
+  lucet_wasi_template_release(t);
+}
+
 void pointers(void) {
   const uint32_t wild[] = {MEMORY - 3, MEMORY, MEMORY + 1, 0x7fffffff, 0x80000000u, 0xfffffff0u, 0xffffffffu};
   for (size_t k = 0; k < sizeof wild / sizeof *wild; k++) {

@@ -32,6 +32,7 @@
   X("limits", limits) \
   X("exhaustion", exhaustion) \
   X("vectors", vectors) \
+  X("more than there is", more_than_there_is) \
   X("pointers", pointers) \
   X("process", process) \
   X("sockets", sockets) \
