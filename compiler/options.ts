@@ -31,7 +31,7 @@ export interface CompileOptions {
 /** What lowering a body to intermediate code depends on. */
 export type LowerOptions = Pick<
   CompileOptions,
-  'memory' | 'canonicalizeNans' | 'countInstructions' | 'debugCode'
+  'memory' | 'optLevel' | 'canonicalizeNans' | 'countInstructions' | 'debugCode'
 >;
 
 /** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */

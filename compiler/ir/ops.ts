@@ -55,6 +55,8 @@ export const enum Op {
   Clz,
   Ctz,
   Popcnt,
+  /** The bytes in reverse order. */
+  Bswap,
   /** Sign-extend the low 8, 16, 32 bits within the type. */
   Ext8S,
   Ext16S,
@@ -331,6 +333,7 @@ function table(): OpInfo[] {
   def(Op.Clz, 'clz', 1, P);
   def(Op.Ctz, 'ctz', 1, P);
   def(Op.Popcnt, 'popcnt', 1, P);
+  def(Op.Bswap, 'bswap', 1, P);
   def(Op.Ext8S, 'ext8_s', 1, P);
   def(Op.Ext16S, 'ext16_s', 1, P);
   def(Op.Ext32S, 'ext32_s', 1, P);

@@ -65,7 +65,7 @@ rule([Op.FConst], FLOAT);
 rule([Op.VConst], V128);
 rule([Op.Add, Op.Sub, Op.Mul, Op.DivS, Op.DivU, Op.RemS, Op.RemU, Op.And, Op.Or, Op.Xor], INT, SAME, SAME);
 rule([Op.Shl, Op.ShrS, Op.ShrU, Op.Rotl, Op.Rotr], INT, SAME, SAME);
-rule([Op.Clz, Op.Ctz, Op.Popcnt, Op.Ext8S, Op.Ext16S], INT, SAME);
+rule([Op.Clz, Op.Ctz, Op.Popcnt, Op.Bswap, Op.Ext8S, Op.Ext16S], INT, SAME);
 rule([Op.Ext32S], I64, SAME);
 rule([Op.Eq, Op.Ne], I32, INT | REF, SAME_A);
 rule([Op.LtS, Op.LtU, Op.GtS, Op.GtU, Op.LeS, Op.LeU, Op.GeS, Op.GeU], I32, INT, SAME_A);

@@ -299,6 +299,10 @@ function fromInteger(op: Op, from: Type, to: Type, lo: number, hi: number): bool
   return giveFloat(to, x);
 }
 
+function swapped(word: number): number {
+  return (word << 24) | ((word & 0xff00) << 8) | ((word >> 8) & 0xff00) | (word >>> 24);
+}
+
 /** An operator with one operand: `from` is the operand's type, `to` the result's. */
 export function evalUnary(op: Op, from: Type, to: Type, lo: number, hi: number): boolean {
   const wide = from === Type.I64;
@@ -309,6 +313,8 @@ export function evalUnary(op: Op, from: Type, to: Type, lo: number, hi: number):
       return give(wide && lo === 0 ? 32 + ctz32(hi) : ctz32(lo), 0);
     case Op.Popcnt:
       return give(popcount32(lo) + (wide ? popcount32(hi) : 0), 0);
+    case Op.Bswap:
+      return wide ? give(swapped(hi), swapped(lo)) : give(swapped(lo), 0);
     case Op.Ext8S:
       return give((lo << 24) >> 24, wide ? (lo << 24) >> 31 : 0);
     case Op.Ext16S:

@@ -9,6 +9,7 @@
  */
 import type { Value } from '../ir/func.ts';
 import { Op } from '../ir/ops.ts';
+import { reversedBytes } from './byte-order.ts';
 import { evalBinary, result } from './const-eval.ts';
 import { signedWidth, typeWidth, unsignedWidth } from './known-bits.ts';
 import type { Rewriter } from './rewriter.ts';
@@ -207,6 +208,11 @@ export function foldOr(w: Rewriter, v: Value): Value {
   const b = w.f.b(v);
   if (a === b || w.isInt(b, 0)) return replaced(w, Fired.Identity, a);
   if (w.isInt(b, -1)) return replaced(w, Fired.Identity, b);
+  const swapped = reversedBytes(w, v);
+  if (swapped !== 0) {
+    w.set(v, Op.Bswap, swapped);
+    return rewritten(w, Fired.ByteSwap);
+  }
   return reassociate(w, v, Op.Or);
 }
 

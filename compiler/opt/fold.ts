@@ -126,6 +126,10 @@ function foldUnary(w: Rewriter, v: Value, op: Op): Value {
       return foldExtend(w, v, op);
     case Op.Wrap:
       return foldWrap(w, v);
+    case Op.Bswap:
+      if (w.f.op(w.f.a(v)) !== Op.Bswap) return v;
+      w.fired(Fired.Identity);
+      return w.f.a(w.f.a(v));
     case Op.FNeg:
     case Op.FAbs:
     case Op.Bitcast:

@@ -11,6 +11,8 @@ export const enum Fired {
   Reassociate,
   /** A cheaper operator: multiplication or division by a power of two, … */
   Strength,
+  /** Shifts and masks that put bytes in reverse became one operator. */
+  ByteSwap,
   /** A mask, extension or wrap that changes nothing, or only makes narrower what is narrower. */
   Extension,
   /** A comparison was turned round, inverted or decided. */
@@ -62,6 +64,7 @@ const NAMES: readonly string[] = [
   'identity',
   'reassociate',
   'strength',
+  'byte-swap',
   'extension',
   'compare',
   'select',

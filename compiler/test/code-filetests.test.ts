@@ -24,7 +24,9 @@ const RULES = [
   'call-constant',
   'call-image',
   'call-single',
+  'copy-inline',
   'dispatch-copy',
+  'fill-inline',
   'flags',
 ];
 

@@ -1,5 +1,6 @@
 /** What instruction selection makes of small functions, read back by an independent disassembler. */
 import { describe, expect, it } from 'vitest';
+import type { CpuFeature } from '../abi/artifact.ts';
 import { asm, backendModule, count } from './support/x64.ts';
 
 /** Any instruction with a heap operand. */
@@ -362,5 +363,40 @@ describe('floats', () => {
     expect(code[at - 1]).toBe(`xorps ${xmm},${xmm}`);
     // In place there is no false dependency.
     expect(asm('v1: f64', 'v2 = fsqrt.f64 v1\nreturn v2', 'f64')).toEqual(['sqrtsd xmm0,xmm0', 'ret']);
+  });
+
+  it('uses three operands where the machine has AVX', () => {
+    const sum = (features: readonly CpuFeature[]) =>
+      asm('v1: f64, v2: f64', 'v3 = fsub.f64 v2, v1\nv4 = fmul.f64 v3, v2\nreturn v4', 'f64', { features });
+    expect(sum(['avx'])).toEqual(['vsubsd xmm0,xmm1,xmm0', 'vmulsd xmm0,xmm0,xmm1', 'ret']);
+    expect(count(sum([]), /^mulsd/)).toBe(1);
+    expect(count(sum([]), /^v/)).toBe(0);
+  });
+
+  it('makes the lesser or the greater of two by one instruction, if it is the same for NaN and zeros', () => {
+    const select = (op: string, yes: string, no: string, features: readonly CpuFeature[] = []) =>
+      asm('v1: f64, v2: f64', `v3 = ${op} v1, v2\nv4 = select.f64 v3, ${yes}, ${no}\nreturn v4`, 'f64', {
+        features,
+      });
+    expect(select('flt.f64', 'v1', 'v2')).toEqual(['minsd xmm0,xmm1', 'ret']);
+    expect(select('flt.f64', 'v2', 'v1', ['avx'])).toEqual(['vmaxsd xmm0,xmm1,xmm0', 'ret']);
+    expect(select('fgt.f64', 'v1', 'v2')).toEqual(['maxsd xmm0,xmm1', 'ret']);
+    expect(select('fgt.f64', 'v2', 'v1', ['avx'])).toEqual(['vminsd xmm0,xmm1,xmm0', 'ret']);
+    // Of two equal numbers that differ, zeros, the first would be wanted.
+    for (const features of [[], ['avx']] as const)
+      expect(count(select('fle.f64', 'v1', 'v2', features), /^v?(min|max)sd/)).toBe(0);
+  });
+
+  it('selects by a mask where the machine has AVX and floats of that size are compared', () => {
+    const select = (comparison: string, features: readonly CpuFeature[]) =>
+      asm('v1: f64, v2: f64, v3: i32', `v4 = ${comparison}\nv5 = select.f64 v4, v1, v2\nreturn v5`, 'f64', {
+        features,
+      });
+    const blend = select('fge.f64 v1, v2', ['avx']);
+    expect(count(blend, /^vcmplesd/)).toBe(1);
+    expect(count(blend, /^vblendvpd/)).toBe(1);
+    expect(count(blend, /^j/)).toBe(0);
+    expect(count(select('fge.f64 v1, v2', []), /^j/)).toBe(1);
+    expect(count(select('ne.i32 v3, v3', ['avx']), /^j/)).toBe(1);
   });
 });

@@ -7,6 +7,7 @@ import { accessSize, MemKind, memAccess, Op, Region, rawAccess, Type } from '../
 import { checkedAddress, memoryLength } from './bounds.ts';
 import { type GlobalType, ValType } from './module.ts';
 import { OPCODE_ALIGN, OPCODE_KIND, OPCODE_OPERAND, OPCODE_RESULT } from './opcodes.ts';
+import { copiesInline, fillsInline } from './small-copies.ts';
 import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
@@ -111,7 +112,8 @@ export function memoryFill(w: Walk): void {
   const n = w.pop(type);
   const byte = w.pop(ValType.I32);
   const dst = w.pop(type);
-  if (ssa.live) emitBuiltin(w, MEMORY_FILL, Type.None, [ssa.int(Type.I32, memory), dst, byte, n]);
+  if (!ssa.live || fillsInline(w, memory, dst, byte, n)) return;
+  emitBuiltin(w, MEMORY_FILL, Type.None, [ssa.int(Type.I32, memory), dst, byte, n]);
 }
 
 export function memoryCopy(w: Walk): void {
@@ -123,7 +125,7 @@ export function memoryCopy(w: Walk): void {
   const n = w.pop(narrower(toType, fromType));
   const src = w.pop(fromType);
   const dst = w.pop(toType);
-  if (!ssa.live) return;
+  if (!ssa.live || copiesInline(w, to, from, dst, src, n)) return;
   const memories = ssa.emit(Op.IConst, Type.I64, 0, 0, 0, to, from);
   emitBuiltin(w, MEMORY_COPY, Type.None, [memories, dst, src, n, ssa.int(Type.I32, 0)]);
 }

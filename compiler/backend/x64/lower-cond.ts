@@ -282,6 +282,7 @@ export function selectSelect(s: Selection, v: Value): void {
   const at = v * ROW;
   const type = s.typeOf(v);
   const d = s.result(v);
+  if (isFloat(type) && (selectLesser(s, v, d) || selectByComparison(s, v, d))) return;
   let yes = s.val(r[at + F_B]!);
   let no = s.val(r[at + F_C]!);
   if (type === Type.V128 && s.cpu.avx) {
@@ -308,6 +309,92 @@ export function selectSelect(s: Selection, v: Value): void {
   s.use(no);
   // The second of two cmovs still reads its operand.
   s.m.opd(yes, cc === CC_FNE ? Opd.Any | Opd.Cross : Opd.Any);
+}
+
+/** The comparison of this block, of floats of the type of `v`, that a select `v` goes by; 0: something else. */
+function ownComparison(s: Selection, v: Value): Value {
+  const r = s.func.rows;
+  const c = r[v * ROW + F_A]!;
+  const op = s.opOf(c);
+  return op >= Op.FEq && op <= Op.FGe && s.inBlock(c) && s.typeOf(r[c * ROW + F_A]!) === s.typeOf(v) ? c : 0;
+}
+
+function sameValue(s: Selection, a: Value, b: Value): boolean {
+  if (a === b) return true;
+  const r = s.func.rows;
+  return (
+    s.opOf(a) === Op.FConst &&
+    s.opOf(b) === Op.FConst &&
+    s.typeOf(a) === s.typeOf(b) &&
+    r[a * ROW + F_IMM] === r[b * ROW + F_IMM] &&
+    (s.typeOf(a) === Type.F32 || r[a * ROW + F_IMM2] === r[b * ROW + F_IMM2])
+  );
+}
+
+/**
+ * `a < b ? a : b`, which is what MINSS is in every bit: its second operand if either is NaN, or if both are zeros. MAXSS is so with `>`. (Not the minimum
+ * and maximum of wasm, and nothing with `<=`.)
+ */
+function selectLesser(s: Selection, v: Value, d: number): boolean {
+  const r = s.func.rows;
+  const c = ownComparison(s, v);
+  if (c === 0 || (s.opOf(c) !== Op.FLt && s.opOf(c) !== Op.FGt)) return false;
+  const yes = r[v * ROW + F_B]!;
+  const no = r[v * ROW + F_C]!;
+  const a = r[c * ROW + F_A]!;
+  const b = r[c * ROW + F_B]!;
+  const straight = sameValue(s, a, yes) && sameValue(s, b, no);
+  if (!straight && !(sameValue(s, a, no) && sameValue(s, b, yes))) return false;
+  // a < b ? b : a is b > a ? b : a.
+  const least = (s.opOf(c) === Op.FLt) === straight;
+  const f32 = s.typeOf(v) === Type.F32;
+  const size = f32 ? 4 : 8;
+  const ins = (least ? Ins.MINSS : Ins.MAXSS) + (f32 ? 0 : 1);
+  const x = s.val(yes);
+  const constant = s.opOf(no) === Op.FConst;
+  const y = constant ? -1 : s.val(no);
+  const word = xop(s.cpu.avx ? X.Vex : X.Alu, ins, size);
+  if (constant) {
+    s.addressOfConst(no);
+    s.rowMem(word, 0, 0, s.loc());
+  } else {
+    s.row(word);
+  }
+  if (s.cpu.avx) s.def(d);
+  else s.defReuse(d);
+  s.use(x);
+  if (!constant) s.useAny(y);
+  return true;
+}
+
+/** Immediates of CMPSS. Greater is less with the operands exchanged; of NaN, only the last is true. */
+const EQUAL = 0;
+const LESS = 1;
+const LESS_OR_EQUAL = 2;
+const NOT_EQUAL = 4;
+
+/** A float by a comparison of floats, without a branch: a mask, and a blend by it. */
+function selectByComparison(s: Selection, v: Value, d: number): boolean {
+  if (!s.cpu.avx) return false;
+  const r = s.func.rows;
+  const c = ownComparison(s, v);
+  if (c === 0) return false;
+  const f32 = s.typeOf(v) === Type.F32;
+  const yes = s.val(r[v * ROW + F_B]!);
+  const no = s.val(r[v * ROW + F_C]!);
+  const op = s.opOf(c);
+  const turned = op === Op.FGt || op === Op.FGe;
+  const a = s.val(r[c * ROW + (turned ? F_B : F_A)]!);
+  const b = s.val(r[c * ROW + (turned ? F_A : F_B)]!);
+  const predicate =
+    op === Op.FEq ? EQUAL : op === Op.FNe ? NOT_EQUAL : op === Op.FLt || op === Op.FGt ? LESS : LESS_OR_EQUAL;
+  const mask = s.fresh(RegClass.Float);
+  s.row(xop(X.VexI, f32 ? Ins.CMPSS : Ins.CMPSD, f32 ? 4 : 8), 0, predicate);
+  s.def(mask);
+  s.use(a);
+  s.useAny(b);
+  blend(s, f32 ? Ins.VBLENDVPS : Ins.VBLENDVPD, no, yes, mask, d);
+  return true;
 }
 
 /**

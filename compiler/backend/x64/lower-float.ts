@@ -26,12 +26,19 @@ function arithmetic(op: Op): Ins {
   }
 }
 
+/** Destination and first operand of arithmetic: by VEX the operand stays, else its register becomes the result. */
+function head(s: Selection, d: number, x: number): void {
+  if (s.cpu.avx) s.def(d);
+  else s.defReuse(d);
+  s.use(x);
+}
+
 export function selectFloatArith(s: Selection, v: Value): void {
   const r = s.func.rows;
   const op = s.opOf(v);
   const f64 = s.typeOf(v) === Type.F64;
   const size = f64 ? 8 : 4;
-  const ins = arithmetic(op) + (f64 ? 1 : 0);
+  const word = xop(s.cpu.avx ? X.Vex : X.Alu, arithmetic(op) + (f64 ? 1 : 0), size);
   const d = s.result(v);
   let a = r[v * ROW + F_A]!;
   let b = r[v * ROW + F_B]!;
@@ -44,20 +51,17 @@ export function selectFloatArith(s: Selection, v: Value): void {
   const x = s.val(a);
   if (s.canFold(b, size)) {
     s.takeLoad(b);
-    s.rowMem(xop(X.Alu, ins, size), trapFlags(s.foldTrap), 0, s.foldLoc);
-    s.defReuse(d);
-    s.use(x);
+    s.rowMem(word, trapFlags(s.foldTrap), 0, s.foldLoc);
+    head(s, d, x);
     s.addr();
   } else if (s.opOf(b) === Op.FConst) {
     s.addressOfConst(b);
-    s.rowMem(xop(X.Alu, ins, size), 0, 0, s.loc());
-    s.defReuse(d);
-    s.use(x);
+    s.rowMem(word, 0, 0, s.loc());
+    head(s, d, x);
   } else {
     const y = s.val(b);
-    s.row(xop(X.Alu, ins, size));
-    s.defReuse(d);
-    s.use(x);
+    s.row(word);
+    head(s, d, x);
     s.useAny(y);
   }
 }
@@ -83,9 +87,8 @@ function addressOfMask(s: Selection, f64: boolean, sign: boolean): void {
 /** `ins d, mask` on a copy of x. */
 function mask(s: Selection, ins: Ins, d: number, x: number, f64: boolean, sign: boolean): void {
   addressOfMask(s, f64, sign);
-  s.rowMem(xop(X.Alu, ins, 16), 0, 0, s.loc());
-  s.defReuse(d);
-  s.use(x);
+  s.rowMem(xop(s.cpu.avx ? X.Vex : X.Alu, ins, 16), 0, 0, s.loc());
+  head(s, d, x);
 }
 
 export function selectSignBits(s: Selection, v: Value): void {
@@ -106,9 +109,8 @@ export function selectSignBits(s: Selection, v: Value): void {
       const sign = s.fresh(RegClass.Float);
       mask(s, Ins.ANDPS, magnitude, x, f64, false);
       mask(s, Ins.ANDPS, sign, y, f64, true);
-      s.row(xop(X.Alu, Ins.ORPS, 16));
-      s.defReuse(d);
-      s.use(magnitude);
+      s.row(xop(s.cpu.avx ? X.Vex : X.Alu, Ins.ORPS, 16));
+      head(s, d, magnitude);
       s.use(sign);
     }
   }

@@ -40,7 +40,7 @@ function convert(s: Selection, ins: Ins, size: number, d: number, a: Value, widt
 function alu(s: Selection, ins: Ins, size: number, d: number, a: Value, b: Value, commutes: boolean): void {
   if (commutes && !s.canFold(b, size)) {
     // The operand that is not needed any more should be the one overwritten.
-    if (s.canFold(a, size) || (s.liveAfter(a) && !s.liveAfter(b) && !s.isConst(b))) {
+    if (s.canFold(a, size) || (s.liveAfter(a) && !s.liveAfter(b))) {
       const t = a;
       a = b;
       b = t;
@@ -302,6 +302,11 @@ export function selectShift(s: Selection, v: Value): void {
   s.defReuse(d);
   s.use(x);
   s.m.opd(count, fixed(RCX));
+}
+
+export function selectReverse(s: Selection, v: Value): void {
+  const d = s.result(v);
+  unary(s, Ins.BSWAP, intSize(s.typeOf(v)), d, s.val(s.func.rows[v * ROW + F_A]!));
 }
 
 export function selectCount(s: Selection, v: Value): void {

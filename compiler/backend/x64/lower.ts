@@ -38,6 +38,7 @@ import {
   selectExtendU,
   selectLogic,
   selectMul,
+  selectReverse,
   selectShift,
   selectSub,
   selectWrap,
@@ -383,6 +384,9 @@ export class Lowering {
       case Op.Ctz:
       case Op.Popcnt:
         selectCount(s, v);
+        return;
+      case Op.Bswap:
+        selectReverse(s, v);
         return;
       case Op.Ext8S:
       case Op.Ext16S:

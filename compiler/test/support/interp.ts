@@ -543,6 +543,13 @@ function integer(op: Op, type: Type, av: Val, bv: Val): Val {
       return int(type, BigInt(trailingZeros(ua, width)));
     case Op.Popcnt:
       return int(type, BigInt(popcount(ua)));
+    case Op.Bswap: {
+      const bytes = ua
+        .toString(16)
+        .padStart(width / 4, '0')
+        .match(/../g)!;
+      return int(type, BigInt(`0x${bytes.reverse().join('')}`));
+    }
     case Op.Ext8S:
       return int(type, BigInt.asIntN(8, a));
     case Op.Ext16S:

@@ -368,7 +368,7 @@ export class RandomIr {
   }
 
   private unary(type: Type): void {
-    const ops = [Op.Clz, Op.Ctz, Op.Popcnt, Op.Ext8S, Op.Ext8S, Op.Ext16S, Op.Ext16S];
+    const ops = [Op.Clz, Op.Ctz, Op.Popcnt, Op.Bswap, Op.Ext8S, Op.Ext8S, Op.Ext16S, Op.Ext16S];
     if (type === Type.I64) ops.push(Op.Ext32S, Op.Ext32S);
     this.emit(this.pick(ops), type, this.value(type));
   }

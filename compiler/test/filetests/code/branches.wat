@@ -116,14 +116,14 @@ ret
 === floats-that-have-been-chosen-are-compared-again
 (module
   (func $f (export "f") (param $a f64) (param $b f64) (result f64 f64)
-    (local.set $a (select (local.get $b) (local.get $a) (f64.lt (local.get $a) (local.get $b))))
+    (local.set $a (select (local.get $b) (local.get $a) (f64.le (local.get $a) (local.get $b))))
     (local.get $a)
-    (select (local.get $b) (local.get $a) (f64.lt (local.get $a) (local.get $b)))))
+    (select (local.get $b) (local.get $a) (f64.le (local.get $a) (local.get $b)))))
 ---
 ucomisd xmm1,xmm0
-jbe
+jb
 ucomisd xmm1,xmm0
-jbe
+jb
 ret
 ;
 
