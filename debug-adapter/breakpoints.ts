@@ -1,12 +1,15 @@
 /** Breakpoints: what the editor asks for, bound to places of the code; and what happens when one is hit. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { demangle } from '../runtime/debug.ts';
+import type { ModuleSymbols } from '../runtime/index.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
 import type { Frames } from './frames.ts';
 import type { Sources } from './sources.ts';
 import type { DebugTarget } from './target.ts';
 
 interface Bound {
+  /** What the editor is told of it. */
+  readonly shown: DebugProtocol.Breakpoint;
   readonly id: number;
   readonly condition: string;
   readonly hitCondition: string;
@@ -27,15 +30,20 @@ const NOT_COMPILED =
   'The program was compiled without places to stop at: compile it with lucetc -g -O0, or give the debugger the .wasm.';
 
 export class Breakpoints {
-  /** By what they were set for: a source path, or a kind. */
-  private readonly groups = new Map<string, Bound[]>();
-  private readonly counts = new Map<number, number>();
+  /** By what they were set for, a source path or a kind; then by what was asked for. */
+  private readonly groups = new Map<string, Map<string, Bound[]>>();
+  /** Those of each offset, in the order in which they were set. */
+  private readonly at = new Map<number, Set<Bound>>();
+  private readonly lines = new Map<string, SourceLines | null>();
+  private functions: FunctionNames | null = null;
   private nextId = 1;
 
   constructor(
     private readonly target: DebugTarget,
     private readonly sources: Sources,
     private readonly frames: Frames,
+    /** Whether a step in progress may end at an offset: its breakpoint stays. */
+    private readonly isStep: (offset: number) => boolean,
   ) {}
 
   setForSource(
@@ -95,81 +103,115 @@ export class Breakpoints {
     return [...found.values()].sort((a, b) => a.line - b.line || a.column - b.column);
   }
 
+  /** What was there before and is still wanted stays as it is, with its id and its hits: a guest that runs meanwhile misses none of it. */
   private replace<T extends { condition?: string; hitCondition?: string; logMessage?: string }>(
     group: string,
     wanted: readonly T[],
     bind: (b: T) => Binding,
     source: DebugProtocol.Source | null,
   ): DebugProtocol.Breakpoint[] {
-    for (const old of this.groups.get(group) ?? []) for (const at of old.offsets) this.release(at);
-    const bound: Bound[] = [];
-    this.groups.set(group, bound);
-    return wanted.map((b): DebugProtocol.Breakpoint => {
-      const id = this.nextId++;
-      const binding = bind(b);
-      if ('message' in binding) return { id, verified: false, message: binding.message };
-      const offsets = [...new Set(binding.places.map(p => p.offset))];
-      for (const at of offsets) this.retain(at);
-      bound.push({
-        id,
-        condition: b.condition ?? '',
-        hitCondition: b.hitCondition ?? '',
-        logMessage: b.logMessage ?? '',
-        offsets,
-        hits: 0,
-      });
-      const first = binding.places[0]!;
-      return {
+    const old = this.groups.get(group) ?? new Map<string, Bound[]>();
+    const now = new Map<string, Bound[]>();
+    const shown = wanted.map((b): DebugProtocol.Breakpoint => {
+      const key = JSON.stringify(Object.entries(b).sort(([x], [y]) => (x < y ? -1 : 1)));
+      const bound = old.get(key)?.pop() ?? this.bind(b, bind, source);
+      const same = now.get(key);
+      if (same === undefined) now.set(key, [bound]);
+      else same.push(bound);
+      return bound.shown;
+    });
+    this.groups.set(group, now);
+    for (const gone of old.values()) for (const bound of gone) this.release(bound);
+    return shown;
+  }
+
+  private bind<T extends { condition?: string; hitCondition?: string; logMessage?: string }>(
+    b: T,
+    bind: (b: T) => Binding,
+    source: DebugProtocol.Source | null,
+  ): Bound {
+    const id = this.nextId++;
+    const { condition = '', hitCondition = '', logMessage = '' } = b;
+    const own = { id, condition, hitCondition, logMessage, hits: 0 };
+    const binding = HIT_CONDITION.test(hitCondition)
+      ? bind(b)
+      : { message: `The hit count "${hitCondition}" is not understood: write 5, >= 5, < 5 or % 5.` };
+    if ('message' in binding)
+      return { ...own, offsets: [], shown: { id, verified: false, message: binding.message } };
+    const first = binding.places[0]!;
+    const bound: Bound = {
+      ...own,
+      offsets: [...new Set(binding.places.map(p => p.offset))],
+      shown: {
         id,
         verified: true,
         ...(source === null || first.line === 0 ? {} : { source, line: first.line }),
         ...(first.column > 0 ? { column: first.column } : {}),
         instructionReference: `wasm:${first.offset}`,
-      };
-    });
+      },
+    };
+    for (const offset of bound.offsets) this.retain(offset, bound);
+    return bound;
   }
 
-  private retain(offset: number): void {
-    const n = this.counts.get(offset) ?? 0;
-    this.counts.set(offset, n + 1);
-    if (n === 0) this.target.setBreakpoint(offset);
+  private retain(offset: number, bound: Bound): void {
+    const there = this.at.get(offset);
+    if (there !== undefined) {
+      there.add(bound);
+      return;
+    }
+    this.at.set(offset, new Set([bound]));
+    this.target.setBreakpoint(offset);
   }
 
-  private release(offset: number): void {
-    const n = (this.counts.get(offset) ?? 1) - 1;
-    if (n > 0) this.counts.set(offset, n);
-    else {
-      this.counts.delete(offset);
-      this.target.clearBreakpoint(offset);
+  private release(bound: Bound): void {
+    for (const offset of bound.offsets) {
+      const there = this.at.get(offset)!;
+      there.delete(bound);
+      if (there.size > 0) continue;
+      this.at.delete(offset);
+      if (!this.isStep(offset)) this.target.clearBreakpoint(offset);
     }
   }
 
   /** Whether the user wants to stop at an offset. */
   has(offset: number): boolean {
-    return this.counts.has(offset);
+    return this.at.has(offset);
   }
 
   /** The first place to stop at, at or behind an offset of the module, in the same function; null: there is none. */
   pointAt(wasmOffset: number): number | null {
     const f = this.target.symbols.functionAt(wasmOffset);
     if (f === null) return null;
-    return this.target.sequencePoints(f).find(p => p >= wasmOffset) ?? null;
+    const points = this.target.sequencePoints(f);
+    return points[firstNotBelow(points, wasmOffset)] ?? null;
+  }
+
+  /** Of a file on this machine; null: no code comes from it. */
+  private linesOf(path: string): SourceLines | null {
+    let lines = this.lines.get(path);
+    if (lines === undefined) {
+      const { debug } = this.target.symbols;
+      const files = debug === null ? [] : this.sources.recorded(path, debug.files);
+      lines = files.length === 0 ? null : new SourceLines(files.flatMap(f => debug!.positions(f)));
+      this.lines.set(path, lines);
+    }
+    return lines;
   }
 
   private placesOf(path: string, line: number, column: number): Binding {
     const { debug, artifact } = this.target.symbols;
-    if (debug === null) return { message: 'The module has no debug information.' };
-    const files = this.sources.recorded(path, debug.files);
-    if (files.length === 0) return { message: 'No code of the module comes from this file.' };
-    const all = files.flatMap(f => debug.positions(f));
-    // The line itself, or the next one that has code: a breakpoint on a comment moves down.
-    const target = all.reduce((best, p) => (p.line >= line && p.line < best ? p.line : best), Infinity);
-    if (target === Infinity) return { message: 'There is no code at or below this line.' };
-    let here = all.filter(p => p.line === target);
+    if (debug === null) return { message: 'The module has no debug information: build it with -g.' };
+    const lines = this.linesOf(path);
+    if (lines === null) return { message: 'No code of the module comes from this file.' };
+    const target = lines.atOrBelow(line);
+    if (target === null) return { message: 'There is no code at or below this line.' };
+    let here = lines.at(target);
     if (column > 0 && target === line) {
-      const best = Math.max(
-        ...here.filter(p => p.column <= column).map(p => p.column),
-        Math.min(...here.map(p => p.column)),
+      // The last one that begins at or before the column; else the first.
+      const best = here.reduce(
+        (b, { column: c }) => (c <= column ? (b > column ? c : Math.max(b, c)) : Math.min(b, c)),
+        Infinity,
       );
       here = here.filter(p => p.column === best);
     }
@@ -204,35 +246,22 @@ export class Breakpoints {
   private functionPlaces(name: string): Binding {
     const { symbols } = this.target;
     const { artifact, debug } = symbols;
-    const places: Place[] = [];
-    let exists = false;
-    for (let f = artifact.importedFunctions; f < artifact.functionCount; f++) {
-      const body = symbols.body(f);
-      if (
-        body === null ||
-        !matches(
-          demangle(artifact.func(f).name),
-          name,
-          debug?.calls(symbols.codeOffset(body.start)).at(-1)?.name,
-        )
-      )
-        continue;
-      exists = true;
-      const start = symbols.codeOffset(body.start);
+    this.functions ??= new FunctionNames(symbols);
+    const found = this.functions.find(name);
+    const places = found.flatMap((body): Place[] => {
+      const start = symbols.codeOffset(body);
       const offset = this.pointAt((debug?.bodyStart(start) ?? start) + artifact.codeStart);
-      const line = debug?.lookup(start)?.line ?? 0;
-      if (offset !== null) places.push({ offset, line, column: 0 });
-    }
+      return offset === null ? [] : [{ offset, line: debug?.lookup(start)?.line ?? 0, column: 0 }];
+    });
     if (places.length > 0) return { places };
-    return { message: exists ? NOT_COMPILED : `The module has no function ${name}.` };
+    return { message: found.length > 0 ? NOT_COMPILED : `The module has no function ${name}.` };
   }
 
   /** The guest stands at an offset whose breakpoint is set. */
   hit(thread: number, offset: number): Hit {
     const ids: number[] = [];
     const messages: string[] = [];
-    for (const bound of [...this.groups.values()].flat()) {
-      if (!bound.offsets.includes(offset)) continue;
+    for (const bound of this.at.get(offset) ?? []) {
       const frame = this.frames.of(thread)[0];
       const evaluator = frame === undefined ? null : new Evaluator(this.target, this.frames, frame);
       try {
@@ -258,17 +287,83 @@ interface Place {
 }
 type Binding = { readonly places: readonly Place[] } | { readonly message: string };
 
-/** By the whole name, or without parameters, template arguments or enclosing namespaces. */
-function matches(shown: string, wanted: string, qualified: string | undefined): boolean {
-  const bare = shown.replace(/\(.*$/s, '');
-  const candidates = [shown, bare, bare.replace(/<.*$/s, ''), qualified ?? ''];
-  return candidates.some(c => c === wanted || (!wanted.includes('::') && c.split('::').at(-1) === wanted));
+/** Index of the first number that is not below another, in ascending ones. */
+function firstNotBelow(numbers: readonly number[], limit: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (numbers[middle]! < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
+
+type Position = ReturnType<NonNullable<ModuleSymbols['debug']>['positions']>[number];
+
+/** Positions of a source by line. An editor may set breakpoints on each of many thousands of lines. */
+class SourceLines {
+  private readonly byLine = new Map<number, Position[]>();
+  private readonly lines: readonly number[];
+
+  constructor(positions: readonly Position[]) {
+    for (const p of positions) {
+      const here = this.byLine.get(p.line);
+      if (here === undefined) this.byLine.set(p.line, [p]);
+      else here.push(p);
+    }
+    this.lines = [...this.byLine.keys()].sort((a, b) => a - b);
+  }
+
+  /** The line itself, or the next one that has code: a breakpoint on a comment moves down. null: there is none. */
+  atOrBelow(line: number): number | null {
+    return this.lines[firstNotBelow(this.lines, line)] ?? null;
+  }
+
+  at(line: number): readonly Position[] {
+    return this.byLine.get(line) ?? [];
+  }
+}
+
+/** Functions by each name that a user may know them by: the whole one, or without parameters, template arguments or enclosing namespaces. */
+class FunctionNames {
+  /** Starts of bodies. */
+  private readonly byName = new Map<string, Set<number>>();
+
+  constructor(symbols: ModuleSymbols) {
+    const { artifact, debug } = symbols;
+    for (let f = artifact.importedFunctions; f < artifact.functionCount; f++) {
+      const body = symbols.body(f);
+      if (body === null) continue;
+      const shown = demangle(artifact.func(f).name);
+      const bare = shown.replace(/\(.*$/s, '');
+      const qualified = debug?.calls(symbols.codeOffset(body.start)).at(-1)?.name ?? '';
+      for (const name of [shown, bare, bare.replace(/<.*$/s, ''), qualified]) {
+        this.add(name, body.start);
+        this.add(name.split('::').at(-1)!, body.start);
+      }
+    }
+  }
+
+  private add(name: string, body: number): void {
+    if (name === '') return;
+    const bodies = this.byName.get(name);
+    if (bodies === undefined) this.byName.set(name, new Set([body]));
+    else bodies.add(body);
+  }
+
+  /** @returns where their bodies start */
+  find(name: string): number[] {
+    return [...(this.byName.get(name) ?? [])];
+  }
+}
+
+const HIT_CONDITION = /^\s*(?:(%|>=|>|<=|<|==?|)\s*(\d+)\s*)?$/;
 
 /** `5`, `>= 5`, `% 2` */
 export function counts(condition: string, hits: number): boolean {
-  const m = /^\s*(%|>=|>|<=|<|==?|)\s*(\d+)\s*$/.exec(condition);
-  if (m === null) return true;
+  const m = HIT_CONDITION.exec(condition);
+  if (m?.[2] === undefined) return true;
   const n = Number(m[2]);
   switch (m[1]) {
     case '%':

@@ -120,6 +120,8 @@ export class LiveTarget implements DebugTarget {
   private readonly wasi: WasiContext;
   private readonly instance: Instance;
   private readonly listeners: ((event: TargetEvent) => void)[] = [];
+  /** Output on its way to whoever shows it. */
+  private readonly shown: Writable[] = [];
   private killSwitch: KillSwitch | null = null;
   private stop: Stop | null = null;
   private proceed: ((action: StopAction) => void) | null = null;
@@ -130,6 +132,10 @@ export class LiveTarget implements DebugTarget {
   /** Where the guest stops when it is entered. */
   private readonly entries = new Set<number>();
   private isDisposed = false;
+  private isStarted = false;
+  private isKilled = false;
+  /** Asked to pause when no run was there to be paused. */
+  private pausesAtEntry = false;
   private readonly clock: RunningTime;
 
   /** @throws LoadError, LinkError, LimitError, WasiError */
@@ -151,12 +157,16 @@ export class LiveTarget implements DebugTarget {
     const stream = (name: 'stdout' | 'stderr'): Writable | { fd: number } => {
       const fd = how.outputs[name];
       if (fd !== null) return { fd };
-      return new Writable({
+      // What is not whole at a chunk's end is with the next one.
+      const decoder = new TextDecoder();
+      const shown = new Writable({
         write: (chunk: Uint8Array, _encoding, done) => {
-          this.emit({ kind: 'output', stream: name, text: new TextDecoder().decode(chunk) });
-          done();
+          const text = decoder.decode(chunk, { stream: true });
+          this.emit({ kind: 'output', stream: name, text, taken: done });
         },
       });
+      this.shown.push(shown);
+      return shown;
     };
     this.wasi = new WasiContext({
       args: [how.name, ...(how.invokes ? [] : how.args)],
@@ -217,6 +227,7 @@ export class LiveTarget implements DebugTarget {
   }
 
   setBreakpoint(wasmOffset: number): void {
+    if (this.isDisposed) return;
     for (const pc of this.pcs.get(wasmOffset) ?? []) {
       this.breakpoints.add(pc);
       this.module.setBreakpoint(pc);
@@ -224,6 +235,7 @@ export class LiveTarget implements DebugTarget {
   }
 
   clearBreakpoint(wasmOffset: number): void {
+    if (this.isDisposed) return;
     for (const pc of this.pcs.get(wasmOffset) ?? []) {
       this.breakpoints.delete(pc);
       if (!this.entries.has(pc) && !this.watchpoints.isExit(pc)) this.module.clearBreakpoint(pc);
@@ -246,8 +258,13 @@ export class LiveTarget implements DebugTarget {
   }
 
   start(): void {
+    if (this.isKilled) {
+      this.end(EXIT_KILLED);
+      return;
+    }
+    this.isStarted = true;
     this.killSwitch = this.instance.killSwitch();
-    if (this.how.stopOnEntry) this.stopOnEntry();
+    if (this.how.stopOnEntry || this.pausesAtEntry) this.stopOnEntry();
     this.clock.go();
     void this.run();
   }
@@ -255,6 +272,12 @@ export class LiveTarget implements DebugTarget {
   private async run(): Promise<void> {
     try {
       if (this.instance.state === 'NotStarted') await this.instance.runStartAsync();
+      // Whatever came between two runs had none to act on.
+      if (this.isKilled) {
+        this.end(EXIT_KILLED);
+        return;
+      }
+      if (this.pausesAtEntry) this.stopOnEntry();
       this.killSwitch = this.instance.killSwitch();
       if (this.how.invokes) await this.invoke();
       else await this.pool.call(this.instance, this.how.entrypoint);
@@ -286,7 +309,8 @@ export class LiveTarget implements DebugTarget {
     } else if (e instanceof TerminatedError) this.end(EXIT_KILLED);
     else if (e instanceof Trap || e instanceof InternalFault) {
       this.report = e.report;
-      if (this.how.stopsAt(this.report)) this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' });
+      if (this.how.stopsAt(this.report))
+        this.behindOutput(() => this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' }));
       else this.end(EXIT_TRAP);
     } else {
       this.emit({ kind: 'failed', message: e instanceof Error ? e.message : String(e) });
@@ -297,7 +321,17 @@ export class LiveTarget implements DebugTarget {
   private end(code: number): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.emit({ kind: 'exited', code });
+    this.behindOutput(() => {
+      this.emit({ kind: 'exited', code });
+      if (this.isDisposed) this.release();
+    });
+  }
+
+  /** What was printed before is told before, unless nobody waits for it any more. */
+  private behindOutput(act: () => void): void {
+    const waiting = this.isKilled ? [] : this.shown.filter(s => s.writableLength > 0);
+    if (waiting.length === 0) act();
+    else waiting[0]!.write('', () => this.behindOutput(act));
   }
 
   private onStop(stop: Stop): StopAction | Promise<StopAction> {
@@ -314,14 +348,22 @@ export class LiveTarget implements DebugTarget {
     this.clock.hold();
     const isEntry = this.entries.has(top.pc - this.module.code.address);
     if (isEntry) this.leaveEntries();
-    const paused = stop.reason === 'pause' || (isEntry && !this.how.stopOnEntry);
+    const paused = stop.reason === 'pause' || (isEntry && (this.pausesAtEntry || !this.how.stopOnEntry));
     const watched = stop.reason === 'watchpoint';
     const reason = watched ? 'watchpoint' : paused ? 'pause' : isEntry ? 'entry' : 'breakpoint';
-    this.stop = stop;
     return new Promise(resolve => {
-      this.proceed = resolve;
-      // The promise is what the runtime waits for: it has to be there before anybody fulfils it.
-      setImmediate(() => this.emit({ kind: 'stopped', thread: THREAD, reason }));
+      // The promise is what the runtime waits for: it has to be there before anybody fulfils it. Until it is told, the guest runs for everybody else.
+      const tell = (): void => {
+        if (this.isKilled) {
+          resolve('continue');
+          return;
+        }
+        this.stop = stop;
+        this.proceed = resolve;
+        this.pausesAtEntry = false;
+        this.emit({ kind: 'stopped', thread: THREAD, reason });
+      };
+      setImmediate(() => this.behindOutput(tell));
     });
   }
 
@@ -342,16 +384,19 @@ export class LiveTarget implements DebugTarget {
   }
 
   pause(): void {
-    this.killSwitch?.pause();
+    if (this.stop !== null || this.report !== null || this.isOver) return;
+    const result = this.killSwitch?.pause() ?? 'Invalid';
+    if (result === 'Invalid') this.pausesAtEntry = true;
   }
 
   kill(): void {
-    if (this.report !== null) {
-      this.end(EXIT_TRAP);
-      return;
+    this.isKilled = true;
+    if (this.report !== null) this.end(EXIT_TRAP);
+    else if (!this.isStarted) this.end(EXIT_KILLED);
+    else if (!this.isOver) {
+      this.killSwitch?.terminate();
+      this.resume();
     }
-    this.killSwitch?.terminate();
-    this.resume();
   }
 
   frames(): readonly TargetFrame[] {
@@ -443,8 +488,11 @@ export class LiveTarget implements DebugTarget {
     if (this.isDisposed) return;
     this.kill();
     this.isDisposed = true;
-    // What runs still needs all of it; the process ends with the session.
-    if (!this.isOver) return;
+    // What runs still needs all of it.
+    if (this.isOver) this.release();
+  }
+
+  private release(): void {
     this.instance.dispose();
     this.region.dispose();
     this.module.dispose();

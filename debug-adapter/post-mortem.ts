@@ -12,6 +12,8 @@ import type { DebugTarget, Outputs, TargetEvent, TargetFrame, TargetState, Targe
 
 /** As for a process that SIGABRT ended: what lucet-wasi exits with when the guest traps. */
 const EXIT_TRAP = 134;
+/** As for one that SIGKILL ended. */
+const EXIT_KILLED = 137;
 const THREAD = 1;
 
 /** What can be read of a core dump. */
@@ -188,6 +190,7 @@ export class ProcessTarget extends Stopped {
   }
 
   start(): void {
+    if (this.isOver) return;
     const { how } = this;
     const { command, options, artifact, args, cwd } = how;
     const report = join(this.folder, 'report.json');
@@ -203,9 +206,11 @@ export class ProcessTarget extends Stopped {
     for (const stream of ['stdout', 'stderr'] as const) {
       const fd = how.outputs[stream];
       if (fd !== null) closeSync(fd);
-      child[stream]
-        ?.setEncoding('utf8')
-        .on('data', (text: string) => this.emit({ kind: 'output', stream, text }));
+      const from = child[stream];
+      from?.setEncoding('utf8').on('data', (text: string) => {
+        from.pause();
+        this.emit({ kind: 'output', stream, text, taken: () => from.resume() });
+      });
     }
     child.once('error', e => this.fail(`lucet-wasi could not be started: ${e.message}`));
     // 'close' comes after both streams have ended: no output is lost behind the exit.
@@ -217,7 +222,7 @@ export class ProcessTarget extends Stopped {
       }
       if (signal !== null && signal !== 'SIGKILL' && signal !== 'SIGTERM')
         this.emit({ kind: 'output', stream: 'stderr', text: `lucet-wasi died of ${signal}\n` });
-      this.end(code ?? 128);
+      this.end(code ?? (signal === 'SIGKILL' ? EXIT_KILLED : 128));
     });
   }
 
@@ -258,7 +263,7 @@ export class ProcessTarget extends Stopped {
   kill(): void {
     // SIGKILL: a guest in an endless loop keeps its process from handling anything milder.
     if (this.child !== null) this.child.kill('SIGKILL');
-    else this.end(EXIT_TRAP);
+    else this.end(this.report === null ? EXIT_KILLED : EXIT_TRAP);
   }
 
   dispose(): void {

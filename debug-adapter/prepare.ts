@@ -66,13 +66,20 @@ function programOf(settings: CommonArguments): string {
 }
 
 /** Path of the compiled program. @throws LaunchError with the compiler's words */
-async function compiled(program: string, optLevel: number, extra: 'debug' | '' = ''): Promise<string> {
+async function compiled(
+  program: string,
+  optLevel: number,
+  signal: AbortSignal,
+  extra: 'debug' | '' = '',
+): Promise<string> {
   if (!/\.(?:wasm|wat)$/.test(program)) return program;
   const child = spawn(
     process.execPath,
     [join(DIST, 'lucet-wasi-helper.cjs'), 'compile', program, `${optLevel}`, 'cache', extra],
     {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      signal,
+      killSignal: 'SIGKILL',
     },
   );
   let answer = '';
@@ -110,10 +117,11 @@ function symbolsOf(artifact: string, program: string, settings: CommonArguments)
   return symbols;
 }
 
-/** @param stopsAt whether a trap is to be looked at */
+/** @param stopsAt whether a trap is to be looked at. @param signal ends the compiler: what is returned then is an error */
 export async function openLaunch(
   launch: LaunchArguments,
   stopsAt: (report: TrapReport) => boolean,
+  signal: AbortSignal,
 ): Promise<DebugTarget> {
   const program = programOf(launch);
   const stdin =
@@ -125,8 +133,8 @@ export async function openLaunch(
   // Whoever asks for optimised code wants to see how that fails.
   const debug = isSource && !launch.optLevel;
   const artifact = debug
-    ? await compiled(program, 0, 'debug')
-    : await compiled(program, launch.optLevel ?? 2);
+    ? await compiled(program, 0, signal, 'debug')
+    : await compiled(program, launch.optLevel ?? 2, signal);
   const symbols = symbolsOf(artifact, program, launch);
   const outputs = outputsOf(launch);
   if (symbols.artifact.debugFunctions.size > 0)
@@ -186,10 +194,10 @@ function live(
 }
 
 /** A core dump. */
-export async function openCore(attach: AttachArguments): Promise<DebugTarget> {
+export async function openCore(attach: AttachArguments, signal: AbortSignal): Promise<DebugTarget> {
   const program = programOf(attach);
   existing('coredump', attach.coredump, 'name a core dump, such as `lucet-wasi --coredump FILE` writes');
-  const artifact = await compiled(program, 2);
+  const artifact = await compiled(program, 2, signal);
   try {
     return new CoreTarget(
       basename(program),

@@ -5,13 +5,11 @@
  */
 import {
   BreakpointEvent,
-  DebugSession,
   Event,
   ExitedEvent,
   InitializedEvent,
   InvalidatedEvent,
   MemoryEvent,
-  OutputEvent,
   Source,
   StackFrame,
   StoppedEvent,
@@ -26,8 +24,15 @@ import { Disassembly } from './disassembly.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
 import { EXCEPTION_FILTERS, exceptionInfo } from './exceptions.ts';
 import { Frames, type ShownFrame } from './frames.ts';
-import { type CommonArguments, checkAttach, checkLaunch, LaunchError } from './launch.ts';
+import {
+  type CommonArguments,
+  checkAttach,
+  checkLaunch,
+  type LaunchArguments,
+  LaunchError,
+} from './launch.ts';
 import { openCore, openLaunch } from './prepare.ts';
+import { ProtocolSession } from './protocol.ts';
 import { Sources } from './sources.ts';
 import { type Granularity, type StepKind, Stepping } from './stepping.ts';
 import type { DebugTarget, TargetEvent } from './target.ts';
@@ -36,7 +41,16 @@ import { WatViews } from './wat-views.ts';
 
 const ERROR_LAUNCH = 1001;
 const ERROR_REQUEST = 1002;
+/** The protocol's own word. */
+const CANCELLED = 'cancelled';
+const NOT_STOPPED = 'notStopped';
 const MAX_MEMORY_READ = 1 << 24;
+
+/** A breakpoint that came too early. */
+const TOO_EARLY: DebugProtocol.Breakpoint = {
+  verified: false,
+  message: 'The program has not been read yet: set breakpoints after the event "initialized".',
+};
 
 /** All that hangs on one target. */
 interface Parts {
@@ -51,7 +65,7 @@ interface Parts {
   readonly views: WatViews;
 }
 
-export class LucetSession extends DebugSession {
+export class LucetSession extends ProtocolSession {
   private parts: Parts | null = null;
   private exceptionFilters: ReadonlySet<string> = new Set(
     EXCEPTION_FILTERS.filter(f => f.default).map(f => f.filter),
@@ -60,13 +74,18 @@ export class LucetSession extends DebugSession {
   private readonly configurationDone = new Promise<void>(resolve => {
     this.configured = resolve;
   });
+  /** A launch or attach request that was not answered yet. */
+  private opening: { readonly request: number; readonly abort: AbortController } | null = null;
+  /** The thread that is stopped, as the editor knows; null: none. */
+  private stopped: number | null = null;
+  /** The program has ended, or whoever wanted it has gone. */
   private isOver = false;
   /** Warnings that were printed; debug information bounds their number. */
   private readonly told = new Set<string>();
 
   /** For tests: sessions over a target of their own. */
-  protected openTarget(launch: Parameters<typeof openLaunch>[0]): Promise<DebugTarget> {
-    return openLaunch(launch, report => this.exceptionFilters.has(report.code));
+  protected openTarget(launch: LaunchArguments, signal: AbortSignal): Promise<DebugTarget> {
+    return openLaunch(launch, report => this.exceptionFilters.has(report.code), signal);
   }
 
   protected override initializeRequest(response: DebugProtocol.InitializeResponse): void {
@@ -90,6 +109,7 @@ export class LucetSession extends DebugSession {
       supportsWriteMemoryRequest: true,
       supportsDisassembleRequest: true,
       supportsSteppingGranularity: true,
+      supportsCancelRequest: true,
       supportsStepInTargetsRequest: true,
       supportsLoadedSourcesRequest: true,
       supportsClipboardContext: true,
@@ -104,10 +124,10 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.LaunchResponse,
     args: DebugProtocol.LaunchRequestArguments,
   ): Promise<void> {
-    await this.open(response, async () => {
+    await this.open(response, async signal => {
       this.warnOf('launch', args);
       const launch = checkLaunch(args);
-      return { target: await this.openTarget(launch), settings: launch };
+      return { target: await this.openTarget(launch, signal), settings: launch };
     });
   }
 
@@ -115,10 +135,10 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.AttachResponse,
     args: DebugProtocol.AttachRequestArguments,
   ): Promise<void> {
-    await this.open(response, async () => {
+    await this.open(response, async signal => {
       this.warnOf('attach', args);
       const attach = checkAttach(args);
-      return { target: await openCore(attach), settings: attach };
+      return { target: await openCore(attach, signal), settings: attach };
     });
   }
 
@@ -126,38 +146,65 @@ export class LucetSession extends DebugSession {
     for (const warning of unknownAttributes(kind, request)) this.print('console', `${warning}\n`);
   }
 
-  /** A program is, or is about to be, what the session debugs. */
-  private isOpening = false;
-
-  private async open(
+  private open(
     response: DebugProtocol.Response,
-    make: () => Promise<{ target: DebugTarget; settings: CommonArguments }>,
+    make: (signal: AbortSignal) => Promise<{ target: DebugTarget; settings: CommonArguments }>,
   ): Promise<void> {
-    try {
-      if (this.isOpening)
-        throw new LaunchError('this session has a program already: start another for this one');
-      this.isOpening = true;
-      const { target, settings } = await make().catch((e: unknown) => {
-        this.isOpening = false;
-        throw e;
+    return this.answering(response, async () => {
+      if (this.opening !== null || this.parts !== null || this.isOver) {
+        const message = 'this session has had a program already: start another for this one';
+        this.refuse(response, message, ERROR_LAUNCH);
+        return;
+      }
+      const abort = new AbortController();
+      this.opening = { request: response.request_seq, abort };
+      const aborted = new Promise<void>(resolve => {
+        abort.signal.addEventListener('abort', () => resolve());
       });
-      this.use(target, settings);
-      this.sendEvent(new InitializedEvent());
-      await this.configurationDone;
-      if (this.isOver) return;
-      this.sendResponse(response);
-      target.start();
-    } catch (e) {
-      if (!(e instanceof LaunchError)) throw e;
-      this.sendErrorResponse(response, ERROR_LAUNCH, e.message);
-    }
+      let opened: DebugTarget | null = null;
+      try {
+        const { target, settings } = await make(abort.signal);
+        opened = target;
+        if (!abort.signal.aborted) {
+          this.use(target, settings);
+          this.sendEvent(new InitializedEvent());
+          await Promise.race([this.configurationDone, aborted]);
+        }
+        if (abort.signal.aborted) throw new LaunchError(CANCELLED);
+        this.opening = null;
+        this.sendResponse(response);
+        target.start();
+      } catch (e) {
+        const cancelled = abort.signal.aborted;
+        this.opening = null;
+        this.isOver = cancelled;
+        opened?.dispose();
+        if (!cancelled && !(e instanceof LaunchError)) throw e;
+        this.refuse(response, cancelled ? CANCELLED : (e as Error).message, ERROR_LAUNCH, cancelled);
+        if (cancelled) this.finish();
+      }
+    });
+  }
+
+  /** The session's program is gone for good. */
+  private finish(): void {
+    this.isOver = true;
+    this.stopped = null;
+    this.forget();
+    this.sendEvent(new TerminatedEvent());
   }
 
   private use(target: DebugTarget, settings: CommonArguments): void {
     const sources = new Sources(settings.sourceMap ?? {}, settings.folders);
     const frames = new Frames(target);
-    const breakpoints = new Breakpoints(target, sources, frames);
+    const breakpoints: Breakpoints = new Breakpoints(target, sources, frames, at => stepping.endsAt(at));
     const skipped = (settings.skipFiles ?? []).map(globPattern);
+    const stepping = new Stepping(
+      target,
+      frames,
+      file => sources.isLibrary(file) || skipped.some(p => p.test(sources.local(file))),
+      at => breakpoints.has(at),
+    );
     this.parts = {
       target,
       sources,
@@ -165,12 +212,7 @@ export class LucetSession extends DebugSession {
       variables: new Variables(target, frames),
       breakpoints,
       dataBreakpoints: new DataBreakpoints(target, frames),
-      stepping: new Stepping(
-        target,
-        frames,
-        file => sources.isLibrary(file) || skipped.some(p => p.test(sources.local(file))),
-        at => breakpoints.has(at),
-      ),
+      stepping,
       disassembly: new Disassembly(target.symbols, sources, settings.disassemblySyntax),
       views: new WatViews(target.symbols),
     };
@@ -200,20 +242,29 @@ export class LucetSession extends DebugSession {
   }
 
   protected override terminateRequest(response: DebugProtocol.TerminateResponse): void {
-    this.parts?.target.kill();
     this.sendResponse(response);
+    if (this.opening !== null) this.opening.abort.abort();
+    else if (!this.isOver) this.parts?.target.kill();
   }
 
   protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
-    this.isOver = true;
-    this.parts?.target.kill();
-    this.parts?.target.dispose();
-    this.configured();
     this.sendResponse(response);
+    this.shutdown();
   }
 
-  private print(category: 'stdout' | 'stderr' | 'console', text: string): void {
-    this.sendEvent(new OutputEvent(text, category));
+  protected override end(): void {
+    this.isOver = true;
+    this.opening?.abort.abort();
+    this.parts?.target.dispose();
+  }
+
+  /** What takes long is to open a program; all else has been answered before anybody could think better of it. */
+  protected override cancelRequest(
+    response: DebugProtocol.CancelResponse,
+    args: DebugProtocol.CancelArguments,
+  ): void {
+    this.sendResponse(response);
+    if (this.opening !== null && args.requestId === this.opening.request) this.opening.abort.abort();
   }
 
   // -------------------------------------------------------------------------------------------------------------- Events
@@ -223,16 +274,15 @@ export class LucetSession extends DebugSession {
     if (parts === null || this.isOver) return;
     switch (event.kind) {
       case 'output':
-        this.print(event.stream, event.text);
+        this.print(event.stream, event.text, event.taken);
         return;
       case 'failed':
         this.print('stderr', `${event.message}\n`);
         return;
       case 'exited':
         this.tellLost(parts.dataBreakpoints.problems());
-        this.isOver = true;
         this.sendEvent(new ExitedEvent(event.code));
-        this.sendEvent(new TerminatedEvent());
+        this.finish();
         parts.target.dispose();
         return;
       case 'left':
@@ -263,7 +313,7 @@ export class LucetSession extends DebugSession {
     const hit = parts.dataBreakpoints.hit(thread);
     for (const message of hit.messages) this.print('console', message);
     if (hit.ids.length === 0) {
-      this.go(thread);
+      this.go(parts, thread);
       return;
     }
     parts.stepping.end();
@@ -295,6 +345,7 @@ export class LucetSession extends DebugSession {
   }
 
   private tellStop(reason: string, thread: number, ids: readonly number[] = [], description = ''): void {
+    this.stopped = thread;
     const event: DebugProtocol.StoppedEvent = new StoppedEvent(reason, thread);
     if (description !== '') Object.assign(event.body, { description, text: description });
     event.body.allThreadsStopped = false;
@@ -303,6 +354,7 @@ export class LucetSession extends DebugSession {
   }
 
   private stopAtTrap(parts: Parts, thread: number): void {
+    this.stopped = thread;
     const report = parts.target.trapReport();
     const event: DebugProtocol.StoppedEvent = new StoppedEvent(
       'exception',
@@ -334,11 +386,7 @@ export class LucetSession extends DebugSession {
     response.body = {
       breakpoints:
         this.parts === null
-          ? wanted.map(b => ({
-              verified: false,
-              line: b.line,
-              message: 'The program has not been read yet: breakpoints are set when it is.',
-            }))
+          ? wanted.map(b => ({ ...TOO_EARLY, line: b.line }))
           : view === null
             ? this.parts.breakpoints.setForSource(args.source, wanted)
             : this.parts.breakpoints.setForView(args.source, wanted, line =>
@@ -352,7 +400,10 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.SetFunctionBreakpointsResponse,
     args: DebugProtocol.SetFunctionBreakpointsArguments,
   ): void {
-    response.body = { breakpoints: this.parts?.breakpoints.setForFunctions(args.breakpoints) ?? [] };
+    response.body = {
+      breakpoints:
+        this.parts?.breakpoints.setForFunctions(args.breakpoints) ?? args.breakpoints.map(() => TOO_EARLY),
+    };
     this.sendResponse(response);
   }
 
@@ -368,7 +419,11 @@ export class LucetSession extends DebugSession {
       const where = text === null ? null : (parts?.target.symbols.artifact.locate(text + offset) ?? null);
       return where === null || where.wasmOffset < 0 ? null : where.wasmOffset;
     };
-    response.body = { breakpoints: parts?.breakpoints.setForInstructions(args.breakpoints, offsetOf) ?? [] };
+    response.body = {
+      breakpoints:
+        parts?.breakpoints.setForInstructions(args.breakpoints, offsetOf) ??
+        args.breakpoints.map(() => TOO_EARLY),
+    };
     this.sendResponse(response);
   }
 
@@ -404,7 +459,10 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.SetDataBreakpointsResponse,
     args: DebugProtocol.SetDataBreakpointsArguments,
   ): void {
-    response.body = { breakpoints: this.parts?.dataBreakpoints.replace(args.breakpoints) ?? [] };
+    response.body = {
+      breakpoints:
+        this.parts?.dataBreakpoints.replace(args.breakpoints) ?? args.breakpoints.map(() => TOO_EARLY),
+    };
     this.sendResponse(response);
   }
 
@@ -424,14 +482,20 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.SetExceptionBreakpointsArguments,
   ): void {
     this.exceptionFilters = new Set(args.filters);
-    response.body = { breakpoints: args.filters.map(() => ({ verified: true })) };
+    response.body = {
+      breakpoints: args.filters.map(f =>
+        EXCEPTION_FILTERS.some(e => e.filter === f)
+          ? { verified: true }
+          : { verified: false, message: `There is no kind of trap ${f}.` },
+      ),
+    };
     this.sendResponse(response);
   }
 
   protected override exceptionInfoRequest(response: DebugProtocol.ExceptionInfoResponse): void {
     const report = this.parts?.target.trapReport() ?? null;
     if (report === null) {
-      this.sendErrorResponse(response, ERROR_REQUEST, 'nothing has trapped');
+      this.refuse(response, 'nothing has trapped', ERROR_REQUEST);
       return;
     }
     response.body = exceptionInfo(report);
@@ -440,18 +504,44 @@ export class LucetSession extends DebugSession {
 
   // ------------------------------------------------------------------------------------------------------------- Running
 
+  /** Requests that came too late are nothing that their user could have known: it is answered, and not shown. */
+  private tooLate(response: DebugProtocol.Response, message: string): null {
+    this.refuse(response, message, ERROR_REQUEST, true);
+    return null;
+  }
+
+  /** What has a thread; null: there is no such thread, and that is the answer. */
+  private withThread(response: DebugProtocol.Response, thread: number): Parts | null {
+    const { parts } = this;
+    if (parts === null) return this.tooLate(response, 'nothing is debugged');
+    if (this.isOver) return this.tooLate(response, 'the program has ended');
+    return parts.target.threads.some(t => t.id === thread)
+      ? parts
+      : this.tooLate(response, `there is no thread ${thread}`);
+  }
+
+  /** Of a thread that is stopped. */
+  private withStopped(response: DebugProtocol.Response, thread: number): Parts | null {
+    const parts = this.withThread(response, thread);
+    if (parts === null || this.stopped === thread) return parts;
+    return this.tooLate(response, NOT_STOPPED);
+  }
+
   protected override continueRequest(
     response: DebugProtocol.ContinueResponse,
     args: DebugProtocol.ContinueArguments,
   ): void {
+    const parts = this.withStopped(response, args.threadId);
+    if (parts === null) return;
     response.body = { allThreadsContinued: false };
     this.sendResponse(response);
-    this.go(args.threadId);
+    this.go(parts, args.threadId);
   }
 
-  private go(thread: number): void {
+  private go(parts: Parts, thread: number): void {
+    this.stopped = null;
     this.forget();
-    this.parts?.target.resume(thread);
+    parts.target.resume(thread);
   }
 
   private stepBy(
@@ -461,11 +551,11 @@ export class LucetSession extends DebugSession {
     granularity: string | undefined,
     call: number | null = null,
   ): void {
-    this.sendResponse(response);
-    const { parts } = this;
+    const parts = this.withStopped(response, thread);
     if (parts === null) return;
+    this.sendResponse(response);
     parts.stepping.begin(thread, kind, (granularity ?? 'statement') as Granularity, call);
-    this.go(thread);
+    this.go(parts, thread);
   }
 
   protected override nextRequest(
@@ -504,8 +594,10 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.PauseResponse,
     args: DebugProtocol.PauseArguments,
   ): void {
-    this.parts?.target.pause(args.threadId);
+    const parts = this.withThread(response, args.threadId);
+    if (parts === null) return;
     this.sendResponse(response);
+    parts.target.pause(args.threadId);
   }
 
   // ---------------------------------------------------------------------------------------------------- Stack and values
@@ -514,7 +606,9 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.StackTraceResponse,
     args: DebugProtocol.StackTraceArguments,
   ): void {
-    const all = this.parts?.frames.of(args.threadId) ?? [];
+    const parts = this.withStopped(response, args.threadId);
+    if (parts === null) return;
+    const all = parts.frames.of(args.threadId);
     const start = args.startFrame ?? 0;
     const end = args.levels ? start + args.levels : all.length;
     response.body = {
@@ -552,7 +646,7 @@ export class LucetSession extends DebugSession {
   ): void {
     const text = this.parts?.views.text(args.sourceReference) ?? null;
     if (text === null) {
-      this.sendErrorResponse(response, ERROR_REQUEST, 'there is no such source');
+      this.refuse(response, 'there is no such source', ERROR_REQUEST);
       return;
     }
     response.body = { content: text, mimeType: 'text/x-wat' };
@@ -571,7 +665,11 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.ScopesArguments,
   ): void {
     const frame = this.parts?.frames.get(args.frameId) ?? null;
-    response.body = { scopes: frame === null ? [] : this.parts!.variables.scopes(frame) };
+    if (frame === null) {
+      this.tooLate(response, this.stopped === null ? NOT_STOPPED : `there is no frame ${args.frameId}`);
+      return;
+    }
+    response.body = { scopes: this.parts!.variables.scopes(frame) };
     this.sendResponse(response);
   }
 
@@ -580,10 +678,9 @@ export class LucetSession extends DebugSession {
     args: DebugProtocol.VariablesArguments,
   ): void {
     const { variablesReference, filter, start, count } = args;
-    response.body = {
-      variables: this.parts?.variables.children(variablesReference, filter, start, count) ?? [],
-    };
-    this.sendResponse(response);
+    this.trying(response, ({ variables }) => {
+      response.body = { variables: variables.children(variablesReference, filter, start, count) };
+    });
   }
 
   /** Runs what an expression may fail in: the message is for its author. */
@@ -594,7 +691,7 @@ export class LucetSession extends DebugSession {
       this.sendResponse(response);
     } catch (e) {
       if (!(e instanceof ExpressionError)) throw e;
-      this.sendErrorResponse(response, ERROR_REQUEST, e.message);
+      this.refuse(response, e.message, ERROR_REQUEST);
     }
   }
 
@@ -652,7 +749,7 @@ export class LucetSession extends DebugSession {
   ): void {
     const start = memoryAddress(args);
     if (start === null) {
-      this.sendErrorResponse(response, ERROR_REQUEST, `there is no address ${args.memoryReference}`);
+      this.refuse(response, `there is no address ${args.memoryReference}`, ERROR_REQUEST);
       return;
     }
     const state = this.parts?.target.state ?? null;
@@ -689,15 +786,22 @@ export class LucetSession extends DebugSession {
     response: DebugProtocol.DisassembleResponse,
     args: DebugProtocol.DisassembleArguments,
   ): Promise<void> {
+    await this.answering(response, () => this.disassemble(response, args));
+  }
+
+  private async disassemble(
+    response: DebugProtocol.DisassembleResponse,
+    args: DebugProtocol.DisassembleArguments,
+  ): Promise<void> {
     const at = Disassembly.textOffset(args.memoryReference);
     if (this.parts === null || at === null) {
-      this.sendErrorResponse(response, ERROR_REQUEST, 'there is no code there');
+      this.refuse(response, 'there is no code there', ERROR_REQUEST);
       return;
     }
     const start = at + (args.offset ?? 0);
     const offset = args.instructionOffset ?? 0;
     if (![start, offset, args.instructionCount].every(Number.isSafeInteger)) {
-      this.sendErrorResponse(response, ERROR_REQUEST, 'offsets and counts of instructions are integers');
+      this.refuse(response, 'offsets and counts of instructions are integers', ERROR_REQUEST);
       return;
     }
     const instructions = await this.parts.disassembly.disassemble(start, offset, args.instructionCount);

@@ -29,7 +29,7 @@ interface Step {
   readonly functionIndex: number;
   /** Of a step into: the call that it is to go into; null: the first one. */
   readonly call: number | null;
-  readonly offsets: readonly number[];
+  readonly offsets: ReadonlySet<number>;
 }
 
 export class Stepping {
@@ -61,8 +61,7 @@ export class Stepping {
     const caller = native.find(f => f.target.kind === 'wasm' && f.target.depth > top.target.depth);
     if (caller !== undefined) add(caller.target.functionIndex);
     if (kind === 'in') for (const at of this.entriesOf(top, call)) places.add(at);
-    const offsets = [...places];
-    for (const at of offsets) if (!this.isBreakpoint(at)) this.target.setBreakpoint(at);
+    for (const at of places) if (!this.isBreakpoint(at)) this.target.setBreakpoint(at);
     this.step = {
       thread,
       kind,
@@ -72,7 +71,7 @@ export class Stepping {
       line: lineOf(top),
       functionIndex: top.target.functionIndex,
       call,
-      offsets,
+      offsets: places,
     };
   }
 
@@ -82,8 +81,9 @@ export class Stepping {
     this.step = null;
   }
 
-  get active(): boolean {
-    return this.step !== null;
+  /** Whether a step in progress may end there. */
+  endsAt(offset: number): boolean {
+    return this.step?.offsets.has(offset) ?? false;
   }
 
   /** The thread stands at a place: whether the step has come to its end there. */

@@ -35,7 +35,13 @@ export interface Outputs {
 }
 
 export type TargetEvent =
-  | { readonly kind: 'output'; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  | {
+      readonly kind: 'output';
+      readonly stream: 'stdout' | 'stderr';
+      readonly text: string;
+      /** Called by who has passed it on: no more of it is told before. */
+      readonly taken?: () => void;
+    }
   /** At a sequence point whose breakpoint is set, or where it was paused, or where it trapped. */
   | {
       readonly kind: 'stopped';

@@ -1,5 +1,5 @@
 /** Scopes and variables: a stopped frame's, and what they are made of. References are handed out as they are shown, and gone at the next run. */
-import { Handles, Scope } from '@vscode/debugadapter';
+import { Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
@@ -47,9 +47,12 @@ const WASM_TYPES: Readonly<Record<number, string>> = {
   28: 'exnref',
 };
 const MAX_LOCALS = 1_000;
+const GONE = 'this belongs to a stop that is over';
 
 export class Variables {
-  private handles = new Handles<Container>();
+  private readonly handles = new Map<number, Container>();
+  /** Never given twice: what belonged to an earlier stop is known for that. */
+  private nextHandle = 1_000;
 
   constructor(
     private readonly target: DebugTarget,
@@ -57,14 +60,20 @@ export class Variables {
   ) {}
 
   clear(): void {
-    this.handles.reset();
+    this.handles.clear();
+  }
+
+  private hold(container: Container): number {
+    const reference = this.nextHandle++;
+    this.handles.set(reference, container);
+    return reference;
   }
 
   scopes(frame: ShownFrame): DebugProtocol.Scope[] {
     const scopes: DebugProtocol.Scope[] = [];
     const add = (name: string, hint: string, expensive: boolean, named: () => readonly Item[]): void => {
       const container: Container = { frame, named, indexed: 0, item: () => named()[0]! };
-      const scope: DebugProtocol.Scope = new Scope(name, this.handles.create(container), expensive);
+      const scope: DebugProtocol.Scope = new Scope(name, this.hold(container), expensive);
       if (hint !== '') scope.presentationHint = hint;
       scopes.push(scope);
     };
@@ -82,10 +91,10 @@ export class Variables {
     return scopes;
   }
 
-  /** @param start and count: of the numbered children, if the client wants a part of them */
+  /** @param start and count: of the numbered children, if the client wants a part of them. @throws ExpressionError */
   children(reference: number, filter: string | undefined, start = 0, count = 0): DebugProtocol.Variable[] {
     const container = this.handles.get(reference);
-    if (container === undefined) return [];
+    if (container === undefined) throw new ExpressionError(GONE);
     const found: Item[] = filter === 'indexed' ? [] : [...container.named()];
     if (filter !== 'named') {
       const from = Math.max(0, Math.trunc(start) || 0);
@@ -101,7 +110,7 @@ export class Variables {
   /** @throws ExpressionError */
   set(reference: number, name: string, text: string): DebugProtocol.SetVariableResponse['body'] {
     const container = this.handles.get(reference);
-    if (container === undefined) throw new ExpressionError('the program has gone on since');
+    if (container === undefined) throw new ExpressionError(GONE);
     const item = container.named().find(i => i.name === name) ?? this.numbered(container, name);
     if (item === null || item.target === null) throw new ExpressionError(`${name} can not be set`);
     const evaluator = new Evaluator(this.target, this.frames, container.frame);
@@ -123,7 +132,7 @@ export class Variables {
   /** What is shown under a name, to be watched. @throws ExpressionError */
   watchable(reference: number, name: string): { label: string; what: Watchable; frame: ShownFrame } {
     const container = this.handles.get(reference);
-    if (container === undefined) throw new ExpressionError('the program has gone on since');
+    if (container === undefined) throw new ExpressionError(GONE);
     const item = container.named().find(i => i.name === name) ?? this.numbered(container, name);
     if (item?.watchable == null) throw new ExpressionError(`${name} is nothing that could be watched`);
     return { label: item.path || name, what: item.watchable, frame: container.frame };
@@ -184,7 +193,7 @@ export class Variables {
     if (children.named.length === 0 && children.indexed === 0) return 0;
     const values = this.frames.values(frame);
     const of = (e: Entry): Item => this.item(e.name, e.value, values, pathTo(path, e.path));
-    return this.handles.create({
+    return this.hold({
       frame,
       named: () => children.named.map(of),
       indexed: children.indexed,
