@@ -9,6 +9,7 @@ import type { DebugFunction } from '../compiler/object/artifact-reader.ts';
 import { ExternKind } from '../compiler/wasm/module.ts';
 import { instanceState, setInstanceGlobal, writeInstanceMemory } from '../runtime/debug.ts';
 import {
+  assemblyScriptImports,
   GuestExit,
   Instance,
   InternalFault,
@@ -100,6 +101,8 @@ class RunningTime {
 }
 
 const MAX_TIMER = 2 ** 31 - 1;
+/** Milliseconds until somebody who has asked for a pause is told why there is none. */
+const PATIENCE = 500;
 
 export class LiveTarget implements DebugTarget {
   readonly canRun = true;
@@ -136,6 +139,7 @@ export class LiveTarget implements DebugTarget {
   private isKilled = false;
   /** Asked to pause when no run was there to be paused. */
   private pausesAtEntry = false;
+  private waiting: NodeJS.Timeout | null = null;
   private readonly clock: RunningTime;
 
   /** @throws LoadError, LinkError, LimitError, WasiError */
@@ -183,7 +187,7 @@ export class LiveTarget implements DebugTarget {
     this.region = Region.create({ capacity: 1, limits });
     this.instance = Instance.create(
       this.region,
-      Linkage.create(this.module, this.wasi.imports),
+      Linkage.create(this.module, { ...this.wasi.imports, ...assemblyScriptImports }),
       {},
       { start: false },
     );
@@ -361,6 +365,7 @@ export class LiveTarget implements DebugTarget {
         this.stop = stop;
         this.proceed = resolve;
         this.pausesAtEntry = false;
+        this.stopWaiting();
         this.emit({ kind: 'stopped', thread: THREAD, reason });
       };
       setImmediate(() => this.behindOutput(tell));
@@ -387,6 +392,20 @@ export class LiveTarget implements DebugTarget {
     if (this.stop !== null || this.report !== null || this.isOver) return;
     const result = this.killSwitch?.pause() ?? 'Invalid';
     if (result === 'Invalid') this.pausesAtEntry = true;
+    // A host function is at work, which may take a moment, or wait for something.
+    if (result === 'Pending') this.waiting ??= setTimeout(() => this.tellWaiting(), PATIENCE);
+  }
+
+  private stopWaiting(): void {
+    if (this.waiting !== null) clearTimeout(this.waiting);
+    this.waiting = null;
+  }
+
+  private tellWaiting(): void {
+    this.waiting = null;
+    if (this.stop !== null || this.report !== null || this.isOver) return;
+    const message = 'pause: the program waits in a host function, and stops as soon as that returns';
+    this.emit({ kind: 'told', message });
   }
 
   kill(): void {

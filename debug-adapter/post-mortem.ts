@@ -195,7 +195,17 @@ export class ProcessTarget extends Stopped {
     const { command, options, artifact, args, cwd } = how;
     const report = join(this.folder, 'report.json');
     const core = join(this.folder, 'core');
-    const all = ['--trap-json', report, '--coredump', core, ...options, artifact, ...args];
+    // Killed for good, this process could not end it.
+    const all = [
+      '--die-with-parent',
+      '--trap-json',
+      report,
+      '--coredump',
+      core,
+      ...options,
+      artifact,
+      ...args,
+    ];
     const stdin = how.stdin === null ? null : openSync(how.stdin, 'r');
     const child = spawn(command, all, {
       stdio: [stdin ?? 'ignore', how.outputs.stdout ?? 'pipe', how.outputs.stderr ?? 'pipe'],

@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CoredumpError } from '../runtime/debug.ts';
 import { libraryPath, type ModuleSymbols, openSymbols, type TrapReport } from '../runtime/index.ts';
+import { keptArtifact } from '../runtime/lucet-wasi-compile.ts';
 import {
   type AttachArguments,
   type CommonArguments,
@@ -73,6 +74,14 @@ async function compiled(
   extra: 'debug' | '' = '',
 ): Promise<string> {
   if (!/\.(?:wasm|wat)$/.test(program)) return program;
+  const kept = await keptArtifact(program, {
+    optLevel: optLevel as 0 | 1 | 2,
+    cache: true,
+    countInstructions: false,
+    debugCode: extra === 'debug',
+    // Whatever is wrong with the file is told when it is compiled.
+  }).catch(() => null);
+  if (kept !== null) return kept;
   const child = spawn(
     process.execPath,
     [join(DIST, 'lucet-wasi-helper.cjs'), 'compile', program, `${optLevel}`, 'cache', extra],

@@ -20,7 +20,9 @@ const UNSUPPORTED: readonly string[] = [
   ...['terminateThreads', 'completions', 'modules'],
 ];
 
-/** Bytes of output that are kept for the next event. */
+/** Milliseconds that output waits for more: a program may print a hundred thousand pieces in a second, each of which would be an event. */
+const OUTPUT_DELAY = 10;
+/** Characters of output that are kept for the next event. */
 const MOST_OUTPUT = 1 << 16;
 
 type Category = 'stdout' | 'stderr' | 'console';
@@ -125,7 +127,7 @@ export class ProtocolSession extends DebugSession {
     if (this.pending !== null && this.pending.category !== category) this.flush();
     if (this.pending === null) {
       this.pending = { category, text: '' };
-      setImmediate(() => this.flush());
+      setTimeout(() => this.flush(), OUTPUT_DELAY);
     }
     this.pending.text += text;
     if (this.pending.text.length >= MOST_OUTPUT) this.flush();

@@ -90,7 +90,7 @@ const ARGUMENTS: Readonly<Record<string, Check>> = {
   stepInTargets: object({ frameId: integer }),
   stackTrace: object({ ...thread, 'startFrame?': natural, 'levels?': natural }),
   scopes: object({ frameId: integer }),
-  variables: object({ variablesReference: integer, 'filter?': string, 'start?': natural, 'count?': natural }),
+  variables: object({ variablesReference: integer, 'filter?': string, 'start?': integer, 'count?': integer }),
   setVariable: object({ variablesReference: integer, name: string, value: string }),
   evaluate: object({ expression: string, 'frameId?': integer }),
   setExpression: object({ expression: string, value: string, 'frameId?': integer }),

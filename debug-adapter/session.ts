@@ -276,6 +276,9 @@ export class LucetSession extends ProtocolSession {
       case 'output':
         this.print(event.stream, event.text, event.taken);
         return;
+      case 'told':
+        this.print('console', `${event.message}\n`);
+        return;
       case 'failed':
         this.print('stderr', `${event.message}\n`);
         return;

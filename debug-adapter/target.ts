@@ -51,6 +51,8 @@ export type TargetEvent =
   /** Watchpoints whose frame is gone have been cleared. */
   | { readonly kind: 'left'; readonly watchpoints: readonly number[] }
   | { readonly kind: 'exited'; readonly code: number }
+  /** For people. */
+  | { readonly kind: 'told'; readonly message: string }
   /** It could not be run; for people. */
   | { readonly kind: 'failed'; readonly message: string };
 

@@ -1,4 +1,6 @@
 /** What runs in one instance: its calls, and what is done with the events that they stop with. Knows nothing of who calls, or waits. */
+import { TrapCode } from '../compiler/abi/traps.ts';
+import { toldAtAbort } from './assemblyscript.ts';
 import { Activation, type Caller, type Hostcall, type RunEvent, termination } from './calls.ts';
 import { StateError, TerminatedError } from './errors.ts';
 import { WasmException } from './exception.ts';
@@ -240,15 +242,19 @@ export class Execution {
   /** No info: there was no room on the stack to begin with. */
   #trap(code: number): Trap {
     const info = native().lucet_instance_trap_info(this.address);
-    return info === 0 ? Trap.placeless(code, this.home.module) : Trap.fromInfo(this.rawTrap(info));
+    if (info === 0) return Trap.placeless(code, this.home.module);
+    // What it said is told once, and is of this trap.
+    const aborted = code === TrapCode.Unreachable ? toldAtAbort(this.address) : null;
+    return Trap.fromInfo(this.rawTrap(info, aborted));
   }
 
   /** @param info address of a lucet_trap_info */
-  rawTrap(info: number): RawTrap {
+  rawTrap(info: number, aborted: string | null = null): RawTrap {
     const run = this.#runs;
-    return new RawTrap(info, {
+    const instance = {
       module: this.home.module,
       handle: () => (this.#runs === run ? this.address : 0),
-    });
+    };
+    return new RawTrap(info, instance, aborted);
   }
 }

@@ -113,6 +113,8 @@ interface Functions {
   ): number;
   lucet_pool_take(pool: number, events: number, limit: number): number;
   lucet_pool_descriptor(pool: number): number;
+  lucet_assemblyscript_lookup(module: string, name: string, signature: [string | null]): number;
+  lucet_assemblyscript_told(instance: number, text: Uint8Array): number;
 }
 
 /** Result and parameters of each, in koffi's names. `p` stands for an address. */
@@ -200,6 +202,8 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_pool_resume_throw: ['int', 'p', 'p', 'p', 'uint64_t', 'p'],
   lucet_pool_take: ['uint32_t', 'p', 'p', 'uint32_t'],
   lucet_pool_descriptor: ['int', 'p'],
+  lucet_assemblyscript_lookup: ['p', 'str', 'str', '_Out_ const char **'],
+  lucet_assemblyscript_told: ['size_t', 'p', '_Out_ uint8_t *'],
 };
 
 /** Byte offsets of the fields of lucet.h's structs, and their sizes. A test compares them with the C compiler's. */

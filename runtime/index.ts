@@ -1,4 +1,5 @@
 /** The runtime's public door. */
+export { assemblyScriptImports } from './assemblyscript.ts';
 export { InstanceBuilder } from './builder.ts';
 export { makeCoredump } from './coredump.ts';
 export { EmbedContexts, type EmbedKey } from './embed.ts';

@@ -1,6 +1,6 @@
 /** Compiling what lucet-wasi is given as .wasm or .wat, and the cache of what was compiled. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,8 +20,10 @@ export interface SourceOptions {
   readonly countInstructions: boolean;
   /** For a debugger: level 0 only. */
   readonly debugCode: boolean;
+  /** What a text stands for, before it is compiled; not if it has been compiled before. */
+  readonly encoded?: (wasm: Uint8Array) => void;
   /** Compiling has begun, or goes on. */
-  readonly progress: (done: number, total: number) => void;
+  readonly progress?: (done: number, total: number) => void;
 }
 
 /** `$XDG_CACHE_HOME/lucet`, or `~/.cache/lucet`. */
@@ -87,28 +89,17 @@ export interface Compiled {
   readonly temporary: boolean;
 }
 
-/**
- * The artifact of a .wasm or .wat: from the cache, or compiled.
- * @throws CompileError; an error of the file system
- */
-export async function compileSource(
-  path: string,
-  bytes: Uint8Array,
-  source: SourceOptions,
-): Promise<Compiled> {
-  const [
-    { isWasm },
-    { encodeWat },
-    { decodeModule },
-    { compileParallel },
-    { resolveFeatures },
-    { nativeFeatures },
-    { defaultOptions },
-  ] = await Promise.all([
+/** What a source is compiled with, and where the result is kept; null: nowhere. */
+interface Plan {
+  readonly options: CompileOptions;
+  /** Named like the source, for reports. */
+  readonly name: string;
+  readonly kept: string | null;
+}
+
+async function planOf(path: string, bytes: Uint8Array, source: SourceOptions): Promise<Plan> {
+  const [{ isWasm }, { resolveFeatures }, { nativeFeatures }, { defaultOptions }] = await Promise.all([
     import('../compiler/wasm/wat.ts'),
-    import('../compiler/wat/translate.ts'),
-    import('../compiler/wasm/decode.ts'),
-    import('../compiler/parallel.ts'),
     import('../compiler/target.ts'),
     import('../compiler/native-cpu.ts'),
     import('../compiler/options.ts'),
@@ -121,14 +112,38 @@ export async function compileSource(
     workers: Math.min(8, (await import('node:os')).availableParallelism()),
   });
   const dir = source.cache ? openCache() : null;
-  // Named like the source, for reports.
   const name = `${basename(path).replace(/\.[^.]*$/, '')}.so`;
-  const cached =
-    dir === null ? null : join(dir, cacheKey(isWasm(bytes) ? '' : resolve(path), bytes, options), name);
-  if (cached !== null && isWhole(cached)) return { path: cached, temporary: false };
+  const key = dir === null ? '' : cacheKey(isWasm(bytes) ? '' : resolve(path), bytes, options);
+  return { options, name, kept: dir === null ? null : join(dir, key, name) };
+}
+
+/** The artifact of a .wasm or .wat that has been compiled before; null: it has not. @throws an error of the file system */
+export async function keptArtifact(path: string, source: SourceOptions): Promise<string | null> {
+  const { kept } = await planOf(path, readFileSync(path), source);
+  return kept !== null && isWhole(kept) ? kept : null;
+}
+
+/**
+ * The artifact of a .wasm or .wat: from the cache, or compiled.
+ * @throws CompileError; an error of the file system
+ */
+export async function compileSource(
+  path: string,
+  bytes: Uint8Array,
+  source: SourceOptions,
+): Promise<Compiled> {
+  const { options, name, kept } = await planOf(path, bytes, source);
+  if (kept !== null && isWhole(kept)) return { path: kept, temporary: false };
+  const [{ isWasm }, { encodeWat }, { decodeModule }, { compileParallel }] = await Promise.all([
+    import('../compiler/wasm/wat.ts'),
+    import('../compiler/wat/translate.ts'),
+    import('../compiler/wasm/decode.ts'),
+    import('../compiler/parallel.ts'),
+  ]);
   const wasm = isWasm(bytes) ? bytes : await encodeWat(resolve(path), bytes);
+  if (wasm !== bytes) source.encoded?.(wasm);
   const { artifact } = await compileParallel(decodeModule(wasm), options, source.progress);
-  if (cached !== null && store(cached, artifact)) return { path: cached, temporary: false };
+  if (kept !== null && store(kept, artifact)) return { path: kept, temporary: false };
   const temporary = join(tmpdir(), `lucet-${process.pid}-${randomBytes(8).toString('hex')}-${name}`);
   writeFileSync(temporary, artifact, { flag: 'wx', mode: 0o600 });
   return { path: temporary, temporary: true };

@@ -2,8 +2,9 @@
  * The part of lucet-wasi that is JavaScript: compiling, signatures, and trap reports with the lines of the source. The executable
  * (runtime/native/cli/) runs it when needed:
  *
- *     compile SOURCE OPT-LEVEL cache|no-cache count|plain PUBLIC-KEY|""
- *         writes "cached PATH" or "temporary PATH" to descriptor 3; with a public key, only if SOURCE.minisig fits it and the source
+ *     compile SOURCE OPT-LEVEL cache|no-cache count|debug|plain PUBLIC-KEY|"" module|""
+ *         writes "cached PATH" or "temporary PATH" to descriptor 3; with a public key, only if SOURCE.minisig fits it and the source. With module, a text that has to
+ *         be compiled is written to descriptor 4 first, as a .wasm, and "module" and a new line to descriptor 3
  *     verify PATH PUBLIC-KEY
  *         reads an artifact from descriptor 4, and writes "verified" to descriptor 3 if its signature fits the key
  *     report color|plain full|short JSON-PATH CORE-PATH memory|""
@@ -33,6 +34,7 @@ async function compile(
   cache: string,
   extra: string,
   publicKey: string,
+  module: string,
 ): Promise<void> {
   tuneEngine();
   let shown = false;
@@ -45,6 +47,7 @@ async function compile(
       cache: cache === 'cache',
       countInstructions: extra === 'count',
       debugCode: extra === 'debug',
+      ...(module === '' ? {} : { encoded: showModule }),
       progress: (done, total) => {
         if (performance.now() - from < 500 || !isatty(2)) return;
         shown = true;
@@ -57,8 +60,13 @@ async function compile(
   }
 }
 
-/** An artifact, or what an extra descriptor holds of the guest's memory. */
+/** An artifact, or what an extra descriptor holds of the guest's memory; or where a module is written to. */
 const EXTRA_DESCRIPTOR = 4;
+
+function showModule(wasm: Uint8Array): void {
+  for (let at = 0; at < wasm.length; ) at += writeSync(EXTRA_DESCRIPTOR, wasm, at, wasm.length - at, at);
+  writeSync(3, 'module\n');
+}
 
 function verifyCompiled(path: string, publicKey: string): void {
   const pk = readPublicKey(publicKey);
@@ -110,13 +118,13 @@ function describe(e: unknown, path: string): string {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const [command, a = '', b = '', c = '', d = '', last = ''] = args;
+  const [command, a = '', b = '', c = '', d = '', e = '', module = ''] = args;
   try {
-    if (command === 'compile') await compile(a, b, c, d, last);
+    if (command === 'compile') await compile(a, b, c, d, e, module);
     else if (command === 'verify') verifyCompiled(a, b);
-    else report(a, b, c, d, last);
-  } catch (e) {
-    writeSync(2, `lucet-wasi: ${printableLines(describe(e, a))}\n`);
+    else report(a, b, c, d, e);
+  } catch (error) {
+    writeSync(2, `lucet-wasi: ${printableLines(describe(error, a))}\n`);
     process.exitCode = 1;
   }
 }

@@ -74,6 +74,7 @@ export const OPTIONS = {
     complete: ['auto', 'always', 'never'],
     doc: 'colours in messages (default: auto)',
   },
+  'die-with-parent': { doc: 'end when the process that started it does: for tools that run programs' },
   completion: {
     value: 'SHELL',
     complete: ['bash', 'zsh', 'fish'],

@@ -58,8 +58,12 @@ export class RawTrap {
   #frames: readonly FactFrame[] | null = null;
   readonly #instance: TrappedInstance;
 
-  /** @param address of a lucet_trap_info */
-  constructor(address: number, instance: TrappedInstance) {
+  /** @param address of a lucet_trap_info. @param aborted see TrapFacts */
+  constructor(
+    address: number,
+    instance: TrappedInstance,
+    private readonly aborted: string | null = null,
+  ) {
     this.#info = viewAt(address, INFO.size);
     this.#instance = instance;
     const count = this.#u32(INFO.frame_count);
@@ -128,6 +132,7 @@ export class RawTrap {
       registers: signal === 0 ? {} : this.#registers(),
       frames: (this.#frames ??= this.#moduleOf.map((module, i) => this.#frame(module, i))),
       totalFrames: this.#u32(INFO.total_frames),
+      aborted: this.aborted,
     };
   }
 

@@ -180,14 +180,16 @@ describe('a trap of optimised code', () => {
     const read = await client.customRequest('readMemory', memory);
     expect(Buffer.from(read.body.data, 'base64').length).toBeLessThan(2 ** 24);
     for (const wrong of [{ memoryReference: 'x' }, { offset: 0.5 }, { offset: Number.MAX_VALUE }]) {
-      await expect(client.customRequest('readMemory', { ...memory, ...wrong })).rejects.toThrow(/address/);
+      await expect(client.customRequest('readMemory', { ...memory, ...wrong })).rejects.toThrow(
+        /address|integer/,
+      );
       await expect(
         client.customRequest('writeMemory', { ...memory, ...wrong, data: 'AA==' }),
       ).rejects.toThrow();
     }
     const code = { memoryReference: stack[0]!.instructionPointerReference!, instructionCount: 4 };
     for (const wrong of [{ instructionOffset: 0.5 }, { offset: 1e300 }, { instructionCount: 1.5 }])
-      await expect(client.customRequest('disassemble', { ...code, ...wrong })).rejects.toThrow(/integers/);
+      await expect(client.customRequest('disassemble', { ...code, ...wrong })).rejects.toThrow(/integer/);
     for (const far of [-(2 ** 40), 2 ** 40]) {
       const { body } = await client.customRequest('disassemble', { ...code, instructionOffset: far });
       expect(body.instructions).toHaveLength(4);

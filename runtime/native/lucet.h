@@ -826,6 +826,21 @@ LUCET_API void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void 
 /** 1 if the guest has been killed: a host function that waits for something may give up. Its waiting is interrupted by a signal (EINTR). */
 LUCET_API int lucet_vmctx_terminating(lucet_vmctx *vm);
 
+/* --------------------------------------------------------------------------------------------------------- AssemblyScript */
+
+/**
+ * `env.abort`, which AssemblyScript's programs ask of any host; NULL for any other name. `signature` gets its type as in lucet_import.signature; its `data` is not
+ * used. It traps (LUCET_TRAP_UNREACHABLE).
+ */
+LUCET_API lucet_host_function lucet_assemblyscript_lookup(const char *module, const char *name, const char **signature);
+/** Bytes that what it was told fits into. */
+enum { LUCET_ASSEMBLYSCRIPT_TOLD = 12288 };
+/**
+ * "MESSAGE, at FILE:LINE:COLUMN", in UTF-8 and terminated: what the guest said as it called that. It is told once, after the trap. The length, or 0: nothing was
+ * said. `text` has room for LUCET_ASSEMBLYSCRIPT_TOLD bytes.
+ */
+LUCET_API size_t lucet_assemblyscript_told(const lucet_instance *instance, char *text);
+
 #ifdef __cplusplus
 }
 #endif

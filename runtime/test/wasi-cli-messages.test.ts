@@ -1,9 +1,10 @@
 /** What lucet-wasi says to someone who doesn't know it: where its words begin, what a program that gave up said, what is missing. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { compile } from '../../compiler/index.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';
 import { clang } from '../../scripts/clang.ts';
 import { libraryPath } from '../library.ts';
@@ -33,9 +34,7 @@ async function file(name: string, text: string): Promise<string> {
 }
 
 function compiled(name: string): string {
-  execFileSync(process.execPath, [join(root, 'bin/lucetc-wasi.js'), name, '-o', `${name}.so`], {
-    cwd: folder,
-  });
+  writeFileSync(join(folder, `${name}.so`), compile(readFileSync(join(folder, name))));
   return `${name}.so`;
 }
 
@@ -169,6 +168,24 @@ int main(void) {
     const other = await file('other.wasm', '(module (import "env" "abort" (func)) (func (export "_start")))');
     expect(lucetWasi([other], WITHOUT_NODE).stderr).toContain('has to be compiled first');
     expect(lucetWasi([other]).stderr).toContain('function env.abort\n');
+  });
+
+  it('that imports of a text are missing before it compiles', () => {
+    const functions = Array.from({ length: 3 }, (_, i) => `(func (result i32) (i32.const ${i}))`).join('\n');
+    writeFileSync(
+      join(folder, 'text.wat'),
+      `(module (import "env" "f" (func)) (memory 1) ${functions} (func (export "_start")))`,
+    );
+    const cache = join(folder, 'empty-cache');
+    const { status, stderr } = lucetWasi(['text.wat'], { XDG_CACHE_HOME: cache });
+    expect(status).toBe(1);
+    expect(stderr).toContain(
+      'lucet-wasi: text.wat needs an import that is not provided:\n  function env.f\n',
+    );
+    // Nobody has waited for it.
+    const kept = existsSync(cache) ? readdirSync(cache, { recursive: true }) : [];
+    expect(kept.filter(path => `${path}`.endsWith('.so'))).toEqual([]);
+    expect(lucetWasi(['--unknown-imports', 'trap', 'text.wat']).status).toBe(0);
   });
 
   it('what the compiler says of a module that is broken, wherever it is', async () => {

@@ -82,24 +82,15 @@ enum unknown_imports { UNKNOWN_REFUSED = 0, UNKNOWN_TRAPS = 1, UNKNOWN_RETURNS_Z
 lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown);
 
 /**
- * The same before a .wasm is compiled, for what surely is refused: it need not be well-formed, and what is not understood of it, or whether functions have the right
+ * The same before a .wasm is compiled, read from its start, for what surely is refused: it need not be well-formed, and what is not understood of it, or whether functions have the right
  * types, is left to those that come later.
  */
-void check_imports(const char *path, const char *label, enum unknown_imports unknown);
+void check_imports(int file, const char *label, enum unknown_imports unknown);
 
 /* ---- wasm_imports.c */
 
-/** Imports of a WebAssembly binary, without their types; what it returns stays. NULL and 0: it has none, or is not understood. */
-lucet_extern *wasm_imports(const char *path, uint32_t *count);
-
-/* ---- assemblyscript.c */
-
-/** env.abort? */
-bool is_assemblyscript_function(const char *module, const char *name);
-/** The implementation, if that import has the type which AssemblyScript's programs give it; else NULL. */
-lucet_host_function assemblyscript_function(const lucet_extern *import);
-/** "MESSAGE, at FILE:LINE:COLUMN", in UTF-8: what the guest that has called it said. NULL: it hasn't. */
-const char *assemblyscript_abort_message(void);
+/** Imports of a WebAssembly binary, which is read from its start, without their types; what it returns stays. NULL and 0: it has none, or is not understood. */
+lucet_extern *wasm_imports(int file, uint32_t *count);
 
 /* ---- report.c */
 
@@ -108,24 +99,32 @@ struct report_style {
   bool full;
 };
 /** "Accessed address …", the function and the backtrace: what is known without the module's debug information. */
-void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const struct report_style *style);
+void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *aborted, const char *label, const struct report_style *style);
 /**
  * What a report is made of (runtime/trap-facts.ts): {facts: TrapFacts, state: StateCopy, folder}.
  * `path`: of the artifact, or NULL. `folder`: where names in its debug information count from.
  */
-void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *label, const char *path, const char *folder);
+void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *aborted, const char *label, const char *path, const char *folder);
 /** Text that came out of a module: nothing in it may act on the terminal. */
 void print_safely(FILE *to, const char *text, size_t length);
 
 /* ---- helper.c: what is left to JavaScript */
 
+/** Something that is done with the bytes of a module before it is compiled. */
+struct module_check {
+  void (*check)(int file, const struct module_check *self);
+  const char *label;
+  enum unknown_imports unknown;
+};
+
 /** False: Node or its part of Lucet isn't there. */
 bool helper_found(void);
 /**
  * Compiles a .wasm or .wat: path of the artifact, allocated. `public_key`: file with the key that its signature must fit, or NULL. `*temporary`: to be
- * removed after use. Ends the process if it fails.
+ * removed after use. Ends the process if it fails. `look` is called, unless it is NULL, with a file that holds a .wat as a .wasm, once that is known and before it is
+ * compiled; not if it has been compiled before.
  */
-char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, bool *temporary);
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, const struct module_check *look, bool *temporary);
 /** Ends the process unless the artifact (read from `path`) is signed by the key in that file. */
 void helper_verify(const char *path, const uint8_t *bytes, size_t length, const char *public_key);
 /**

@@ -46,8 +46,14 @@ static const char *script(void) {
 
 bool helper_found(void) { return script() != NULL; }
 
-/** Runs it: what it is told on stdin (NULL: ours), what it says on its descriptor 3, and its descriptor 4 (-1: none). Exit status, or -1. */
-static int run(const char *const *args, const char *input, size_t input_length, int extra, char *answer, size_t answer_room) {
+/** What it says when its descriptor 4 holds the module that it is about to compile. */
+static const char MODULE[] = "module\n";
+
+/**
+ * Runs it: what it is told on stdin (NULL: ours), what it says on its descriptor 3, and its descriptor 4 (-1: none). `look` is called when that holds a module. Exit
+ * status, or -1.
+ */
+static int run(const char *const *args, const char *input, size_t input_length, int extra, const struct module_check *look, char *answer, size_t answer_room) {
   const char *argv[16] = {node(), script()};
   for (int k = 0; args[k] != NULL; k++) argv[2 + k] = args[k];
   int in[2] = {-1, -1}, out[2];
@@ -86,6 +92,12 @@ static int run(const char *const *args, const char *input, size_t input_length, 
     ssize_t n = read(out[0], answer + got, answer_room - 1 - got);
     if (n == 0 || (n < 0 && errno != EINTR)) break;
     if (n > 0) got += (size_t)n;
+    if (look == NULL || got < sizeof MODULE - 1 || memcmp(answer, MODULE, sizeof MODULE - 1) != 0) continue;
+    got -= sizeof MODULE - 1;
+    memmove(answer, answer + sizeof MODULE - 1, got);
+    // Should it end us, it ends the helper as well.
+    look->check(extra, look);
+    look = NULL;
   }
   answer[got] = 0;
   close(out[0]);
@@ -95,13 +107,16 @@ static int run(const char *const *args, const char *input, size_t input_length, 
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, bool *temporary) {
+char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, const struct module_check *look, bool *temporary) {
   if (!helper_found()) fail("%s has to be compiled first, and the compiler is not beside this executable: lucetc-wasi %s -o module.so", source, source);
   char level[2] = {(char)('0' + opt_level), 0};
-  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", count_instructions ? "count" : "plain", public_key != NULL ? public_key : "", NULL};
+  const char *const args[] = {"compile", source, level, cache ? "cache" : "no-cache", count_instructions ? "count" : "plain", public_key != NULL ? public_key : "", look != NULL ? "module" : "", NULL};
   // "cached PATH" or "temporary PATH"
   char *answer = allocate(PATH_MAX + 16);
-  int status = run(args, NULL, 0, -1, answer, PATH_MAX + 16);
+  // Without memory for it, imports are looked at when it is compiled.
+  int module = look == NULL ? -1 : memfd_create("module", MFD_CLOEXEC);
+  int status = run(args, NULL, 0, module, module < 0 ? NULL : look, answer, PATH_MAX + 16);
+  if (module >= 0) close(module);
   if (status == 127) fail("%s has to be compiled first, which takes Node.js, and there is no %s", source, node());
   char *space = strchr(answer, ' ');
   // It has told why.
@@ -122,7 +137,7 @@ void helper_verify(const char *path, const uint8_t *bytes, size_t length, const 
   }
   char answer[16];
   const char *const args[] = {"verify", path, public_key, NULL};
-  int status = run(args, NULL, 0, copy, answer, sizeof answer);
+  int status = run(args, NULL, 0, copy, NULL, answer, sizeof answer);
   close(copy);
   if (status == 127) fail("--signature-verify takes Node.js, and there is no %s", node());
   // It has told why. Whatever else happened to it, nothing has been verified.
@@ -139,5 +154,5 @@ bool helper_report(const char *json, size_t length, int memory, const char *json
                               core_path != NULL ? core_path : "",
                               memory >= 0 ? "memory" : "",
                               NULL};
-  return run(args, json, length, memory, answer, sizeof answer) == 0;
+  return run(args, json, length, memory, NULL, answer, sizeof answer) == 0;
 }

@@ -154,16 +154,24 @@ static bool names_of(const lucet_extern *import, char **from, char **name) {
   return strlen(*from) == import->module_length && strlen(*name) == import->name_length;
 }
 
-void check_imports(const char *path, const char *label, enum unknown_imports unknown) {
+/** AssemblyScript's programs give it this type; others have functions of that name, too. */
+static bool is_abort(const lucet_extern *import) {
+  if (import->params != 4 || import->results != 0) return false;
+  for (uint32_t k = 0; k < import->params; k++)
+    if (import->types[k] != LUCET_I32) return false;
+  return true;
+}
+
+void check_imports(int file, const char *label, enum unknown_imports unknown) {
   struct missing missing = {.origin = ORIGIN_COUNT};
   uint32_t count;
-  const lucet_extern *imports = wasm_imports(path, &count);
+  const lucet_extern *imports = wasm_imports(file, &count);
   for (uint32_t k = 0; k < count; k++) {
     char *from, *name;
     const char *signature;
     bool whole = names_of(&imports[k], &from, &name), is_function = imports[k].kind == LUCET_EXTERN_FUNC;
     // Types are not compared here.
-    bool may_be_there = is_function && whole && (lucet_wasi_lookup(from, name, &signature) != NULL || is_assemblyscript_function(from, name));
+    bool may_be_there = is_function && whole && (lucet_wasi_lookup(from, name, &signature) != NULL || lucet_assemblyscript_lookup(from, name, NULL) != NULL);
     if (!may_be_there && !(is_function && unknown != UNKNOWN_REFUSED)) add_missing(&missing, &imports[k], from, name);
     free(from);
     free(name);
@@ -183,7 +191,7 @@ lucet_import *link_imports(const lucet_module *module, const char *label, lucet_
     imports[k] = (lucet_import){.kind = LUCET_IMPORT_NATIVE, .data = ctx};
     if (whole && import.kind == LUCET_EXTERN_FUNC) {
       imports[k].function = lucet_wasi_lookup(from, name, &imports[k].signature);
-      if (imports[k].function == NULL && is_assemblyscript_function(from, name)) imports[k].function = assemblyscript_function(&import);
+      if (imports[k].function == NULL && is_abort(&import)) imports[k].function = lucet_assemblyscript_lookup(from, name, &imports[k].signature);
     }
     if (imports[k].function == NULL && can_stand_in(&import, unknown)) imports[k] = stand_in(&import, unknown);
     if (imports[k].function == NULL) add_missing(&missing, &import, from, name);

@@ -7,10 +7,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,6 +204,8 @@ static bool counts_instructions(const lucet_module *module) {
   return length > 0 && memmem(options, length, counting, sizeof counting - 1) != NULL;
 }
 
+static void check_module(int file, const struct module_check *look) { check_imports(file, look->label, look->unknown); }
+
 static struct program load_program(const struct command_line *line, const struct embedded *e, enum unknown_imports unknown) {
   static const char *const levels[] = {"2", "1", "0", NULL};
   struct program p = {0};
@@ -215,8 +219,12 @@ static struct program load_program(const struct command_line *line, const struct
     p.path = line->module;
     bool compiled = is_artifact(p.path);
     // Whoever asks for a signature wants nobody to look at the module before it is verified.
-    if (!compiled && public_key == NULL) check_imports(p.path, base_name(p.path), unknown);
-    if (!compiled) p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), public_key, &p.temporary);
+    const struct module_check look = {.check = check_module, .label = base_name(p.path), .unknown = unknown};
+    int source = compiled || public_key != NULL ? -1 : open(p.path, O_RDONLY | O_CLOEXEC);
+    if (source >= 0) check_imports(source, look.label, unknown);
+    if (source >= 0) close(source);
+    if (!compiled)
+      p.path = helper_compile(p.path, level, has(line, OPTION_FUEL), !has(line, OPTION_NO_CACHE), public_key, public_key == NULL ? &look : NULL, &p.temporary);
     status = compiled && public_key != NULL ? load_verified(p.path, public_key, &p.module, &error) : lucet_module_load_file(p.path, &p.module, &error);
   }
   if (status != LUCET_OK) fail("%s: %s", line->module, error.message);
@@ -458,15 +466,17 @@ static int report_trap(const struct run *r, const lucet_event *event) {
   const lucet_trap_info *info = lucet_instance_trap_info(r->instance);
   const char *json_path = value_of(r->line, OPTION_TRAP_JSON), *core_path = value_of(r->line, OPTION_COREDUMP);
   char *json = NULL, *folder = folder_of(r->line->module);
+  char told[LUCET_ASSEMBLYSCRIPT_TOLD];
+  const char *aborted = lucet_assemblyscript_told(r->instance, told) > 0 ? told : NULL;
   size_t length = 0;
   FILE *to = open_memstream(&json, &length);
   if (to != NULL) {
-    write_trap_json(to, event, r->instance, r->program.label, r->program.path, folder);
+    write_trap_json(to, event, r->instance, aborted, r->program.label, r->program.path, folder);
     fclose(to);
   }
   int memory = copy_memory(r->instance);
   if (json == NULL || !helper_report(json, length, memory, json_path, core_path, &r->style)) {
-    print_trap(stderr, event, info, r->program.label, &r->style);
+    print_trap(stderr, event, info, aborted, r->program.label, &r->style);
     FILE *file = json_path != NULL ? fopen(json_path, "w") : NULL;
     if (json_path != NULL && (file == NULL || fwrite(json, 1, length, file) != length || fclose(file) != 0))
       fail("%s: %s", json_path, error_text(errno));
@@ -607,6 +617,8 @@ int main(int argc, char **argv) {
   duration_of(&line, OPTION_TIMEOUT);
   enum unknown_imports unknown = (enum unknown_imports)choice_of(&line, OPTION_UNKNOWN_IMPORTS, unknowns);
   count_of(&line, OPTION_FUEL);
+  // Whoever started us may be killed, and could then end nothing any more.
+  if (has(&line, OPTION_DIE_WITH_PARENT)) prctl(PR_SET_PDEATHSIG, SIGKILL);
   r.program = load_program(&line, is_program ? &embedded : NULL, unknown);
   lucet_wasi_template *t = make_template(&line, base_name(line.module), closed);
   lucet_wasi_ctx *ctx = r.wasi = lucet_wasi_ctx_new(t);

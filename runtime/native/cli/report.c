@@ -98,7 +98,7 @@ static void print_backtrace(FILE *to, const lucet_trap_info *info, const char *l
   if (info->total_frames > number) fprintf(to, "        ... %" PRIu32 " more%s\n", info->total_frames - number, style->full ? "" : " (--backtrace full shows more)");
 }
 
-void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *label, const struct report_style *style) {
+void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *aborted, const char *label, const struct report_style *style) {
   const char *red = style->color ? "\033[1;31m" : "", *plain = style->color ? "\033[0m" : "";
   const char *code = lucet_trap_name(event->code);
   if (event->kind == LUCET_EVENT_FAULTED)
@@ -109,9 +109,9 @@ void print_trap(FILE *to, const lucet_event *event, const lucet_trap_info *info,
     fprintf(to, "%strap: %s (%s)%s\n", red, lucet_trap_message(event->code), code, plain);
   if (info != NULL && info->memory != UINT32_MAX)
     fprintf(to, "  Accessed address 0x%" PRIx64 ", but memory %" PRIu32 " has 0x%" PRIx64 " bytes.\n", info->memory_offset, info->memory, info->memory_length);
-  else if (event->kind == LUCET_EVENT_TRAPPED && assemblyscript_abort_message() != NULL) {
+  else if (aborted != NULL) {
     fprintf(to, "  The program aborted: ");
-    print_safely(to, assemblyscript_abort_message(), strlen(assemblyscript_abort_message()));
+    print_safely(to, aborted, strlen(aborted));
     fprintf(to, ".\n");
   } else if (explanation(code) != NULL)
     fprintf(to, "  %s\n", explanation(code));
@@ -177,7 +177,7 @@ static const char *kind_of(const lucet_event *event) {
   }
 }
 
-static void json_facts(FILE *to, const lucet_event *event, const lucet_trap_info *info, const lucet_module *own, const char *label, const char *path) {
+static void json_facts(FILE *to, const lucet_event *event, const lucet_trap_info *info, const char *aborted, const lucet_module *own, const char *label, const char *path) {
   static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
                                           "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
   struct modules all = {.count = 0};
@@ -203,7 +203,6 @@ static void json_facts(FILE *to, const lucet_event *event, const lucet_trap_info
   fprintf(to, ",\n  \"pc\": \"0x%" PRIx64 "\",\n  \"registers\": {", info->pc);
   for (int k = 0; k < 18 && info->signal != 0; k++) fprintf(to, "%s\"%s\": \"0x%" PRIx64 "\"", k > 0 ? ", " : "", registers[k], info->registers[k]);
   fprintf(to, "},\n  \"totalFrames\": %" PRIu32 ",\n  \"aborted\": ", info->total_frames);
-  const char *aborted = event->kind == LUCET_EVENT_TRAPPED ? assemblyscript_abort_message() : NULL;
   if (aborted != NULL) json_string(to, aborted, strlen(aborted));
   else fprintf(to, "null");
   fprintf(to, "\n}");
@@ -247,10 +246,10 @@ static void json_state(FILE *to, const lucet_event *event, lucet_instance *insta
   fprintf(to, "]}");
 }
 
-void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *label, const char *path, const char *folder) {
+void write_trap_json(FILE *to, const lucet_event *event, lucet_instance *instance, const char *aborted, const char *label, const char *path, const char *folder) {
   const lucet_trap_info *info = lucet_instance_trap_info(instance);
   fprintf(to, "{\"facts\": ");
-  json_facts(to, event, info != NULL ? info : &NOTHING, lucet_instance_module(instance), label, path);
+  json_facts(to, event, info != NULL ? info : &NOTHING, aborted, lucet_instance_module(instance), label, path);
   fprintf(to, ",\n\"state\": ");
   json_state(to, event, instance);
   fprintf(to, ",\n\"folder\": ");

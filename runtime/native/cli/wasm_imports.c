@@ -4,7 +4,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,21 +108,19 @@ static bool find_imports(struct reader *file, struct reader *section) {
 /** Imports stand near the start; of a file that has them further behind nothing is told here. */
 enum { MOST_BYTES = 4 << 20 };
 
-lucet_extern *wasm_imports(const char *path, uint32_t *count) {
+lucet_extern *wasm_imports(int file, uint32_t *count) {
   // A copy: a file that is mapped, and then cut short by someone, would end us by a signal. The names in the result are in it.
   uint8_t *bytes = allocate(MOST_BYTES);
   size_t length = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  while (fd >= 0 && length < MOST_BYTES) {
-    ssize_t n = read(fd, bytes + length, MOST_BYTES - length);
+  while (length < MOST_BYTES) {
+    ssize_t n = pread(file, bytes + length, MOST_BYTES - length, (off_t)length);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     length += (size_t)n;
   }
-  if (fd >= 0) close(fd);
-  struct reader file = {.at = bytes, .end = bytes + length}, section;
+  struct reader whole = {.at = bytes, .end = bytes + length}, section;
   lucet_extern *imports = NULL;
-  if (find_imports(&file, &section)) {
+  if (find_imports(&whole, &section)) {
     uint64_t n = read_number(&section, 32);
     // An import takes at least four bytes.
     if (n > 0 && n <= (uint64_t)(section.end - section.at) / 4) {

@@ -2,16 +2,63 @@
  * What AssemblyScript's programs ask of any host when they give up: env.abort(message, fileName, line, column). Strings are references to its objects: UTF-16, with
  * their length in bytes in the four bytes in front (AssemblyScript's "memory layout": rtSize).
  */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "../abi.h"
-#include "cli.h"
+#include "abi.h"
+#include "lucet.h"
 
 /** Units of UTF-16 that are told of a string. The reference and the length are the guest's word; neither may cost us. */
 enum { MOST_UNITS = 2000 };
+_Static_assert(2 * (3 * MOST_UNITS + 8) + 64 <= LUCET_ASSEMBLYSCRIPT_TOLD, "two strings, three bytes for each unit, and what stands around them");
 
-/** Of the guest that has aborted; it has no successor in this process. */
-static char told[2 * (3 * MOST_UNITS + 8) + 64];
+/**
+ * What guests said as they aborted, until somebody asks. Nobody has to: of those that nobody asks for, the oldest make room, so that guests which abort again and
+ * again cost no more than this many messages.
+ */
+enum { NOTES = 64 };
+static struct {
+  const lucet_instance *instance;
+  char *text;
+} notes[NOTES];
+static unsigned next_note;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/** Takes over `text`. */
+static void keep(const lucet_instance *instance, char *text) {
+  char *old;
+  pthread_mutex_lock(&lock);
+  unsigned at = next_note;
+  for (unsigned k = 0; k < NOTES; k++)
+    if (notes[k].instance == instance) at = k;
+  if (at == next_note) next_note = (next_note + 1) % NOTES;
+  old = notes[at].text;
+  notes[at].instance = instance;
+  notes[at].text = text;
+  pthread_mutex_unlock(&lock);
+  free(old);
+}
+
+size_t lucet_assemblyscript_told(const lucet_instance *instance, char *text) {
+  char *found = NULL;
+  pthread_mutex_lock(&lock);
+  for (unsigned k = 0; k < NOTES && found == NULL; k++) {
+    if (notes[k].instance != instance) continue;
+    found = notes[k].text;
+    notes[k].instance = NULL;
+    notes[k].text = NULL;
+  }
+  pthread_mutex_unlock(&lock);
+  if (found == NULL) return 0;
+  size_t length = strlen(found);
+  memcpy(text, found, length + 1);
+  free(found);
+  return length;
+}
 
 /** As UTF-8; a zero, and a surrogate without its other half, become U+FFFD. @returns its end */
 static char *put_unit(char *to, uint32_t c) {
@@ -61,28 +108,20 @@ static char *put_string(char *to, lucet_vmctx *vm, uint32_t at) {
 
 static void abort_guest(lucet_vmctx *vm, uint64_t *args, void *data) {
   (void)data;
-  char *start = told, *to = put_string(start, vm, (uint32_t)args[0]);
-  if (to > start) {
-    memcpy(to, ", at ", 5);
-    to += 5;
-  } else {
-    memcpy(to, "at ", 3);
-    to += 3;
-  }
+  char told[LUCET_ASSEMBLYSCRIPT_TOLD], *to = put_string(told, vm, (uint32_t)args[0]);
+  const char *between = to > told ? ", at " : "at ";
+  to = stpcpy(to, between);
   char *file = to;
   to = put_string(to, vm, (uint32_t)args[1]);
-  if (to == file) to += sprintf(to, "an unknown file");
+  if (to == file) to = stpcpy(to, "an unknown file");
   sprintf(to, ":%u:%u", (uint32_t)args[2], (uint32_t)args[3]);
+  // Without memory for it, it traps all the same.
+  keep(lucet_vmctx_instance(vm), strdup(told));
   lucet_vmctx_trap(vm, LUCET_TRAP_UNREACHABLE);
 }
 
-bool is_assemblyscript_function(const char *module, const char *name) { return strcmp(module, "env") == 0 && strcmp(name, "abort") == 0; }
-
-lucet_host_function assemblyscript_function(const lucet_extern *import) {
-  if (import->params != 4 || import->results != 0) return NULL;
-  for (uint32_t k = 0; k < import->params; k++)
-    if (import->types[k] != LUCET_I32) return NULL;
+lucet_host_function lucet_assemblyscript_lookup(const char *module, const char *name, const char **signature) {
+  if (strcmp(module, "env") != 0 || strcmp(name, "abort") != 0) return NULL;
+  if (signature != NULL) *signature = "iiii:";
   return abort_guest;
 }
-
-const char *assemblyscript_abort_message(void) { return told[0] != 0 ? told : NULL; }
