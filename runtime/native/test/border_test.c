@@ -196,6 +196,36 @@ static void release_it(lucet_vmctx *vm, uint64_t *args) {
   (void)args;
   lucet_instance_release(lucet_vmctx_instance(vm));
 }
+static lucet_signal_behavior release_at_trap(lucet_instance *i, const lucet_trap_info *info, void *data) {
+  (void)info, (void)data;
+  lucet_instance_release(i);
+  return LUCET_SIGNAL_DEFAULT;
+}
+static void handler_releases(void) {
+  lucet_instance_set_signal_handler(its_instance, release_at_trap, NULL);
+  simply(F_LOAD, 0x7fffffff);
+  its_instance = NULL;
+}
+static void release_at_fault(lucet_instance *i, const lucet_trap_info *info, void *data) {
+  (void)info, (void)data;
+  lucet_instance_release(i);
+}
+static void fatal_handler_releases(void) {
+  lucet_instance_set_fatal_handler(its_instance, release_at_fault, NULL);
+  simply(F_BROKEN, 0);
+  its_instance = NULL;
+}
+/** What can't be done to an instance that runs is an error, and changes nothing. */
+static void reset_it(lucet_vmctx *vm, uint64_t *args) {
+  lucet_instance *i = lucet_vmctx_instance(vm);
+  lucet_event e;
+  (void)args;
+  CHECK(lucet_instance_reset(i, NULL) != LUCET_OK && lucet_instance_abort(i, NULL) == LUCET_ERROR_STATE && lucet_instance_resume(i, &e, NULL) == LUCET_ERROR_STATE);
+}
+static void host_resets(void) {
+  in_host(reset_it);
+  guest_modes = (uint32_t)result;
+}
 static void is_released(void) {
   in_host(release_it);
   its_instance = NULL;
@@ -228,7 +258,10 @@ static const struct {
     {"time limit", is_late, LUCET_EVENT_TERMINATED, false},
     {"handler terminates", handler_terminates, LUCET_EVENT_TERMINATED, false},
     {"handler continues", handler_continues, LUCET_EVENT_RETURNED, false},
+    {"host function tries to reset it", host_resets, LUCET_EVENT_RETURNED, true},
     {"released by a host function", is_released, LUCET_EVENT_RETURNED, false},
+    {"released by its signal handler", handler_releases, LUCET_EVENT_TRAPPED, false},
+    {"released by its fatal handler", fatal_handler_releases, LUCET_EVENT_FAULTED, false},
     {"internal fault", is_broken, LUCET_EVENT_FAULTED, false},
 };
 
@@ -265,6 +298,78 @@ static void test_way(size_t way, size_t modes, bool ready) {
   lucet_instance_release(its_instance);
 }
 
+/* ---- What the usual ways cost, in instructions: these don't depend on what else the machine does */
+
+/** A few more than they are, since the loops and the host function are the C compiler's. */
+enum { MOST_FOR_CALL = 100, MOST_FOR_PREPARED = 97, MOST_FOR_HOSTCALL = 90 };
+static volatile long steps;
+static void count_step(int sig, siginfo_t *info, void *context) {
+  (void)sig, (void)info, (void)context;
+  steps = steps + 1;
+}
+static void step_on(void) { __asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc"); }
+static void step_off(void) { __asm__ volatile("pushfq\n\tandl $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc"); }
+
+static const lucet_funcref *its_function;
+static lucet_prepared_call its_call;
+static void call_times(int n) {
+  lucet_event e;
+  uint64_t args[2] = {0, 1};
+  for (int k = 0; k < n; k++) lucet_instance_call(its_instance, its_function, args, &e, NULL);
+}
+static void call_prepared_times(int n) {
+  lucet_event e;
+  uint64_t args[2] = {0, 1};
+  for (int k = 0; k < n; k++) lucet_call_prepared(&its_call, args, &e, NULL);
+}
+
+/** Of one of them, with those of the loop, and two for each test point. */
+static long instructions(void (*times)(int)) {
+  struct sigaction s = {.sa_sigaction = count_step, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old;
+  long taken[2];
+  for (int round = 0; round < 100; round++) {
+    times(4);
+    uint64_t token = its_instance->token;
+    for (int k = 0; k < 2; k++) {
+      sigaction(SIGTRAP, &s, &old);
+      steps = 0;
+      step_on();
+      times(k == 0 ? 1 : 5);
+      step_off();
+      taken[k] = steps;
+      sigaction(SIGTRAP, &old, NULL);
+    }
+    /* None has looked at handlers of signals, that of the steps among them. */
+    if (token != 0 && token == its_instance->token) return (taken[1] - taken[0]) / 4;
+  }
+  return 0;
+}
+
+static void test_instructions(void) {
+  section = "instructions";
+  size_t size;
+  const struct guest_options plain = {.pages = 1, .flags = LUCET_MODULE_FLAG_NO_FLOATS};
+  uint8_t *file = guest_artifact_of(&plain, &size);
+  lucet_module *m;
+  if (lucet_module_load_bytes(file, size, &m, NULL) != LUCET_OK) exit(1);
+  free(file);
+  its_instance = instance_of_module(m);
+  its_function = lucet_instance_function(its_instance, F_ADD);
+  CHECK(lucet_call_prepare(its_instance, its_function, &its_call, NULL) == LUCET_OK);
+  long call = instructions(call_times), prepared = instructions(call_prepared_times);
+  CHECK(its_instance->plain_base == its_instance->base);
+  its_function = lucet_instance_function(its_instance, F_CALL_NATIVE);
+  long hostcall = instructions(call_times) - call;
+#ifdef __SANITIZE_ADDRESS__
+  CHECK(call > 50 && prepared > 50 && hostcall > 50);
+#else
+  CHECK(call > 50 && call <= MOST_FOR_CALL && prepared > 50 && prepared <= MOST_FOR_PREPARED && hostcall > 50 && hostcall <= MOST_FOR_HOSTCALL);
+  if (failures != 0) fprintf(stderr, "  %ld for a call, %ld for a prepared one, %ld for a hostcall\n", call, prepared, hostcall);
+#endif
+  lucet_instance_release(its_instance);
+  lucet_module_release(m);
+}
+
 int main(void) {
   begin_tests();
   sigset_t blocked;
@@ -276,5 +381,6 @@ int main(void) {
     for (size_t modes = 0; modes < sizeof MODES / sizeof MODES[0]; modes++)
       for (int ready = 0; ready < 2; ready++) test_way(way, modes, ready != 0);
   }
+  test_instructions();
   return end_tests();
 }
