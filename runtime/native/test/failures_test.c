@@ -3,6 +3,7 @@
  * left behind.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -139,6 +140,52 @@ static lucet_status life_of_watchpoints(lucet_region_kind kind) {
   return status != LUCET_OK ? status : opened;
 }
 
+struct first_run {
+  lucet_instance *instance;
+  lucet_status status;
+};
+static void *run_first(void *data) {
+  static uint64_t args[2];
+  struct first_run *f = data;
+  lucet_event e;
+  args[0] = 40, args[1] = 2;
+  f->status = lucet_instance_call(f->instance, lucet_instance_function(f->instance, F_ADD), args, &e, &error);
+  if (f->status == LUCET_OK) {
+    CHECK(e.kind == LUCET_EVENT_RETURNED && (uint32_t)args[0] == 42);
+    return NULL;
+  }
+  /* What the system refused once, it may give at the next try: no thread is spoilt. */
+  args[0] = 40;
+  CHECK(lucet_instance_call(f->instance, lucet_instance_function(f->instance, F_ADD), args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_RETURNED);
+  CHECK(lucet_instance_call(f->instance, lucet_instance_function(f->instance, F_UNREACHABLE), args, &e, NULL) == LUCET_OK && e.kind == LUCET_EVENT_TRAPPED);
+  return NULL;
+}
+
+/** The first run of a thread, which gets an alternate stack, after handlers of signals have been replaced. */
+static lucet_status life_of_a_thread(lucet_region_kind kind) {
+  lucet_module *m = NULL;
+  lucet_region *r = NULL;
+  struct first_run f = {.instance = NULL};
+  const lucet_region_options o = {.kind = kind};
+  lucet_status status = lucet_module_load_bytes(artifact_bytes, artifact_size, &m, &error);
+  if (status == LUCET_OK) status = lucet_region_create_with(1, &o, &r, &error);
+  if (status == LUCET_OK) status = lucet_instance_new(r, m, IMPORTS, 2, &f.instance, &error);
+  if (status == LUCET_OK) {
+    pthread_t t;
+    lucet_signals_changed();
+    if (pthread_create(&t, NULL, run_first, &f) == 0) {
+      pthread_join(t, NULL);
+      status = f.status;
+    } else {
+      status = LUCET_ERROR_RESOURCES;
+    }
+  }
+  lucet_instance_release(f.instance);
+  lucet_region_release(r);
+  lucet_module_release(m);
+  return status;
+}
+
 /** A thread that was joined is seen a moment longer. */
 static struct system_usage settled(size_t threads) {
   struct system_usage u = system_usage();
@@ -162,9 +209,8 @@ static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_
   /* What is made once for the process. */
   CHECK(life(kind) == LUCET_OK);
   struct system_usage before = system_usage();
-  bool pool = life == life_of_a_pool;
-  /* Only pools need threads. */
-  bool idle = (what == SYSTEM_THREAD && !pool) || (what == SYSTEM_WATCH && life != life_of_watchpoints);
+  bool pool = life == life_of_a_pool, threads = pool || life == life_of_a_thread;
+  bool idle = (what == SYSTEM_THREAD && !threads) || (what == SYSTEM_WATCH && life != life_of_watchpoints);
   unsigned failed = 0, n = 1;
   for (;; n++) {
     system_fail(what, n);
@@ -174,7 +220,7 @@ static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_
     CHECK(after.allocations == before.allocations && after.descriptors == before.descriptors && after.threads == before.threads);
 #ifndef __SANITIZE_ADDRESS__
     /* Its heap maps memory when it likes; and so does the C library for threads, whose stacks and heaps it keeps: not without end, though. */
-    CHECK(pool ? after.mappings <= before.mappings + 16 : after.mappings == before.mappings);
+    CHECK(threads ? after.mappings <= before.mappings + 16 : after.mappings == before.mappings);
 #endif
     if (!reached) {
       CHECK(status == LUCET_OK);
@@ -218,7 +264,9 @@ int main(void) {
   close(fd);
   test_no_watchdog();
   for (int k = 0; k < 2; k++) {
-    for (int what = 0; what < SYSTEM_KINDS; what++) {
+    test_failures(life_of_a_thread, KINDS[k], SYSTEM_SIGNAL);
+    for (int what = 0; what < SYSTEM_SIGNAL; what++) {
+      test_failures(life_of_a_thread, KINDS[k], (enum system_kind)what);
       test_failures(life_of_instances, KINDS[k], (enum system_kind)what);
       test_failures(life_of_a_pair, KINDS[k], (enum system_kind)what);
       test_failures(life_of_a_pool, KINDS[k], (enum system_kind)what);

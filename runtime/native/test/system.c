@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -71,6 +72,15 @@ int __wrap_lucet_watch_open(const void *at, uint32_t size, bool reads, uint64_t 
   (void)at, (void)size, (void)reads, (void)mark;
   return fails(SYSTEM_WATCH) ? -ENOSPC : open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
+
+int __real_sigaltstack(const stack_t *, stack_t *);
+int __wrap_sigaltstack(const stack_t *fresh, stack_t *old) { return fails(SYSTEM_SIGNAL) ? -1 : __real_sigaltstack(fresh, old); }
+
+int __real_sigaction(int, const struct sigaction *, struct sigaction *);
+int __wrap_sigaction(int sig, const struct sigaction *fresh, struct sigaction *old) { return fails(SYSTEM_SIGNAL) ? -1 : __real_sigaction(sig, fresh, old); }
+
+int __real_pthread_setspecific(pthread_key_t, const void *);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value) { return fails(SYSTEM_SIGNAL) ? ENOMEM : __real_pthread_setspecific(key, value); }
 
 void *__real_malloc(size_t);
 void *__wrap_malloc(size_t size) {

@@ -17,6 +17,8 @@ enum system_kind {
   SYSTEM_THREAD,
   /** Hardware watchpoints, for which /dev/null stands in: not every machine has them. */
   SYSTEM_WATCH,
+  /** sigaltstack, sigaction, pthread_setspecific */
+  SYSTEM_SIGNAL,
   SYSTEM_KINDS,
 };
 
