@@ -3,6 +3,7 @@ import { PassThrough, Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
+import { translateWat } from '../../compiler/wasm/wat.ts';
 import { clang } from '../../scripts/clang.ts';
 import { GuestExit } from '../errors.ts';
 import { Instance } from '../instance.ts';
@@ -201,4 +202,32 @@ it('two guests wait at the same time', async () => {
   inputs[1].end('c');
   expect(await Promise.all(runs)).toEqual([0, 0]);
   expect(outputs.map(o => o.text())).toEqual(['a', 'bc']);
+});
+
+it('one call of a guest hands on 16 MiB at most, although its vectors come to a thousand times its memory', async () => {
+  const greedy = `(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "greedy") (param $fd i32) (result i32) (local $at i32)
+      (loop $next
+        (i32.store offset=4 (local.get $at) (i32.const 65536))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 8192))))
+      (if (call $write (local.get $fd) (i32.const 0) (i32.const 1024) (i32.const 8192)) (then (unreachable)))
+      (i32.load (i32.const 8192))))`;
+  const wasm = await translateWat('greedy.wat', Buffer.from(greedy));
+  let told = 0;
+  using wasi = new WasiContext({
+    stdout: 'buffer',
+    stderr: {
+      write(bytes) {
+        told += bytes.length;
+      },
+    },
+  });
+  using instance = Instance.create(region, Module.fromBytes(compile(wasm)), wasi.imports);
+  expect(instance.call('greedy', 1)).toBe(16 << 20);
+  expect(wasi.output(1).length).toBe(16 << 20);
+  expect(instance.call('greedy', 2)).toBe(16 << 20);
+  expect(told).toBe(16 << 20);
 });

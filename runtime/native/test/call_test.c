@@ -365,6 +365,14 @@ static void test_words(void) {
   CHECK(call(i, F_CALL_NATIVE, 0).kind == LUCET_EVENT_RETURNED && of_other && !is_settled(i) && !is_settled(j));
   on_hostcall = NULL;
 
+  section = "a module with functions that take references";
+  module->takes_references = true;
+  lucet_call_unready(i);
+  for (int k = 0; k < 5; k++) CHECK(is_sum(call(i, F_ADD, 1), 3) && i->plain_base == NULL && i->modes_base == NULL);
+  CHECK(i->ready != NULL && lucet_instance_call(i, theirs, args, &e, NULL) == LUCET_OK && e.instance == j && resume(i).kind == LUCET_EVENT_RETURNED);
+  module->takes_references = false;
+  lucet_call_unready(i);
+
   section = "handlers are looked at";
   make_ready(i);
   int looks = 0;
