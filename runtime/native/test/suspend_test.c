@@ -130,15 +130,22 @@ static void test_timeouts(void) {
   /* Many at once, in any order. */
   enum { MANY = 40 };
   lucet_instance *all[MANY];
+  /* A busy machine may take the processor for longer than a short time limit. */
+  bool late[MANY];
+  int in_time = 0;
   for (int n = 0; n < MANY; n++) {
     all[n] = instance();
     lucet_instance_set_timeout(all[n], 1000000u * (unsigned)((n * 7) % MANY + 1));
-    CHECK(call(all[n], F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL);
+    e = call(all[n], F_CALL_HOST, 0);
+    late[n] = e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT;
+    CHECK(late[n] || e.kind == LUCET_EVENT_HOSTCALL);
+    in_time += !late[n];
   }
-  for (int n = 0; n < MANY; n += 3) CHECK(lucet_instance_abort(all[n], NULL) == LUCET_OK);
+  CHECK(in_time > MANY / 2);
+  for (int n = 0; n < MANY; n += 3) CHECK(late[n] || lucet_instance_abort(all[n], NULL) == LUCET_OK);
   usleep(80000);
   for (int n = 0; n < MANY; n++) {
-    CHECK(lucet_instance_state(all[n]) == (n % 3 == 0 ? LUCET_STATE_TERMINATED : LUCET_STATE_TERMINATING));
+    CHECK(lucet_instance_state(all[n]) == (n % 3 == 0 || late[n] ? LUCET_STATE_TERMINATED : LUCET_STATE_TERMINATING));
     lucet_instance_release(all[n]);
   }
   lucet_instance_release(i);
