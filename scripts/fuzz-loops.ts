@@ -2,7 +2,7 @@
  * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
  * byte offset or by pointers that move, upwards or downwards; arrays may have elements of different sizes, or structures of two or three of which one is
  * taken; elements may want what the one before had, or their number. The arrays may overlap, end where the memory ends, or begin where nothing is; indices
- * may go past 2^31 or 2^32. Loops may stand in others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is
+ * may go past 2^31 or 2^32. Arrays may have their address and their length in memory. Loops have their test at the bottom or at the top, and may stand in others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is
  * summed up, a value that depends on its predecessor) is made now and then, too.
  */
 import { Code, OPCODES } from '../compiler/wasm/opcodes.ts';
@@ -176,6 +176,8 @@ class LoopsModule {
   #pitches: number[] = [];
   /** Elements of each array that an element of the loop goes ahead. */
   #gaps: number[] = [];
+  /** Whether an array's address lies in memory itself, as that of an object's elements. */
+  #indirect: boolean[] = [];
   /** Whether elements go downwards. */
   #reversed = false;
   /** Locals for what is handed on that are used. */
@@ -226,6 +228,7 @@ class LoopsModule {
       (this.#byIndex || this.#moving) && this.#chance(4) ? r.pick([1, 2, 4, 8]) : size,
     );
     this.#gaps = POINTERS.map(() => (this.#chance(7) ? r.pick([2, 2, 2, 3]) : 1));
+    this.#indirect = POINTERS.map(() => !this.#moving && this.#chance(6));
     this.#reversed = this.#chance(4);
     this.#handed = 0;
     const code = this.#raw ? [] : this.#arguments();
@@ -271,8 +274,7 @@ class LoopsModule {
       const start = this.#int(r.pick([2 ** 30, 2 ** 31, -(2 ** 30), 0]) - r.below(40));
       code.push(...start, Code.LocalTee, INDEX, Code.LocalGet, COUNT, ...op('i32.add'), Code.LocalSet, COUNT);
     }
-    code.push(Code.Loop, 0x40, ...this.#iteration());
-    code.push(...this.#roundAgain(unit, downwards && this.#moving), Code.End);
+    code.push(...this.#loop(unit, downwards && this.#moving));
     if (nested) {
       for (const p of POINTERS)
         code.push(
@@ -347,8 +349,24 @@ class LoopsModule {
     return out;
   }
 
-  /** The step and the branch back. */
-  #roundAgain(unit: number, downwards: boolean): number[] {
+  /** With its test at the end of an iteration, or, as AssemblyScript has it, at the start. */
+  #loop(unit: number, downwards: boolean): number[] {
+    const { step, value, comparison } = this.#round(unit, downwards);
+    const iteration = this.#iteration();
+    if (this.#chance(3)) {
+      const test = [...value, ...comparison, ...op('i32.eqz'), Code.BrIf, 1];
+      return [
+        ...[Code.Block, 0x40, Code.Loop, 0x40, ...test],
+        ...[...iteration, ...step, Code.Br, 0, Code.End, Code.End],
+      ];
+    }
+    // Compared before it goes up (or down) or after.
+    const goOn = this.#chance(4) ? [...value, ...step] : [...step, ...value];
+    return [Code.Loop, 0x40, ...iteration, ...goOn, ...comparison, Code.BrIf, 0, Code.End];
+  }
+
+  /** The step; what is counted; and what makes it a condition for another iteration. */
+  #round(unit: number, downwards: boolean): { step: number[]; value: number[]; comparison: number[] } {
     const r = this.#random;
     const out: number[] = [];
     if (this.#moving) {
@@ -359,32 +377,30 @@ class LoopsModule {
     }
     if (downwards) {
       // The count itself, down to 0 (or past it, if it does not fit).
-      out.push(Code.LocalGet, COUNT, ...this.#int(unit), ...op('i32.sub'), Code.LocalTee, COUNT);
-      if (this.#chance(2)) out.push(...this.#int(0), ...op(`i32.${r.pick(['ne', 'gt_s', 'gt_u'])}`));
-      return [...out, Code.BrIf, 0];
+      out.push(Code.LocalGet, COUNT, ...this.#int(unit), ...op('i32.sub'), Code.LocalSet, COUNT);
+      const positive = [...this.#int(0), ...op(`i32.${r.pick(['ne', 'gt_s', 'gt_u'])}`)];
+      return { step: out, value: [Code.LocalGet, COUNT], comparison: this.#chance(2) ? positive : [] };
     }
-    // Compared before it goes up (or down) or after.
-    const before = this.#chance(4);
     const isDown = this.#reversed && !this.#moving;
-    const step = [Code.LocalGet, INDEX, ...this.#int(isDown ? -unit : unit), ...op('i32.add')];
-    if (before) out.push(Code.LocalGet, INDEX, ...step, Code.LocalSet, INDEX);
-    else out.push(...step, Code.LocalTee, INDEX);
-    out.push(Code.LocalGet, COUNT);
+    out.push(Code.LocalGet, INDEX, ...this.#int(isDown ? -unit : unit), ...op('i32.add'));
+    out.push(Code.LocalSet, INDEX);
     const relation = r.pick(
       isDown
         ? ['ne', 'gt_s', 'gt_s', 'gt_u', 'ge_s', 'ge_s', 'ge_u', 'eq', 'le_s', 'lt_u']
         : ['ne', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'eq', 'ge_s', 'ge_u'],
     );
-    out.push(...op(`i32.${relation}`));
-    if (relation === 'eq' || relation.startsWith(isDown ? 'l' : 'ge')) out.push(...op('i32.eqz'));
-    return [...out, Code.BrIf, 0];
+    // An array may have its length in memory.
+    const limit = this.#chance(6) ? this.#byte(r.below(3)) : [Code.LocalGet, COUNT];
+    const comparison = [...limit, ...op(`i32.${relation}`)];
+    if (relation === 'eq' || relation.startsWith(isDown ? 'l' : 'ge')) comparison.push(...op('i32.eqz'));
+    return { step: out, value: [Code.LocalGet, INDEX], comparison };
   }
 
   /** Address of an element of an array, and the offset that goes into the access. @param member of a structure */
   #address(array: number, lane: number, shift: number, member: number): { code: number[]; offset: number } {
     const gap = this.#gaps[array]!;
     const size = this.#pitches[array]! * gap;
-    const out: number[] = [Code.LocalGet, POINTERS[array]!];
+    const out = this.#indirect[array] ? this.#byte(array) : [Code.LocalGet, POINTERS[array]!];
     const ahead = (this.#reversed ? this.#lanes - 1 - lane : lane) + shift;
     const distance = ahead * size + member * this.#pitches[array]!;
     if (!this.#moving) {
@@ -398,6 +414,11 @@ class LoopsModule {
     if (this.#inOffset) return { code: out, offset: distance };
     if (distance !== 0) out.push(...this.#int(distance), ...op('i32.add'));
     return { code: out, offset: 0 };
+  }
+
+  /** What lies at an array's address. */
+  #byte(array: number): number[] {
+    return [Code.LocalGet, POINTERS[array]!, ...op('i32.load8_u'), 0, ...uleb(4)];
   }
 
   #times(n: number): number[] {

@@ -26,8 +26,9 @@ import {
   ROW,
   type Value,
 } from '../ir/func.ts';
-import { MemKind, OP_FLAGS, OP_OPERANDS, Op, OpFlag, Region, rawKind, rawRegion, Type } from '../ir/ops.ts';
+import { MemKind, OP_FLAGS, Op, OpFlag, Region, rawKind, rawRegion, Type } from '../ir/ops.ts';
 import { type Ints, sized } from '../ir/scratch.ts';
+import { BlockCopier } from './copy-block.ts';
 import { mayWriteGlobals } from './memory.ts';
 import { SsaRepair } from './ssa-repair.ts';
 import { Fired, type Tally } from './tally.ts';
@@ -48,6 +49,7 @@ const OTHERS = 1 << MOST_CONSTANTS;
 
 export class GlobalStates {
   private readonly repair = new SsaRepair();
+  private readonly copier = new BlockCopier(this.repair);
   /** The global: displacement in the vmctx. */
   private where = 0;
   private readonly constants: number[] = [];
@@ -58,8 +60,6 @@ export class GlobalStates {
   /** For each block: the set that it leaves (0: what it found), and the value (0: the same; -1: none that is known). */
   private leavesSet: Ints = new Int32Array(64);
   private leavesValue: Ints = new Int32Array(64);
-  /** For each value of the block that is being copied: its copy; else 0. */
-  private copyOf: Ints = new Int32Array(256);
 
   /** @returns whether anything changed; the Cfg is stale then, and blocks may have become unreachable */
   run(f: Func, cfg: Cfg, counters: Tally): boolean {
@@ -263,7 +263,7 @@ export class GlobalStates {
     let repairs = 0;
     let threaded = 0;
     this.repair.begin(f);
-    this.copyOf = sized(this.copyOf, f.count);
+    this.copier.begin(f);
     for (let i = 1; i < cfg.orderCount && repairs < MOST_REPAIRS; i++) {
       const b = cfg.order[i]!;
       const term = f.terminator(b);
@@ -306,32 +306,8 @@ export class GlobalStates {
 
   /** A copy of a block that ends in a jump along (a copy of) one of its edges. */
   private copy(f: Func, b: Block, edge: Edge): Block {
-    const to = f.newBlock();
-    const n = f.paramCount(b);
-    const { copyOf } = this;
-    f.copyParams(b, to);
-    for (let k = 0; k < n; k++) {
-      copyOf[f.param(b, k)] = f.param(to, k);
-      this.repair.define(f.param(b, k), to, f.param(to, k));
-    }
-    for (let v = f.first[b]!; v !== f.terminator(b); v = f.next[v]!) {
-      f.loc = f.locOf(v);
-      const copy = f.append(to, f.make(f.op(v), f.type(v), f.a(v), f.b(v), f.c(v), f.imm(v), f.imm2(v)));
-      for (let k = 0; k < OP_OPERANDS[f.op(v)]!; k++) {
-        const operand = f.rows[v * ROW + F_A + k]!;
-        f.rows[copy * ROW + F_A + k] = copyOf[operand] || operand;
-      }
-      if (f.type(v) === Type.None) continue;
-      copyOf[v] = copy;
-      this.repair.define(v, to, copy);
-    }
-    const args: Value[] = [];
-    for (let k = 0; k < f.edgeArgCount(edge); k++)
-      args.push(copyOf[f.edgeArg(edge, k)] || f.edgeArg(edge, k));
-    f.loc = f.locOf(f.terminator(b));
-    f.append(to, f.make(Op.Jump, Type.None, 0, f.newEdge(f.edgeTarget(edge), args), 0, 0, 0));
-    for (let k = 0; k < n; k++) copyOf[f.param(b, k)] = 0;
-    for (let v = f.first[b]!; v !== 0; v = f.next[v]!) copyOf[v] = 0;
-    return to;
+    return this.copier.copy(b, to => {
+      f.append(to, f.make(Op.Jump, Type.None, 0, this.copier.edge(edge), 0, 0, 0));
+    });
   }
 }

@@ -1,9 +1,10 @@
 /**
  * Loop-invariant code motion, with restraint: a hoisted value takes a register all through the loop, so it must be worth one.
  *
- * - Only what can't trap and has no effect moves, so it does not matter that it may run where it did not before. Loads move only from
+ * - What can't trap and has no effect moves, so it does not matter that it may run where it did not before. Of loads those from
  *   vmctx fields, and through pointers held in read-only ones (an imported global's, say), and only when the loop writes none of that.
- *   Other raw loads may stand behind a check of their own and stay.
+ *   Other raw loads may stand behind a check of their own and stay. Loads of memories, and bounds checks, move only from where a loop
+ *   begins: see takeBeginning().
  * - Only from blocks that every iteration runs through.
  * - Never what its user folds: constants, addresses, small shifts, extensions, comparisons. Taking the sum out of a loop's
  *   `load [base + i*4]` costs far more than it saves.
@@ -12,6 +13,7 @@
  *
  * An instruction moves out of as many loops at once as its operands allow.
  */
+import { TrapCode } from '../abi/traps.ts';
 import type { Cfg } from '../ir/cfg.ts';
 import { type Block, F_A, type Func, ROW, type Value } from '../ir/func.ts';
 import { OP_FLAGS, OP_OPERANDS, Op, OpFlag, Region, rawRegion, rawTrap, Type } from '../ir/ops.ts';
@@ -27,6 +29,8 @@ const FLOAT_BUDGET = 11;
 const MAX_HOISTED = 6;
 /** Steps up the dominator tree for the block that dominates two ways back; beyond, the header is taken. */
 const MAX_CLIMB = 1000;
+/** Values that the address of a load is computed from, or the condition of a check. */
+const MOST_STEPS = 8;
 /** Loops left at once. */
 const MAX_LEVELS = 8;
 
@@ -52,6 +56,7 @@ export class Licm {
   private floats: Ints = new Int32Array(16);
   private calls = new Uint8Array(16);
   private latches: Ints = new Int32Array(16);
+  private steps = 0;
 
   /**
    * Give each loop a preheader: a block that only jumps to the header and is the only way into the loop.
@@ -97,6 +102,8 @@ export class Licm {
       const b = cfg.order[i]!;
       const loop = cfg.loopOf[b]!;
       if (loop < 0) continue;
+      if (cfg.loopHeader[loop] === b && this.preheader[loop] !== 0)
+        this.takeBeginning(f, cfg, loop, counters);
       for (let v = f.first[b]!; v !== 0; ) {
         const next = f.next[v]!;
         const to = this.destination(f, cfg, b, loop, v);
@@ -158,6 +165,54 @@ export class Licm {
       const up = cfg.loopParent[loop]!;
       if (up >= 0) this.calls[up]! |= this.calls[loop]!;
     }
+  }
+
+  /**
+   * Loads and bounds checks that a loop begins with, before anything else that can be seen, and which are the same each time: done in front, they are done
+   * when they were, if only once. That they can't fail later: memories don't shrink, and the loop does not write what is loaded.
+   */
+  private takeBeginning(f: Func, cfg: Cfg, loop: number, counters: Tally): void {
+    const header = cfg.loopHeader[loop]!;
+    for (let v = f.first[header]!; v !== f.terminator(header); ) {
+      const next = f.next[v]!;
+      const op = f.op(v);
+      const check = op === Op.TrapNz && f.imm(v) === TrapCode.HeapOutOfBounds;
+      if (check || op === Op.Load) {
+        const budget = isFloatClass(f.type(v)) ? this.floats : this.ints;
+        if (!check && (budget[loop]! <= 0 || this.memory.loopWritesTo(loop, v))) return;
+        this.steps = MOST_STEPS;
+        if (!this.isSame(f, cfg, loop, f.a(v))) return;
+        if (!check) budget[loop]!--;
+        f.rows[v * ROW + F_A] = this.inFront(f, cfg, loop, f.a(v));
+        f.unlink(v);
+        f.insertBefore(f.terminator(this.preheader[loop]!), v);
+        counters.counts[check ? Fired.HoistCheck : Fired.HoistLoad]!++;
+      } else if (!(OP_FLAGS[op]! & OpFlag.Pure) && op !== Op.VmLoad) {
+        return;
+      }
+      v = next;
+    }
+  }
+
+  /** Whether a value is the same in all iterations, by a few steps through what it is computed from. */
+  private isSame(f: Func, cfg: Cfg, loop: number, v: Value): boolean {
+    if (!cfg.dominates(cfg.loopHeader[loop]!, f.blockOf(v))) return true;
+    const op = f.op(v);
+    if (--this.steps < 0 || op === Op.Param || OP_FLAGS[op]! & OpFlag.ListB) return false;
+    if (op === Op.VmLoad ? this.memory.loopWritesTo(loop, v) : !(OP_FLAGS[op]! & OpFlag.Pure)) return false;
+    for (let i = 0; i < OP_OPERANDS[op]!; i++)
+      if (!this.isSame(f, cfg, loop, f.rows[v * ROW + F_A + i]!)) return false;
+    return true;
+  }
+
+  /** Such a value in front of the loop. What is in the loop stays for its other users, which fold it. */
+  private inFront(f: Func, cfg: Cfg, loop: number, v: Value): Value {
+    if (!cfg.dominates(cfg.loopHeader[loop]!, f.blockOf(v))) return v;
+    const operands = [f.a(v), f.b(v), f.c(v)];
+    for (let i = 0; i < OP_OPERANDS[f.op(v)]!; i++) operands[i] = this.inFront(f, cfg, loop, operands[i]!);
+    f.loc = f.locOf(v);
+    const copy = f.make(f.op(v), f.type(v), operands[0]!, operands[1]!, operands[2]!, f.imm(v), f.imm2(v));
+    return f.insertBefore(f.terminator(this.preheader[loop]!), copy);
   }
 
   /** The preheader that v should move to, or 0. Registers are taken from each loop it leaves. */

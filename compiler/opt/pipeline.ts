@@ -3,6 +3,7 @@
  *
  *     redundant parameters -> walk (fold, number, forward, decide branches) -> clean-up of branches
  *       -> [2: branches on states in globals, and clean-up if there were any
+ *           -> tests of loops to their ends, and clean-up if there were any
  *           -> the walk once more, if a clean-up joined blocks -> hoisting out of loops
  *           -> vectors for simple loops, and the walk again if there were any]
  *       -> dead code -> clean-up of branches -> numbering of blocks
@@ -16,6 +17,7 @@ import { Dce } from './dce.ts';
 import { GlobalStates } from './global-states.ts';
 import { Licm } from './licm.ts';
 import { RedundantParams } from './params.ts';
+import { Rotation } from './rotation.ts';
 import { Tally } from './tally.ts';
 import { Vectorizer } from './vectorize.ts';
 import { Walk } from './walk.ts';
@@ -34,6 +36,7 @@ const params = new RedundantParams();
 const walk = new Walk();
 const branches = new Branches();
 const globalStates = new GlobalStates();
+const rotation = new Rotation();
 const dce = new Dce();
 const licm = new Licm();
 const vectorizer = new Vectorizer();
@@ -72,12 +75,24 @@ export function optimize(
       after?.('branches', f);
       joined = true;
     }
+    const loops = hasWayBack(f);
+    if (loops) {
+      cfg.compute(f);
+      if (rotation.run(f, cfg, tally)) {
+        cfg.computeOrder(f);
+        params.run(f, cfg, tally);
+        after?.('rotate', f);
+        cleanUp(f);
+        after?.('branches', f);
+        joined = true;
+      }
+    }
     if (joined) {
       walk.run(f, tally, importedMemories);
       after?.('walk', f);
     }
-    cfg.compute(f);
-    if (cfg.loopCount > 0) {
+    if (loops) {
+      cfg.compute(f);
       if (licm.addPreheaders(f, cfg)) cfg.compute(f);
       licm.run(f, cfg, tally, importedMemories);
       after?.('licm', f);
@@ -96,6 +111,16 @@ export function optimize(
   cleanUp(f);
   after?.('branches', f);
   tally.flush(counters);
+}
+
+/** Whether there may be a loop. Blocks are numbered in reverse postorder. */
+function hasWayBack(f: Func): boolean {
+  for (let b = 0; b < f.blockCount; b++) {
+    const term = f.terminator(b);
+    const count = f.succCount(term);
+    for (let k = 0; k < count; k++) if (f.edgeTarget(f.succEdge(term, k)) <= b) return true;
+  }
+  return false;
 }
 
 function removeUnreachable(f: Func): void {

@@ -47,12 +47,17 @@ export const enum Fired {
   DeadInstruction,
   DeadParam,
   Hoist,
+  /** A load, or a bounds check, that a loop began with was done in front of it. */
+  HoistLoad,
+  HoistCheck,
   /** A load of a global that can be one number only. */
   StateLoad,
   /** A branch on a global that can go one way only. */
   StateBranch,
   /** An edge to a branch on a global that it decides leads to a copy that jumps. */
   StateThread,
+  /** A loop's test was moved from its top to its bottom. */
+  Rotate,
   /** A loop got a version on vectors. */
   Vectorize,
   COUNT,
@@ -85,9 +90,12 @@ const NAMES: readonly string[] = [
   'dead-instruction',
   'dead-param',
   'hoist',
+  'hoist-load',
+  'hoist-check',
   'state-load',
   'state-branch',
   'state-thread',
+  'rotate',
   'vectorize',
 ];
 

@@ -1,0 +1,151 @@
+/**
+ * Loop rotation: an inner loop whose test is at the top gets a copy of it in front, and has the test at the bottom.
+ *
+ *     header: test -> body, out                 guard:  test -> body, out
+ *     body:   … -> header             ->        body:   … -> header
+ *                                               header: test -> body, out
+ *
+ * Only edges from outside are led to the guard, so what was the header is where iterations end, and what it goes on to is the header. One jump fewer in each
+ * iteration; a header with one way back joins the body's end, so that a body of one block is a loop of one block, which the vectoriser looks at; and behind
+ * the guard it is certain that the body runs, so that what it begins with may be done in front (licm.ts).
+ *
+ * That it means the same needs no argument but that each way into a copied block finds one copy of it. The loop keeps a single entry: with no loop within it, what
+ * it goes on to has no other way in than from the header and its copy.
+ *
+ * Not turned, as a jump does not show there: loops around others, long ones, and such as call. Nor such as have a test at the end of an iteration already, nor those of which
+ * the header is more than a few instructions.
+ */
+import type { Cfg } from '../ir/cfg.ts';
+import { type Block, type Edge, type Func, NONE, type Value } from '../ir/func.ts';
+import { OP_FLAGS, Op, OpFlag, Type } from '../ir/ops.ts';
+import { type Ints, sized } from '../ir/scratch.ts';
+import { BlockCopier } from './copy-block.ts';
+import { SsaRepair } from './ssa-repair.ts';
+import { Fired, type Tally } from './tally.ts';
+
+/** Instructions of a header that is copied, constants not counted. */
+const MOST_COPIED = 8;
+/** Instructions of a loop. */
+const MOST_INSTRUCTIONS = 80;
+/** Values that copies define, times the blocks that these may have to be handed through. */
+const MOST_REPAIRS = 20_000_000;
+
+function isConstant(op: Op): boolean {
+  return op === Op.IConst || op === Op.FConst || op === Op.VConst;
+}
+
+export class Rotation {
+  private readonly repair = new SsaRepair();
+  private readonly copier = new BlockCopier(this.repair);
+  private f!: Func;
+  private cfg!: Cfg;
+  /** For each loop: its instructions, without those of loops in it; beyond MOST_INSTRUCTIONS if there are such, or calls. */
+  private size: Ints = new Int32Array(16);
+  private firstMade = 0;
+
+  /**
+   * @param cfg everything, of the graph as it is; stale afterwards if something was done
+   * @returns whether something was done
+   */
+  run(f: Func, cfg: Cfg, counters: Tally): boolean {
+    if (cfg.loopCount === 0) return false;
+    this.f = f;
+    this.cfg = cfg;
+    this.firstMade = f.blockCount;
+    let measured = false;
+    let rotated = 0;
+    let repairs = 0;
+    for (let loop = cfg.loopCount - 1; loop >= 0 && repairs < MOST_REPAIRS; loop--) {
+      if (f.op(f.terminator(cfg.loopHeader[loop]!)) !== Op.BrIf || !this.hasTestAtTop(loop)) continue;
+      if (!measured) this.measure();
+      measured = true;
+      if (this.size[loop]! > MOST_INSTRUCTIONS) continue;
+      if (rotated++ === 0) {
+        this.repair.begin(f);
+        this.copier.begin(f);
+      }
+      repairs += f.blockCount * (f.paramCount(cfg.loopHeader[loop]!) + MOST_COPIED);
+      this.rotate(loop);
+    }
+    if (rotated === 0) return false;
+    counters.counts[Fired.Rotate]! += rotated;
+    cfg.compute(f);
+    this.repair.run(cfg);
+    return true;
+  }
+
+  private measure(): void {
+    const { f, cfg } = this;
+    this.size = sized(this.size, cfg.loopCount);
+    const { size } = this;
+    size.fill(0, 0, cfg.loopCount);
+    for (let loop = 1; loop < cfg.loopCount; loop++)
+      if (cfg.loopParent[loop]! >= 0) size[cfg.loopParent[loop]!] = MOST_INSTRUCTIONS + 1;
+    for (let i = 0; i < cfg.orderCount; i++) {
+      const b = cfg.order[i]!;
+      const loop = cfg.loopOf[b]!;
+      if (loop < 0) continue;
+      for (let v = f.first[b]!; v !== 0 && size[loop]! <= MOST_INSTRUCTIONS; v = f.next[v]!) {
+        if (OP_FLAGS[f.op(v)]! & OpFlag.Call) size[loop] = MOST_INSTRUCTIONS;
+        size[loop]!++;
+      }
+    }
+  }
+
+  /** Whether a loop's header, which ends in a branch, decides alone whether it is left. */
+  private hasTestAtTop(loop: number): boolean {
+    const { f, cfg } = this;
+    const header = cfg.loopHeader[loop]!;
+    const term = f.terminator(header);
+    if (this.isIn(f.edgeTarget(f.b(term)), loop) === this.isIn(f.edgeTarget(f.c(term)), loop)) return false;
+    for (let p = cfg.predStart[header]!; p < cfg.predStart[header + 1]!; p++) {
+      const from = cfg.predBlock[p]!;
+      if (!cfg.dominates(header, from)) continue;
+      const end = f.terminator(from);
+      for (let k = 0; k < f.succCount(end); k++)
+        if (!this.isIn(f.edgeTarget(f.succEdge(end, k)), loop)) return false;
+    }
+    return this.isSmall(header);
+  }
+
+  /** Whether a block is one of a loop's own. What was made are guards, of other loops. */
+  private isIn(block: Block, loop: number): boolean {
+    return block < this.firstMade && this.cfg.loopOf[block] === loop;
+  }
+
+  private isSmall(header: Block): boolean {
+    const { f } = this;
+    let count = 0;
+    for (let v = f.first[header]!; v !== f.terminator(header); v = f.next[v]!) {
+      const op = f.op(v);
+      if (OP_FLAGS[op]! & OpFlag.ListB || op === Op.Result || op === Op.Caught) return false;
+      if (!isConstant(op) && ++count > MOST_COPIED) return false;
+    }
+    return true;
+  }
+
+  private rotate(loop: number): void {
+    const { f, cfg, copier } = this;
+    const header = cfg.loopHeader[loop]!;
+    const term = f.terminator(header);
+    const constants = this.takeConstants(header);
+    const guard = copier.copy(header, block => {
+      const yes: Edge = copier.edge(f.b(term));
+      const no: Edge = copier.edge(f.c(term));
+      f.append(block, f.make(Op.BrIf, Type.None, copier.value(f.a(term)), yes, no, f.imm(term), 0));
+    });
+    // The guard dominates all that the header did.
+    for (const v of constants) f.insertBefore(f.first[guard]!, v);
+    for (let p = cfg.predStart[header]!; p < cfg.predStart[header + 1]!; p++)
+      if (!cfg.dominates(header, cfg.predBlock[p]!)) f.pool[cfg.predEdge[p]! + 1] = guard;
+  }
+
+  /** Constants are not copied: what has two definitions becomes a variable. */
+  private takeConstants(block: Block): Value[] {
+    const { f } = this;
+    const constants: Value[] = [];
+    for (let v = f.first[block]!; v !== NONE; v = f.next[v]!) if (isConstant(f.op(v))) constants.push(v);
+    for (const v of constants) f.unlink(v);
+    return constants;
+  }
+}
