@@ -1,6 +1,6 @@
 /** What compiling one function yields: machine code with everything that is still open, and what the runtime must know about it. */
 
-import type { FuncDebug, TryScope } from '../ir/func.ts';
+import type { TryScope } from '../ir/func.ts';
 
 export const enum RelocKind {
   /** 4 bytes in code: address of function `target` - (place + 4). */
@@ -17,10 +17,25 @@ export const LANDING = 3;
 /** [kind, offset of the 4 bytes, target, addend] */
 export const RELOC = 4;
 
+/** [ValType, home] */
+export const LOCAL = 2;
+/** [offset in the code of a sequence point's NOP, wasm offset, number of operands, their types' place in `operandTypes`] */
+export const PLACED_POINT = 4;
+
 /** Of a function of debug code. Offsets are from the stack pointer in the body. */
-export interface CompiledDebug extends FuncDebug {
-  /** Offset in the code of each point's NOP; -1: it can't be reached. */
-  readonly places: Int32Array;
+export interface CompiledDebug {
+  readonly localCount: number;
+  /** LOCAL ints for each local, then PLACED_POINT ints for each point that has code, ascending: one array, since there are thousands of functions. */
+  readonly tables: Int32Array;
+  /** Home of the lowest operand; each further one lies 16 bytes above. */
+  readonly operands: number;
+  /** Erased ValTypes. */
+  readonly operandTypes: Uint8Array;
+}
+
+/** Number of a function's points that have code. */
+export function pointCount(debug: CompiledDebug): number {
+  return (debug.tables.length - LOCAL * debug.localCount) / PLACED_POINT;
 }
 
 /**

@@ -1,8 +1,7 @@
 /** Where each function's code and constants lie in .text and .rodata, and what else must be known of all functions before any is written. */
-import type { CompiledFunc } from '../backend/code.ts';
+import { type CompiledFunc, pointCount } from '../backend/code.ts';
 import { bug } from '../diagnostics.ts';
 import { alignUp } from './bytes.ts';
-import { placedPoints } from './debug-tables.ts';
 
 export const CODE_ALIGN = 16;
 
@@ -49,8 +48,8 @@ export class CodeLayout {
     const { debug } = f;
     if (debug === null) return;
     this.debugFunctions++;
-    this.locals += debug.localTypes.length;
-    this.points += placedPoints(debug.places);
+    this.locals += debug.localCount;
+    this.points += pointCount(debug);
     this.operandTypes += debug.operandTypes.length;
   }
 }

@@ -6,8 +6,7 @@ import {
   recordLayout,
   SEQUENCE_POINT_RECORD,
 } from '../abi/artifact.ts';
-import type { CompiledDebug, CompiledFunc } from '../backend/code.ts';
-import { POINT } from '../ir/func.ts';
+import { type CompiledDebug, type CompiledFunc, LOCAL, PLACED_POINT, pointCount } from '../backend/code.ts';
 import type { CodeLayout } from './code-layout.ts';
 
 /** What the metadata's builder offers. */
@@ -22,7 +21,7 @@ export interface PartWriter {
 }
 
 const FUNCTION = recordLayout(DEBUG_FUNCTION_RECORD);
-const LOCAL = recordLayout(DEBUG_LOCAL_RECORD);
+const LOCAL_RECORD = recordLayout(DEBUG_LOCAL_RECORD);
 const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
 /** Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing themselves. */
@@ -36,15 +35,13 @@ class Tables {
   private readonly types: number;
   private readonly firstLocal: number;
   private readonly firstPoint: number;
-  /** Positions of points that have code, ascending by place. */
-  private readonly order: number[] = [];
 
   constructor(
     private readonly w: PartWriter,
     layout: CodeLayout,
   ) {
     this.func = w.part(Part.DebugFunctions, layout.debugFunctions, FUNCTION.size);
-    this.firstLocal = w.part(Part.DebugLocals, layout.locals, LOCAL.size);
+    this.firstLocal = w.part(Part.DebugLocals, layout.locals, LOCAL_RECORD.size);
     this.firstPoint = w.part(Part.SequencePoints, layout.points, SEQUENCE_POINT.size);
     this.types = w.bytePart(Part.OperandTypes, layout.operandTypes);
     // All parts are there: the buffer stays where it is.
@@ -54,51 +51,40 @@ class Tables {
   /** @param code the function's place in .text */
   add(index: number, code: number, debug: CompiledDebug): void {
     const { words, local, point, type } = this;
-    const { localTypes, operandTypes } = debug;
-    const count = this.points(
-      this.firstPoint + point * SEQUENCE_POINT.size,
-      code,
-      type,
-      debug.places,
-      debug.points,
-    );
+    const { localCount, operandTypes } = debug;
     const at = this.func;
     const f = FUNCTION.offsets;
     words[(at + f.function!) >> 2] = index;
     words[(at + f.first_local!) >> 2] = local;
-    words[(at + f.local_count!) >> 2] = localTypes.length;
+    words[(at + f.local_count!) >> 2] = localCount;
     words[(at + f.operands!) >> 2] = debug.operands;
     words[(at + f.first_point!) >> 2] = point;
+    const from = LOCAL * localCount;
+    this.locals(this.firstLocal + local * LOCAL_RECORD.size, debug.tables, from);
+    this.points(this.firstPoint + point * SEQUENCE_POINT.size, code, type, debug.tables, from);
+    const count = pointCount(debug);
     words[(at + f.point_count!) >> 2] = count;
-    this.locals(this.firstLocal + local * LOCAL.size, localTypes, debug.localOffsets);
     if (operandTypes.length > 0) this.w.bytes(this.types + type, operandTypes);
     this.func = at + FUNCTION.size;
-    this.local = local + localTypes.length;
+    this.local = local + localCount;
     this.point = point + count;
     this.type = type + operandTypes.length;
   }
 
-  private locals(at: number, types: Int32Array, offsets: Int32Array): void {
+  private locals(at: number, tables: Int32Array, end: number): void {
     const { words } = this;
-    const stride = LOCAL.size >> 2;
-    let type = (at + LOCAL.offsets.type!) >> 2;
-    let home = (at + LOCAL.offsets.home!) >> 2;
-    for (let x = 0; x < types.length; x++, type += stride, home += stride) {
-      words[type] = types[x]!;
-      words[home] = offsets[x]!;
+    const stride = LOCAL_RECORD.size >> 2;
+    let type = (at + LOCAL_RECORD.offsets.type!) >> 2;
+    let home = (at + LOCAL_RECORD.offsets.home!) >> 2;
+    for (let i = 0; i < end; i += LOCAL, type += stride, home += stride) {
+      words[type] = tables[i]!;
+      words[home] = tables[i + 1]!;
     }
   }
 
-  /** @returns their number */
-  private points(
-    at: number,
-    code: number,
-    firstType: number,
-    places: Int32Array,
-    points: Int32Array,
-  ): number {
-    const { words, order } = this;
-    const n = this.place(places);
+  /** @param from where the points begin in `tables` */
+  private points(at: number, code: number, firstType: number, tables: Int32Array, from: number): void {
+    const { words } = this;
     const p = SEQUENCE_POINT.offsets;
     const stride = SEQUENCE_POINT.size >> 2;
     const base = at >> 2;
@@ -106,33 +92,13 @@ class Tables {
     const offset = base + (p.wasm_offset! >> 2);
     const operands = base + (p.operand_count! >> 2);
     const type = base + (p.first_type! >> 2);
-    for (let k = 0, to = 0; k < n; k++, to += stride) {
-      const i = order[k]!;
-      words[pc + to] = code + places[i]!;
-      words[offset + to] = points[i * POINT]!;
-      words[operands + to] = points[i * POINT + 1]!;
-      words[type + to] = firstType + points[i * POINT + 2]!;
+    const end = tables.length;
+    for (let i = from, to = 0; i < end; i += PLACED_POINT, to += stride) {
+      words[pc + to] = code + tables[i]!;
+      words[offset + to] = tables[i + 1]!;
+      words[operands + to] = tables[i + 2]!;
+      words[type + to] = firstType + tables[i + 3]!;
     }
-    return n;
-  }
-
-  private place(places: Int32Array): number {
-    const { order } = this;
-    let n = 0;
-    let sorted = true;
-    let last = -1;
-    for (let i = 0; i < places.length; i++) {
-      const place = places[i]!;
-      if (place < 0) continue;
-      if (place < last) sorted = false;
-      last = place;
-      order[n++] = i;
-    }
-    if (!sorted) {
-      order.length = n;
-      order.sort((a, b) => places[a]! - places[b]!);
-    }
-    return n;
   }
 }
 
@@ -140,7 +106,7 @@ class Tables {
 export function debugTableBytes(layout: CodeLayout): number {
   return (
     layout.debugFunctions * FUNCTION.size +
-    layout.locals * LOCAL.size +
+    layout.locals * LOCAL_RECORD.size +
     layout.points * SEQUENCE_POINT.size +
     layout.operandTypes
   );
@@ -157,11 +123,4 @@ export function writeDebugTables(
     const debug = funcs[i]?.debug;
     if (debug) tables.add(i, layout.code[i]!, debug);
   }
-}
-
-/** Number of places that have code. */
-export function placedPoints(places: Int32Array): number {
-  let n = 0;
-  for (let i = 0; i < places.length; i++) if (places[i]! >= 0) n++;
-  return n;
 }

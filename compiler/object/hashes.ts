@@ -1,10 +1,13 @@
 /** Checksum and digest: both small, so that the compiler needs nothing of its host. */
 
-const P1 = 0x9e3779b1;
-const P2 = 0x85ebca77;
-const P3 = 0xc2b2ae3d;
-const P4 = 0x27d4eb2f;
-const P5 = 0x165667b1;
+/** An enum, so that loops have the numbers themselves: reading a variable and turning it into an integer took three quarters of the checksum's time. */
+const enum Prime {
+  P1 = 0x9e3779b1,
+  P2 = 0x85ebca77,
+  P3 = 0xc2b2ae3d,
+  P4 = 0x27d4eb2f,
+  P5 = 0x165667b1,
+}
 
 function rotl(v: number, n: number): number {
   return (v << n) | (v >>> (32 - n));
@@ -19,7 +22,7 @@ export function xxHash32(bytes: Uint8Array, zeroAt = -1): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, n);
   const lane = (at: number) => (at === zeroAt ? 0 : view.getInt32(at, true));
   const zeroStripe = zeroAt < 0 ? -1 : zeroAt - (zeroAt % 16);
-  const state = new Int32Array([(P1 + P2) | 0, P2 | 0, 0, -P1 | 0]);
+  const state = new Int32Array([(Prime.P1 + Prime.P2) | 0, Prime.P2 | 0, 0, -Prime.P1 | 0]);
   const stripes = n - (n % 16);
   let at = 0;
   while (at < stripes) {
@@ -36,12 +39,12 @@ export function xxHash32(bytes: Uint8Array, zeroAt = -1): number {
     at = end;
   }
   const [a, b, c, d] = state as unknown as [number, number, number, number];
-  let h = n >= 16 ? (rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) | 0 : P5;
+  let h = n >= 16 ? (rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) | 0 : Prime.P5;
   h = (h + n) | 0;
-  for (; at + 4 <= n; at += 4) h = Math.imul(rotl((h + Math.imul(lane(at), P3)) | 0, 17), P4);
-  for (; at < n; at++) h = Math.imul(rotl((h + Math.imul(bytes[at]!, P5)) | 0, 11), P1);
-  h = Math.imul(h ^ (h >>> 15), P2);
-  h = Math.imul(h ^ (h >>> 13), P3);
+  for (; at + 4 <= n; at += 4) h = Math.imul(rotl((h + Math.imul(lane(at), Prime.P3)) | 0, 17), Prime.P4);
+  for (; at < n; at++) h = Math.imul(rotl((h + Math.imul(bytes[at]!, Prime.P5)) | 0, 11), Prime.P1);
+  h = Math.imul(h ^ (h >>> 15), Prime.P2);
+  h = Math.imul(h ^ (h >>> 13), Prime.P3);
   return (h ^ (h >>> 16)) >>> 0;
 }
 
@@ -55,14 +58,14 @@ function mixStripes(state: Int32Array, view: DataView, at: number, end: number):
   let c = state[2]!;
   let d = state[3]!;
   for (; at < end; at += 16) {
-    a = (a + Math.imul(view.getInt32(at, true), P2)) | 0;
-    a = Math.imul((a << 13) | (a >>> 19), P1);
-    b = (b + Math.imul(view.getInt32(at + 4, true), P2)) | 0;
-    b = Math.imul((b << 13) | (b >>> 19), P1);
-    c = (c + Math.imul(view.getInt32(at + 8, true), P2)) | 0;
-    c = Math.imul((c << 13) | (c >>> 19), P1);
-    d = (d + Math.imul(view.getInt32(at + 12, true), P2)) | 0;
-    d = Math.imul((d << 13) | (d >>> 19), P1);
+    a = (a + Math.imul(view.getInt32(at, true), Prime.P2)) | 0;
+    a = Math.imul((a << 13) | (a >>> 19), Prime.P1);
+    b = (b + Math.imul(view.getInt32(at + 4, true), Prime.P2)) | 0;
+    b = Math.imul((b << 13) | (b >>> 19), Prime.P1);
+    c = (c + Math.imul(view.getInt32(at + 8, true), Prime.P2)) | 0;
+    c = Math.imul((c << 13) | (c >>> 19), Prime.P1);
+    d = (d + Math.imul(view.getInt32(at + 12, true), Prime.P2)) | 0;
+    d = Math.imul((d << 13) | (d >>> 19), Prime.P1);
   }
   state[0] = a;
   state[1] = b;

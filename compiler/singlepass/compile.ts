@@ -20,13 +20,11 @@ import type { VmctxLayout } from '../abi/vmctx.ts';
 import type { Arena } from '../backend/arena.ts';
 import type { CompiledDebug, CompiledFunc } from '../backend/code.ts';
 import { emitSlowPath } from '../backend/x64/emit-float.ts';
-import { Ins } from '../backend/x64/encode.ts';
 import { FLOAT_ARGS, INT_ARGS } from '../backend/x64/regs.ts';
 import { CompileError } from '../diagnostics.ts';
 import type { TryScope } from '../ir/func.ts';
 import type { CompileOptions } from '../options.ts';
 import { thunkAt } from '../thunks.ts';
-import { SequencePoints } from '../wasm/debug-code.ts';
 import { operator, readLocals } from '../wasm/lower.ts';
 import { beginBody } from '../wasm/lower-control.ts';
 import { type Module, ValType } from '../wasm/module.ts';
@@ -39,8 +37,9 @@ import {
   OpcodeClass,
   OpcodePage,
 } from '../wasm/opcodes.ts';
-import { isRef } from '../wasm/types.ts';
+import { isDefaultable, isRef } from '../wasm/types.ts';
 import { FrameKind, UNKNOWN, Walk } from '../wasm/walk.ts';
+import { PlacedPoints } from './points.ts';
 import * as calls from './x64/calls.ts';
 import * as control from './x64/control.ts';
 import * as floats from './x64/floats.ts';
@@ -66,7 +65,9 @@ export function singlePassApplies(module: Module, options: CompileOptions): bool
 export class SinglePass {
   private readonly w: Walk;
   private readonly s: State;
-  private readonly points: SequencePoints;
+  private readonly points: PlacedPoints;
+  /** Whether the body has locals that must be set before they are read. */
+  private checksLocals = false;
 
   constructor(
     private readonly module: Module,
@@ -76,7 +77,7 @@ export class SinglePass {
   ) {
     this.w = new Walk(module, layout, options);
     this.s = new State(this.w, options.features, arena);
-    this.points = new SequencePoints(module);
+    this.points = new PlacedPoints(module);
   }
 
   /** null: the body is left to the other path. */
@@ -114,11 +115,16 @@ export class SinglePass {
     r.end = body.end;
     r.func = index;
     readLocals(w, type.params);
-    for (let x = 0; x < w.localCount; x++) if (w.localTypes[x] === ValType.V128) s.leave();
+    this.checksLocals = false;
+    for (let x = 0; x < w.localCount; x++) {
+      const type = w.localTypes[x]! as ValType;
+      if (type === ValType.V128) s.leave();
+      if (!isDefaultable(type)) this.checksLocals = true;
+    }
     s.begin();
     s.unit.argBytes = calls.stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
     s.pcMap.start(body.start);
-    points.begin(body.start);
+    points.beginFunction(body.start, w, s.localHomes);
     beginBody(w, type);
     ssa.live = true;
     calls.enterFunction(s, type.params);
@@ -129,25 +135,10 @@ export class SinglePass {
 
   private finish(index: number, start: number): CompiledFunc {
     const { w, s, points } = this;
-    const { arena, places } = s;
     s.forSlowPaths(emitSlowPath);
     s.emitStubs();
     s.completeFrame();
-    const localOffsets = arena.copyInts(s.localHomes, w.localCount);
-    const {
-      localTypes,
-      operands,
-      operandTypes,
-      points: at,
-    } = points.result(w, localOffsets, s.operandHomes, arena);
-    return this.result(index, start, {
-      localTypes,
-      localOffsets,
-      operands,
-      points: at,
-      operandTypes,
-      places: arena.copyInts(places.data, places.length),
-    });
+    return this.result(index, start, points.result(w.localCount, s.operandHomes, s.arena));
   }
 
   private result(index: number, wasmStart: number, debug: CompiledDebug | null): CompiledFunc {
@@ -186,9 +177,8 @@ export class SinglePass {
       if (points.isDue(w, code)) {
         s.flush();
         s.pcMap.note(s.asm.here(), w.at, 0);
-        points.add(w);
-        s.places.push(s.asm.here());
-        s.asm.plain(Ins.NOP);
+        points.add(w, s.asm.here());
+        s.asm.nop();
       }
       // What puts itself off needs no place of its own in the pc map.
       if (code === Code.LocalGet && ssa.live) this.localGet();
@@ -340,8 +330,8 @@ export class SinglePass {
   private localGet(): void {
     const { w, s } = this;
     const x = w.r.u32();
-    w.checkIndex('local', x, w.localCount);
-    w.checkLocal(x);
+    if (x >= w.localCount) s.leave();
+    if (this.checksLocals) w.checkLocal(x);
     s.pushLocal(w.localTypes[x]! as ValType, x);
   }
 
@@ -349,10 +339,10 @@ export class SinglePass {
     const { w, s } = this;
     const { a } = s;
     const x = w.r.u32();
-    w.checkIndex('local', x, w.localCount);
+    if (x >= w.localCount) s.leave();
     const type = w.localTypes[x]! as ValType;
     s.take(type, a);
-    w.noteLocalSet(x);
+    if (this.checksLocals) w.noteLocalSet(x);
     s.settleLocal(x);
     const home = s.localHomes[x]!;
     s.storeEntry(a.at, home);

@@ -40,20 +40,18 @@ function statementStarts(module: Module): Int32Array | null {
   return known;
 }
 
-/** The sequence points of one function: where they are due, and what is known of each. */
+/** The sequence points of one function: where they are due, and the types of the operands at each. */
 export class SequencePoints {
   private readonly starts: Int32Array | null;
   /** Position in `starts`: the first one that has not been passed. */
   private next = 0;
-  private readonly points = new IntList();
-  private readonly operandTypes = new IntList();
+  protected readonly operandTypes = new IntList();
 
   constructor(private readonly module: Module) {
     this.starts = statementStarts(module);
   }
 
   begin(bodyStart: number): void {
-    this.points.length = 0;
     this.operandTypes.length = 0;
     const { starts } = this;
     if (!starts) return;
@@ -82,41 +80,30 @@ export class SequencePoints {
     return due && w.ssa.live && w.sp <= MOST_OPERANDS;
   }
 
-  /** A point before the operator at `w.at`: its number. */
-  add(w: Walk): number {
-    const { points, operandTypes } = this;
-    points.push(w.at);
-    points.push(w.sp);
-    points.push(operandTypes.length);
+  /** There is a point before the operator at `w.at`. */
+  protected addTypes(w: Walk): void {
+    const { operandTypes } = this;
     for (let i = 0; i < w.sp; i++) operandTypes.push(erased(w.types[i]! as ValType, this.module));
-    return points.length / POINT - 1;
   }
 
-  /**
-   * @param localOffsets of the locals' homes
-   * @param operands home of the lowest operand
-   */
-  result(w: Walk, localOffsets: Int32Array, operands: number, arena: Arena): FuncDebug {
-    const { points, operandTypes } = this;
-    const types = arena.bytes(operandTypes.length);
-    for (let i = 0; i < types.length; i++) types[i] = operandTypes.data[i]!;
-    return {
-      localTypes: arena.copyInts(w.localTypes, w.localCount),
-      localOffsets,
-      operands,
-      points: arena.copyInts(points.data, points.length),
-      operandTypes: types,
-    };
+  /** The operands' types of all points. */
+  types(arena: Arena): Uint8Array {
+    const { data, length } = this.operandTypes;
+    const types = arena.bytes(length);
+    for (let i = 0; i < length; i++) types[i] = data[i]!;
+    return types;
   }
 }
 
 /** Points and homes in intermediate code. */
 export class DebugPoints extends SequencePoints {
+  private readonly points = new IntList();
   private mostOperands = 0;
   private operandSlot = -1;
 
   override begin(bodyStart: number): void {
     super.begin(bodyStart);
+    this.points.length = 0;
     this.mostOperands = 0;
     this.operandSlot = -1;
   }
@@ -126,7 +113,12 @@ export class DebugPoints extends SequencePoints {
     const { ssa, sp } = w;
     // Points must not be what makes a function too large.
     if (!this.isDue(w, code) || ssa.func.count > LIMITS.rows / 2) return;
-    const index = this.add(w);
+    const { points } = this;
+    const index = points.length / POINT;
+    points.push(w.at);
+    points.push(sp);
+    points.push(this.operandTypes.length);
+    this.addTypes(w);
     this.store(w, w.height, sp);
     ssa.emit(Op.SeqPoint, Type.None, 0, 0, 0, index, 0);
     this.load(w, w.height, sp);
@@ -170,6 +162,12 @@ export class DebugPoints extends SequencePoints {
     if (this.operandSlot >= 0) slots[this.operandSlot] = OPERAND_HOME_SIZE * this.mostOperands;
     let operands = 0;
     for (let i = 0; i < this.operandSlot; i++) operands += (slots[i]! + 15) & ~15;
-    return this.result(w, w.ssa.localOffsets(), operands, new Arena());
+    return {
+      localTypes: w.localTypes.slice(0, w.localCount),
+      localOffsets: w.ssa.localOffsets(),
+      operands,
+      points: this.points.data.slice(0, this.points.length),
+      operandTypes: this.types(new Arena()),
+    };
   }
 }

@@ -69,7 +69,18 @@ export class Reader {
 
   /** Signed, as an int32. */
   s32(): number {
-    const start = this.pos;
+    const { bytes, pos } = this;
+    if (pos < this.end) {
+      const first = bytes[pos]!;
+      if (first < 0x80) {
+        this.pos = pos + 1;
+        return (first << 25) >> 25;
+      }
+    }
+    return this.longS32(pos);
+  }
+
+  private longS32(start: number): number {
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
       const b = this.u8();
@@ -107,7 +118,20 @@ export class Reader {
 
   /** Unsigned 64-bit, into `lo` and `hi`. */
   u64(): void {
-    const start = this.pos;
+    const { bytes, pos } = this;
+    if (pos < this.end) {
+      const first = bytes[pos]!;
+      if (first < 0x80) {
+        this.pos = pos + 1;
+        this.lo = first;
+        this.hi = 0;
+        return;
+      }
+    }
+    this.longU64(pos);
+  }
+
+  private longU64(start: number): void {
     const last = this.leb64();
     if (last > 1) this.fail('integer too large', start);
     if (last >= 0) return;

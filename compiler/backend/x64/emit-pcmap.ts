@@ -70,22 +70,32 @@ export class PcMapWriter {
     let to = this.length;
     if (to + MOST_BYTES > this.out.length) this.grow();
     const { out } = this;
-    let u = (((pc - this.pcWritten) << 1) | (trap !== 0 ? 1 : 0)) >>> 0;
+    const u = (((pc - this.pcWritten) << 1) | (trap !== 0 ? 1 : 0)) >>> 0;
+    const s = loc - this.locWritten;
+    this.pcWritten = pc;
+    this.locWritten = loc;
+    if (u < 0x80 && s >= -64 && s < 64) {
+      out[to++] = u;
+      out[to++] = s & 0x7f;
+    } else to = this.writeLong(to, u, s);
+    if (trap !== 0) out[to++] = trap;
+    this.length = to;
+  }
+
+  /** Two numbers of any size; where they end. */
+  private writeLong(to: number, u: number, s: number): number {
+    const { out } = this;
     while (u >= 0x80) {
       out[to++] = (u & 0x7f) | 0x80;
       u >>>= 7;
     }
     out[to++] = u;
-    let s = loc - this.locWritten;
     while (s < -64 || s > 63) {
       out[to++] = (s & 0x7f) | 0x80;
       s >>= 7;
     }
     out[to++] = s & 0x7f;
-    if (trap !== 0) out[to++] = trap;
-    this.length = to;
-    this.pcWritten = pc;
-    this.locWritten = loc;
+    return to;
   }
 
   private grow(): void {

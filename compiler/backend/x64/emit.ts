@@ -11,7 +11,7 @@ import { VMCTX } from '../../abi/vmctx.ts';
 import { bug } from '../../diagnostics.ts';
 import { type Func, type FuncDebug, POINT } from '../../ir/func.ts';
 import { grown } from '../../ir/scratch.ts';
-import { type CompiledDebug, type CompiledFunc, LANDING, RelocKind } from '../code.ts';
+import { type CompiledDebug, type CompiledFunc, LANDING, LOCAL, PLACED_POINT, RelocKind } from '../code.ts';
 import {
   EDIT,
   EditKind,
@@ -125,12 +125,21 @@ export class Emitter extends EmitState {
 
   private debugOf(d: FuncDebug): CompiledDebug {
     const { asm, frame } = this;
-    return {
-      ...d,
-      localOffsets: d.localOffsets.map(at => at + frame.slots),
-      operands: d.operands + frame.slots,
-      places: Int32Array.from(this.pointPlaces, place => (place < 0 ? -1 : asm.map(place))),
-    };
+    const { localTypes, localOffsets, points, operandTypes } = d;
+    const placed = this.pointPlaces
+      .map((place, i) => ({ place: place < 0 ? -1 : asm.map(place), at: i * POINT }))
+      .filter(p => p.place >= 0)
+      .sort((a, b) => a.place - b.place);
+    const tables = new Int32Array(LOCAL * localTypes.length + PLACED_POINT * placed.length);
+    localTypes.forEach((type, x) => {
+      tables.set([type, localOffsets[x]! + frame.slots], LOCAL * x);
+    });
+    placed.forEach(({ place, at }, k) => {
+      const to = LOCAL * localTypes.length + PLACED_POINT * k;
+      tables[to] = place;
+      tables.set(points.subarray(at, at + POINT), to + 1);
+    });
+    return { localCount: localTypes.length, tables, operands: d.operands + frame.slots, operandTypes };
   }
 
   private firstLoc(): number {

@@ -475,6 +475,12 @@ export class Assembler {
     for (let n = v >>> 24; n > 0; n--, v >>= 8) this.u8(v);
   }
 
+  /** One byte. */
+  nop(): void {
+    this.room(ROOM);
+    this.buf[this.pos++] = 0x90;
+  }
+
   /** LOCK prefix for the next instruction, which must be one with a memory destination. */
   lock(): void {
     this.room(ROOM);

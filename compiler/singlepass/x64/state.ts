@@ -125,8 +125,6 @@ export class State extends EmitState {
   /** Position of the store of r15. */
   private baseStore = 0;
   readonly popSites = new IntList();
-  /** Where each sequence point stands. */
-  readonly places = new IntList();
 
   readonly popcnt: boolean;
   readonly lzcnt: boolean;
@@ -157,7 +155,6 @@ export class State extends EmitState {
     const { w } = this;
     this.beginCode();
     this.fills.length = 0;
-    this.places.length = 0;
     this.mostOperands = 0;
     this.moves = 0;
     this.lazyFrom = 0;
