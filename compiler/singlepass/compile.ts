@@ -28,17 +28,10 @@ import { thunkAt } from '../thunks.ts';
 import { operator, readLocals } from '../wasm/lower.ts';
 import { beginBody } from '../wasm/lower-control.ts';
 import { type Module, ValType } from '../wasm/module.ts';
-import {
-  Code,
-  OPCODE_CLASS,
-  OPCODE_OP,
-  OPCODE_OPERAND,
-  OPCODE_RESULT,
-  OpcodeClass,
-  OpcodePage,
-} from '../wasm/opcodes.ts';
+import { Code, OPCODE_OP, OPCODE_OPERAND, OPCODE_RESULT, OpcodePage } from '../wasm/opcodes.ts';
 import { isDefaultable, isRef } from '../wasm/types.ts';
 import { FrameKind, UNKNOWN, Walk } from '../wasm/walk.ts';
+import { ACTIONS, Action } from './actions.ts';
 import { PlacedPoints } from './points.ts';
 import * as calls from './x64/calls.ts';
 import * as control from './x64/control.ts';
@@ -174,136 +167,164 @@ export class SinglePass {
       if (at >= r.end) r.u8();
       r.pos = at + 1;
       const code = r.bytes[at]!;
-      if (points.isDue(w, code)) {
-        s.flush();
-        s.pcMap.note(s.asm.here(), w.at, 0);
-        points.add(w, s.asm.here());
-        s.asm.nop();
+      if (points.isDue(w, code)) this.point();
+      if (!ssa.live) {
+        if (code === Code.End) {
+          if (control.end(s)) return;
+        } else if (code === Code.Else) control.orElse(s);
+        else operator(w, code);
+        continue;
       }
       // What puts itself off needs no place of its own in the pc map.
-      if (code === Code.LocalGet && ssa.live) this.localGet();
-      else if (code === Code.I32Const && ssa.live) s.pushConst(ValType.I32, r.s32(), 0);
-      else if (code === Code.End) {
-        if (ssa.live) s.pcMap.note(s.asm.here(), w.at, 0);
-        if (control.end(s)) return;
-      } else if (code === Code.Else) control.orElse(s);
-      else if (!ssa.live) operator(w, code);
-      else {
-        s.pcMap.note(s.asm.here(), w.at, 0);
-        if (w.forbidden?.has(code)) s.leave();
-        this.live(code);
+      if (code === Code.LocalGet) {
+        this.localGet();
+        continue;
       }
+      if (code === Code.I32Const) {
+        s.pushConst(ValType.I32, r.s32(), 0);
+        continue;
+      }
+      if (code === Code.Else) {
+        control.orElse(s);
+        continue;
+      }
+      s.pcMap.note(s.asm.here(), at, 0);
+      if (code === Code.End) {
+        if (control.end(s)) return;
+        continue;
+      }
+      if (w.forbidden !== null && w.forbidden.has(code)) s.leave();
+      this.live(code);
     }
   }
 
-  /** One operator that can be reached, other than `end` and `else`. */
-  private live(code: number): void {
+  /** A sequence point. */
+  private point(): void {
     const { w, s } = this;
-    const { r } = w;
-    switch (code) {
-      case Code.LocalSet:
+    s.flush();
+    const here = s.asm.here();
+    s.pcMap.note(here, w.at, 0);
+    this.points.add(w, here);
+    s.asm.nop();
+  }
+
+  /** One operator that can be reached, other than `end` and `else`. The frequent ones: the engine compiles this early, before it has seen others. */
+  private live(code: number): void {
+    const { s } = this;
+    const action = ACTIONS[code]! as Action;
+    switch (action) {
+      case Action.LocalSet:
         this.localSet(false);
         return;
-      case Code.LocalTee:
+      case Action.LocalTee:
         this.localSet(true);
         return;
-      case Code.I64Const:
-        r.s64();
-        s.pushConst(ValType.I64, r.lo, r.hi);
+      case Action.Load:
+        memory.load(s, code);
         return;
-      case Code.F32Const:
+      case Action.Store:
+        memory.store(s, code);
+        return;
+      case Action.IntBinary:
+        ints.intBinary(s, OPCODE_OP[code]!, OPCODE_OPERAND[code]! as ValType);
+        return;
+      case Action.IntUnary:
+        ints.intUnary(s, OPCODE_OP[code]!, OPCODE_OPERAND[code]! as ValType, OPCODE_RESULT[code]! as ValType);
+        return;
+      case Action.Eqz:
+        ints.eqz(s, OPCODE_OPERAND[code]! as ValType);
+        return;
+      case Action.I64Const:
+        this.i64Const();
+        return;
+      case Action.Block:
+        control.open(s, FrameKind.Block);
+        return;
+      case Action.Loop:
+        control.open(s, FrameKind.Loop);
+        return;
+      case Action.If:
+        control.open(s, FrameKind.If);
+        return;
+      case Action.Br:
+        control.br(s);
+        return;
+      case Action.BrIf:
+        control.brIf(s);
+        return;
+      case Action.Call:
+        calls.call(s);
+        return;
+      case Action.GlobalGet:
+        memory.globalGet(s);
+        return;
+      case Action.GlobalSet:
+        memory.globalSet(s);
+        return;
+      case Action.Drop:
+        this.drop();
+        return;
+      default:
+        this.seldom(action, code);
+    }
+  }
+
+  private seldom(action: Action, code: number): void {
+    const { w, s } = this;
+    const { r } = w;
+    switch (action) {
+      case Action.F32Const:
         s.pushConst(ValType.F32, r.f32(), 0);
         return;
-      case Code.F64Const:
+      case Action.F64Const:
         r.f64();
         s.pushConst(ValType.F64, r.lo, r.hi);
         return;
-      case Code.Unreachable:
+      case Action.FloatBinary:
+        floats.floatBinary(s, OPCODE_OP[code]!, OPCODE_OPERAND[code]! as ValType);
+        return;
+      case Action.FloatUnary:
+        floats.floatUnary(s, OPCODE_OP[code]!, OPCODE_OPERAND[code]! as ValType);
+        return;
+      case Action.Conversion:
+        floats.conversion(
+          s,
+          OPCODE_OP[code]!,
+          OPCODE_OPERAND[code]! as ValType,
+          OPCODE_RESULT[code]! as ValType,
+        );
+        return;
+      case Action.Unreachable:
         control.trap(s);
         return;
-      case Code.Nop:
+      case Action.Nop:
         return;
-      case Code.Block:
-        control.open(s, FrameKind.Block);
-        return;
-      case Code.Loop:
-        control.open(s, FrameKind.Loop);
-        return;
-      case Code.If:
-        control.open(s, FrameKind.If);
-        return;
-      case Code.Br:
-        control.br(s);
-        return;
-      case Code.BrIf:
-        control.brIf(s);
-        return;
-      case Code.BrTable:
+      case Action.BrTable:
         control.brTable(s);
         return;
-      case Code.Return:
+      case Action.Return:
         control.ret(s);
         return;
-      case Code.Call:
-        calls.call(s);
-        return;
-      case Code.CallIndirect:
+      case Action.CallIndirect:
         calls.callIndirect(s);
         return;
-      case Code.Drop:
-        w.popAny();
-        s.hold(w.sp, s.a);
-        s.done(s.a);
-        return;
-      case Code.Select:
+      case Action.Select:
         this.select();
         return;
-      case Code.GlobalGet:
-        memory.globalGet(s);
-        return;
-      case Code.GlobalSet:
-        memory.globalSet(s);
-        return;
-      case Code.MemorySize:
+      case Action.MemorySize:
         memory.memorySize(s);
         return;
-      case Code.MemoryGrow:
+      case Action.MemoryGrow:
         memory.memoryGrow(s);
         return;
-      case Code.MiscPrefix:
+      case Action.MemoryCopy:
+        memory.memoryCopy(s);
+        return;
+      case Action.MemoryFill:
+        memory.memoryFill(s);
+        return;
+      case Action.MiscPrefix:
         this.misc();
-        return;
-      default:
-        this.plain(code);
-    }
-  }
-
-  /** Operators whose type is fixed. */
-  private plain(code: number): void {
-    const { s } = this;
-    const operand = OPCODE_OPERAND[code]! as ValType;
-    const result = OPCODE_RESULT[code]! as ValType;
-    const op = OPCODE_OP[code]!;
-    switch (OPCODE_CLASS[code]! as OpcodeClass) {
-      case OpcodeClass.Binary:
-        if (isFloatType(operand)) floats.floatBinary(s, op, operand);
-        else ints.intBinary(s, op, operand);
-        return;
-      case OpcodeClass.Unary:
-        if (isFloatType(operand) === isFloatType(result)) {
-          if (!isFloatType(operand)) ints.intUnary(s, op, operand, result);
-          else if (operand === result) floats.floatUnary(s, op, operand);
-          else floats.conversion(s, op, operand, result);
-        } else floats.conversion(s, op, operand, result);
-        return;
-      case OpcodeClass.Eqz:
-        ints.eqz(s, operand);
-        return;
-      case OpcodeClass.Load:
-        memory.load(s, code);
-        return;
-      case OpcodeClass.Store:
-        memory.store(s, code);
         return;
       default:
         s.leave();
@@ -312,19 +333,23 @@ export class SinglePass {
 
   private misc(): void {
     const { w, s } = this;
-    const code = OpcodePage.Misc + w.r.u32();
+    const code = OpcodePage.Misc + Math.min(w.r.u32(), 255);
     if (w.forbidden?.has(code)) s.leave();
-    switch (code) {
-      case Code.MemoryCopy:
-        memory.memoryCopy(s);
-        return;
-      case Code.MemoryFill:
-        memory.memoryFill(s);
-        return;
-      default:
-        if (code >= OpcodePage.Misc + 8) s.leave();
-        this.plain(code);
-    }
+    this.live(code);
+  }
+
+  private i64Const(): void {
+    const { s } = this;
+    const { r } = s.w;
+    r.s64();
+    s.pushConst(ValType.I64, r.lo, r.hi);
+  }
+
+  private drop(): void {
+    const { s } = this;
+    s.w.popAny();
+    s.hold(s.w.sp, s.a);
+    s.done(s.a);
   }
 
   private localGet(): void {

@@ -101,21 +101,24 @@ function numberAt(bytes: Uint8Array, at: number): number {
 function isCandidate(m: TableScope, body: FuncBody): boolean {
   const { bytes } = m;
   const { end } = body;
+  const candidate = CANDIDATE;
   for (let i = body.start; i < end; i++) {
-    if (CANDIDATE[bytes[i]!] === 0) continue;
-    switch (bytes[i]) {
-      case Code.TableGet:
-      case Code.TableSet:
-        if (numberAt(bytes, i + 1) < m.tables.length) return true;
-        break;
-      case Code.RefFunc:
-        if (m.refFuncs.has(numberAt(bytes, i + 1))) return true;
-        break;
-      case Code.MiscPrefix:
-        if (TABLE_PREFIXED.has(OpcodePage.Misc + numberAt(bytes, i + 1))) return true;
-    }
+    const b = bytes[i]!;
+    if (candidate[b] !== 0 && namesTable(m, b, numberAt(bytes, i + 1))) return true;
   }
   return false;
+}
+
+/** Whether an operator that begins with `byte`, followed by a number, would. */
+function namesTable(m: TableScope, byte: number, number: number): boolean {
+  switch (byte) {
+    case Code.RefFunc:
+      return m.refFuncs.has(number);
+    case Code.MiscPrefix:
+      return TABLE_PREFIXED.has(OpcodePage.Misc + number);
+    default:
+      return number < m.tables.length;
+  }
 }
 
 function scanBody(r: Reader, uses: TableUses): void {
