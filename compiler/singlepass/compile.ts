@@ -193,7 +193,7 @@ export class SinglePass {
         if (control.end(s)) return;
         continue;
       }
-      if (w.forbidden !== null && w.forbidden.has(code)) s.leave();
+      if (w.forbidden?.has(code)) s.leave();
       this.live(code);
     }
   }

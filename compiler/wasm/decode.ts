@@ -128,46 +128,73 @@ export function decodeModule(bytes: Uint8Array, features: FeatureSet = DEFAULT_F
     r.endMessage = 'unexpected end';
   }
   s.finish();
-  return assemble(bytes, features, s, customSections);
+  return new DecodedModule(bytes, features, customSections, s);
 }
 
-function assemble(
-  bytes: Uint8Array,
-  features: FeatureSet,
-  s: Sections,
-  customSections: CustomSection[],
-): Module {
-  const { images, written, refFunc } = tableFacts({ ...s, bytes });
-  // Data properties only: with an accessor V8 makes a dictionary of it, and the module is asked for something at every second operator.
-  return {
-    bytes,
-    features,
-    types: s.types,
-    canonicalTypes: Int32Array.from(s.canonicalTypes),
-    imports: s.imports,
-    functions: Int32Array.from(s.functions),
-    importedFunctions: s.importedFunctions,
-    tables: s.tables,
-    importedTables: s.importedTables,
-    tableInits: s.tableInits,
-    memories: s.memories,
-    importedMemories: s.importedMemories,
-    globalTypes: s.globalTypes,
-    importedGlobals: s.importedGlobals,
-    globals: s.globals,
-    tags: s.tags,
-    importedTags: s.importedTags,
-    exports: s.exports,
-    start: s.start,
-    elems: s.elems,
-    dataCount: s.dataCount,
-    data: s.data,
-    bodies: s.bodies,
-    codeStart: s.codeStart,
-    customSections,
-    names: new LazyNames(bytes, customSections),
-    tableImages: images,
-    tablesWritten: written,
-    escaping: s.escaping(images, refFunc),
-  };
+/**
+ * A class with data properties. Of an object literal V8 makes the map anew when it is evaluated for the second time, and discards code that relied on what the
+ * first module's properties hold; with an accessor it makes a dictionary. The module is asked for something at every second operator.
+ */
+class DecodedModule implements Module {
+  readonly types;
+  readonly canonicalTypes;
+  readonly imports;
+  readonly functions;
+  readonly importedFunctions;
+  readonly tables;
+  readonly importedTables;
+  readonly tableInits;
+  readonly memories;
+  readonly importedMemories;
+  readonly globalTypes;
+  readonly importedGlobals;
+  readonly globals;
+  readonly tags;
+  readonly importedTags;
+  readonly exports;
+  readonly start;
+  readonly elems;
+  readonly dataCount;
+  readonly data;
+  readonly bodies;
+  readonly codeStart;
+  readonly names;
+  readonly tableImages;
+  readonly tablesWritten;
+  readonly escaping;
+
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly features: FeatureSet,
+    readonly customSections: readonly CustomSection[],
+    s: Sections,
+  ) {
+    const { images, written, refFunc } = tableFacts({ ...s, bytes });
+    this.types = s.types;
+    this.canonicalTypes = Int32Array.from(s.canonicalTypes);
+    this.imports = s.imports;
+    this.functions = Int32Array.from(s.functions);
+    this.importedFunctions = s.importedFunctions;
+    this.tables = s.tables;
+    this.importedTables = s.importedTables;
+    this.tableInits = s.tableInits;
+    this.memories = s.memories;
+    this.importedMemories = s.importedMemories;
+    this.globalTypes = s.globalTypes;
+    this.importedGlobals = s.importedGlobals;
+    this.globals = s.globals;
+    this.tags = s.tags;
+    this.importedTags = s.importedTags;
+    this.exports = s.exports;
+    this.start = s.start;
+    this.elems = s.elems;
+    this.dataCount = s.dataCount;
+    this.data = s.data;
+    this.bodies = s.bodies;
+    this.codeStart = s.codeStart;
+    this.names = new LazyNames(bytes, customSections);
+    this.tableImages = images;
+    this.tablesWritten = written;
+    this.escaping = s.escaping(images, refFunc);
+  }
 }
