@@ -1,7 +1,20 @@
 /** The command line's files: '-' is standard input or output; what the system refuses is said in its own words, with the file that it is about. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 
 /** The message names the file. */
@@ -10,46 +23,127 @@ export class FileError extends Error {
 }
 
 /** `ENOENT: no such file or directory, open 'x'`: the words between. */
-function systemWords(error: unknown): string {
+export function systemWords(error: unknown): string {
   if ((error as NodeJS.ErrnoException | null)?.code === 'EISDIR') return 'is a directory';
   const message = error instanceof Error ? error.message : String(error);
   return /^[A-Z0-9]+: (.+?), [a-z]+\b/.exec(message)?.[1] ?? message;
 }
 
+/** Node's arguments are text: what is no UTF-8 in them is lost, and another file would be meant. */
+function checkName(path: string): void {
+  if (path.includes('\ufffd'))
+    throw new FileError(`${path}: the name is not valid UTF-8; rename it, or use - and redirection`);
+}
+
 /** @throws FileError */
 export function readInput(path: string): Uint8Array {
+  checkName(path);
   try {
-    return readFileSync(path === '-' ? 0 : path);
+    return path === '-' ? readAll(0) : readFileSync(path);
   } catch (e) {
     throw new FileError(`${path === '-' ? 'standard input' : path}: ${systemWords(e)}`);
   }
 }
 
+/** Another process may have made a pipe or a terminal that we share non-blocking: it is tried again, after a while. */
+function again<T>(transfer: () => T): T {
+  for (;;) {
+    try {
+      return transfer();
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== 'EAGAIN') throw e;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
+  }
+}
+
+function readAll(fd: number): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    const chunk = new Uint8Array(1 << 16);
+    const n = again(() => readSync(fd, chunk));
+    if (n === 0) return Buffer.concat(chunks);
+    chunks.push(chunk.subarray(0, n));
+  }
+}
+
 /**
- * Writes a file so that readers see the old one or the whole new one.
+ * Writes a file so that readers see the old one or the whole new one; where a link points, if it is one. What is no file, as a pipe or a device, is written to.
+ * @param mode of a file, before the umask
  * @throws FileError
  */
-export function writeOutput(path: string, bytes: Uint8Array): void {
+export function writeOutput(path: string, bytes: Uint8Array, mode = 0o666): void {
+  checkName(path);
   if (path === '-' && isatty(1))
     throw new FileError('-o -: the result is binary, and standard output is a terminal');
   try {
     if (path === '-') writeAll(1, bytes);
-    else writeAtomically(path, bytes);
+    else writeTo(path, bytes, mode);
   } catch (e) {
     throw new FileError(`can't write ${path === '-' ? 'standard output' : path}: ${systemWords(e)}`);
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+/**
+ * Text for whoever called: on standard output. Nobody reading it any more is no error.
+ * @throws FileError
+ */
+export function printText(text: string): void {
+  try {
+    writeAll(1, Buffer.from(text));
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== 'EPIPE')
+      throw new FileError(`can't write standard output: ${systemWords(e)}`);
+  }
 }
 
-function writeAtomically(path: string, bytes: Uint8Array): void {
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += again(() => writeSync(fd, bytes, at));
+}
+
+/** Where a link to nothing points; anything else as it is. */
+function behindLink(path: string): string {
+  try {
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    return path;
+  }
+}
+
+function writeTo(path: string, bytes: Uint8Array, mode: number): void {
+  const there: Stats | undefined = statSync(path, { throwIfNoEntry: false });
+  if (there === undefined || there.isFile()) {
+    const file = there === undefined ? behindLink(path) : realpathSync(path);
+    whole(() => writeAtomically(file, bytes, mode));
+    return;
+  }
+  // Opening a directory says what is wrong.
+  const fd = openSync(path, constants.O_WRONLY);
+  try {
+    writeAll(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Ctrl-C leaves no part of a file behind: it takes effect when the step is done. */
+function whole(step: () => void): void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const later = (): void => {};
+  for (const signal of signals) process.on(signal, later);
+  try {
+    step();
+  } finally {
+    for (const signal of signals) process.off(signal, later);
+  }
+}
+
+function writeAtomically(path: string, bytes: Uint8Array, mode: number): void {
   const temporary = join(
     dirname(path),
     `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
   );
-  const fd = openSync(temporary, 'wx', 0o666);
+  const fd = openSync(temporary, 'wx', mode);
   try {
     try {
       writeAll(fd, bytes);

@@ -123,6 +123,12 @@ export function parseConfig(): NonNullable<ParseArgsConfig['options']> {
   );
 }
 
+/** What parseArgs found wrong, in our words where its own are of use to a programmer only. */
+export function parseMessage(error: Error): string {
+  const unknown = /^Unknown option '(--?[^']*)'/.exec(error.message)?.[1];
+  return unknown === undefined ? error.message : `unknown option ${unknown}`;
+}
+
 export function helpText(tool: string): string {
   const rows = Object.entries<OptionDoc>(OPTIONS).map(([name, o]) => {
     const left = `${o.short ? `-${o.short}, ` : '    '}--${name}${o.value ? ` ${o.value}` : ''}`;

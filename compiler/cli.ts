@@ -1,12 +1,12 @@
 /** lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is pure. */
-import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ARTIFACT_VERSION, MEMORY_MODES, type MemoryMode } from './abi/artifact.ts';
-import { FileError, readInput, writeOutput } from './cli-files.ts';
-import { helpText, NOT_YET, type OPTIONS, parseConfig } from './cli-options.ts';
+import { FileError, printText, readInput, writeOutput } from './cli-files.ts';
+import { helpText, NOT_YET, type OPTIONS, parseConfig, parseMessage } from './cli-options.ts';
 import {
   checkSignatureFlags,
   generateKeyFiles,
@@ -103,14 +103,15 @@ function parseFlags(tool: string, argv: string[]): { flags: Flags; positionals: 
     const { values, positionals } = parseArgs({ args: argv, options: parseConfig(), allowPositionals: true });
     return { flags: values as Flags, positionals };
   } catch (e) {
-    throw usage(`${(e as Error).message} (see ${tool} --help)`);
+    throw usage(`${parseMessage(e as Error)} (see ${tool} --help)`);
   }
 }
 
 function readBindings(paths: readonly string[]): Bindings[] {
   return paths.map(path => {
+    const text = new TextDecoder().decode(readInput(path));
     try {
-      return parseBindings(readFileSync(path, 'utf8'));
+      return parseBindings(text);
     } catch (e) {
       throw usage(`bindings file ${path}: ${(e as Error).message}`);
     }
@@ -284,8 +285,7 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
     let result = artifact;
     if (runtime !== null) result = makeExecutable(runtime, artifact, checkGrants(flags.grant ?? []));
     else if (sk !== null) result = signed(artifact, sk, output);
-    writeOutput(output, result);
-    if (runtime !== null) chmodSync(output, 0o777 & ~process.umask());
+    writeOutput(output, result, runtime === null ? 0o666 : 0o777);
     progress.end();
     if (flags.stats) printStats(stats);
   } finally {
@@ -306,18 +306,18 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
       throw usage(`--error-style ${flags['error-style']}: expected human or json`);
     }
     if (flags.help) {
-      process.stdout.write(helpText(tool));
+      printText(helpText(tool));
       return 0;
     }
     if (flags.features) {
-      process.stdout.write(featuresText(wasmFeatures(flags)));
+      printText(featuresText(wasmFeatures(flags)));
       return 0;
     }
     if (flags.version || flags['version-info']) {
       const info = flags['version-info']
         ? `artifact format ${ARTIFACT_VERSION}\nnode ${process.version}\n`
         : '';
-      process.stdout.write(`${tool} ${LUCET_VERSION}\n${info}`);
+      printText(`${tool} ${LUCET_VERSION}\n${info}`);
       return 0;
     }
     checkSignatureFlags(flags);
@@ -329,6 +329,7 @@ export async function runLucetc(tool: 'lucetc' | 'lucetc-wasi', argv: string[]):
     if (positionals.length !== 1)
       throw usage(`expected one INPUT file, got ${positionals.length} (see ${tool} --help)`);
     input = positionals[0]!;
+    if (input === '') throw usage('the name of the INPUT is empty');
     await run(tool, flags, input, source);
     return 0;
   } catch (e) {

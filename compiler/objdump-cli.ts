@@ -1,6 +1,7 @@
 /** lucet-objdump: what is in a compiled module. */
 import { parseArgs } from 'node:util';
-import { readInput } from './cli-files.ts';
+import { readInput, systemWords } from './cli-files.ts';
+import { parseMessage } from './cli-options.ts';
 import { readPublicKey, verifyInput } from './cli-signature.ts';
 import { formatReport, report } from './objdump.ts';
 import { disassembleFunction } from './objdump-disassemble.ts';
@@ -74,7 +75,7 @@ class Output {
         if (this.closed) resolve();
       });
     }
-    if (this.failure) throw this.failure;
+    if (this.failure) throw new Error(`can't write standard output: ${systemWords(this.failure)}`);
     return !this.closed;
   }
 }
@@ -91,7 +92,7 @@ function parse(argv: string[]) {
   try {
     return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
   } catch (e) {
-    throw new UsageError(`${(e as Error).message} (see lucet-objdump --help)`);
+    throw new UsageError(`${parseMessage(e as Error)} (see lucet-objdump --help)`);
   }
 }
 

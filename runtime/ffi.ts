@@ -58,7 +58,7 @@ interface Functions {
   lucet_instance_needs_start(instance: number): number;
   lucet_instance_run_start(instance: number, event: number, error: number): number;
   lucet_instance_call(instance: number, func: number, args: number, event: number, error: number): number;
-  lucet_wasi_waiting(instance: number): number;
+  lucet_wasi_waiting(instance: number, wait: BigUint64Array): number;
   lucet_instance_resume(instance: number, event: number, error: number): number;
   lucet_block_call(block: number): void;
   lucet_block_resume(block: number): void;
@@ -159,7 +159,7 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_needs_start: ['int', 'p'],
   lucet_instance_run_start: ['int', 'p', 'p', 'p'],
   lucet_instance_call: ['int', 'p', 'p', 'p', 'p', 'p'],
-  lucet_wasi_waiting: ['p', 'p'],
+  lucet_wasi_waiting: ['int', 'p', 'uint64_t *'],
   lucet_instance_resume: ['int', 'p', 'p', 'p'],
   // A number takes less time than an address.
   lucet_block_call: ['void', 'double'],

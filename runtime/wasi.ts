@@ -239,6 +239,8 @@ function transferType(): ReturnType<typeof koffi.pointer> {
   return transfer;
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 type StreamStdio = WasiStream | Readable | Writable;
 /** Of `length` bytes at an address: how many, or -errno. */
 type Transfer = (bytes: number, length: number) => number;
@@ -288,13 +290,14 @@ function setStream(owner: Owner, address: number, guestFd: number, s: StreamStdi
       const got = from(most);
       if (typeof got === 'number') return got;
       if (got.length > most) return -constants.errno.EIO;
+      if (got.length === 0) return 0;
       runtime().copyIn(Number(bytes), got, got.length);
       return got.length;
     };
   const writing =
     (to: (bytes: Uint8Array) => number): Transfer =>
     (bytes, length) =>
-      to(bytesAt(Number(bytes), Number(length)));
+      to(Number(length) === 0 ? NO_BYTES : bytesAt(Number(bytes), Number(length)));
   if (guestFd === 0 && isReadable(s)) {
     const source = new Source(s);
     set(

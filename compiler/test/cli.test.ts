@@ -1,10 +1,25 @@
 /** lucetc as users type it: exit codes, errors with their place, nothing written on failure, every option either done or refused. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readInput, writeOutput } from '../cli-files.ts';
 import { NOT_YET, OPTIONS } from '../cli-options.ts';
 import { wat } from './support/wasm.ts';
 
@@ -63,6 +78,68 @@ describe('files', () => {
     expect(status).toBe(0);
     expect(stdout.equals(readFileSync(path('add-file.so')))).toBe(true);
     expect(existsSync(path('-'))).toBe(false);
+  });
+});
+
+describe('what output goes to', () => {
+  const bytes = Buffer.from('the whole result');
+
+  it('a link stays one, and what it points to is replaced or made', () => {
+    writeFileSync(path('target'), 'old', { mode: 0o600 });
+    symlinkSync('target', path('link'));
+    symlinkSync('made', path('link-to-nothing'));
+    for (const [link, target] of [
+      ['link', 'target'],
+      ['link-to-nothing', 'made'],
+    ] as const) {
+      writeOutput(path(link), bytes);
+      expect(lstatSync(path(link)).isSymbolicLink()).toBe(true);
+      expect(readFileSync(path(target))).toEqual(bytes);
+    }
+  });
+
+  it('a pipe or a device is written to, never replaced', () => {
+    execFileSync('mkfifo', [path('pipe')]);
+    const reader = openSync(path('pipe'), constants.O_RDONLY | constants.O_NONBLOCK);
+    writeOutput(path('pipe'), bytes);
+    const read = Buffer.alloc(100);
+    expect(read.subarray(0, readSync(reader, read))).toEqual(bytes);
+    closeSync(reader);
+    expect(lstatSync(path('pipe')).isFIFO()).toBe(true);
+    symlinkSync('/dev/null', path('null'));
+    writeOutput(path('null'), bytes);
+    expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+    symlinkSync('/dev/full', path('full'));
+    expect(() => writeOutput(path('full'), bytes)).toThrow(/^can't write .*full: no space left on device$/);
+  });
+
+  it('a name that is no UTF-8 is refused: another would be written', () => {
+    expect(() => writeOutput(path('a\ufffd.so'), bytes)).toThrow(/not valid UTF-8/);
+    expect(() => readInput(path('a\ufffd.wasm'))).toThrow(/not valid UTF-8/);
+  });
+
+  it('text that nobody can take is an error without a stack trace', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [join(bin, 'lucetc.js'), '--help'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([1, "Error: can't write standard output: no space left on device\n"]);
+  });
+
+  it('an interrupted compilation leaves nothing', async () => {
+    const slow = `(module ${'(func (local i32) '.concat('(local.set 0 (i32.mul (local.get 0) (i32.const 3)))'.repeat(3000), ')').repeat(30)})`;
+    writeFileSync(path('slow.wat'), slow);
+    const before = readdirSync(dir);
+    const child = spawn(process.execPath, [join(bin, 'lucetc.js'), 'slow.wat', '-o', 'slow.so'], {
+      cwd: dir,
+    });
+    setTimeout(() => child.kill('SIGINT'), 300);
+    const [code, signal] = await once(child, 'exit');
+    // A shell says 130.
+    expect([code, signal]).toEqual([null, 'SIGINT']);
+    expect(readdirSync(dir)).toEqual(before);
   });
 });
 

@@ -169,7 +169,7 @@ describe('as a program', () => {
       [['a', 'b'], /exactly one module/],
       [['--source', file], /--source: interleaved source lines are not supported yet/],
       [['--signature-pk=x', file], /need each other/],
-      [['--frobnicate', file], /Unknown option/],
+      [['--frobnicate', file], /unknown option/],
       [['--json', '-d', file], /exclude each other/],
       [['--function=x', file], /needs --disassemble/],
       [['-d', '--function=nobody', file], /no code of a function "nobody"/],

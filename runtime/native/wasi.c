@@ -84,7 +84,7 @@ lucet_host_function lucet_wasi_lookup(const char *module, const char *name, cons
 
 /* --------------------------------------------------------------------------------------------------- Embedder's streams */
 
-/** Type of the value that a guest yields which waits for a stream: its bits are the stream's `data`. */
+/** Type of the value that a guest yields which waits for streams: its bits are the address of what it waits for. */
 static const char waiting;
 
 static void read_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
@@ -97,15 +97,36 @@ static void write_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void 
   host_fd_write(vm, args, ctx);
 }
 
-wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing) {
-  lucet_value value = {.type = &waiting, .bits = (uintptr_t)stream->data};
-  lucet_vmctx_yield(c->vm, value, NULL, writing ? write_anew : read_anew, c->ctx);
+static void poll_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
+  (void)value;
+  ((lucet_wasi_ctx *)ctx)->polls_anew = true;
+  host_poll_oneoff(vm, args, ctx);
+}
+
+static void unstable_poll_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
+  (void)value;
+  ((lucet_wasi_ctx *)ctx)->polls_anew = true;
+  host_unstable_poll_oneoff(vm, args, ctx);
+}
+
+static wasi_errno yield_waiting(const wasi_call *c, lucet_continuation anew) {
+  lucet_value value = {.type = &waiting, .bits = (uintptr_t)&c->ctx->wait};
+  lucet_vmctx_yield(c->vm, value, NULL, anew, c->ctx);
   return WASI_WAITS;
 }
 
-void *lucet_wasi_waiting(const lucet_instance *instance) {
+wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing) {
+  c->ctx->wait = (lucet_wasi_wait){.streams = {stream->data}, .count = 1, .timeout = UINT64_MAX};
+  return yield_waiting(c, writing ? write_anew : read_anew);
+}
+
+wasi_errno wasi_wait_polling(const wasi_call *c, bool unstable) { return yield_waiting(c, unstable ? unstable_poll_anew : poll_anew); }
+
+int lucet_wasi_waiting(const lucet_instance *instance, lucet_wasi_wait *wait) {
   lucet_value value = lucet_instance_yielded(instance);
-  return value.type == &waiting ? (void *)(uintptr_t)value.bits : NULL;
+  if (value.type != &waiting) return 0;
+  *wait = *(const lucet_wasi_wait *)(uintptr_t)value.bits;
+  return 1;
 }
 
 /* ------------------------------------------------------------------------------------------ Arguments and environment */

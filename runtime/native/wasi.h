@@ -70,7 +70,8 @@ LUCET_API int lucet_wasi_template_set_stdio(lucet_wasi_template *t, uint32_t gue
 /**
  * A stream of the embedder's. Called on the thread that runs the guest, on the host's stack. A function that would have to wait returns -EAGAIN: if
  * `data` is not NULL, and the guest did not ask for that error itself, the run stops with LUCET_EVENT_YIELDED (see lucet_wasi_waiting), and the function is
- * called again when the run is resumed.
+ * called again when the run is resumed. A guest that polls asks streams whose `data` is not NULL with a `length` of 0 (`bytes` is NULL) whether they would
+ * have to wait: 0 or -EAGAIN; other streams count as ready.
  */
 typedef struct lucet_wasi_stream {
   /** Stores up to `length` bytes; returns their number (0: the end) or -errno. NULL: not for reading. */
@@ -100,8 +101,15 @@ typedef struct lucet_wasi_limits {
 } lucet_wasi_limits;
 LUCET_API int lucet_wasi_template_set_limits(lucet_wasi_template *t, const lucet_wasi_limits *limits);
 
-/** `data` of the stream that an instance which has yielded waits for; NULL: it yielded for another reason, or it hasn't. */
-LUCET_API void *lucet_wasi_waiting(const lucet_instance *instance);
+/** What a guest waits for: any of these streams of the embedder's, by their `data`, or a time. */
+typedef struct lucet_wasi_wait {
+  void *streams[3];
+  uint64_t count;
+  /** Nanoseconds after which it is to be resumed in any case; UINT64_MAX: none. */
+  uint64_t timeout;
+} lucet_wasi_wait;
+/** 1 and what an instance which has yielded waits for, 0: it yielded for another reason, or it hasn't. If it is resumed earlier, it yields again. */
+LUCET_API int lucet_wasi_waiting(const lucet_instance *instance, lucet_wasi_wait *wait);
 
 /* -------------------------------------------------------------------------------------------------------------- Contexts */
 

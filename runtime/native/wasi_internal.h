@@ -129,6 +129,11 @@ struct lucet_wasi_ctx {
   int16_t last_byte[2];
   uint8_t last_stream;
   wasi_stdio stdio[3];
+  /** While the guest has yielded: what it waits for, and since when it polls (CLOCK_MONOTONIC). */
+  lucet_wasi_wait wait;
+  uint64_t polling_since;
+  /** The call of poll_oneoff is one that is made anew. */
+  bool polls_anew;
   wasi_buffer buffers[3];
   wasi_strings own_args;
   wasi_strings own_env;
@@ -258,6 +263,8 @@ int wasi_wait_for(const wasi_call *c, int host, short events);
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline);
 /** The guest yields until the embedder says that its stream is ready; then the call, of fd_read or fd_write, is made anew. Returns WASI_WAITS. */
 wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing);
+/** The same for poll_oneoff (`unstable`: wasi_unstable's), which waits for what ctx->wait says; the call that is made anew finds ctx->polls_anew. */
+wasi_errno wasi_wait_polling(const wasi_call *c, bool unstable);
 /** Bytes that a stream in memory has to read. */
 size_t wasi_buffer_available(const lucet_wasi_ctx *ctx, const wasi_fd *fd);
 

@@ -44,6 +44,9 @@ typedef struct waiter {
   int poll;
 } waiter;
 
+/** How long a guest that has yielded for a stream may leave descriptors of the host unlooked at. */
+#define LOOK_AGAIN UINT64_C(10000000)
+
 static uint64_t now(clockid_t clock) {
   struct timespec t;
   if (clock_gettime(clock, &t) != 0) return 0;
@@ -52,7 +55,8 @@ static uint64_t now(clockid_t clock) {
 
 static uint64_t add_saturating(uint64_t a, uint64_t b) { return a + b < a ? UINT64_MAX : a + b; }
 
-static void subscribe_clock(waiter *w, uint32_t id, uint64_t timeout, uint16_t flags) {
+/** @param since when the guest began to wait, on the host's monotonic clock */
+static void subscribe_clock(waiter *w, uint32_t id, uint64_t timeout, uint16_t flags, uint64_t since) {
   clockid_t clock;
   // Waiting for processor time would be waiting for oneself.
   if (!host_clock(id, &clock) || id > WASI_CLOCK_MONOTONIC) {
@@ -60,20 +64,36 @@ static void subscribe_clock(waiter *w, uint32_t id, uint64_t timeout, uint16_t f
     w->ready = true;
     return;
   }
-  uint64_t wait = timeout;
-  if ((flags & WASI_SUBCLOCK_ABSTIME) != 0) {
-    uint64_t present = now(clock);
-    wait = timeout > present ? timeout - present : 0;
+  if ((flags & WASI_SUBCLOCK_ABSTIME) == 0) {
+    w->deadline = add_saturating(since, timeout);
+    return;
   }
-  w->deadline = add_saturating(now(CLOCK_MONOTONIC), wait);
+  uint64_t present = now(clock);
+  w->deadline = add_saturating(now(CLOCK_MONOTONIC), timeout > present ? timeout - present : 0);
 }
 
-static void subscribe_fd(const wasi_call *c, waiter *w, uint32_t number, struct pollfd *polls, int *poll_count) {
+static bool would_wait(const lucet_wasi_stream *s, uint8_t tag) {
+  if (s->data == NULL) return false;
+  if (tag == WASI_EVENT_FD_READ) return s->read != NULL && s->read(s->data, NULL, 0) == -EAGAIN;
+  return s->write != NULL && s->write(s->data, NULL, 0) == -EAGAIN;
+}
+
+static void wait_for_stream(lucet_wasi_wait *wait, const lucet_wasi_stream *s) {
+  for (uint64_t i = 0; i < wait->count; i++)
+    if (wait->streams[i] == s->data) return;
+  // A context has three streams.
+  wait->streams[wait->count++] = s->data;
+}
+
+/** @param wait gets the stream, if it is one that is not ready */
+static void subscribe_fd(const wasi_call *c, waiter *w, uint32_t number, struct pollfd *polls, int *poll_count, lucet_wasi_wait *wait) {
   wasi_errno error = WASI_OK;
   const wasi_fd *fd = wasi_fd_with(c, number, WASI_RIGHT_POLL_FD_READWRITE, &error);
   if (fd == NULL) {
     w->error = (uint16_t)error;
     w->ready = true;
+  } else if (fd->kind == WASI_FD_STREAM && would_wait(&c->ctx->stdio[fd->stream].stream, w->tag)) {
+    wait_for_stream(wait, &c->ctx->stdio[fd->stream].stream);
   } else if (fd->kind != WASI_FD_HOST || fd->filetype == WASI_FILETYPE_REGULAR_FILE) {
     w->ready = true;
     w->nbytes = fd->kind == WASI_FD_NULL ? 0 : fd->kind == WASI_FD_BUFFER ? wasi_buffer_available(c->ctx, fd) : 1;
@@ -93,21 +113,26 @@ static void take_poll(waiter *w, const struct pollfd *p) {
   if (w->tag == WASI_EVENT_FD_READ && ioctl(p->fd, FIONREAD, &available) == 0 && available > 0) w->nbytes = (uint64_t)available;
 }
 
-/** Waits until a descriptor is ready or the earliest deadline has passed. Returns 0 or an errno. */
-static int wait_for(const wasi_call *c, waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count) {
+/**
+ * Waits until a descriptor is ready or the earliest deadline has passed. Returns 0 or an errno.
+ * @param wait if there are streams to be waited for, it only looks, and this gets the time until the deadline
+ */
+static int wait_for(const wasi_call *c, waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count, lucet_wasi_wait *wait) {
   uint64_t deadline = UINT64_MAX;
   bool ready = false;
   for (uint32_t i = 0; i < count; i++) {
     ready |= waiters[i].ready;
     if (waiters[i].tag == WASI_EVENT_CLOCK && !waiters[i].ready && waiters[i].deadline < deadline) deadline = waiters[i].deadline;
   }
-  if (wasi_wait(c, polls, (uint32_t)poll_count, ready ? 0 : deadline) < 0) return errno;
+  if (wasi_wait(c, polls, (uint32_t)poll_count, ready || wait->count > 0 ? 0 : deadline) < 0) return errno;
   uint64_t present = now(CLOCK_MONOTONIC);
+  wait->timeout = deadline == UINT64_MAX ? UINT64_MAX : deadline > present ? deadline - present : 0;
+  if (poll_count > 0 && wait->timeout > LOOK_AGAIN) wait->timeout = LOOK_AGAIN;
   for (uint32_t i = 0; i < count; i++) {
     waiter *w = &waiters[i];
     if (w->ready) continue;
     if (w->tag == WASI_EVENT_CLOCK) w->ready = w->deadline <= present;
-    else take_poll(w, &polls[w->poll]);
+    else if (w->poll >= 0) take_poll(w, &polls[w->poll]);
   }
   return 0;
 }
@@ -137,6 +162,9 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
     polls = (struct pollfd *)(waiters + count);
   }
   int poll_count = 0;
+  lucet_wasi_wait wait = {.count = 0};
+  uint64_t since = c->ctx->polls_anew ? c->ctx->polling_since : now(CLOCK_MONOTONIC);
+  c->ctx->polls_anew = false;
   for (uint32_t i = 0; i < count; i++) {
     const uint8_t *from = in + i * stride;
     wasi_subscription s;
@@ -146,15 +174,15 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
     waiter *w = &waiters[i];
     *w = (waiter){.userdata = s.userdata, .tag = s.tag, .poll = -1};
     if (s.tag == WASI_EVENT_CLOCK) {
-      subscribe_clock(w, s.clock.id, s.clock.timeout, s.clock.flags);
+      subscribe_clock(w, s.clock.id, s.clock.timeout, s.clock.flags, since);
     } else if (s.tag == WASI_EVENT_FD_READ || s.tag == WASI_EVENT_FD_WRITE) {
-      subscribe_fd(c, w, s.fd, polls, &poll_count);
+      subscribe_fd(c, w, s.fd, polls, &poll_count, &wait);
     } else {
       free(many);
       return WASI_EINVAL;
     }
   }
-  int error = wait_for(c, waiters, count, polls, poll_count);
+  int error = wait_for(c, waiters, count, polls, poll_count, &wait);
   uint32_t events = 0;
   for (uint32_t i = 0; error == 0 && i < count; i++) {
     const waiter *w = &waiters[i];
@@ -165,6 +193,11 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
   }
   free(many);
   if (error != 0) return wasi_errno_of(error);
+  if (events == 0 && wait.count > 0) {
+    c->ctx->wait = wait;
+    c->ctx->polling_since = since;
+    return wasi_wait_polling(c, shift != 0);
+  }
   wasi_store32(c, result_at, events);
   return WASI_OK;
 }

@@ -12,16 +12,37 @@ import { Pool } from '../pool.ts';
 import { Region } from '../region.ts';
 import { WasiContext, type WasiOptions } from '../wasi.ts';
 
-/** Copies its input, 64 KiB at a time, and ends with how a read or a write failed. */
+/** Copies its input, 64 KiB at a time, and ends with how a read or a write failed; or polls, and says on standard error what came of it. */
 const GUEST = `
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <stdio.h>
 #include <unistd.h>
 static char block[65536];
+static int ready(int fd, int timeout) {
+  struct pollfd p = {.fd = fd, .events = fd == 0 ? POLLIN : POLLOUT};
+  return poll(&p, 1, timeout);
+}
+static int polls(void) {
+  fprintf(stderr, "%d ", ready(0, 0));
+  fprintf(stderr, "%d ", ready(0, 30));
+  fprintf(stderr, "%d ", ready(0, 20000));
+  fprintf(stderr, "%zd ", read(0, block, sizeof block));
+  fprintf(stderr, "%d ", ready(0, -1));
+  fprintf(stderr, "%zd ", read(0, block, sizeof block));
+  fprintf(stderr, "%d ", ready(1, 0));
+  write(1, block, sizeof block);
+  fprintf(stderr, "%d ", ready(1, 0));
+  struct pollfd both[2] = {{.fd = 1, .events = POLLOUT}, {.fd = 0, .events = POLLIN}};
+  fprintf(stderr, "%d ", ready(1, -1));
+  fprintf(stderr, "%d", poll(both, 2, -1));
+  return 0;
+}
 int main(int argc, char **argv) {
   if (argc > 1) {
+    if (argv[1][0] == 'p') return polls();
     fcntl(0, F_SETFL, O_NONBLOCK);
     return read(0, block, 1) < 0 && errno == EAGAIN ? 7 : 1;
   }
@@ -156,6 +177,56 @@ it('a guest that asked not to wait gets EAGAIN', async () => {
   const stdin = new PassThrough();
   expect(await run({ stdin, args: ['guest', 'x'] })).toBe(7);
   expect(stdin.destroy().listenerCount('readable')).toBe(0);
+});
+
+it.each(Object.entries(STARTS))(
+  'a guest that polls waits for streams and times, by %s',
+  async (_name, start) => {
+    const stdin = new PassThrough();
+    const errors = collector();
+    let drained = 0;
+    const stdout = new Writable({
+      highWaterMark: 1000,
+      write: (_chunk, _encoding, done) =>
+        void setTimeout(() => {
+          drained++;
+          done();
+        }, 30),
+    });
+    let ticks = 0;
+    const ticking = setInterval(() => {
+      if (++ticks === 12) stdin.write('four');
+      if (ticks === 16) stdin.end();
+    }, 10);
+    const options = { args: ['guest', 'poll'], stdin, stdout, stderr: errors.out };
+    expect(await run(options, start)).toBe(0);
+    clearInterval(ticking);
+    // Nothing at once, nor within 30 ms; then input, the end; room for output, none, room again; and both at last.
+    expect(errors.text()).toBe('0 0 1 4 1 0 1 0 1 2');
+    expect(drained).toBe(1);
+    expect(stdin.listenerCount('readable')).toBe(0);
+  },
+);
+
+it('called synchronously, a guest that polls can wait for a time', async () => {
+  const errors = collector();
+  const from = performance.now();
+  const call: Start = async instance => instance.call('_start');
+  const options = {
+    args: ['guest', 'poll'],
+    stdin: new PassThrough(),
+    stdout: 'null',
+    stderr: errors.out,
+  } as const;
+  // 30 ms, then 20 s: the deadline ends that.
+  await expect(
+    run(options, async instance => {
+      instance.timeout = 300;
+      return await call(instance);
+    }),
+  ).rejects.toThrow(expect.objectContaining({ name: 'TerminatedError' }));
+  expect(errors.text()).toBe('0 0 ');
+  expect(performance.now() - from).toBeLessThan(5000);
 });
 
 it('a guest that waits can be killed; the stream is as before', async () => {
