@@ -194,13 +194,11 @@ static struct watches *watches_of(struct lucet_instance *i) {
 static void put_in_force(struct lucet_instance *i) {
   for (uint32_t k = 0; k < i->module->meta.header->imported_functions; k++)
     __atomic_fetch_or(&i->bindings[k].refs, BINDING_WATCHED, __ATOMIC_RELAXED);
+  /* Any thread may be about to call it: that call comes before, or finds the watchpoints (settle in call.c). So does the one behind a run that ends without having heard of the request. */
+  __atomic_store_n(&i->token, 0, __ATOMIC_SEQ_CST);
   struct lucet_control *c = i->control;
   uint32_t where = c != NULL ? atomic_load(&c->where) : CONTROL_IDLE;
-  /* Any thread may be about to call it: that call comes before, or finds the watchpoints (settle in call.c). */
-  if (where == CONTROL_IDLE)
-    __atomic_store_n(&i->token, 0, __ATOMIC_SEQ_CST);
-  else if (where != CONTROL_SUSPENDED)
-    (void)lucet_control_request(c, control_run(c), REQUEST_WATCH);
+  if (where == CONTROL_GUEST || where == CONTROL_HOST) (void)lucet_control_request(c, control_run(c), REQUEST_WATCH);
 }
 
 lucet_status lucet_instance_set_watchpoint(lucet_instance *i, uint32_t number, const lucet_watchpoint *p, lucet_error *error) {

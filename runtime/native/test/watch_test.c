@@ -260,6 +260,35 @@ static void test_running(void) {
   lucet_pool_release(p);
 }
 
+static atomic_int is_set;
+static void *set_one(void *i) {
+  const lucet_watchpoint p = {.kind = LUCET_WATCH_MEMORY, .address = 64, .length = 4};
+  lucet_error own;
+  CHECK(lucet_instance_set_watchpoint(i, 0, &p, &own) == LUCET_OK);
+  atomic_store(&is_set, 1);
+  return NULL;
+}
+
+/** Set by another thread while this one calls the instance again and again, which then has nothing to look at: each call is with it or without, and those behind it are with it. */
+static void test_between_calls(void) {
+  section = "between calls";
+  for (int n = 0; n < 200; n++) {
+    lucet_instance *i = instance();
+    pthread_t t;
+    for (int k = 0; k < 3; k++) CHECK(usable(i));
+    CHECK(i->token == lucet_here.token);
+    atomic_store(&is_set, 0);
+    pthread_create(&t, NULL, set_one, i);
+    while (atomic_load(&is_set) == 0) {
+      lucet_event e = call(i, F_ADD, 1);
+      CHECK(e.kind == LUCET_EVENT_RETURNED && (uint32_t)e.id == 3);
+    }
+    CHECK(stopped(store(i, 64, 1), F_STORE, FIRST) && i->token != lucet_here.token);
+    pthread_join(t, NULL);
+    lucet_instance_release(i);
+  }
+}
+
 /** The system gives none. */
 static void test_refusals(void) {
   section = "refusals";
@@ -312,5 +341,6 @@ int main(void) {
   test_hosts();
   test_places();
   test_running();
+  test_between_calls();
   return end_tests();
 }
