@@ -11,7 +11,7 @@ import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
 /** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
-export const ARTIFACT_VERSION = 13;
+export const ARTIFACT_VERSION = 14;
 
 /**
  * Last 8 bytes of a signed artifact; before them the length of the signature's text as a u64, before that the text

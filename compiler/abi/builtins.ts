@@ -1,5 +1,5 @@
 /**
- * Builtins: operations that generated code leaves to the C runtime. They run on the host's stack.
+ * Builtins: operations that generated code leaves to the C runtime. They run on the host's stack, but for what is said of the last two.
  *
  * Calling one: integer arguments in rsi, rdx, rcx, r8, r9 (SysV, with rdi taken by the vmctx), `eax` = id, call
  * `[base - VMCTX.BUILTIN_STUB]`; result in rax. Every SysV caller-saved register is clobbered. A builtin that traps
@@ -46,6 +46,16 @@ export const BUILTINS: readonly Builtin[] = [
     name: 'yield_bound',
     args: 0,
     doc: '() when INSTRUCTION_COUNT has reached INSTRUCTION_BOUND: suspends the activation',
+  },
+  {
+    name: 'memory_copy_own',
+    args: 3,
+    doc: "(dst, src, n) within the primary memory: traps HeapOutOfBounds. Few bytes are copied on the guest's stack",
+  },
+  {
+    name: 'memory_fill_own',
+    args: 3,
+    doc: "(dst, byte, n) of the primary memory: traps HeapOutOfBounds. Few bytes are filled on the guest's stack",
   },
 ];
 

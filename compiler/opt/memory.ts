@@ -50,6 +50,8 @@ const BUILTIN_WRITES = BUILTINS.map(({ name }) => {
   switch (name) {
     case 'memory_fill':
     case 'memory_copy':
+    case 'memory_copy_own':
+    case 'memory_fill_own':
     case 'memory_init':
       return MEMORIES;
     case 'table_fill':

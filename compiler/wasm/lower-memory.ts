@@ -14,6 +14,8 @@ import type { Walk } from './walk.ts';
 const MEMORY_GROW = builtinId('memory_grow');
 const MEMORY_FILL = builtinId('memory_fill');
 const MEMORY_COPY = builtinId('memory_copy');
+const MEMORY_COPY_OWN = builtinId('memory_copy_own');
+const MEMORY_FILL_OWN = builtinId('memory_fill_own');
 const MEMORY_INIT = builtinId('memory_init');
 const DATA_DROP = builtinId('data_drop');
 
@@ -113,6 +115,10 @@ export function memoryFill(w: Walk): void {
   const byte = w.pop(ValType.I32);
   const dst = w.pop(type);
   if (!ssa.live || fillsInline(w, memory, dst, byte, n)) return;
+  if (memory === w.module.importedMemories) {
+    emitBuiltin(w, MEMORY_FILL_OWN, Type.None, [dst, byte, n]);
+    return;
+  }
   emitBuiltin(w, MEMORY_FILL, Type.None, [ssa.int(Type.I32, memory), dst, byte, n]);
 }
 
@@ -126,6 +132,10 @@ export function memoryCopy(w: Walk): void {
   const src = w.pop(fromType);
   const dst = w.pop(toType);
   if (!ssa.live || copiesInline(w, to, from, dst, src, n)) return;
+  if (to === from && to === w.module.importedMemories) {
+    emitBuiltin(w, MEMORY_COPY_OWN, Type.None, [dst, src, n]);
+    return;
+  }
   const memories = ssa.emit(Op.IConst, Type.I64, 0, 0, 0, to, from);
   emitBuiltin(w, MEMORY_COPY, Type.None, [memories, dst, src, n, ssa.int(Type.I32, 0)]);
 }

@@ -176,6 +176,7 @@ WINDOW(enter)
 WINDOW(return)
 WINDOW(machine)
 WINDOW(builtin)
+extern const uint8_t lucet_window_own[], lucet_window_end_own[];
 extern const uint8_t lucet_window_call_function[], lucet_window_end_call_function[], lucet_window_call_plain[], lucet_window_end_call_plain[];
 extern const uint8_t lucet_window_call_prepared[], lucet_window_end_call_prepared[];
 extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
@@ -193,6 +194,7 @@ static const struct window WINDOWS[] = {
     WINDOW(machine),
     WINDOW(builtin),
 #undef WINDOW
+    {lucet_window_own, lucet_window_end_own, lucet_stopped_builtin},
     {lucet_window_call_function, lucet_window_end_call_function, lucet_stopped_enter},
     {lucet_window_call_plain, lucet_window_end_call_plain, lucet_stopped_enter},
     {lucet_window_call_prepared, lucet_window_end_call_prepared, lucet_stopped_enter},

@@ -313,12 +313,19 @@ FUNCTION lucet_trap_stub
 
 /*
  * Called by generated code: eax = id, arguments in rsi rdx rcx r8 r9, result in rax. The callee-saved registers need no saving:
- * a builtin keeps them, as any function does.
+ * a builtin keeps them, as any function does. Two of them begin, and mostly end, in copies_x64.S.
  */
 FUNCTION lucet_builtin_stub
         .cfi_startproc
         CURRENT %r10
         movq    %rsp, ACT_GUEST_RSP(%r10)
+        cmpl    $LUCET_BUILTIN_MEMORY_COPY_OWN, %eax
+        je      lucet_copy_own
+        cmpl    $LUCET_BUILTIN_MEMORY_FILL_OWN, %eax
+        je      lucet_fill_own
+        .globl  lucet_builtin_in_c
+        .hidden lucet_builtin_in_c
+lucet_builtin_in_c:
         movq    ACT_HOST_RSP(%r10), %rsp
         HOST_FRAME_CFI
         movl    %eax, %eax

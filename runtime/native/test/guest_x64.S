@@ -303,7 +303,7 @@ FUNCTION wait, 1, 0
         ret
 END wait
 
-/* 18: a hostcall, a builtin, then never ends */
+/* 18: a hostcall, builtins on the host's stack and on its own, then never ends */
 FUNCTION tour, 2, 24
         pushq   %rbx
         subq    $16, %rsp
@@ -319,9 +319,21 @@ FUNCTION tour, 2, 24
         xorl    %esi, %esi
         movl    $LUCET_BUILTIN_MEMORY_GROW, %eax
         callq   *-LUCET_VMCTX_BUILTIN_STUB(%r15)
+        movl    $1024, %esi
+        movl    $0x5e, %edx
+        movl    $3, %ecx
+        movl    $LUCET_BUILTIN_MEMORY_FILL_OWN, %eax
+        callq   *-LUCET_VMCTX_BUILTIN_STUB(%r15)
+        movl    $1030, %esi
+        movl    $1024, %edx
+        movl    $20, %ecx
+        movl    $LUCET_BUILTIN_MEMORY_COPY_OWN, %eax
+        callq   *-LUCET_VMCTX_BUILTIN_STUB(%r15)
+        cmpl    $0x5e5e5e, 1030(%r15)
+        jne     2f
         cmpl    $0x5eed, %ebx
         je      1f
-        PC      tour, LUCET_TRAP_UNREACHABLE
+2:      PC      tour, LUCET_TRAP_UNREACHABLE
         hlt
 1:      jmp     1b
 END tour
