@@ -183,7 +183,9 @@ export class Licm {
         this.steps = MOST_STEPS;
         if (!this.isSame(f, cfg, loop, f.a(v))) return;
         if (!check) budget[loop]!--;
-        f.rows[v * ROW + F_A] = this.inFront(f, cfg, loop, f.a(v));
+        // First the value: rows that are made may move all of them.
+        const operand = this.inFront(f, cfg, loop, f.a(v));
+        f.rows[v * ROW + F_A] = operand;
         f.unlink(v);
         f.insertBefore(f.terminator(this.preheader[loop]!), v);
         counters.counts[check ? Fired.HoistCheck : Fired.HoistLoad]!++;
