@@ -3,13 +3,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import { translateWat } from '../compiler/wasm/wat.ts';
+import { asc } from './asc.ts';
 import { clang } from './clang.ts';
 import { type DebugProgram, writeProgram } from './debug-check.ts';
 
 const root = resolve(import.meta.dirname, '..');
 export const PROGRAMS = join(root, 'scripts/debug-programs');
 const RUSTC = '/usr/bin/rustc';
-const ASC = join(root, 'node_modules/assemblyscript/bin/asc.js');
 
 export const hasRust = (): boolean =>
   existsSync(RUSTC) && spawnSync('wasm-ld-14', ['--version']).status === 0;
@@ -36,12 +36,12 @@ export async function buildProgram(
       );
       return { program: out, wasm: readFileSync(out), source };
     case '.ts':
-      for (const file of [name, 'show.ts']) copyFileSync(join(PROGRAMS, file), join(dir, file));
-      execFileSync(
-        process.execPath,
-        [ASC, name, '-o', `${base}.wasm`, '--sourceMap', '--debug', '--use', 'abort='],
-        { cwd: dir, stdio: 'pipe' },
-      );
+      asc(dir, { [name]: text, 'show.ts': readFileSync(join(PROGRAMS, 'show.ts'), 'utf8') }, [
+        '--sourceMap',
+        '--debug',
+        '--use',
+        'abort=',
+      ]);
       return { program: out, wasm: readFileSync(out), source };
     case '.wat': {
       // In front, where imports have to be, and in one line: the program's own stay where they are.
@@ -52,7 +52,7 @@ export async function buildProgram(
     }
     default: {
       const files = { [name]: text, 'show.h': readFileSync(join(PROGRAMS, 'show.h'), 'utf8') };
-      const flags = ['-O0', '-g', '-fno-exceptions', `-fdebug-compilation-dir=${dir}`];
+      const flags = ['-O0', '-g', '-fno-exceptions', '-fdebug-compilation-dir=.'];
       return writeProgram(dir, name, text, await clang(files, flags));
     }
   }

@@ -2,10 +2,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { attributesOf, unknownAttributes } from '../attributes.ts';
+import { AdapterServer } from './support/adapter-server.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -24,27 +25,29 @@ const ECHO = `(module
 const SPIN = '(module (memory (export "memory") 1) (func (export "_start") (loop $again (br $again))))';
 
 let dir = '';
+let adapter: AdapterServer;
 let client: DebugClient;
 const output: Record<string, string> = {};
 
-beforeAll(() => {
+beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucet-configuration-'));
   writeFileSync(join(dir, 'echo.wat'), ECHO);
   writeFileSync(join(dir, 'spin.wat'), SPIN);
   writeFileSync(join(dir, 'main.c'), 'int main(void) { return 0; }\n');
   writeFileSync(join(dir, 'input.txt'), 'from a file\n');
   mkdirSync(join(dir, 'folder.wasm'));
+  adapter = await AdapterServer.start({ XDG_CACHE_HOME: dir });
 });
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await adapter.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 beforeEach(async () => {
   for (const name of Object.keys(output)) delete output[name];
-  const env = { ...process.env, XDG_CACHE_HOME: dir };
-  client = new DebugClient('node', join(ROOT, 'dist/debug-adapter.cjs'), 'lucet', { env }, true);
-  client.defaultTimeout = 30_000;
+  client = await adapter.connect();
   client.on('output', ({ body }: DebugProtocol.OutputEvent) => {
     output[body.category ?? ''] = (output[body.category ?? ''] ?? '') + body.output;
   });
-  await client.start();
   await client.initializeRequest();
 });
 afterEach(() => client.stop());

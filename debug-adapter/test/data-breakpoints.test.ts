@@ -3,10 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
+import { AdapterServer } from './support/adapter-server.ts';
 
 const SOURCE = `#include <stdio.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ const WAT = `(module
     local.set $n))`;
 
 let dir = '';
+let adapter: AdapterServer;
 let client: DebugClient;
 /** Why this machine has none; null: it has. */
 let refusal: string | null = null;
@@ -62,13 +64,17 @@ beforeAll(async () => {
   writeFileSync(join(dir, 'input'), 'wxyz');
   writeFileSync(join(dir, 'prog.wat'), WAT);
   writeFileSync(join(dir, 'prog.wasm'), await clang({ 'prog.c': SOURCE }, ['-g', '-O0']));
+  adapter = await AdapterServer.start();
   await begin({}, [{ line: line('MAIN') }]);
   const [set] = await watch([{ name: 'total' }]);
   if (!set!.verified) refusal = set!.message!;
   await client.stop();
   if (refusal !== null) process.stderr.write(`SKIPPED: data breakpoints that are hit: ${refusal}\n`);
 }, 120_000);
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await adapter.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 afterEach(async () => {
   await client.stop();
 });
@@ -80,12 +86,9 @@ let nextStop: Promise<DebugProtocol.Event>;
 async function begin(
   more: object,
   lines: readonly DebugProtocol.SourceBreakpoint[],
-  env: object = {},
+  server = adapter,
 ): Promise<void> {
-  const adapter = join(import.meta.dirname, '../../dist/debug-adapter.cjs');
-  client = new DebugClient('node', adapter, 'lucet', { env: { ...process.env, ...env } }, true);
-  client.defaultTimeout = 30_000;
-  await client.start();
+  client = await server.connect();
   await client.initializeRequest();
   const launched = client.launchRequest({
     program: join(dir, 'prog.wasm'),
@@ -299,11 +302,15 @@ long syscall(long n, long a, long b, long c, long d, long e, long f) {
 `,
   );
   execFileSync('gcc', ['-shared', '-fPIC', '-o', join(dir, 'refuse.so'), join(dir, 'refuse.c'), '-ldl']);
-  await begin({}, [{ line: line('MAIN') }, { line: line('CALL') }], { LD_PRELOAD: join(dir, 'refuse.so') });
+  const refused = await AdapterServer.start({ LD_PRELOAD: join(dir, 'refuse.so') });
+  await begin({}, [{ line: line('MAIN') }, { line: line('CALL') }], refused);
   const [set] = await watch([{ name: 'total' }]);
   expect(set).toMatchObject({
     verified: false,
     message: expect.stringMatching(/^total can't be watched: .*perf_event_paranoid/),
   });
   expect(await go()).toMatchObject({ reason: 'breakpoint', line: line('CALL') });
+  await client.stop();
+  await refused.stop();
+  client = await adapter.connect();
 });

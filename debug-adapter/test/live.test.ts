@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
+import { AdapterServer } from './support/adapter-server.ts';
 
 const SOURCE = `#include <stdio.h>
 #include <string.h>
@@ -37,23 +38,20 @@ int main(int argc, char **argv) { // MAIN
 const line = (mark: string): number => SOURCE.split('\n').findIndex(l => l.includes(`// ${mark}`)) + 1;
 
 let dir = '';
+let adapter: AdapterServer;
 let client: DebugClient;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucet-live-'));
   writeFileSync(join(dir, 'prog.c'), SOURCE);
   writeFileSync(join(dir, 'prog.wasm'), await clang({ 'prog.c': SOURCE }, ['-g', '-O0']));
+  adapter = await AdapterServer.start();
 }, 120_000);
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await adapter.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 beforeEach(async () => {
-  client = new DebugClient(
-    'node',
-    join(import.meta.dirname, '../../dist/debug-adapter.cjs'),
-    'lucet',
-    {},
-    true,
-  );
-  client.defaultTimeout = 30_000;
-  await client.start();
+  client = await adapter.connect();
 });
 afterEach(async () => {
   await client.stop();
@@ -198,9 +196,10 @@ it('says that variables of split DWARF are not read, and what to do', async () =
   client.on('output', (e: DebugProtocol.OutputEvent) => {
     if (e.body.category === 'console') said += e.body.output;
   });
+  const stopped = client.waitForEvent('stopped');
   const [bound] = await launch([{ line: line('CALL') }], [], { program: split });
   expect(bound!.verified).toBe(true);
-  await client.waitForEvent('stopped');
+  await stopped;
   expect(
     said.match(/^debug information: split DWARF: .*prog\.dwo .* build without -gsplit-dwarf$/gm),
   ).toHaveLength(1);

@@ -3,10 +3,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
+import { AdapterServer } from './support/adapter-server.ts';
 
 const SOURCE = `
 typedef struct list { int value; struct list *next; } list;
@@ -38,20 +39,22 @@ const line = (mark: string): number => LINES.findIndex(l => l.includes(`// ${mar
 
 const root = join(import.meta.dirname, '../..');
 let dir = '';
+let adapter: AdapterServer;
 let client: DebugClient;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucet-post-mortem-'));
   writeFileSync(join(dir, 'prog.c'), SOURCE);
   writeFileSync(join(dir, 'prog.wasm'), await clang({ 'prog.c': SOURCE }, ['-g', '-O0']));
+  adapter = await AdapterServer.start({ XDG_CACHE_HOME: dir });
 }, 120_000);
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await adapter.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 beforeEach(async () => {
-  const env = { ...process.env, XDG_CACHE_HOME: dir };
-  client = new DebugClient('node', join(root, 'dist/debug-adapter.cjs'), 'lucet', { env }, true);
-  client.defaultTimeout = 20_000;
-  await client.start();
+  client = await adapter.connect();
 });
 afterEach(async () => {
   await client.stop();

@@ -4,15 +4,15 @@
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
 import { buildProgram } from '../../scripts/debug-build.ts';
 import { writeProgram } from '../../scripts/debug-check.ts';
+import { AdapterServer } from './support/adapter-server.ts';
 import { Transcript } from './support/transcript.ts';
 
-const ADAPTER = resolve(import.meta.dirname, '../../dist/debug-adapter.cjs');
 const GOLDEN = join(import.meta.dirname, 'transcripts');
 const bless = process.env.BLESS === '1';
 
@@ -30,10 +30,15 @@ int main(void) {
 const SPIN = 'int main(void) { for (volatile unsigned i = 0;; i++); }\n';
 
 let dir = '';
-beforeAll(() => {
+let adapter: AdapterServer;
+beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucet-transcripts-'));
+  adapter = await AdapterServer.start();
 });
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await adapter.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 interface Session {
   readonly name: string;
@@ -267,11 +272,10 @@ test.each(SESSIONS)(
             dir,
             `${name}.c`,
             program.c,
-            await clang({ [`${name}.c`]: program.c }, ['-O0', '-g', `-fdebug-compilation-dir=${dir}`]),
+            await clang({ [`${name}.c`]: program.c }, ['-O0', '-g', '-fdebug-compilation-dir=.']),
           );
     const lines = readFileSync(built.source, 'utf8').split('\n');
-    const t = new Transcript(ADAPTER, dir);
-    await t.start();
+    const t = new Transcript(await adapter.connect(), dir);
     try {
       await run(t, built.program, built.source, mark => lines.findIndex(l => l.includes(`#BP ${mark}`)) + 1);
     } finally {

@@ -1,17 +1,17 @@
 /** What lucet-wasi says to someone who doesn't know it: where its words begin, what a program that gave up said, what is missing. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';
+import { asc } from '../../scripts/asc.ts';
 import { clang } from '../../scripts/clang.ts';
 import { libraryPath } from '../library.ts';
 import { body, exportEntry, functionType, KIND, moduleBytes, uleb } from '../wasm-writer.ts';
 import { describeNative } from './support/guest.ts';
 
-const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'lucet-messages-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -78,16 +78,12 @@ describeNative('lucet-wasi says', () => {
   });
 
   it('what an AssemblyScript program said when it aborted, and where', () => {
-    writeFileSync(
-      join(folder, 'index.ts'),
-      `export function check(n: i32): void {
+    const source = `export function check(n: i32): void {
   if (n < 0) throw new Error("negative: ü 😀");
   assert(n != 0, "zero");
 }
-`,
-    );
-    const asc = join(root, 'node_modules/assemblyscript/bin/asc.js');
-    execFileSync(process.execPath, [asc, 'index.ts', '-o', 'index.wasm', '-O', '--debug'], { cwd: folder });
+`;
+    asc(folder, { 'index.ts': source }, ['-O', '--debug']);
     const check = (n: number) => lucetWasi(['--invoke', 'check', 'index.wasm', `${n}`]);
     expect(check(1)).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(check(-1).stderr).toMatch(

@@ -2,7 +2,7 @@
  * Transcripts of debug sessions: each request with its arguments, what came back, and the events in between, as text that is the same on every run and
  * machine. Folders, native addresses and the text of native instructions are left out; addresses in the guest's memory are not: the compilers' versions are fixed.
  */
-import { DebugClient } from '@vscode/debugadapter-testsupport';
+import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 
 type Event = 'stopped' | 'exited' | 'terminated';
@@ -18,28 +18,21 @@ const LEFT_OUT = new Set([
 ]);
 
 export class Transcript {
-  private readonly client: DebugClient;
   private readonly lines: { text: string }[] = [];
   private readonly arrived: Event[] = [];
   private waiting: { readonly event: Event; readonly resolve: () => void } | null = null;
   private output = '';
 
   constructor(
-    adapter: string,
+    private readonly client: DebugClient,
     private readonly dir: string,
   ) {
-    this.client = new DebugClient('node', adapter, 'lucet', {}, true);
-    this.client.defaultTimeout = 60_000;
     const emit = this.client.emit.bind(this.client);
     this.client.emit = (name: string, ...rest: unknown[]): boolean => {
       const event = rest[0] as DebugProtocol.Event | undefined;
       if (event?.type === 'event' && event.event === name) this.event(event);
       return emit(name, ...rest);
     };
-  }
-
-  start(): Promise<void> {
-    return this.client.start();
   }
 
   stop(): Promise<void> {

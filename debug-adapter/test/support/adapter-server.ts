@@ -1,0 +1,60 @@
+/** One process of the adapter for all sessions of a test file, as an editor's `debugServer` has it: to begin one takes as long as most sessions do. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { DebugClient } from '@vscode/debugadapter-testsupport';
+import { ADAPTER } from './raw-client.ts';
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    }).once('error', () => resolve(false));
+  });
+}
+
+export class AdapterServer {
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly port: number,
+  ) {}
+
+  static async start(env: NodeJS.ProcessEnv = {}): Promise<AdapterServer> {
+    const port = await freePort();
+    const child = spawn('node', [ADAPTER, `--server=${port}`], {
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+    });
+    // It says that it listens before it does.
+    for (let n = 0; !(await accepts(port)); n++) {
+      if (n > 500 || child.exitCode !== null) throw new Error(`the adapter does not listen on port ${port}`);
+      await new Promise(done => setTimeout(done, 20));
+    }
+    return new AdapterServer(child, port);
+  }
+
+  /** A session of its own. */
+  async connect(): Promise<DebugClient> {
+    const client = new DebugClient('node', ADAPTER, 'lucet');
+    client.defaultTimeout = 30_000;
+    await client.start(this.port);
+    return client;
+  }
+
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null)
+      throw new Error(`the adapter has ended with ${this.process.exitCode}: a session took it down`);
+    this.process.kill('SIGKILL');
+    await once(this.process, 'close');
+  }
+}
