@@ -6,7 +6,7 @@ const COMMON = ['program', 'cwd', 'sourceMap', 'skipFiles', 'symbolFile', 'disas
 const OWN = {
   launch: [
     ...['args', 'env', 'inheritEnv', 'dirs', 'entrypoint', 'invoke', 'maxHeapSize', 'stackSize'],
-    ...['stdin', 'stdout', 'stderr'],
+    ...['stdin', 'stdout', 'stderr', 'console'],
     ...['timeout', 'stopOnEntry', 'stopOnTrap', 'optLevel'],
   ],
   attach: ['coredump'],

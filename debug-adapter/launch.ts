@@ -17,6 +17,13 @@ export interface CommonArguments {
   readonly folders: readonly string[];
 }
 
+/** Kinds of terminals; null: output is shown by the editor, and there is nothing to read. */
+export const CONSOLES = {
+  internalConsole: null,
+  integratedTerminal: 'integrated',
+  externalTerminal: 'external',
+} as const;
+
 export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, CommonArguments {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -36,6 +43,8 @@ export interface LaunchArguments extends DebugProtocol.LaunchRequestArguments, C
   /** Files that take its output; none: it is shown. */
   readonly stdout?: string;
   readonly stderr?: string;
+  /** Where it reads from and prints to, but for those. */
+  readonly console?: keyof typeof CONSOLES;
   /** Time that it may run for, stops not counted: milliseconds, or with a unit (2s). */
   readonly timeout?: string | number;
   readonly stopOnEntry?: boolean;
@@ -128,6 +137,8 @@ export function checkLaunch(request: DebugProtocol.LaunchRequestArguments): Laun
   if (a.invoke !== undefined && !isString(a.invoke)) fail('invoke', 'the name of an exported function');
   for (const name of ['stdin', 'stdout', 'stderr'] as const)
     if (a[name] !== undefined && !isString(a[name])) fail(name, 'the path of a file');
+  if (a.console !== undefined && !Object.hasOwn(CONSOLES, a.console))
+    fail('console', '"internalConsole", "integratedTerminal" or "externalTerminal"');
   durationOf('timeout', a.timeout);
   for (const name of ['maxHeapSize', 'stackSize'] as const) sizeOf(name, a[name]);
   if (

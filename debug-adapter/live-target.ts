@@ -28,7 +28,8 @@ import {
   type WasiPreopen,
 } from '../runtime/index.ts';
 import { LiveWatchpoints } from './live-watchpoints.ts';
-import type { DebugTarget, Outputs, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import type { DebugTarget, Streams, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import { closeDescriptors } from './terminal.ts';
 
 const THREAD = 1;
 const EXIT_TRAP = 134;
@@ -50,9 +51,7 @@ export interface LiveOptions {
   /** Bytes; null: the usual. */
   readonly maxHeapSize: number | null;
   readonly stackSize: number | null;
-  /** A file; null: there is nothing to read. */
-  readonly stdin: string | null;
-  readonly outputs: Outputs;
+  readonly streams: Streams;
   /** Milliseconds that the guest may run for; null: as long as it likes. */
   readonly timeout: number | null;
   readonly env: Readonly<Record<string, string>>;
@@ -159,7 +158,7 @@ export class LiveTarget implements DebugTarget {
     this.module = Module.fromFile(how.artifact);
     this.module.sourceFolder = dirname(how.artifact);
     const stream = (name: 'stdout' | 'stderr'): Writable | { fd: number } => {
-      const fd = how.outputs[name];
+      const fd = how.streams[name];
       if (fd !== null) return { fd };
       // What is not whole at a chunk's end is with the next one.
       const decoder = new TextDecoder();
@@ -176,7 +175,7 @@ export class LiveTarget implements DebugTarget {
       args: [how.name, ...(how.invokes ? [] : how.args)],
       env: how.env,
       preopens: how.preopens,
-      stdin: how.stdin === null ? 'null' : { file: how.stdin },
+      stdin: how.streams.stdin === null ? 'null' : { fd: how.streams.stdin },
       stdout: stream('stdout'),
       stderr: stream('stderr'),
     });
@@ -515,5 +514,8 @@ export class LiveTarget implements DebugTarget {
     this.instance.dispose();
     this.region.dispose();
     this.module.dispose();
+    this.wasi.dispose();
+    this.pool.dispose();
+    closeDescriptors(Object.values(this.how.streams));
   }
 }

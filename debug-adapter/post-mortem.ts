@@ -3,12 +3,13 @@
  * compiled without places to stop at. A core dump alone is the same with nothing to run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Coredump, readCoredump } from '../runtime/debug.ts';
 import type { ModuleSymbols, TrapReport } from '../runtime/index.ts';
-import type { DebugTarget, Outputs, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import type { DebugTarget, Streams, TargetEvent, TargetFrame, TargetState, TargetThread } from './target.ts';
+import { closeDescriptors } from './terminal.ts';
 
 /** As for a process that SIGABRT ended: what lucet-wasi exits with when the guest traps. */
 const EXIT_TRAP = 134;
@@ -162,10 +163,8 @@ export interface ProcessOptions {
   readonly options: readonly string[];
   readonly artifact: string;
   readonly args: readonly string[];
-  /** A file; null: there is nothing to read. */
-  readonly stdin: string | null;
-  /** Closed when it has started. What lucet-wasi says of a trap goes to stderr, too. */
-  readonly outputs: Outputs;
+  /** What lucet-wasi says of a trap goes to stderr, too. */
+  readonly streams: Streams;
   readonly cwd: string | undefined;
   /** False: a trap ends the session as an exit does. */
   readonly stopsAt: (report: TrapReport) => boolean;
@@ -176,6 +175,8 @@ export class ProcessTarget extends Stopped {
   private child: ChildProcess | null = null;
   private readonly folder = mkdtempSync(join(tmpdir(), 'lucet-debug-'));
   private isOver = false;
+  /** They are ours until the process has them. */
+  private hasStreams = true;
 
   constructor(
     name: string,
@@ -206,16 +207,13 @@ export class ProcessTarget extends Stopped {
       artifact,
       ...args,
     ];
-    const stdin = how.stdin === null ? null : openSync(how.stdin, 'r');
     const child = spawn(command, all, {
-      stdio: [stdin ?? 'ignore', how.outputs.stdout ?? 'pipe', how.outputs.stderr ?? 'pipe'],
+      stdio: [how.streams.stdin ?? 'ignore', how.streams.stdout ?? 'pipe', how.streams.stderr ?? 'pipe'],
       ...(cwd === undefined ? {} : { cwd }),
     });
     this.child = child;
-    if (stdin !== null) closeSync(stdin);
+    this.closeStreams();
     for (const stream of ['stdout', 'stderr'] as const) {
-      const fd = how.outputs[stream];
-      if (fd !== null) closeSync(fd);
       const from = child[stream];
       from?.setEncoding('utf8').on('data', (text: string) => {
         from.pause();
@@ -234,6 +232,12 @@ export class ProcessTarget extends Stopped {
         this.emit({ kind: 'output', stream: 'stderr', text: `lucet-wasi died of ${signal}\n` });
       this.end(code ?? (signal === 'SIGKILL' ? EXIT_KILLED : 128));
     });
+  }
+
+  private closeStreams(): void {
+    if (!this.hasStreams) return;
+    this.hasStreams = false;
+    closeDescriptors(Object.values(this.how.streams));
   }
 
   private load(report: string, core: string): boolean {
@@ -278,6 +282,7 @@ export class ProcessTarget extends Stopped {
 
   dispose(): void {
     this.child?.kill('SIGKILL');
+    this.closeStreams();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

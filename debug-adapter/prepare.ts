@@ -8,6 +8,7 @@ import { libraryPath, type ModuleSymbols, openSymbols, type TrapReport } from '.
 import { keptArtifact } from '../runtime/lucet-wasi-compile.ts';
 import {
   type AttachArguments,
+  CONSOLES,
   type CommonArguments,
   durationOf,
   type LaunchArguments,
@@ -17,7 +18,8 @@ import {
 } from './launch.ts';
 import { LiveTarget } from './live-target.ts';
 import { CoreTarget, ProcessTarget } from './post-mortem.ts';
-import type { DebugTarget, Outputs } from './target.ts';
+import type { DebugTarget, Streams } from './target.ts';
+import { closeDescriptors, type Terminal, type TerminalRequest } from './terminal.ts';
 
 /** Where the bundles are. */
 const DIST = dirname(import.meta.url.startsWith('file:') ? fileURLToPath(import.meta.url) : import.meta.url);
@@ -43,10 +45,11 @@ function existing(attribute: string, path: string, advice: string, kind: 'file' 
   return path;
 }
 
-/** Descriptors of the files that take the output; null: it is shown. @throws LaunchError */
-function outputsOf(launch: LaunchArguments): Outputs {
+/** What the standard streams are: files that the configuration names, else the terminal, if it wants one. @throws LaunchError */
+function streamsOf(launch: LaunchArguments, stdin: string | null, terminal: Terminal | null): Streams {
+  const opened: number[] = [];
   const open = (name: 'stdout' | 'stderr'): number | null => {
-    if (launch[name] === undefined) return null;
+    if (launch[name] === undefined) return terminal?.descriptor() ?? null;
     const path = resolve(launch.cwd ?? '.', launch[name]);
     try {
       closeSync(openSync(path, 'w'));
@@ -56,7 +59,20 @@ function outputsOf(launch: LaunchArguments): Outputs {
       throw new LaunchError(`"${name}": ${(e as Error).message}: name a file that can be written`);
     }
   };
-  return { stdout: open('stdout'), stderr: open('stderr') };
+  const kept = (fd: number | null): number | null => {
+    if (fd !== null) opened.push(fd);
+    return fd;
+  };
+  try {
+    return {
+      stdin: kept(stdin === null ? (terminal?.descriptor() ?? null) : openSync(stdin, 'r')),
+      stdout: kept(open('stdout')),
+      stderr: kept(open('stderr')),
+    };
+  } catch (e) {
+    closeDescriptors(opened);
+    throw e;
+  }
 }
 
 /** @throws LaunchError */
@@ -126,11 +142,20 @@ function symbolsOf(artifact: string, program: string, settings: CommonArguments)
   return symbols;
 }
 
+/** A terminal for a program, named so. @throws LaunchError */
+export type OpenTerminal = (
+  kind: TerminalRequest['kind'],
+  title: string,
+  cwd: string,
+  script: string,
+) => Promise<Terminal>;
+
 /** @param stopsAt whether a trap is to be looked at. @param signal ends the compiler: what is returned then is an error */
 export async function openLaunch(
   launch: LaunchArguments,
   stopsAt: (report: TrapReport) => boolean,
   signal: AbortSignal,
+  openTerminal: OpenTerminal,
 ): Promise<DebugTarget> {
   const program = programOf(launch);
   const stdin =
@@ -145,16 +170,20 @@ export async function openLaunch(
     ? await compiled(program, 0, signal, 'debug')
     : await compiled(program, launch.optLevel ?? 2, signal);
   const symbols = symbolsOf(artifact, program, launch);
-  const outputs = outputsOf(launch);
+  const kind = CONSOLES[launch.console ?? 'internalConsole'];
+  const folder = resolve(launch.cwd ?? dirname(program));
+  const script = join(DIST, 'debug-adapter.cjs');
+  const terminal =
+    kind === null ? null : await openTerminal(kind, `Lucet: ${basename(program)}`, folder, script);
+  const streams = streamsOf(launch, stdin, terminal);
   if (symbols.artifact.debugFunctions.size > 0)
-    return live(launch, program, artifact, symbols, stdin, outputs, stops);
+    return live(launch, program, artifact, symbols, streams, stops);
   return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
     artifact,
     args: launch.args ?? [],
-    stdin,
-    outputs,
+    streams,
     cwd: launch.cwd,
     stopsAt: stops,
   });
@@ -165,8 +194,7 @@ function live(
   program: string,
   artifact: string,
   symbols: ModuleSymbols,
-  stdin: string | null,
-  outputs: Outputs,
+  streams: Streams,
   stopsAt: (report: TrapReport) => boolean,
 ): DebugTarget {
   const folder = launch.cwd ?? '.';
@@ -187,8 +215,7 @@ function live(
       args: launch.args ?? [],
       maxHeapSize: sizeOf('maxHeapSize', launch.maxHeapSize),
       stackSize: sizeOf('stackSize', launch.stackSize),
-      stdin,
-      outputs,
+      streams,
       timeout: durationOf('timeout', launch.timeout),
       env: { ...inherited, ...launch.env },
       preopens,
@@ -196,6 +223,7 @@ function live(
       stopsAt,
     });
   } catch (e) {
+    closeDescriptors(Object.values(streams));
     if (e instanceof Error && /^(?:LoadError|LinkError|LimitError|WasiError)$/.test(e.name))
       throw new LaunchError(e.message);
     throw e;

@@ -7,13 +7,11 @@ import {
   BreakpointEvent,
   Event,
   ExitedEvent,
-  InitializedEvent,
   InvalidatedEvent,
   MemoryEvent,
   Source,
   StackFrame,
   StoppedEvent,
-  TerminatedEvent,
   Thread,
 } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
@@ -29,20 +27,16 @@ import {
   checkAttach,
   checkLaunch,
   type LaunchArguments,
-  LaunchError,
 } from './launch.ts';
-import { openCore, openLaunch } from './prepare.ts';
-import { ProtocolSession } from './protocol.ts';
+import { type OpenTerminal, openCore, openLaunch } from './prepare.ts';
+import { ProgramSession } from './program-session.ts';
 import { Sources } from './sources.ts';
 import { type Granularity, type StepKind, Stepping } from './stepping.ts';
 import type { DebugTarget, TargetEvent } from './target.ts';
 import { Variables } from './variables.ts';
 import { WatViews } from './wat-views.ts';
 
-const ERROR_LAUNCH = 1001;
 const ERROR_REQUEST = 1002;
-/** The protocol's own word. */
-const CANCELLED = 'cancelled';
 const NOT_STOPPED = 'notStopped';
 const MAX_MEMORY_READ = 1 << 24;
 
@@ -65,30 +59,27 @@ interface Parts {
   readonly views: WatViews;
 }
 
-export class LucetSession extends ProtocolSession {
+export class LucetSession extends ProgramSession {
   private parts: Parts | null = null;
   private exceptionFilters: ReadonlySet<string> = new Set(
     EXCEPTION_FILTERS.filter(f => f.default).map(f => f.filter),
   );
-  private configured: () => void = () => {};
-  private readonly configurationDone = new Promise<void>(resolve => {
-    this.configured = resolve;
-  });
-  /** A launch or attach request that was not answered yet. */
-  private opening: { readonly request: number; readonly abort: AbortController } | null = null;
   /** The thread that is stopped, as the editor knows; null: none. */
   private stopped: number | null = null;
-  /** The program has ended, or whoever wanted it has gone. */
-  private isOver = false;
   /** Warnings that were printed; debug information bounds their number. */
   private readonly told = new Set<string>();
 
   /** For tests: sessions over a target of their own. */
   protected openTarget(launch: LaunchArguments, signal: AbortSignal): Promise<DebugTarget> {
-    return openLaunch(launch, report => this.exceptionFilters.has(report.code), signal);
+    const open: OpenTerminal = (kind, title, cwd, script) =>
+      this.openTerminal({ kind, title, cwd, script, signal });
+    return openLaunch(launch, report => this.exceptionFilters.has(report.code), signal, open);
   }
 
-  protected override initializeRequest(response: DebugProtocol.InitializeResponse): void {
+  protected override initializeRequest(
+    response: DebugProtocol.InitializeResponse,
+    args: DebugProtocol.InitializeRequestArguments,
+  ): void {
     response.body = {
       supportsConfigurationDoneRequest: true,
       supportsTerminateRequest: true,
@@ -115,7 +106,7 @@ export class LucetSession extends ProtocolSession {
       supportsClipboardContext: true,
       supportsValueFormattingOptions: false,
     };
-    this.sendResponse(response);
+    super.initializeRequest(response, args);
   }
 
   // ------------------------------------------------------------------------------------------------------ Begin and end
@@ -146,55 +137,12 @@ export class LucetSession extends ProtocolSession {
     for (const warning of unknownAttributes(kind, request)) this.print('console', `${warning}\n`);
   }
 
-  private open(
-    response: DebugProtocol.Response,
-    make: (signal: AbortSignal) => Promise<{ target: DebugTarget; settings: CommonArguments }>,
-  ): Promise<void> {
-    return this.answering(response, async () => {
-      if (this.opening !== null || this.parts !== null || this.isOver) {
-        const message = 'this session has had a program already: start another for this one';
-        this.refuse(response, message, ERROR_LAUNCH);
-        return;
-      }
-      const abort = new AbortController();
-      this.opening = { request: response.request_seq, abort };
-      const aborted = new Promise<void>(resolve => {
-        abort.signal.addEventListener('abort', () => resolve());
-      });
-      let opened: DebugTarget | null = null;
-      try {
-        const { target, settings } = await make(abort.signal);
-        opened = target;
-        if (!abort.signal.aborted) {
-          this.use(target, settings);
-          this.sendEvent(new InitializedEvent());
-          await Promise.race([this.configurationDone, aborted]);
-        }
-        if (abort.signal.aborted) throw new LaunchError(CANCELLED);
-        this.opening = null;
-        this.sendResponse(response);
-        target.start();
-      } catch (e) {
-        const cancelled = abort.signal.aborted;
-        this.opening = null;
-        this.isOver = cancelled;
-        opened?.dispose();
-        if (!cancelled && !(e instanceof LaunchError)) throw e;
-        this.refuse(response, cancelled ? CANCELLED : (e as Error).message, ERROR_LAUNCH, cancelled);
-        if (cancelled) this.finish();
-      }
-    });
-  }
-
-  /** The session's program is gone for good. */
-  private finish(): void {
-    this.isOver = true;
+  protected override over(): void {
     this.stopped = null;
     this.forget();
-    this.sendEvent(new TerminatedEvent());
   }
 
-  private use(target: DebugTarget, settings: CommonArguments): void {
+  protected override use(target: DebugTarget, settings: CommonArguments): void {
     const sources = new Sources(settings.sourceMap ?? {}, settings.folders);
     const frames = new Frames(target);
     const breakpoints: Breakpoints = new Breakpoints(target, sources, frames, at => stepping.endsAt(at));
@@ -234,37 +182,6 @@ export class LucetSession extends ProtocolSession {
       this.told.add(warning);
       this.print('console', `debug information: ${warning}\n`);
     }
-  }
-
-  protected override configurationDoneRequest(response: DebugProtocol.ConfigurationDoneResponse): void {
-    this.sendResponse(response);
-    this.configured();
-  }
-
-  protected override terminateRequest(response: DebugProtocol.TerminateResponse): void {
-    this.sendResponse(response);
-    if (this.opening !== null) this.opening.abort.abort();
-    else if (!this.isOver) this.parts?.target.kill();
-  }
-
-  protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
-    this.sendResponse(response);
-    this.shutdown();
-  }
-
-  protected override end(): void {
-    this.isOver = true;
-    this.opening?.abort.abort();
-    this.parts?.target.dispose();
-  }
-
-  /** What takes long is to open a program; all else has been answered before anybody could think better of it. */
-  protected override cancelRequest(
-    response: DebugProtocol.CancelResponse,
-    args: DebugProtocol.CancelArguments,
-  ): void {
-    this.sendResponse(response);
-    if (this.opening !== null && args.requestId === this.opening.request) this.opening.abort.abort();
   }
 
   // -------------------------------------------------------------------------------------------------------------- Events

@@ -28,8 +28,11 @@ export interface TargetFrame {
   readonly stackAddress: number | null;
 }
 
-/** Descriptors that take the guest's output; null: it is told by events. */
-export interface Outputs {
+/** Descriptors of the guest's standard streams, which the target closes. */
+export interface Streams {
+  /** null: there is nothing to read. */
+  readonly stdin: number | null;
+  /** null: it is told by events. */
   readonly stdout: number | null;
   readonly stderr: number | null;
 }

@@ -63,6 +63,8 @@ export class RawClient {
   readonly sent = new Map<number, string>();
   stderr = '';
   status: number | null | undefined;
+  /** Answers what the adapter asks, with a body; null: refused; undefined: not at all. */
+  onRequest: (request: Message) => object | null | undefined = () => null;
   readonly ended: Promise<number | null>;
   private readonly answered = new Set<number>();
   private readonly watchers = new Set<() => void>();
@@ -165,6 +167,23 @@ export class RawClient {
     this.messages.push(m);
     if (m.type === 'response') this.takeResponse(m);
     else if (m.type === 'event') this.takeEvent(m);
+    else this.answer(m);
+  }
+
+  private answer(m: Message): void {
+    const body = this.onRequest(m);
+    if (body === undefined) return;
+    const success = body !== null;
+    this.write(
+      JSON.stringify({
+        seq: this.next++,
+        type: 'response',
+        command: m.command,
+        request_seq: m.seq,
+        success,
+        ...(success ? { body } : { message: 'refused' }),
+      }),
+    );
   }
 
   private takeResponse(m: Message): void {
