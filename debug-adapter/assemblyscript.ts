@@ -1,9 +1,10 @@
 /**
  * What AssemblyScript's values tell of themselves. Its compiler writes no types, only names of locals and a source map; but each object of its
  * runtime is headed by the number of its class and its size in bytes ("AssemblyScript memory layout": rtId and rtSize, the last 8 of 20 bytes),
- * and a table in memory says of each class whether it is an array, and of what (std/assembly/shared/typeinfo.ts).
+ * and a table in memory says of each class whether it is an array, and of what (std/assembly/shared/typeinfo.ts). Fields: assemblyscript-classes.ts.
  */
 import type { ModuleSymbols } from '../runtime/index.ts';
+import { type ClassLayout, classesOf, type Field } from './assemblyscript-classes.ts';
 import type { TargetState } from './target.ts';
 
 type Memory = Pick<TargetState, 'memory'>;
@@ -14,7 +15,11 @@ const HEADER = 20;
 const MAX_SHOWN = 200;
 /** Elements of an array that are shown. */
 const MAX_ELEMENTS = 8;
-/** Arrays in arrays. */
+/** Fields of an object that are shown. */
+const MAX_FIELDS = 16;
+/** Objects in each other: they may have many fields, and each other for ever. */
+const MAX_OBJECT_DEPTH = 2;
+/** Arrays in each other, and in objects. */
 const MAX_DEPTH = 3;
 /** What the compiler calls the address of its table of classes. */
 const CLASS_TABLE = '~lib/rt/__rtti_base';
@@ -32,21 +37,48 @@ const enum Flag {
 /** Sizes up to 8. */
 const ALIGNMENTS = 4;
 
-/** What a pointer points to, if that is a string or an array; null: nothing there looks like one. */
+/** What is known of a program's classes. */
+interface Program {
+  readonly memory: Memory;
+  /** Address of the table of classes; 0: there is none. */
+  readonly table: number;
+  readonly layouts: ReadonlyMap<number, ClassLayout>;
+}
+
+/** What a pointer points to, if that is a string, an array or an object of the program's; null: nothing there looks like one. */
 export function objectAt(state: TargetState, symbols: ModuleSymbols, pointer: number): string | null {
   const global = symbols.globalNamed(CLASS_TABLE);
   const base = global === null ? null : state.global(global);
-  return textAt(state, base === null ? 0 : Number(BigInt.asUintN(32, base)), pointer, 0);
+  const table = base === null ? 0 : Number(BigInt.asUintN(32, base));
+  return textAt({ memory: state, table, layouts: classesOf(symbols) }, pointer, 0);
 }
 
-function textAt(memory: Memory, classes: number, pointer: number, depth: number): string | null {
+function textAt(program: Program, pointer: number, depth: number): string | null {
+  const { memory } = program;
   if (pointer < HEADER || pointer % 4 !== 0) return null;
   const header = words(memory, pointer - 8, 2);
   if (header === null) return null;
   const [id, size] = header as [number, number];
   if (id === CLASS_STRING) return stringText(memory, pointer, size);
-  const flags = flagsOf(memory, classes, id);
-  return flags === 0 ? null : arrayText(memory, classes, { pointer, size, flags }, depth);
+  const layout = program.layouts.get(id);
+  if (layout !== undefined && layout.size === size) return fieldsText(program, layout, pointer, depth);
+  const flags = flagsOf(memory, program.table, id);
+  return flags === 0 ? null : arrayText(program, { pointer, size, flags }, depth);
+}
+
+/** `Point {x: 1, y: 2.5}` */
+function fieldsText(program: Program, layout: ClassLayout, pointer: number, depth: number): string | null {
+  if (depth >= MAX_OBJECT_DEPTH) return `${layout.name} {…}`;
+  const parts: string[] = [];
+  for (const { name, offset, size, kind } of layout.fields.slice(0, MAX_FIELDS)) {
+    const bytes = program.memory.memory(0, pointer + offset, size);
+    if (bytes === null || bytes.length !== size) return null;
+    parts.push(`${name}: ${valueText(program, bytes, kind, depth)}`);
+  }
+  // Those of a base class stand in front.
+  if ((layout.fields[0]?.offset ?? layout.size) > 0) parts.unshift('…');
+  if (layout.fields.length > MAX_FIELDS) parts.push('…');
+  return layout.size === 0 ? `${layout.name} {}` : `${layout.name} {${parts.join(', ')}}`;
 }
 
 function words(memory: Memory, address: number, count: number): number[] | null {
@@ -77,8 +109,17 @@ interface ArrayObject {
   readonly flags: number;
 }
 
-function arrayText(memory: Memory, classes: number, array: ArrayObject, depth: number): string | null {
+function arrayText(program: Program, array: ArrayObject, depth: number): string | null {
+  const { memory } = program;
   const { flags } = array;
+  const kind: Field['kind'] =
+    flags & Flag.Managed
+      ? 'reference'
+      : flags & Flag.Float
+        ? 'float'
+        : flags & Flag.Signed
+          ? 'signed'
+          : 'unsigned';
   const log2 = Array.from({ length: ALIGNMENTS }, (_, i) => i).find(i => (flags & (Flag.Align << i)) !== 0);
   if (log2 === undefined) return null;
   const found = elementsOf(memory, array, 1 << log2);
@@ -88,7 +129,7 @@ function arrayText(memory: Memory, classes: number, array: ArrayObject, depth: n
   for (let i = 0; i < found.count && i < MAX_ELEMENTS; i++) {
     const bytes = memory.memory(0, found.start + (i << log2), 1 << log2);
     if (bytes === null || bytes.length !== 1 << log2) return null;
-    parts.push(elementText(memory, classes, bytes, flags, depth));
+    parts.push(valueText(program, bytes, kind, depth));
   }
   if (found.count > parts.length) parts.push('…');
   return `(${found.count}) [${parts.join(', ')}]`;
@@ -111,20 +152,14 @@ function elementsOf(
   return count * elementSize > bytes ? null : { start, count };
 }
 
-function elementText(
-  memory: Memory,
-  classes: number,
-  bytes: Uint8Array,
-  flags: number,
-  depth: number,
-): string {
+function valueText(program: Program, bytes: Uint8Array, kind: Field['kind'], depth: number): string {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (flags & Flag.Managed) {
+  if (kind === 'reference') {
     const to = view.getUint32(0, true);
-    return to === 0 ? 'null' : (textAt(memory, classes, to, depth + 1) ?? `0x${to.toString(16)}`);
+    return to === 0 ? 'null' : (textAt(program, to, depth + 1) ?? `0x${to.toString(16)}`);
   }
-  const isSigned = (flags & Flag.Signed) !== 0;
-  const isFloat = (flags & Flag.Float) !== 0;
+  const isSigned = kind === 'signed';
+  const isFloat = kind === 'float';
   switch (bytes.length) {
     case 1:
       return `${isSigned ? view.getInt8(0) : view.getUint8(0)}`;

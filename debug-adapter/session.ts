@@ -22,12 +22,7 @@ import { Disassembly } from './disassembly.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
 import { EXCEPTION_FILTERS, exceptionInfo } from './exceptions.ts';
 import { Frames, type ShownFrame } from './frames.ts';
-import {
-  type CommonArguments,
-  checkAttach,
-  checkLaunch,
-  type LaunchArguments,
-} from './launch.ts';
+import { type CommonArguments, checkAttach, checkLaunch, type LaunchArguments } from './launch.ts';
 import { type OpenTerminal, openCore, openLaunch } from './prepare.ts';
 import { ProgramSession } from './program-session.ts';
 import { Sources } from './sources.ts';
