@@ -1,12 +1,20 @@
 /**
- * `npm run hostile [-- --seed N]`: damaged input. Every prefix of a module and of an artifact, and 10,000 byte-flipped ones of each, must give
- * a clear error (CompileError with an offset; LoadError) or a valid result: never another exception, a crash or a hang.
- * Ends with "N passed, N failed".
+ * `npm run hostile [-- --seed N] [--only NAME]`: damaged input. Every prefix of a module and of an artifact, 10,000 byte-flipped ones of each, and thousands of mutated
+ * modules, texts, debug information, source maps and bindings must give a clear error (CompileError with an offset; LoadError) or a valid result: never another
+ * exception, a crash or a hang. Ends with "N passed, N failed".
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { CompileError, compile } from '../compiler/index.ts';
+import { openDebugInfo } from '../compiler/debuginfo/index.ts';
+import { openSourceMap } from '../compiler/debuginfo/source-map.ts';
+import { DEFAULT_FEATURES } from '../compiler/features.ts';
+import { CompileError, type CompileOptions, compile } from '../compiler/index.ts';
+import { parseBindings } from '../compiler/wasi-bindings.ts';
+import { decodeModule } from '../compiler/wasm/decode.ts';
+import { locate } from '../compiler/wat/locate.ts';
+import { encodeWat } from '../compiler/wat/translate.ts';
 import { LoadError, Module } from '../runtime/index.ts';
 import { clang } from './clang.ts';
+import { mutated, random, wordsOf } from './hostile-mutate.ts';
 import { scriptOptions } from './options.ts';
 
 /** A program with everything: calls, tables, floats, a data segment; small enough for thousands of compilations. */
@@ -31,16 +39,6 @@ const FLIPS = 10_000;
 /** No single input may take longer. */
 const LIMIT_MS = 10_000;
 
-function random(seed: number): () => number {
-  let x = seed | 1;
-  return () => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return x >>> 0;
-  };
-}
-
 function* damaged(bytes: Uint8Array, seed: number): Generator<[name: string, bytes: Uint8Array]> {
   for (let n = 0; n < bytes.length; n++) yield [`prefix of ${n} bytes`, bytes.slice(0, n)];
   const next = random(seed);
@@ -52,12 +50,139 @@ function* damaged(bytes: Uint8Array, seed: number): Generator<[name: string, byt
   }
 }
 
+type Verdict = string | null;
+
 interface Suite {
   readonly name: string;
-  readonly bytes: Uint8Array;
+  readonly inputs: (seed: number) => Iterable<readonly [name: string, bytes: Uint8Array]>;
   /** Returns what is wrong, or null. */
-  readonly check: (input: Uint8Array) => string | null;
+  readonly check: (input: Uint8Array) => Verdict | Promise<Verdict>;
 }
+
+function* mutants(
+  bytes: Uint8Array,
+  count: number,
+  seed: number,
+  tokens: readonly (readonly number[])[] = [],
+): Generator<[name: string, bytes: Uint8Array]> {
+  const next = random(seed);
+  for (let i = 0; i < count; i++) yield [`mutant ${i} (seed ${seed})`, mutated(bytes, next, tokens)];
+}
+
+const wrong = (e: unknown): string => `threw ${(e as Error).stack ?? String(e)}`;
+
+const VARIANTS: readonly Partial<CompileOptions>[] = [
+  {},
+  { optLevel: 0 },
+  { optLevel: 0, debugCode: true },
+  { memory: 'dense', countInstructions: true },
+];
+let variant = 0;
+
+function checkMutant(input: Uint8Array): Verdict {
+  try {
+    compile(input, VARIANTS[variant++ % VARIANTS.length]);
+    return null;
+  } catch (e) {
+    if (!(e instanceof CompileError)) return wrong(e);
+    return e.offset >= 0 || e.kind === 'limit' ? null : `CompileError without an offset: ${e.message}`;
+  }
+}
+
+/** As lucetc does it: encode, compile, and find the place of what is wrong. */
+async function checkText(input: Uint8Array): Promise<Verdict> {
+  const text = new TextDecoder().decode(input);
+  let bytes: Uint8Array | null = null;
+  try {
+    bytes = await encodeWat('/hostile.wat', input);
+    compile(bytes, { optLevel: 0 });
+    return null;
+  } catch (e) {
+    if (!(e instanceof CompileError)) return wrong(e);
+    try {
+      const { position, message } = locate(e, text, bytes, DEFAULT_FEATURES);
+      return position.line >= 1 && message !== '' ? null : `no place: ${e.message}`;
+    } catch (thrown) {
+      return wrong(thrown);
+    }
+  }
+}
+
+/** Asks for everything, at some hundred places of the code. */
+function checkDebugInfo(input: Uint8Array): Verdict {
+  try {
+    const { customSections, bodies } = decodeModule(input);
+    const sections = new Map(customSections.map(s => [s.name, input.subarray(s.start, s.end)]));
+    const info = openDebugInfo(sections);
+    const from = bodies[0]?.start ?? 0;
+    for (const { start, end } of bodies) {
+      for (let at = start - from; at < end - from; at += 7) {
+        info.lookup(at);
+        info.statics(at);
+        info.bodyStart(at);
+        for (const call of info.calls(at)) info.variables(call);
+      }
+    }
+    for (const file of info.files) info.positions(file);
+    return info.warnings.length <= 100 ? null : 'too many warnings';
+  } catch (e) {
+    return e instanceof CompileError ? null : wrong(e);
+  }
+}
+
+function checkSourceMap(input: Uint8Array): Verdict {
+  try {
+    const info = openSourceMap(new TextDecoder().decode(input), 0, (source, root) => `${root}/${source}`);
+    for (let at = 0; at < 400; at += 3) info.lookup(at);
+    for (const file of info.files) info.positions(file);
+    return null;
+  } catch (e) {
+    return wrong(e);
+  }
+}
+
+function checkBindings(input: Uint8Array): Verdict {
+  try {
+    parseBindings(new TextDecoder().decode(input));
+    return null;
+  } catch (e) {
+    const { name, message } = e as Error;
+    return (name === 'Error' || name === 'SyntaxError') && message !== '' ? null : wrong(e);
+  }
+}
+
+const TEXT = `(module $m ;; a comment
+  (type $t (func (param i32 i64) (result i32)))
+  (import "env" "f" (func $f (type $t)))
+  (memory 1 2) (table $tab 4 8 funcref) (tag $e (param i32))
+  (global $g (mut i64) (i64.const -5))
+  (export "run" (func $run)) (start $init)
+  (elem (i32.const 1) $run $f)
+  (data $d (i32.const 8) "hel\\6co\\u{1F600}")
+  (func $init (global.set $g (i64.const 0x7fff_ffff_ffff_ffff)))
+  (func $run (param $x i32) (param i64) (result i32) (local $y f64)
+    (local.set $y (f64.const nan:0x1234)) (; a block ; comment ;)
+    (block $out (result i32)
+      (loop $again (result i32)
+        (br_if $again (i32.lt_s (i32.load8_s offset=3 align=1 (local.get $x)) (i32.const 10)))
+        (if (result i32) (i64.eqz (local.get 1))
+          (then (br $out (call $f (local.get $x) (local.get 1))))
+          (else (call_indirect $tab (type $t) (i32.const 1) (global.get $g) (local.get 0))))))
+    br_table 0 0
+    try_table (catch $e 0) (throw $e (i32.const 1)) end
+    unreachable))
+`;
+
+const BINDINGS = JSON.stringify({ env: { log: 'host_log', abort: 'host_abort' }, other: { f: 'g' } });
+
+const SOURCE_MAP = JSON.stringify({
+  version: 3,
+  sources: ['a.ts', null, '../b.ts'],
+  sourceRoot: '/src',
+  names: ['x', 'y'],
+  sourcesContent: ['let x = 1;', null, ''],
+  mappings: 'AAAA,IACEA,GAAG,CCCA,MDJHA,UEAa,sBAAA,KACf,8BC+GI',
+});
 
 function checkCompile(input: Uint8Array): string | null {
   try {
@@ -78,28 +203,61 @@ function checkLoad(input: Uint8Array): string | null {
   }
 }
 
-/** Runs in a worker: the main thread watches the heartbeat and notices a hang. */
-function work(module: Uint8Array, seed: number, heartbeat: Int32Array): void {
-  const suites: Suite[] = [
-    { name: 'compiler', bytes: module, check: checkCompile },
-    { name: 'loader', bytes: compile(module), check: checkLoad },
+interface Work {
+  readonly module: Uint8Array;
+  /** With names and debug information. */
+  readonly program: Uint8Array;
+  readonly text: Uint8Array;
+  readonly seed: number;
+  readonly only: string;
+  readonly heartbeat: Int32Array;
+}
+
+function suitesOf({ module, program, text }: Work): Suite[] {
+  const artifact = compile(module);
+  const words = wordsOf(Buffer.from(text).toString());
+  const map = Buffer.from(SOURCE_MAP);
+  const bindings = Buffer.from(BINDINGS);
+  return [
+    { name: 'compiler', inputs: seed => damaged(module, seed), check: checkCompile },
+    { name: 'loader', inputs: seed => damaged(artifact, seed), check: checkLoad },
+    { name: 'mutated modules', inputs: seed => mutants(module, 4000, seed), check: checkMutant },
+    { name: 'mutated programs', inputs: seed => mutants(program, 1000, seed), check: checkMutant },
+    { name: 'debug information', inputs: seed => mutants(program, 1500, seed), check: checkDebugInfo },
+    { name: 'text', inputs: seed => mutants(text, 400, seed, words), check: checkText },
+    {
+      name: 'source maps',
+      inputs: seed => mutants(map, 4000, seed, wordsOf(SOURCE_MAP)),
+      check: checkSourceMap,
+    },
+    {
+      name: 'bindings',
+      inputs: seed => mutants(bindings, 2000, seed, wordsOf(BINDINGS)),
+      check: checkBindings,
+    },
   ];
+}
+
+/** Runs in a worker: the main thread watches the heartbeat and notices a hang. */
+async function work(given: Work): Promise<void> {
   let passed = 0;
   let failed = 0;
-  for (const { name, bytes, check } of suites) {
-    for (const [what, input] of damaged(bytes, seed)) {
-      const wrong = check(input);
-      Atomics.add(heartbeat, 0, 1);
-      if (wrong === null) passed++;
-      else if (failed++ < 20) console.log(`${name}, ${what}: ${wrong}`);
+  for (const { name, inputs, check } of suitesOf(given)) {
+    if (!name.includes(given.only)) continue;
+    for (const [what, input] of inputs(given.seed)) {
+      const verdict = await check(input);
+      Atomics.add(given.heartbeat, 0, 1);
+      if (verdict === null) passed++;
+      else if (failed++ < 20) console.log(`${name}, ${what}: ${verdict}`);
     }
   }
   parentPort!.postMessage({ passed, failed });
 }
 
 async function main(): Promise<number> {
-  const values = scriptOptions('Usage: npm run hostile -- [--seed N]\n', {
+  const values = scriptOptions('Usage: npm run hostile -- [--seed N] [--only NAME]\n', {
     seed: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
   });
   const module = await clang({ 'hostile.c': SOURCE }, [
     '-O1',
@@ -107,9 +265,18 @@ async function main(): Promise<number> {
     '-Wl,--no-entry',
     '-Wl,--strip-all',
   ]);
+  const program = await clang({ 'hostile.c': SOURCE }, ['-O1', '-g', '-nostdlib', '-Wl,--no-entry']);
+  const text = Buffer.from(TEXT);
   const heartbeat = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL(import.meta.url), {
-    workerData: { module, seed: Number(values.seed), heartbeat },
+    workerData: {
+      module,
+      program,
+      text,
+      seed: Number(values.seed),
+      only: values.only,
+      heartbeat,
+    } satisfies Work,
   });
   let last = -1;
   const watchdog = setInterval(() => {
@@ -130,4 +297,4 @@ async function main(): Promise<number> {
 }
 
 if (isMainThread) process.exitCode = await main();
-else work(workerData.module, workerData.seed, workerData.heartbeat);
+else await work(workerData as Work);
