@@ -224,7 +224,7 @@ function suitesOf({ module, program, text }: Work): Suite[] {
     { name: 'mutated modules', inputs: seed => mutants(module, 4000, seed), check: checkMutant },
     { name: 'mutated programs', inputs: seed => mutants(program, 1000, seed), check: checkMutant },
     { name: 'debug information', inputs: seed => mutants(program, 1500, seed), check: checkDebugInfo },
-    { name: 'text', inputs: seed => mutants(text, 400, seed, words), check: checkText },
+    { name: 'text', inputs: seed => mutants(text, 2000, seed, words), check: checkText },
     {
       name: 'source maps',
       inputs: seed => mutants(map, 4000, seed, wordsOf(SOURCE_MAP)),

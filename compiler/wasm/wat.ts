@@ -15,6 +15,12 @@ const FEATURES = {
   relaxed_simd: true,
 };
 
+type Encoder = Awaited<ReturnType<typeof import('wabt')>>;
+
+/** Making one takes a hundred times as long as a small module does, so it is kept; not behind a large text, whose memory it would keep too. */
+let encoder: Promise<Encoder> | null = null;
+const LARGE_TEXT = 1 << 20;
+
 /** Whether the bytes begin as a binary module does. */
 export function isWasm(bytes: Uint8Array): boolean {
   return bytes[0] === 0x00 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
@@ -26,12 +32,12 @@ export function isWasm(bytes: Uint8Array): boolean {
  * @throws CompileError (malformed) with line and column in its message. Nothing but the syntax has been checked.
  */
 export async function translateWat(fileName: string, source: Uint8Array): Promise<Uint8Array> {
-  const { default: init } = await import('wabt');
-  const wabt = await init();
   // The parser takes the text as a NUL-terminated string: one inside of it would hide the rest.
   if (source.includes(0))
     throw new CompileError(`${fileName}: a NUL byte in the text`, source.indexOf(0), 'malformed');
-  let module: ReturnType<typeof wabt.parseWat> | null = null;
+  encoder ??= import('wabt').then(({ default: init }) => init());
+  const wabt = await encoder;
+  let module: ReturnType<Encoder['parseWat']> | null = null;
   try {
     // A copy: it takes no Buffer, only a plain Uint8Array.
     module = wabt.parseWat(fileName, new Uint8Array(source), FEATURES);
@@ -39,8 +45,11 @@ export async function translateWat(fileName: string, source: Uint8Array): Promis
   } catch (e) {
     // "file:line:column: error: what", then the source line and a marker; perhaps several of them.
     const text = e instanceof Error ? e.message : String(e);
+    // It failed itself: what is left of it can't be relied on.
+    if (!text.startsWith('parseWat failed')) encoder = null;
     throw new CompileError(text.replace(/^parseWat failed:\s*/, '').trim(), -1, 'malformed');
   } finally {
     module?.destroy();
+    if (source.length > LARGE_TEXT) encoder = null;
   }
 }
