@@ -2,8 +2,9 @@
  * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
  * byte offset or by pointers that move, upwards or downwards; arrays may have elements of different sizes, or structures of two or three of which one is
  * taken; elements may want what the one before had, or their number. The arrays may overlap, end where the memory ends, or begin where nothing is; indices
- * may go past 2^31 or 2^32. Arrays may have their address and their length in memory. Loops have their test at the bottom or at the top, and may stand in others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is
- * summed up, a value that depends on its predecessor) is made now and then, too.
+ * may go past 2^31 or 2^32. Arrays may have their address and their length in memory. Loops have their test at the bottom or at the top, and may stand in
+ * others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is summed up, a value that depends on its
+ * predecessor) is made now and then, too.
  */
 import { Code, OPCODES } from '../compiler/wasm/opcodes.ts';
 import {
@@ -228,7 +229,7 @@ class LoopsModule {
       (this.#byIndex || this.#moving) && this.#chance(4) ? r.pick([1, 2, 4, 8]) : size,
     );
     this.#gaps = POINTERS.map(() => (this.#chance(7) ? r.pick([2, 2, 2, 3]) : 1));
-    this.#indirect = POINTERS.map(() => !this.#moving && this.#chance(6));
+    this.#indirect = POINTERS.map(() => !this.#moving && this.#chance(10));
     this.#reversed = this.#chance(4);
     this.#handed = 0;
     const code = this.#raw ? [] : this.#arguments();
@@ -390,7 +391,7 @@ class LoopsModule {
         : ['ne', 'ne', 'lt_s', 'lt_u', 'le_s', 'le_u', 'eq', 'ge_s', 'ge_u'],
     );
     // An array may have its length in memory.
-    const limit = this.#chance(6) ? this.#byte(r.below(3)) : [Code.LocalGet, COUNT];
+    const limit = this.#chance(10) ? this.#byte(r.below(3)) : [Code.LocalGet, COUNT];
     const comparison = [...limit, ...op(`i32.${relation}`)];
     if (relation === 'eq' || relation.startsWith(isDown ? 'l' : 'ge')) comparison.push(...op('i32.eqz'));
     return { step: out, value: [Code.LocalGet, INDEX], comparison };
