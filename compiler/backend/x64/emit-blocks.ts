@@ -17,6 +17,14 @@ const LOOP_ALIGN = 16;
 /** Rows of a block that is copied, and of all copies in a function for each of its own rows. */
 const DISPATCH_ROWS = 20;
 const DISPATCH_SHARE = 0.5;
+/** Jumps to a block in front of a dispatch that make it worth copying, too. */
+const FETCH_JUMPS = 4;
+const enum Copied {
+  /** It ends in a jump through a table. */
+  Dispatch = 1,
+  /** It ends in a jump to a dispatch. */
+  Fetch = 2,
+}
 
 export abstract class BlockEmitter extends EmitState {
   /** Label of block 0; those of the others follow. */
@@ -32,6 +40,8 @@ export abstract class BlockEmitter extends EmitState {
   protected edit = 0;
   /** Blocks that are copied to where they are jumped to. */
   private dispatch = new Uint8Array(32);
+  /** What is emitted is a copy. */
+  private copying = false;
   /** Rows that copies may still take. */
   private dispatchRows = 0;
   /** Place in rodata of each jump table that has been made, by its list in `unit.tables`; -1: not yet. */
@@ -121,10 +131,30 @@ export abstract class BlockEmitter extends EmitState {
     this.dispatch.fill(0, 0, n);
     if (!this.options.copiesDispatch) return;
     this.dispatchRows = m.count * DISPATCH_SHARE;
+    let found = false;
     for (let b = 0; b < n; b++) {
       const last = m.blockStart[b + 1]! - 1;
       if (this.loopHeads[b] === 0 || last - m.blockStart[b]! >= DISPATCH_ROWS) continue;
-      if (xShape(m.insts[last * MROW + M_OP]!) === X.Table) this.dispatch[b] = 1;
+      if (xShape(m.insts[last * MROW + M_OP]!) !== X.Table) continue;
+      this.dispatch[b] = Copied.Dispatch;
+      found = true;
+    }
+    if (found) this.findFetches();
+  }
+
+  /** Short blocks that many jump to and that jump to a dispatch, such as LLVM makes of computed gotos: they fetch what is dispatched, and are copied together with it. */
+  private findFetches(): void {
+    const { m } = this;
+    const n = m.blockCount;
+    const rows = (b: number) => m.blockStart[b + 1]! - m.blockStart[b]!;
+    const jumpOf = (b: number) =>
+      xShape(m.insts[(m.blockStart[b + 1]! - 1) * MROW + M_OP]!) === X.Jmp ? this.succ(b, 0) : -1;
+    const jumps = new Int32Array(n);
+    for (let b = 0; b < n; b++) if (jumpOf(b) >= 0) jumps[jumpOf(b)]!++;
+    for (let b = 0; b < n; b++) {
+      const target = jumpOf(b);
+      if (target < 0 || jumps[b]! < FETCH_JUMPS || this.dispatch[target] !== Copied.Dispatch) continue;
+      if (rows(b) + rows(target) <= DISPATCH_ROWS) this.dispatch[b] = Copied.Fetch;
     }
   }
 
@@ -141,7 +171,10 @@ export abstract class BlockEmitter extends EmitState {
       else high = mid;
     }
     this.edit = low;
+    const within = this.copying;
+    this.copying = true;
     this.rows(b);
+    this.copying = within;
     this.edit = back;
     this.dispatchRows -= end - first;
     this.dispatchCopies++;
@@ -169,7 +202,8 @@ export abstract class BlockEmitter extends EmitState {
   /** Along the only edge of a block. */
   protected jump(b: number): void {
     const target = this.succ(b, 0);
-    if (this.dispatch[target] !== 0 && target !== this.next[b] && this.dispatchRows > 0)
+    // What stands next to a block does not stand next to its copy.
+    if (this.dispatch[target] !== 0 && (this.copying || (target !== this.next[b] && this.dispatchRows > 0)))
       this.copyDispatch(target);
     else this.jumpTo(b, target);
   }

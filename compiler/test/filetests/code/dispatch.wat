@@ -114,3 +114,65 @@ test ecx,ecx
 jne
 ret
 ;
+
+=== what-is-fetched-for-a-dispatch-is-copied-with-it
+(module (memory 1)
+  (func $f (export "f") (param $pc i32) (param $acc i32) (result i32) (local $op i32)
+    (loop $next
+      (block $fetch
+        (block $end (block $op3 (block $op2 (block $op1 (block $op0
+          (br_table $op0 $op1 $op2 $op3 $end (local.get $op)))
+        (local.set $acc (i32.add (local.get $acc) (i32.const 5))) (br $fetch))
+        (local.set $acc (i32.mul (local.get $acc) (i32.const 7))) (br $fetch))
+        (local.set $acc (i32.xor (local.get $acc) (i32.const 99))) (br $fetch))
+        (local.set $acc (i32.rotl (local.get $acc) (i32.const 3))) (br $fetch))
+        (return (local.get $acc)))
+      (local.set $pc (i32.add (local.get $pc) (i32.const 1)))
+      (local.set $op (i32.load8_u (local.get $pc)))
+      (br $next))
+    (unreachable)))
+---
+cmp edx,4
+jae
+jmp rdx
+cmp edx,4
+jae
+jmp rdx
+cmp edx,4
+jae
+jmp rdx
+cmp edx,4
+jae
+jmp rdx
+jmp
+ret
+; dispatch-copy=6
+
+=== what-few-jump-to-is-not-copied-with-a-dispatch
+(module (memory 1)
+  (func $f (export "f") (param $pc i32) (param $acc i32) (result i32) (local $op i32)
+    (loop $next
+      (block $fetch
+        (block $end (block $op3 (block $op2 (block $op1 (block $op0
+          (br_table $op0 $op1 $op2 $op3 $end (local.get $op)))
+        (local.set $acc (i32.add (local.get $acc) (i32.const 5))) (br $fetch))
+        (local.set $acc (i32.mul (local.get $acc) (i32.const 7))) (br $fetch))
+        (return (i32.const 7)))
+        (return (i32.const 8)))
+        (return (local.get $acc)))
+      (local.set $pc (i32.add (local.get $pc) (i32.const 1)))
+      (local.set $op (i32.load8_u (local.get $pc)))
+      (br $next))
+    (unreachable)))
+---
+cmp edx,4
+jae
+jmp rdx
+jmp
+cmp edx,4
+jae
+jmp rdx
+ret
+ret
+ret
+; dispatch-copy=1
