@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Where the C headers and the library are, as arguments for a compiler.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,9 +38,18 @@ function fail(message) {
   process.exit(1);
 }
 
+function print(text) {
+  try {
+    writeFileSync(1, text);
+  } catch (e) {
+    // Whoever reads no further has what they want.
+    if (e.code !== 'EPIPE') fail(`can't write standard output: ${e.message}`);
+  }
+}
+
 const args = process.argv.slice(2);
 if (args.includes('--help') || args.includes('-h')) {
-  process.stdout.write(HELP);
+  print(HELP);
   process.exit(0);
 }
 if (args.length === 0) fail('no option is given (see lucet-config --help)');
@@ -48,4 +57,4 @@ const unknown = args.find(a => !Object.hasOwn(OPTIONS, a));
 if (unknown !== undefined) fail(`unknown option ${unknown} (see lucet-config --help)`);
 if (!existsSync(join(library, 'liblucet.so')))
   fail('not built yet; run "npm run build" in the project\'s folder');
-process.stdout.write(`${args.map(a => OPTIONS[a]()).join(' ')}\n`);
+print(`${args.map(a => OPTIONS[a]()).join(' ')}\n`);

@@ -234,30 +234,45 @@ function debugKinds(a: Artifact): string[] {
   return kinds;
 }
 
+function functionReport(a: Artifact, i: number): ObjdumpReport['functions'][number] {
+  const f = a.func(i);
+  const traps: Record<string, number> = {};
+  let trapSites = 0;
+  for (const e of a.pcMap(i)) {
+    if (e.trap === 0) continue;
+    const name = TRAPS[e.trap]!.name;
+    traps[name] = (traps[name] ?? 0) + 1;
+    trapSites++;
+  }
+  return {
+    index: i,
+    kind: f.kind,
+    name: a.describe(i),
+    signature: f.typeIndex,
+    start: f.start,
+    length: f.length,
+    frameSize: f.frameSize,
+    trapSites,
+    traps,
+  };
+}
+
+function heapReport(a: Artifact): ObjdumpReport['heap'] {
+  return {
+    mode: a.memoryMode,
+    reservedBytes: num(a.reservedSize),
+    memories: a.memories.map((m, index) => ({
+      index,
+      imported: index < a.importedMemories,
+      type: memoryText(m),
+      minPages: num(m.limits.min),
+      maxPages: m.limits.max === null ? null : num(m.limits.max),
+    })),
+  };
+}
+
 /** @throws ArtifactError when what is shown is damaged */
 export function report(a: Artifact, file: string, signature: SignatureInfo | null = null): ObjdumpReport {
-  const functions = Array.from({ length: a.recordCount }, (_, i) => {
-    const f = a.func(i);
-    const traps: Record<string, number> = {};
-    let trapSites = 0;
-    for (const e of a.pcMap(i)) {
-      if (e.trap === 0) continue;
-      const name = TRAPS[e.trap]!.name;
-      traps[name] = (traps[name] ?? 0) + 1;
-      trapSites++;
-    }
-    return {
-      index: i,
-      kind: f.kind,
-      name: a.describe(i),
-      signature: f.typeIndex,
-      start: f.start,
-      length: f.length,
-      frameSize: f.frameSize,
-      trapSites,
-      traps,
-    };
-  });
   // Offsets of segments are addresses: unsigned.
   const offsetOf = (mode: SegmentMode, c: ConstInfo): string | null =>
     mode !== SegmentMode.Active ? null : c.kind === ConstKind.Bits ? `${c.bits}` : constText(c, ValType.I64);
@@ -271,17 +286,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
     cpuFeatures: a.cpuFeatures,
     floats: a.hasFloats,
     requiredSymbols: a.imports.filter(i => i.symbol !== '').map(i => i.symbol),
-    heap: {
-      mode: a.memoryMode,
-      reservedBytes: num(a.reservedSize),
-      memories: a.memories.map((m, index) => ({
-        index,
-        imported: index < a.importedMemories,
-        type: memoryText(m),
-        minPages: num(m.limits.min),
-        maxPages: m.limits.max === null ? null : num(m.limits.max),
-      })),
-    },
+    heap: heapReport(a),
     vmctxBytes: a.vmctx.size,
     sizes: { text: a.text.length, rodata: a.rodata.length, file: a.bytes.length },
     tables: a.tables.map((t, index) => ({ index, imported: index < a.importedTables, type: tableText(t) })),
@@ -290,7 +295,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
       type: typeText(t, a.typeLinks[index]!),
       canonical: a.typeLinks[index]!.canonical,
     })),
-    functions,
+    functions: Array.from({ length: a.recordCount }, (_, i) => functionReport(a, i)),
     globals: a.globals.map((g, index) => ({
       index,
       imported: g.init === null,
@@ -349,16 +354,16 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
 
 const hex = (n: number, width = 0) => `0x${n.toString(16).padStart(width, '0')}`;
 
-/** Columns, each as wide as its widest cell; `right` names the columns of numbers. */
-function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  right: readonly string[] = [],
-): string[] {
-  if (rows.length === 0) return [];
+/** Columns of numbers, whatever the table. */
+const NUMBERS: ReadonlySet<string> = new Set(
+  'index start length frame traps signature memory table offset'.split(' '),
+);
+
+/** Columns, each as wide as its widest cell. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((h, i) => rows.reduce((w, r) => Math.max(w, r[i]!.length), h.length));
   const line = (cells: readonly string[]) =>
-    `  ${cells.map((c, i) => (right.includes(head[i]!) ? c.padStart(widths[i]!) : c.padEnd(widths[i]!))).join('  ')}`.trimEnd();
+    `  ${cells.map((c, i) => (NUMBERS.has(head[i]!) ? c.padStart(widths[i]!) : c.padEnd(widths[i]!))).join('  ')}`.trimEnd();
   return [line(head), ...rows.map(line)];
 }
 
@@ -380,11 +385,8 @@ function signatureLine(s: SignatureInfo | null): string {
   return `by key ${s.key ?? '(unreadable)'}, ${s.verified ? 'verified' : 'not verified'}`;
 }
 
-/** The report for people. */
-export function formatReport(r: ObjdumpReport): string {
-  const section = (title: string, count: number, lines: readonly string[]) =>
-    count === 0 ? [] : ['', `${title} (${count})`, ...lines];
-  const facts: [string, string][] = [
+function facts(r: ObjdumpReport): [name: string, value: string][] {
+  return [
     ['format version', `${r.version}`],
     ['machine', r.machine],
     ['needs', r.cpuFeatures.join(' ') || 'nothing beyond the baseline'],
@@ -407,123 +409,97 @@ export function formatReport(r: ObjdumpReport): string {
     ['options', JSON.stringify(r.options)],
     ['required symbols', r.requiredSymbols.join(' ') || 'none'],
   ];
-  const kept = (flag: boolean) => (flag ? 'imported' : '');
-  const lines = [
-    r.file,
-    ...facts.map(([name, value]) => `  ${name.padEnd(18)} ${value}`),
-    ...section(
+}
+
+type Section = readonly [title: string, head: readonly string[], rows: readonly (readonly string[])[]];
+
+const imported = (flag: boolean): string => (flag ? 'imported' : '');
+
+/** What a module has, by the order of its sections. */
+function moduleSections(r: ObjdumpReport): Section[] {
+  return [
+    [
       'Memories',
-      r.heap.memories.length,
-      table(
-        ['index', 'type', ''],
-        r.heap.memories.map(m => [`${m.index}`, m.type, kept(m.imported)]),
-        ['index'],
-      ),
-    ),
-    ...section(
-      'Tables',
-      r.tables.length,
-      table(
-        ['index', 'type', ''],
-        r.tables.map(t => [`${t.index}`, t.type, kept(t.imported)]),
-        ['index'],
-      ),
-    ),
-    ...section(
+      ['index', 'type', ''],
+      r.heap.memories.map(m => [`${m.index}`, m.type, imported(m.imported)]),
+    ],
+    ['Tables', ['index', 'type', ''], r.tables.map(t => [`${t.index}`, t.type, imported(t.imported)])],
+    [
       'Globals',
-      r.globals.length,
-      table(
-        ['index', 'type', 'value'],
-        r.globals.map(g => [`${g.index}`, g.type, g.value ?? 'imported']),
-        ['index'],
-      ),
-    ),
-    ...section(
+      ['index', 'type', 'value'],
+      r.globals.map(g => [`${g.index}`, g.type, g.value ?? 'imported']),
+    ],
+    [
       'Signatures',
-      r.signatures.length,
-      table(
-        ['index', 'type', ''],
-        r.signatures.map(s => [
-          `${s.index}`,
-          s.type,
-          s.canonical === s.index ? '' : `same as ${s.canonical}`,
-        ]),
-        ['index'],
-      ),
-    ),
-    ...section(
+      ['index', 'type', ''],
+      r.signatures.map(s => [`${s.index}`, s.type, s.canonical === s.index ? '' : `same as ${s.canonical}`]),
+    ],
+    [
       'Imports',
-      r.imports.length,
-      table(
-        ['kind', 'index', 'name', 'type', ''],
-        r.imports.map(i => [
-          i.kind,
-          `${i.index}`,
-          `${i.module}.${i.name}`,
-          i.type,
-          i.symbol === null ? '' : `bound to ${i.symbol}`,
-        ]),
-        ['index'],
-      ),
-    ),
-    ...section(
+      ['kind', 'index', 'name', 'type', ''],
+      r.imports.map(i => [
+        i.kind,
+        `${i.index}`,
+        `${i.module}.${i.name}`,
+        i.type,
+        i.symbol === null ? '' : `bound to ${i.symbol}`,
+      ]),
+    ],
+    [
       'Exports',
-      r.exports.length,
-      table(
-        ['kind', 'index', 'name', 'type'],
-        r.exports.map(e => [e.kind, `${e.index}`, e.name, e.type]),
-        ['index'],
-      ),
-    ),
-    ...section(
-      'Functions',
-      r.functions.length,
-      table(
-        ['index', 'start', 'length', 'frame', 'traps', 'signature', 'name', ''],
-        r.functions.map(f => [
-          `${f.index}`,
-          f.length === 0 ? '-' : hex(f.start, 6),
-          f.length === 0 ? '-' : `${f.length}`,
-          f.length === 0 ? '-' : `${f.frameSize}`,
-          `${f.trapSites}`,
-          `${f.signature}`,
-          f.name,
-          f.length === 0 ? 'imported' : KIND_NOTES[f.kind],
-        ]),
-        ['index', 'start', 'length', 'frame', 'traps', 'signature'],
-      ),
-    ),
-    ...section(
-      'Data segments',
-      r.data.length,
-      table(
-        ['index', 'mode', 'memory', 'offset', 'length'],
-        r.data.map(d => [
-          `${d.index}`,
-          d.mode,
-          d.offset === null ? '-' : `${d.memory}`,
-          d.offset ?? '-',
-          `${d.length}`,
-        ]),
-        ['index', 'memory', 'offset', 'length'],
-      ),
-    ),
-    ...section(
-      'Element segments',
-      r.elements.length,
-      table(
-        ['index', 'mode', 'table', 'offset', 'type', 'length'],
-        r.elements.map(e => [
-          `${e.index}`,
-          e.mode,
-          e.offset === null ? '-' : `${e.table}`,
-          e.offset ?? '-',
-          e.type,
-          `${e.length}`,
-        ]),
-        ['index', 'table', 'offset', 'length'],
-      ),
-    ),
+      ['kind', 'index', 'name', 'type'],
+      r.exports.map(e => [e.kind, `${e.index}`, e.name, e.type]),
+    ],
   ];
+}
+
+/** Code and data. */
+function contentSections(r: ObjdumpReport): Section[] {
+  return [
+    [
+      'Functions',
+      ['index', 'start', 'length', 'frame', 'traps', 'signature', 'name', ''],
+      r.functions.map(f => [
+        `${f.index}`,
+        f.length === 0 ? '-' : hex(f.start, 6),
+        f.length === 0 ? '-' : `${f.length}`,
+        f.length === 0 ? '-' : `${f.frameSize}`,
+        `${f.trapSites}`,
+        `${f.signature}`,
+        f.name,
+        f.length === 0 ? 'imported' : KIND_NOTES[f.kind],
+      ]),
+    ],
+    [
+      'Data segments',
+      ['index', 'mode', 'memory', 'offset', 'length'],
+      r.data.map(d => [
+        `${d.index}`,
+        d.mode,
+        d.offset === null ? '-' : `${d.memory}`,
+        d.offset ?? '-',
+        `${d.length}`,
+      ]),
+    ],
+    [
+      'Element segments',
+      ['index', 'mode', 'table', 'offset', 'type', 'length'],
+      r.elements.map(e => [
+        `${e.index}`,
+        e.mode,
+        e.offset === null ? '-' : `${e.table}`,
+        e.offset ?? '-',
+        e.type,
+        `${e.length}`,
+      ]),
+    ],
+  ];
+}
+
+/** The report for people. */
+export function formatReport(r: ObjdumpReport): string {
+  const lines = [r.file, ...facts(r).map(([name, value]) => `  ${name.padEnd(18)} ${value}`)];
+  for (const [title, head, rows] of [...moduleSections(r), ...contentSections(r)])
+    if (rows.length > 0) lines.push('', `${title} (${rows.length})`, ...table(head, rows));
   return `${lines.map(clean).join('\n')}\n`;
 }

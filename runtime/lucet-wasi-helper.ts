@@ -16,6 +16,7 @@
 import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
+import { readInput } from '../compiler/cli-files.ts';
 import { readPublicKey, verifyInput } from '../compiler/cli-signature.ts';
 import { CompileError } from '../compiler/diagnostics.ts';
 import { tuneEngine } from '../compiler/engine-tuning.ts';
@@ -40,7 +41,7 @@ async function compile(
   let shown = false;
   const from = performance.now();
   try {
-    const bytes = readFileSync(path);
+    const bytes = readInput(path);
     if (publicKey !== '') verifyInput(path, bytes, readPublicKey(publicKey));
     const made = await compileSource(path, bytes, {
       optLevel: Number(level) as 0 | 1 | 2,
@@ -113,7 +114,7 @@ function describe(e: unknown, path: string): string {
   if (!(e instanceof Error)) throw e;
   if (e.name === 'SignatureError' || (e instanceof CompileError && e.kind === 'usage')) return e.message;
   if (e.name === 'CompileError') return `${path}: ${(e as Error & { describe(): string }).describe()}`;
-  if (e.name === 'BugError' || 'code' in e) return e.message;
+  if (e.name === 'BugError' || e.name === 'FileError' || 'code' in e) return e.message;
   throw e;
 }
 
