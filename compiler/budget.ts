@@ -39,20 +39,21 @@ function tooMuch(what: string, limit: number, codeBytes: number): CompileError {
 /** What may still be made of a module's functions. */
 export class ModuleBudget {
   private readonly codeBytes: number;
+  private readonly irLimit: number;
   private irLeft: number;
   private codeLeft: number;
 
   constructor(module: Module) {
     this.codeBytes = wasmCodeBytes(module);
-    this.irLeft = irWordsLimit(this.codeBytes);
+    this.irLimit = irWordsLimit(module.bodies.length, this.codeBytes);
+    this.irLeft = this.irLimit;
     this.codeLeft = machineBytesLimit(this.codeBytes);
   }
 
   /** @throws CompileError without a function when all that were taken are too many */
   takeIr(words: number): void {
     this.irLeft -= words;
-    if (this.irLeft < 0)
-      throw tooMuch('words of intermediate code', irWordsLimit(this.codeBytes), this.codeBytes);
+    if (this.irLeft < 0) throw tooMuch('words of intermediate code', this.irLimit, this.codeBytes);
   }
 
   /** @throws CompileError without a function when all that were taken are too many */
@@ -75,7 +76,7 @@ function tooMuchIr(
   end: number,
 ): CompileError | null {
   const codeBytes = wasmCodeBytes(module);
-  const limit = irWordsLimit(codeBytes);
+  const limit = irWordsLimit(module.bodies.length, codeBytes);
   const func = new Func();
   let sum = 0;
   let most = 0;

@@ -350,6 +350,17 @@ describe('absurd functions', () => {
     await expect(on(1, [large, small, body([], [])])).rejects.toMatchObject({ kind: 'invalid', func: 2 });
   });
 
+  it('many stubs with a dozen parameters each are no such module', () => {
+    const stubs = new Array<number[]>(12_000);
+    const bytes = Uint8Array.from(
+      [...HEADER, ...section(1, vec([funcType(new Array<number>(12).fill(I32), [])]))].concat(
+        section(3, vec(stubs.fill([0]).slice())),
+        section(10, vec(stubs.fill(body([], [])))),
+      ),
+    );
+    expect(compile(bytes, { optLevel: 0 }).length).toBeGreaterThan(0);
+  });
+
   it('many small functions that each have thousands of locals, for debuggers: each gets a home', () => {
     const one = body([[49_000, 0x7b]], []);
     const module = (functions: number) =>

@@ -40,7 +40,7 @@ export const LIMITS = {
   callValues: 2 ** 18,
   /** Machine code and constants of a module, beyond MACHINE_BYTES_PER_BYTE. */
   machineBytes: 2 ** 21,
-  /** Intermediate code of a module, beyond IR_WORDS_PER_BYTE. */
+  /** Intermediate code of a module, beyond IR_WORDS_PER_BYTE and IR_WORDS_PER_FUNCTION. */
   irWords: 2 ** 17,
   /** Elements of tables' images beyond a few for each element of a segment (table-images.ts). */
   imageElements: 2 ** 20,
@@ -69,10 +69,12 @@ export function machineBytesLimit(codeBytes: number): number {
  * a block or a branch is a word, so what passes a thousand of them in a few bytes is stopped here, before it takes time.
  */
 const IR_WORDS_PER_BYTE = 8;
+/** For each function: a stub with a dozen parameters has two bytes. */
+const IR_WORDS_PER_FUNCTION = 16;
 
-/** Words of intermediate code (budget.ts) that the functions of a module may become. */
-export function irWordsLimit(codeBytes: number): number {
-  return LIMITS.irWords + IR_WORDS_PER_BYTE * codeBytes;
+/** Words of intermediate code (budget.ts) that functions with so many bytes of bodies may become. */
+export function irWordsLimit(functions: number, codeBytes: number): number {
+  return LIMITS.irWords + IR_WORDS_PER_FUNCTION * functions + IR_WORDS_PER_BYTE * codeBytes;
 }
 
 /**
