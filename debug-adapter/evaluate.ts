@@ -90,7 +90,8 @@ export class Evaluator {
   /** Sets what an expression names to what another is. @throws ExpressionError */
   assign(to: Result, from: Result): void {
     if (to.kind === 'number') {
-      if (to.set === undefined) fail('that is no place that can be set');
+      if (to.set === undefined)
+        fail('only a variable, a member, an element, or what a pointer points to can be set');
       else if (!to.set(this.bits(this.number(from)))) fail('it could not be set');
       return;
     }
@@ -329,8 +330,7 @@ export class Evaluator {
     }
     const n = this.number(of);
     if (op === '!') return { kind: 'number', n: n === 0n || n === 0 ? 1n : 0n };
-    if (op === '~')
-      return typeof n === 'bigint' ? { kind: 'number', n: ~n } : fail('~ of a floating-point number');
+    if (op === '~') return typeof n === 'bigint' ? { kind: 'number', n: ~n } : fail('~ takes an integer');
     return { kind: 'number', n: op === '-' ? -n : n };
   }
 
@@ -392,7 +392,7 @@ export class Evaluator {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       if (bytes.length === 4) return view.getFloat32(0, true);
       if (bytes.length === 8) return view.getFloat64(0, true);
-      return fail('a floating-point number of that size is not computed with');
+      return fail('floating-point numbers of that size are shown, but not computed with');
     }
     return this.values.integer(value) ?? fail(`${value.type.name} is no number`);
   }
@@ -426,7 +426,7 @@ export class Evaluator {
     const { place } = to;
     if (plain.kind === 'reference') {
       const inner = hops < MAX_REFERENCES ? this.values.deref(to) : null;
-      this.store(inner ?? fail('it refers to nothing'), from, hops + 1);
+      this.store(inner ?? fail('it refers to nothing that can be set'), from, hops + 1);
       return;
     }
     const { target, frame } = this;
@@ -458,7 +458,7 @@ export class Evaluator {
   private withBits(to: Value, n: bigint): Uint8Array {
     const { size, first } = to.bits!;
     const length = Math.ceil((first + size) / 8);
-    if (to.place.kind !== 'memory') return fail('a bit field outside of memory');
+    if (to.place.kind !== 'memory') return fail('a bit field that is not in memory can not be set');
     const old = this.target.state.memory(0, to.place.address, length) ?? fail('it can not be read');
     const mask = ((1n << BigInt(size)) - 1n) << BigInt(first);
     return wordBytes((littleEndian(old) & ~mask) | ((n << BigInt(first)) & mask), length);
@@ -517,7 +517,7 @@ function arithmetic(op: string, a: bigint | number, b: bigint | number): bigint 
     case '>=':
       return truth(x >= y);
     default:
-      return fail(`${op} of floating-point numbers`);
+      return fail(`${op} takes integers`);
   }
 }
 

@@ -710,7 +710,7 @@ export class LucetSession extends ProgramSession {
   ): Promise<void> {
     const at = Disassembly.textOffset(args.memoryReference);
     if (this.parts === null || at === null) {
-      this.refuse(response, 'there is no code there', ERROR_REQUEST);
+      this.refuse(response, `there is no code at ${args.memoryReference}`, ERROR_REQUEST);
       return;
     }
     const start = at + (args.offset ?? 0);

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import * as vscode from 'vscode';
-import { parseEnvFile } from './command-line.ts';
+import { grantsOf, LAST_WORDS, parseEnvFile, saysRefused } from './command-line.ts';
 import { type LucetContext, requireTrust, targetFile } from './context.ts';
 
 const NAME = 'Lucet: debug active file';
@@ -31,7 +31,7 @@ async function chooseModule(context: LucetContext): Promise<string | undefined> 
     return picked?.uri.fsPath;
   }
   void vscode.window.showErrorMessage(
-    'Lucet: there is no .wasm in this folder; build one, or open a .wat, or write a launch configuration with "program".',
+    'Lucet: there is no .wasm in this folder: build one, open a .wat, or write a launch configuration with "program".',
   );
   return undefined;
 }
@@ -60,7 +60,9 @@ function checkConfiguration(
     config.cwd ?? folder?.uri.fsPath ?? (typeof program === 'string' ? dirname(program) : undefined);
   const here = (path: string): string => (isAbsolute(path) || !cwd ? path : join(cwd, path));
   if (typeof program === 'string' && !existsSync(here(program))) {
-    void vscode.window.showErrorMessage(`Lucet: there is no program ${program}.`);
+    void vscode.window.showErrorMessage(
+      `Lucet: there is no program ${program}: build it first, or name another in the launch configuration.`,
+    );
     return undefined;
   }
   const { sourceMap, disassemblySyntax, runEnv, runDirs } = context.settings(folder?.uri);
@@ -90,8 +92,10 @@ function checkConfiguration(
   };
 }
 
-/** Watches a session for stops at a trap, and shows their report. */
-class TrapTracker implements vscode.DebugAdapterTracker {
+/** Watches a session: shows the report of a stop at a trap, and offers a folder to a program that had none. */
+class SessionTracker implements vscode.DebugAdapterTracker {
+  private lastWords = '';
+
   constructor(
     private readonly context: LucetContext,
     private readonly session: vscode.DebugSession,
@@ -109,12 +113,32 @@ class TrapTracker implements vscode.DebugAdapterTracker {
   onDidSendMessage(message: {
     type?: string;
     event?: string;
-    body?: { reason?: string; threadId?: number };
+    body?: { reason?: string; threadId?: number; category?: string; output?: string; exitCode?: number };
   }): void {
     this.trace('->', message);
+    const { body } = message;
+    if (message.event === 'output' && body?.category !== 'console')
+      this.lastWords = (this.lastWords + (body?.output ?? '')).slice(-LAST_WORDS);
+    if (message.event === 'exited' && body?.exitCode !== 0 && saysRefused(this.lastWords))
+      void this.offerFolder();
     if (message.type !== 'event' || message.event !== 'stopped' || message.body?.reason !== 'exception')
       return;
     void this.show(message.body.threadId ?? 1);
+  }
+
+  /** Programs may use no folder but those that they are granted, and what their libraries say of that helps nobody. */
+  private async offerFolder(): Promise<void> {
+    const { configuration, workspaceFolder } = this.session;
+    const { cwd } = configuration;
+    if (typeof cwd !== 'string') return;
+    const choice = await vscode.window.showWarningMessage(
+      `Lucet: ${basename(`${configuration.program}`)} was refused a file: it may only use folders that "dirs" of its launch configuration, or the setting lucet.run.dirs, grants it. Start it again with ${cwd}, for this once?`,
+      'Grant This Folder',
+    );
+    if (choice) {
+      const dirs = grantsOf(cwd, configuration.dirs);
+      await vscode.debug.startDebugging(workspaceFolder, { ...configuration, dirs });
+    }
   }
 
   private async show(threadId: number): Promise<void> {
@@ -156,7 +180,7 @@ export function debugRegistrations(context: LucetContext): vscode.Disposable[] {
         }),
     }),
     vscode.debug.registerDebugAdapterTrackerFactory('lucet', {
-      createDebugAdapterTracker: session => new TrapTracker(context, session),
+      createDebugAdapterTracker: session => new SessionTracker(context, session),
     }),
   ];
 }

@@ -6,7 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formatTrap } from '../../runtime/lucet-wasi-report.ts';
 import type { TrapReport } from '../../runtime/trap-report.ts';
-import { compileArguments, outputPath, parseEnvFile, runArguments } from '../command-line.ts';
+import {
+  compileArguments,
+  grantsOf,
+  outputPath,
+  parseEnvFile,
+  runArguments,
+  saysRefused,
+} from '../command-line.ts';
 import { findSource } from '../sources.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -173,4 +180,23 @@ describe('findSource', () => {
     expect(find('')).toBeNull();
     expect(find(`${file}\0`)).toBeNull();
   });
+});
+
+it('a program that was refused a file is known by the words of its language', () => {
+  for (const words of [
+    'open: Capabilities insufficient',
+    'Error: failed to find a pre-opened file descriptor through which "x" could be opened',
+    'open x: Capabilities insufficient',
+    'error: NotCapable',
+    'PermissionError: [Errno 76] ENOTCAPABLE',
+  ])
+    expect(saysRefused(words), words).toBe(true);
+  for (const words of ['open: No such file or directory', 'os error 760', 'capable', ''])
+    expect(saysRefused(words), words).toBe(false);
+  const granted = [
+    { host: '/w', guest: '.' },
+    { host: '/w', guest: '/w' },
+  ];
+  expect(grantsOf('/w', undefined)).toEqual(granted);
+  expect(grantsOf('/w', ['a::b'])).toEqual(['a::b', ...granted]);
 });
