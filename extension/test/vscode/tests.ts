@@ -255,6 +255,45 @@ export function defineTests(): void {
       await until('the end', () => !vscode.debug.activeDebugSession);
     });
 
+    it('gives a debugged program a terminal to read from', async () => {
+      // Exits with the number of bytes that it has read.
+      const program = file('reads.wat');
+      await vscode.workspace.fs.writeFile(
+        program,
+        Buffer.from(`(module
+          (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+          (memory (export "memory") 1)
+          (func (export "_start")
+            (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 100))
+            (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
+            (call $exit (i32.load (i32.const 16)))))`),
+      );
+      let status: number | undefined;
+      const tracker = vscode.debug.registerDebugAdapterTrackerFactory('lucet', {
+        createDebugAdapterTracker: () => ({
+          onDidSendMessage: (m: { event?: string; body?: { exitCode?: number } }) => {
+            if (m.event === 'exited') status = m.body?.exitCode;
+          },
+        }),
+      });
+      await vscode.debug.startDebugging(vscode.workspace.workspaceFolders![0], {
+        type: 'lucet',
+        request: 'launch',
+        name: 'reads',
+        program: program.fsPath,
+        console: 'integratedTerminal',
+      });
+      const terminal = await until('the terminal', () =>
+        vscode.window.terminals.find(t => t.name.includes('reads.wat')),
+      );
+      terminal.sendText('typed');
+      await until('the end', () => status !== undefined && !vscode.debug.activeDebugSession);
+      tracker.dispose();
+      assert.equal(status, 'typed\n'.length);
+      terminal.dispose();
+    });
+
     it('shows a module in the inspector and as text', async () => {
       await vscode.commands.executeCommand('lucet.inspectModule', file('trap.wasm'));
       await until('the inspector', () =>
