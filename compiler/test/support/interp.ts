@@ -284,6 +284,11 @@ export class Machine {
         to.set(from.slice(n[2]!, n[2]! + n[3]!), n[1]!);
         return 0n;
       }
+      // Of the memory whose length is published.
+      case 'memory_fill_own':
+        return this.builtin('memory_fill', [0n, ...args]);
+      case 'memory_copy_own':
+        return this.builtin('memory_copy', [0n, ...args]);
       default:
         throw new Error(`builtin ${name} is not modelled`);
     }
