@@ -11,6 +11,11 @@ export const EXCEPTION_FILTERS: DebugProtocol.ExceptionBreakpointsFilter[] = [
   { filter: 'exit', label: 'Exit status other than 0', default: false },
 ];
 
+export function exitInfo(status: number): DebugProtocol.ExceptionInfoResponse['body'] {
+  const description = `The program ends with exit status ${status}.`;
+  return { exceptionId: 'exit', description, breakMode: 'always' };
+}
+
 export function exceptionInfo(report: TrapReport): DebugProtocol.ExceptionInfoResponse['body'] {
   const frames = report.frames.filter(f => f.kind === 'wasm');
   return {

@@ -11,6 +11,7 @@ import { instanceState, setInstanceGlobal, writeInstanceMemory } from '../runtim
 import {
   assemblyScriptImports,
   GuestExit,
+  type Imports,
   Instance,
   InternalFault,
   type KillSwitch,
@@ -58,6 +59,7 @@ export interface LiveOptions {
   readonly preopens: readonly WasiPreopen[];
   readonly stopOnEntry: boolean;
   readonly stopsAt: (report: TrapReport) => boolean;
+  readonly stopsAtExit: (status: number) => boolean;
 }
 
 /** A limit on the time that a guest runs for: the time in which its user thinks is not the guest's. */
@@ -139,6 +141,8 @@ export class LiveTarget implements DebugTarget {
   /** Asked to pause when no run was there to be paused. */
   private pausesAtEntry = false;
   private waiting: NodeJS.Timeout | null = null;
+  /** Of the guest that is stopped where it exits, or about to be. */
+  private exitStatus: number | null = null;
   private readonly clock: RunningTime;
 
   /** @throws LoadError, LinkError, LimitError, WasiError */
@@ -186,7 +190,7 @@ export class LiveTarget implements DebugTarget {
     this.region = Region.create({ capacity: 1, limits });
     this.instance = Instance.create(
       this.region,
-      Linkage.create(this.module, { ...this.wasi.imports, ...assemblyScriptImports }),
+      Linkage.create(this.module, { ...this.wasiImports(), ...assemblyScriptImports }),
       {},
       { start: false },
     );
@@ -204,6 +208,21 @@ export class LiveTarget implements DebugTarget {
       writeMemory: (memory, at, bytes) => writeInstanceMemory(address, memory, at, bytes),
       setGlobal: (index, bits) => setInstanceGlobal(address, index, bits),
     };
+  }
+
+  private wasiImports(): Imports {
+    const exit = (status: number): void => this.exit(status);
+    const lookup = (module: string, name: string) =>
+      name === 'proc_exit' ? exit : this.wasi.lookup(module, name);
+    return Object.fromEntries(Object.keys(this.wasi.imports).map(module => [module, { lookup }]));
+  }
+
+  /** proc_exit. A host function can't stop its guest, but ask for a pause, which comes before the guest does anything else. */
+  private exit(status: number): void {
+    if (this.isKilled || this.killSwitch === null || !this.how.stopsAtExit(status))
+      throw new GuestExit(status);
+    this.exitStatus = status;
+    this.killSwitch.pause();
   }
 
   get threads(): readonly TargetThread[] {
@@ -305,6 +324,7 @@ export class LiveTarget implements DebugTarget {
   private onEnd(e: unknown): void {
     this.clock.hold();
     if (e instanceof GuestExit) this.end(e.status & 0xff);
+    else if (e instanceof TerminatedError && this.exitStatus !== null) this.end(this.exitStatus & 0xff);
     else if (e instanceof TerminatedError && this.clock.isOver) {
       const message = `the time is over ("timeout": ${this.how.timeout} ms, stops not counted)`;
       this.emit({ kind: 'failed', message });
@@ -365,7 +385,9 @@ export class LiveTarget implements DebugTarget {
         this.proceed = resolve;
         this.pausesAtEntry = false;
         this.stopWaiting();
-        this.emit({ kind: 'stopped', thread: THREAD, reason });
+        if (this.exitStatus !== null)
+          this.emit({ kind: 'exiting', thread: THREAD, status: this.exitStatus & 0xff });
+        else this.emit({ kind: 'stopped', thread: THREAD, reason });
       };
       setImmediate(() => this.behindOutput(tell));
     });
@@ -382,7 +404,8 @@ export class LiveTarget implements DebugTarget {
     this.stop = null;
     this.proceed = null;
     if (proceed !== null) {
-      this.clock.go();
+      if (this.exitStatus !== null) this.killSwitch?.terminate();
+      else this.clock.go();
       proceed('continue');
     } else if (this.report !== null) this.end(EXIT_TRAP);
   }

@@ -150,10 +150,17 @@ export type OpenTerminal = (
   script: string,
 ) => Promise<Terminal>;
 
-/** @param stopsAt whether a trap is to be looked at. @param signal ends the compiler: what is returned then is an error */
+/** What a program stops for beside breakpoints: as the user's filters are when it comes to it. */
+export interface StopRules {
+  readonly atTrap: (report: TrapReport) => boolean;
+  /** Only code for debuggers stops there. */
+  readonly atExit: (status: number) => boolean;
+}
+
+/** @param signal ends the compiler: what is returned then is an error */
 export async function openLaunch(
   launch: LaunchArguments,
-  stopsAt: (report: TrapReport) => boolean,
+  stops: StopRules,
   signal: AbortSignal,
   openTerminal: OpenTerminal,
 ): Promise<DebugTarget> {
@@ -162,7 +169,10 @@ export async function openLaunch(
     launch.stdin === undefined
       ? null
       : existing('stdin', resolve(launch.cwd ?? '.', launch.stdin), 'name a file that exists');
-  const stops = (report: TrapReport): boolean => launch.stopOnTrap !== false && stopsAt(report);
+  const rules: StopRules = {
+    atTrap: report => launch.stopOnTrap !== false && stops.atTrap(report),
+    atExit: stops.atExit,
+  };
   const isSource = /\.(?:wasm|wat)$/.test(program);
   // Whoever asks for optimised code wants to see how that fails.
   const debug = isSource && !launch.optLevel;
@@ -177,7 +187,7 @@ export async function openLaunch(
     kind === null ? null : await openTerminal(kind, `Lucet: ${basename(program)}`, folder, script);
   const streams = streamsOf(launch, stdin, terminal);
   if (symbols.artifact.debugFunctions.size > 0)
-    return live(launch, program, artifact, symbols, streams, stops);
+    return live(launch, program, artifact, symbols, streams, rules);
   return new ProcessTarget(basename(program), symbols, {
     command: join(dirname(libraryPath()), 'lucet-wasi'),
     options: lucetWasiOptions(launch),
@@ -185,7 +195,7 @@ export async function openLaunch(
     args: launch.args ?? [],
     streams,
     cwd: launch.cwd,
-    stopsAt: stops,
+    stopsAt: rules.atTrap,
   });
 }
 
@@ -195,7 +205,7 @@ function live(
   artifact: string,
   symbols: ModuleSymbols,
   streams: Streams,
-  stopsAt: (report: TrapReport) => boolean,
+  rules: StopRules,
 ): DebugTarget {
   const folder = launch.cwd ?? '.';
   const preopens = (launch.dirs ?? []).map(dir => {
@@ -220,7 +230,8 @@ function live(
       env: { ...inherited, ...launch.env },
       preopens,
       stopOnEntry: launch.stopOnEntry === true,
-      stopsAt,
+      stopsAt: rules.atTrap,
+      stopsAtExit: rules.atExit,
     });
   } catch (e) {
     closeDescriptors(Object.values(streams));

@@ -20,10 +20,10 @@ import { Breakpoints } from './breakpoints.ts';
 import { DataBreakpoints } from './data-breakpoints.ts';
 import { Disassembly } from './disassembly.ts';
 import { Evaluator, ExpressionError } from './evaluate.ts';
-import { EXCEPTION_FILTERS, exceptionInfo } from './exceptions.ts';
+import { EXCEPTION_FILTERS, exceptionInfo, exitInfo } from './exceptions.ts';
 import { Frames, type ShownFrame } from './frames.ts';
 import { type CommonArguments, checkAttach, checkLaunch, type LaunchArguments } from './launch.ts';
-import { type OpenTerminal, openCore, openLaunch } from './prepare.ts';
+import { type OpenTerminal, openCore, openLaunch, type StopRules } from './prepare.ts';
 import { ProgramSession } from './program-session.ts';
 import { Sources } from './sources.ts';
 import { type Granularity, type StepKind, Stepping } from './stepping.ts';
@@ -59,6 +59,8 @@ export class LucetSession extends ProgramSession {
   private exceptionFilters: ReadonlySet<string> = new Set(
     EXCEPTION_FILTERS.filter(f => f.default).map(f => f.filter),
   );
+  /** Of a program that is stopped where it exits. */
+  private exiting: number | null = null;
   /** The thread that is stopped, as the editor knows; null: none. */
   private stopped: number | null = null;
   /** Warnings that were printed; debug information bounds their number. */
@@ -68,7 +70,11 @@ export class LucetSession extends ProgramSession {
   protected openTarget(launch: LaunchArguments, signal: AbortSignal): Promise<DebugTarget> {
     const open: OpenTerminal = (kind, title, cwd, script) =>
       this.openTerminal({ kind, title, cwd, script, signal });
-    return openLaunch(launch, report => this.exceptionFilters.has(report.code), signal, open);
+    const stops: StopRules = {
+      atTrap: report => this.exceptionFilters.has(report.code),
+      atExit: status => status !== 0 && this.exceptionFilters.has('exit'),
+    };
+    return openLaunch(launch, stops, signal, open);
   }
 
   protected override initializeRequest(
@@ -202,6 +208,12 @@ export class LucetSession extends ProgramSession {
         return;
       case 'left':
         this.tellLost(parts.dataBreakpoints.left(event.watchpoints));
+        return;
+      case 'exiting':
+        this.forget();
+        this.exiting = event.status;
+        parts.stepping.end();
+        this.tellStop('exception', event.thread, [], `Exit status ${event.status}`);
         return;
       case 'stopped':
         this.forget();
@@ -409,11 +421,11 @@ export class LucetSession extends ProgramSession {
 
   protected override exceptionInfoRequest(response: DebugProtocol.ExceptionInfoResponse): void {
     const report = this.parts?.target.trapReport() ?? null;
-    if (report === null) {
+    if (report === null && this.exiting === null) {
       this.refuse(response, 'nothing has trapped', ERROR_REQUEST);
       return;
     }
-    response.body = exceptionInfo(report);
+    response.body = report === null ? exitInfo(this.exiting!) : exceptionInfo(report);
     this.sendResponse(response);
   }
 

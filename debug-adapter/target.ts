@@ -51,6 +51,8 @@ export type TargetEvent =
       readonly thread: number;
       readonly reason: 'breakpoint' | 'watchpoint' | 'pause' | 'trap' | 'entry';
     }
+  /** Where it asks to exit: it does so when it is resumed. */
+  | { readonly kind: 'exiting'; readonly thread: number; readonly status: number }
   /** Watchpoints whose frame is gone have been cleared. */
   | { readonly kind: 'left'; readonly watchpoints: readonly number[] }
   | { readonly kind: 'exited'; readonly code: number }

@@ -17,9 +17,9 @@ export interface NativeImport {
   readonly signature?: string;
 }
 
-/** A set of native host functions, such as WASI. It must outlive the instances that use it. */
+/** A set of native host functions, such as WASI; some may be JavaScript's. It must outlive the instances that use it. */
 export interface NativeImports {
-  lookup(module: string, name: string): NativeImport | null;
+  lookup(module: string, name: string): NativeImport | HostCallback | HostFunction | null;
 }
 
 /** What an import can be bound to. A bare value makes an immutable global. */
@@ -152,7 +152,11 @@ class LinkageBuilder {
     if (isNativeImports(source!)) {
       const found = source.lookup(info.module, info.name);
       if (found === null) fail(`unknown import: ${label}`);
-      if (info.type.kind !== 'func') fail(incompatible(label, info, 'a function'));
+      if (info.type.kind !== 'func') throw fail(incompatible(label, info, 'a function'));
+      if (typeof found === 'function' || found instanceof HostFunction) {
+        this.#bindFunction(found, info.type, label);
+        return;
+      }
       this.hosts.push(null);
       this.#record(
         ImportKind.Native,

@@ -9,6 +9,7 @@ import { clang } from '../../scripts/clang.ts';
 import { AdapterServer } from './support/adapter-server.ts';
 
 const SOURCE = `#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 static int total = 0;
 struct pair { int a, b; };
@@ -23,6 +24,8 @@ int main(int argc, char **argv) { // MAIN
     for (;;) total++; // SPIN
   if (argc > 1 && strcmp(argv[1], "trap") == 0)
     return *(int *)0x7fff0000; // TRAP
+  if (argc > 1 && strcmp(argv[1], "exit") == 0)
+    exit(argc + 1); // EXIT
   if (argc > 1 && strcmp(argv[1], "targets") == 0)
     for (int k = 0; k < 3; k++)
       total += add(twice(1), add(twice(2), pointer(3))) + (int)strlen(argv[0]); // TARGETS
@@ -61,6 +64,7 @@ async function launch(
   lines: readonly object[],
   args: readonly string[] = [],
   more: object = {},
+  filters: string[] | null = null,
 ): Promise<DebugProtocol.Breakpoint[]> {
   await client.initializeRequest();
   const launched = client.launchRequest({
@@ -70,6 +74,7 @@ async function launch(
     ...more,
   } as never);
   await client.waitForEvent('initialized');
+  if (filters !== null) await client.setExceptionBreakpointsRequest({ filters });
   const source = { path: join(dir, 'prog.c') };
   const { body } = await client.setBreakpointsRequest({
     source,
@@ -125,6 +130,33 @@ it('stops at breakpoints with the right values, steps, and goes on with what was
   expect((await exited).body.exitCode).toBe(7);
   // (0 + 1 + 2) * 7 + (3 + 4) * 1000
   expect(printed).toBe('total 7021, half 1.5\n');
+});
+
+it('stops where it exits with another status than 0, if that is asked for, with the stack that led there', async () => {
+  const stopped = client.waitForEvent('stopped') as Promise<DebugProtocol.StoppedEvent>;
+  await launch([], ['exit'], {}, ['exit']);
+  expect((await stopped).body).toMatchObject({ reason: 'exception', text: 'Exit status 3' });
+  const info = (await client.customRequest('exceptionInfo', thread)).body;
+  expect(info).toMatchObject({ exceptionId: 'exit', description: 'The program ends with exit status 3.' });
+  const { stackFrames } = (await client.stackTraceRequest(thread)).body;
+  const main = stackFrames.find(f => f.name === 'main')!;
+  expect(main.line).toBe(line('EXIT'));
+  const { scopes } = (await client.scopesRequest({ frameId: main.id })).body;
+  const { variables } = (await client.variablesRequest({ variablesReference: scopes[0]!.variablesReference }))
+    .body;
+  expect(variables.find(v => v.name === 'argc')?.value).toBe('2');
+  const exited = client.waitForEvent('exited') as Promise<DebugProtocol.ExitedEvent>;
+  await client.continueRequest(thread);
+  expect((await exited).body.exitCode).toBe(3);
+});
+
+it('may be ended where it exits', async () => {
+  const stopped = client.waitForEvent('stopped');
+  await launch([], ['exit'], {}, ['exit']);
+  await stopped;
+  const terminated = client.waitForEvent('terminated');
+  await client.customRequest('terminate');
+  await terminated;
 });
 
 it('steps into the call of a line that was chosen', async () => {
