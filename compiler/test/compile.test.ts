@@ -38,7 +38,7 @@ describe('compile', () => {
       }
       expect(Buffer.compare(one.artifact, compile(bytes, options))).toBe(0);
     }
-  });
+  }, 120_000);
 
   it('takes more threads only where they pay', async () => {
     const module = decodeModule(await wat('(module (func))'));
