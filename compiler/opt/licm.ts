@@ -170,9 +170,11 @@ export class Licm {
   /**
    * Loads and bounds checks that a loop begins with, before anything else that can be seen, and which are the same each time: done in front, they are done
    * when they were, if only once. That they can't fail later: memories don't shrink, and the loop does not write what is loaded.
+   * Not out of a loop that hands nothing on to its next iteration: it waits for what an embedder writes while the guest is stopped.
    */
   private takeBeginning(f: Func, cfg: Cfg, loop: number, counters: Tally): void {
     const header = cfg.loopHeader[loop]!;
+    if (f.paramCount(header) === 0) return;
     for (let v = f.first[header]!; v !== f.terminator(header); ) {
       const next = f.next[v]!;
       const op = f.op(v);

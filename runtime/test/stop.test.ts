@@ -8,6 +8,7 @@ const SOURCE = `(module (memory (export "m") 1)
     (loop (local.set 1 (call $add (local.get 1) (local.get 0)))
       (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get 1))
   (func $spin (export "spin") (param i32) (result i32)
+    (i32.store8 (i32.const 8) (i32.const 1))
     (loop (br_if 0 (i32.eqz (i32.load (local.get 0))))) (i32.load (local.get 0))))`;
 
 describeNative('guests under a debugger', () => {
@@ -17,6 +18,11 @@ describeNative('guests under a debugger', () => {
     guests = new Guests();
     module = await guests.module(SOURCE, { optLevel: 0 });
   });
+
+  /** Until `spin` runs: a guest that is not entered yet is paused where it has no frame. */
+  async function spinning(i: Instance): Promise<void> {
+    while (i.memory!.read(8, 1)[0] === 0) await new Promise(resolve => setTimeout(resolve, 1));
+  }
 
   /** A place in a function behind its prologue: where a paused guest was found. */
   async function placeInSpin(pool: Pool): Promise<number> {
@@ -29,7 +35,7 @@ describeNative('guests under a debugger', () => {
       return 'continue';
     };
     const call = pool.call(i, 'spin', 0);
-    await new Promise(resolve => setTimeout(resolve, 10));
+    await spinning(i);
     expect(k.pause()).toBe('Signalled');
     expect(await call).toBe(1);
     return at;
@@ -58,7 +64,7 @@ describeNative('guests under a debugger', () => {
       return 'continue' as const;
     };
     const call = pool.call(i, 'spin', 0);
-    await new Promise(resolve => setTimeout(resolve, 10));
+    await spinning(i);
     expect(k.pause()).toBe('Signalled');
     expect(await call).toBe(9);
     expect(stops).toHaveLength(1);
