@@ -6,11 +6,11 @@
  *                                               header: test -> body, out
  *
  * Only edges from outside are led to the guard, so what was the header is where iterations end, and what it goes on to is the header. One jump fewer in each
- * iteration; a header with one way back joins the body's end, so that a body of one block is a loop of one block, which the vectoriser looks at; and behind
+ * iteration; the header joins the body's end, and the loop is one block, which the vectoriser looks at; and behind
  * the guard it is certain that the body runs, so that what it begins with may be done in front (licm.ts).
  *
- * That it means the same needs no argument but that each way into a copied block finds one copy of it. The loop keeps a single entry: with no loop within it, what
- * it goes on to has no other way in than from the header and its copy.
+ * That it means the same needs no argument but that each way into a copied block finds one copy of it. The loop keeps a single entry: its body
+ * has no other way in than from the header and its copy.
  *
  * Only loops of two blocks are turned, which become one. A jump hardly shows by itself, and loops of more blocks lose by it (sqlite3: 1.03 to 1.05 of the run time): the test's
  * copy is code that short loops run as well, and what the header defines has to be handed through all blocks. Nor are long ones turned, such as call, nor those of which the
@@ -19,15 +19,12 @@
 import type { Cfg } from '../ir/cfg.ts';
 import { type Block, type Edge, type Func, NONE, type Value } from '../ir/func.ts';
 import { OP_FLAGS, Op, OpFlag, Type } from '../ir/ops.ts';
-import { type Ints, sized } from '../ir/scratch.ts';
 import { BlockCopier } from './copy-block.ts';
 import { SsaRepair } from './ssa-repair.ts';
 import { Fired, type Tally } from './tally.ts';
 
 /** Instructions of a header that is copied, constants not counted. */
 const MOST_COPIED = 8;
-/** Of a loop: its header, and all of its body. */
-const LOOP_BLOCKS = 2;
 /** Instructions of a loop. */
 const MOST_INSTRUCTIONS = 80;
 /** Values that copies define, times the blocks that these may have to be handed through. */
@@ -42,11 +39,6 @@ export class Rotation {
   private readonly copier = new BlockCopier(this.repair);
   private f!: Func;
   private cfg!: Cfg;
-  /** For each loop: its instructions; beyond MOST_INSTRUCTIONS if it calls, or has other than two blocks. */
-  private size: Ints = new Int32Array(16);
-  private blocks: Ints = new Int32Array(16);
-  private firstMade = 0;
-
   /**
    * @param cfg everything, of the graph as it is; stale afterwards if something was done
    * @returns whether something was done
@@ -55,21 +47,19 @@ export class Rotation {
     if (cfg.loopCount === 0) return false;
     this.f = f;
     this.cfg = cfg;
-    this.firstMade = f.blockCount;
-    let measured = false;
     let rotated = 0;
     let repairs = 0;
     for (let loop = cfg.loopCount - 1; loop >= 0 && repairs < MOST_REPAIRS; loop--) {
-      if (f.op(f.terminator(cfg.loopHeader[loop]!)) !== Op.BrIf || !this.hasTestAtTop(loop)) continue;
-      if (!measured) this.measure();
-      measured = true;
-      if (this.size[loop]! > MOST_INSTRUCTIONS) continue;
+      const header = cfg.loopHeader[loop]!;
+      if (f.op(f.terminator(header)) !== Op.BrIf) continue;
+      const body = this.bodyOf(header);
+      if (body < 0 || !this.isSmall(header) || !this.isShort(header, body)) continue;
       if (rotated++ === 0) {
         this.repair.begin(f);
         this.copier.begin(f);
       }
-      repairs += f.blockCount * (f.paramCount(cfg.loopHeader[loop]!) + MOST_COPIED);
-      this.rotate(loop);
+      repairs += f.blockCount * (f.paramCount(header) + MOST_COPIED);
+      this.rotate(header);
     }
     if (rotated === 0) return false;
     counters.counts[Fired.Rotate]! += rotated;
@@ -78,46 +68,30 @@ export class Rotation {
     return true;
   }
 
-  private measure(): void {
+  /** The one block of a loop beside its header, which ends in a branch; -1 if there are more, or none. */
+  private bodyOf(header: Block): Block {
     const { f, cfg } = this;
-    this.size = sized(this.size, cfg.loopCount);
-    this.blocks = sized(this.blocks, cfg.loopCount);
-    const { size, blocks } = this;
-    size.fill(0, 0, cfg.loopCount);
-    blocks.fill(0, 0, cfg.loopCount);
-    for (let loop = 1; loop < cfg.loopCount; loop++)
-      if (cfg.loopParent[loop]! >= 0) blocks[cfg.loopParent[loop]!] = LOOP_BLOCKS;
-    for (let i = 0; i < cfg.orderCount; i++) {
-      const b = cfg.order[i]!;
-      const loop = cfg.loopOf[b]!;
-      if (loop < 0) continue;
-      if (++blocks[loop]! > LOOP_BLOCKS) size[loop] = MOST_INSTRUCTIONS + 1;
-      for (let v = f.first[b]!; v !== 0 && size[loop]! <= MOST_INSTRUCTIONS; v = f.next[v]!) {
-        if (OP_FLAGS[f.op(v)]! & OpFlag.Call) size[loop] = MOST_INSTRUCTIONS;
-        size[loop]!++;
-      }
-    }
-  }
-
-  /** Whether a loop's header, which ends in a branch, decides alone whether it is left. */
-  private hasTestAtTop(loop: number): boolean {
-    const { f, cfg } = this;
-    const header = cfg.loopHeader[loop]!;
-    const term = f.terminator(header);
-    if (this.isIn(f.edgeTarget(f.b(term)), loop) === this.isIn(f.edgeTarget(f.c(term)), loop)) return false;
+    let body = -1;
     for (let p = cfg.predStart[header]!; p < cfg.predStart[header + 1]!; p++) {
       const from = cfg.predBlock[p]!;
       if (!cfg.dominates(header, from)) continue;
-      const end = f.terminator(from);
-      for (let k = 0; k < f.succCount(end); k++)
-        if (!this.isIn(f.edgeTarget(f.succEdge(end, k)), loop)) return false;
+      if (body >= 0 || from === header) return -1;
+      body = from;
     }
-    return this.isSmall(header);
+    if (body < 0 || f.op(f.terminator(body)) !== Op.Jump) return -1;
+    const first = cfg.predStart[body]!;
+    return cfg.predStart[body + 1]! - first === 1 && cfg.predBlock[first] === header ? body : -1;
   }
 
-  /** Whether a block is one of a loop's own. What was made are guards, of other loops. */
-  private isIn(block: Block, loop: number): boolean {
-    return block < this.firstMade && this.cfg.loopOf[block] === loop;
+  /** Whether a loop does little, and calls nothing. */
+  private isShort(header: Block, body: Block): boolean {
+    const { f } = this;
+    let count = 0;
+    for (const b of [header, body]) {
+      for (let v = f.first[b]!; v !== NONE; v = f.next[v]!)
+        if (OP_FLAGS[f.op(v)]! & OpFlag.Call || ++count > MOST_INSTRUCTIONS) return false;
+    }
+    return true;
   }
 
   private isSmall(header: Block): boolean {
@@ -131,9 +105,8 @@ export class Rotation {
     return true;
   }
 
-  private rotate(loop: number): void {
+  private rotate(header: Block): void {
     const { f, cfg, copier } = this;
-    const header = cfg.loopHeader[loop]!;
     const term = f.terminator(header);
     const constants = this.takeConstants(header);
     const guard = copier.copy(header, block => {

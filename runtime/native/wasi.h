@@ -101,7 +101,7 @@ typedef struct lucet_wasi_limits {
 } lucet_wasi_limits;
 LUCET_API int lucet_wasi_template_set_limits(lucet_wasi_template *t, const lucet_wasi_limits *limits);
 
-/** What a guest waits for: any of these streams of the embedder's, by their `data`, or a time. */
+/** What a guest waits for: the first of these streams of the embedder's that is ready, by their `data`, or a time. */
 typedef struct lucet_wasi_wait {
   void *streams[3];
   uint64_t count;
