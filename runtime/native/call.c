@@ -12,7 +12,7 @@ _Static_assert(offsetof(struct lucet_instance, innermost) == INSTANCE_INNERMOST 
                "activation.h differs from struct lucet_instance");
 _Static_assert(offsetof(struct lucet_control, where) == CONTROL_WHERE && offsetof(lucet_prepared_call, instance) == PREPARED_INSTANCE,
                "activation.h differs from struct lucet_control, or lucet_prepared_call");
-_Static_assert(sizeof(lucet_event) == 40 && LUCET_EVENT_RETURNED == 0 && LUCET_OK == 0 && offsetof(lucet_error, message) == 16 && offsetof(lucet_error, offset) == 8,
+_Static_assert(offsetof(lucet_event, kind) == 0 && offsetof(lucet_event, code) == 4 && LUCET_EVENT_RETURNED == 0 && LUCET_OK == 0 && offsetof(lucet_error, message) == 16 && offsetof(lucet_error, offset) == 8,
                "what call_x64.S tells of a guest that has returned");
 _Static_assert(RUNS_UNLOOKED == 64, "call_x64.S tests as many bits of the run's number");
 _Static_assert(offsetof(lucet_prepared_call, entry) == offsetof(struct lucet_funcref, entry) &&

@@ -102,11 +102,8 @@ lucet_\name\()_return:
         .cfi_restore rbp
         movq    lucet_here@gottpoff(%rip), %rax
         movq    INSTANCE_CONTROL(%rdx), %rcx
-        pxor    %xmm0, %xmm0
         movq    $0, %fs:HERE_CURRENT(%rax)
-        movups  %xmm0, (%rdi)           /* lucet_event: LUCET_EVENT_RETURNED is 0 */
-        movups  %xmm0, 16(%rdi)
-        movq    %xmm0, 32(%rdi)
+        movq    $0, (%rdi)              /* lucet_event: kind LUCET_EVENT_RETURNED, and code */
         movq    $0, INSTANCE_INNERMOST(%rdx)
         TEST_POINT run_before_ending
         movl    $CONTROL_IDLE, CONTROL_WHERE(%rcx)

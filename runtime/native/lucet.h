@@ -464,11 +464,11 @@ typedef enum lucet_reason {
   LUCET_REASON_RESOURCES = 6,
 } lucet_reason;
 
-/** 40 bytes. */
+/** 40 bytes. RETURNED writes `kind` and `code` only. */
 typedef struct lucet_event {
   /** lucet_event_kind */
   uint32_t kind;
-  /** TRAPPED, EXCEPTION: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
+  /** RETURNED: 0. TRAPPED, EXCEPTION: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
   uint32_t code;
   /** HOSTCALL: the instance that calls its import; it may be another one than the one that was called. Not counted. */
   lucet_instance *instance;

@@ -413,7 +413,7 @@ static void test_words(void) {
   args[0] = 1;
   CHECK(lucet_instance_call(i, lucet_instance_function(i, F_ADD), args, &e, &error) == LUCET_OK && (uint32_t)args[0] == 3);
   CHECK(error.code == LUCET_OK && error.trap == 0 && error.offset == 0 && error.message[0] == 0 && error.message[1] == 1);
-  CHECK(e.kind == LUCET_EVENT_RETURNED && e.code == 0 && e.instance == NULL && e.args == NULL && e.id == 0 && e.words == 0);
+  CHECK(e.kind == LUCET_EVENT_RETURNED && e.code == 0);
   lucet_instance_release(i);
   lucet_instance_release(j);
 }
