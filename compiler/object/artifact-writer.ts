@@ -1,9 +1,5 @@
 /**
- * The linker: compiled functions to one shared object.
- *
- *   [headers .hash .dynsym .dynstr .dynamic .eh_frame_hdr .eh_frame | .lucet.module | .rodata]  read-only
- *   [.text]                                                                                       executable
- *   [.lucet.wasm.* .symtab .strtab .shstrtab]                                                     in the file only
+ * The linker: compiled functions to one shared object. sections.ts says what is in it.
  *
  * File offsets and addresses are equal. The bytes depend on the arguments alone.
  */
@@ -18,25 +14,13 @@ import { IMAGE_ENTRY, imageBytes, NULL_TYPE } from '../wasm/table-images.ts';
 import { ByteWriter } from './bytes.ts';
 import { CODE_ALIGN, CodeLayout } from './code-layout.ts';
 import { EhFrame } from './eh-frame.ts';
-import {
-  EM_X86_64,
-  PAGE,
-  type Placed,
-  placeSections,
-  putSymbol,
-  type Section,
-  SectionFlag,
-  SectionType,
-  SYM_SIZE,
-  writeElf,
-} from './elf.ts';
+import { EM_X86_64, PlacedSections, SYM_SIZE, writeElf } from './elf.ts';
 import { sha256, xxHash32 } from './hashes.ts';
-import { buildMetadata, NO_INDEX } from './metadata.ts';
+import { buildMetadata, type Linked, NO_INDEX } from './metadata.ts';
+import { artifactSections, debugSections } from './sections.ts';
 
 const INT3 = 0xcc;
 const UNDERSCORE = 0x5f;
-/** The name under which the metadata is exported. */
-const MODULE_SYMBOL = 'lucet_module';
 
 /** Table images: wasm/table-images.ts says what they look like. */
 function writeImages(
@@ -183,67 +167,6 @@ class SymbolNames {
   }
 }
 
-const DEBUG_SECTION = /^(?:\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/;
-
-/**
- * Debug information that the module brings along: the first section of each name, as many as are plausible. With it go the names, which
- * tell what locals are called. Code for debuggers has names and module always: without lines of its own it is shown as text.
- */
-function debugSections(module: Module, debugCode: boolean): Section[] {
-  const { customSections } = module;
-  if (!debugCode && !customSections.some(s => DEBUG_SECTION.test(s.name))) return [];
-  const seen = new Set<string>();
-  const sections: Section[] = [];
-  for (const s of customSections) {
-    if (s.name !== 'name' && !DEBUG_SECTION.test(s.name)) continue;
-    if (seen.has(s.name)) continue;
-    seen.add(s.name);
-    if (seen.size > 64) break;
-    sections.push({
-      name: SECTION.wasmPrefix + s.name,
-      type: SectionType.Progbits,
-      flags: 0,
-      align: 1,
-      size: s.end - s.start,
-      write: (out, at) => out.set(module.bytes.subarray(s.start, s.end), at),
-    });
-  }
-  return [...sections, moduleBytes(module)];
-}
-
-/**
- * With debug information goes the module itself, up to the end of its code: what shows functions as text, and knows how each of them
- * sets up its frame, is read from there.
- */
-function moduleBytes(module: Module): Section {
-  const end = module.bodies.at(-1)?.end ?? 0;
-  return {
-    name: SECTION.wasmPrefix + SECTION.wasmModule,
-    type: SectionType.Progbits,
-    flags: 0,
-    align: 1,
-    size: end,
-    write: (out, at) => out.set(module.bytes.subarray(0, end), at),
-  };
-}
-
-const enum DynamicTag {
-  Null = 0,
-  Hash = 4,
-  Strtab = 5,
-  Symtab = 6,
-  Strsz = 10,
-  Syment = 11,
-}
-
-/** Sections that are written when the others are there, function by function. */
-const byPlacer = (): void => {};
-
-const contents = (bytes: Uint8Array) => ({
-  size: bytes.length,
-  write: (out: Uint8Array<ArrayBuffer>, at: number) => out.set(bytes, at),
-});
-
 /**
  * @param funcs by function index, then thunks (thunks.ts); null where an index has no code
  * @param layout moduleLayout(module)
@@ -260,22 +183,14 @@ export function link(
 ): Uint8Array<ArrayBuffer> {
   const code = new CodeLayout(funcs.length);
   for (let i = 0; i < funcs.length; i++) code.add(i, funcs[i]!);
-  const functions = module.functions.length;
   const entryTypes = entryThunkTypes(module);
-  const firstEntry = functions + module.importedFunctions;
-  const entryOf = new Map(Array.from(entryTypes, (type, i) => [type, firstEntry + i]));
-  const typeIndices = new Int32Array(funcs.length);
-  typeIndices.set(module.functions);
-  typeIndices.set(module.functions.subarray(0, module.importedFunctions), functions);
-  typeIndices.set(entryTypes, firstEntry);
   const metadata = buildMetadata({
     module,
     options,
     layout,
     funcs,
     code,
-    typeIndices,
-    entryThunk: type => entryOf.get(type) ?? NO_INDEX,
+    ...recordTypes(module, entryTypes),
     machine: EM_X86_64,
     digest,
   });
@@ -290,136 +205,24 @@ export function link(
   }
   const { frame, header } = eh.finish();
 
-  const dynstr = new ByteWriter();
-  dynstr.utf8(`\0${MODULE_SYMBOL}\0`);
-  // One bucket, one symbol.
-  const hash = new ByteWriter();
-  for (const v of [1, 2, 1, 0, 0]) hash.u32(v);
-  const sections: Section[] = [
-    {
-      name: '.hash',
-      type: SectionType.Hash,
-      flags: SectionFlag.Alloc,
-      align: 8,
-      link: '.dynsym',
-      entrySize: 4,
-      ...contents(hash.done()),
-    },
-    {
-      name: '.dynsym',
-      type: SectionType.Dynsym,
-      flags: SectionFlag.Alloc,
-      align: 8,
-      link: '.dynstr',
-      info: 1,
-      entrySize: SYM_SIZE,
-      size: 2 * SYM_SIZE,
-      write: (out, at) => {
-        const target = place(SECTION.module);
-        // STB_GLOBAL, STT_OBJECT
-        putSymbol(
-          new DataView(out.buffer),
-          at + SYM_SIZE,
-          1,
-          0x11,
-          number(SECTION.module),
-          target.offset,
-          target.size,
-        );
-      },
-    },
-    {
-      name: '.dynstr',
-      type: SectionType.Strtab,
-      flags: SectionFlag.Alloc,
-      align: 1,
-      ...contents(dynstr.done()),
-    },
-    {
-      name: '.dynamic',
-      type: SectionType.Dynamic,
-      flags: SectionFlag.Alloc,
-      align: 8,
-      link: '.dynstr',
-      entrySize: 16,
-      size: 6 * 16,
-      write: (out, at) => {
-        const view = new DataView(out.buffer);
-        const entries = [
-          [DynamicTag.Hash, place('.hash').offset],
-          [DynamicTag.Strtab, place('.dynstr').offset],
-          [DynamicTag.Symtab, place('.dynsym').offset],
-          [DynamicTag.Strsz, place('.dynstr').size],
-          [DynamicTag.Syment, SYM_SIZE],
-          [DynamicTag.Null, 0],
-        ] as const;
-        entries.forEach(([tag, value], i) => {
-          view.setUint32(at + 16 * i, tag, true);
-          view.setUint32(at + 16 * i + 8, value, true);
-        });
-      },
-    },
-    {
-      name: '.eh_frame_hdr',
-      type: SectionType.Progbits,
-      flags: SectionFlag.Alloc,
-      align: 4,
-      ...contents(header),
-    },
-    {
-      name: '.eh_frame',
-      type: SectionType.Progbits,
-      flags: SectionFlag.Alloc,
-      align: 8,
-      ...contents(frame),
-    },
-    {
-      name: SECTION.module,
-      type: SectionType.Progbits,
-      flags: SectionFlag.Alloc,
-      align: PAGE,
-      ...contents(metadata.bytes),
-    },
-    {
-      name: SECTION.rodata,
-      type: SectionType.Progbits,
-      flags: SectionFlag.Alloc,
-      align: PAGE,
+  const sections = new PlacedSections(
+    artifactSections({
+      ehFrameHeader: header,
+      ehFrame: frame,
+      metadata: metadata.bytes,
       // The table images lie behind all constants.
-      size: code.rodataSize + imageBytes(module.tableImages),
-      write: byPlacer,
-    },
-    {
-      name: SECTION.text,
-      type: SectionType.Progbits,
-      flags: SectionFlag.Alloc | SectionFlag.Exec,
-      align: PAGE,
-      size: code.textSize,
-      write: byPlacer,
-    },
-    ...(options.debugInfo ? debugSections(module, options.debugCode) : []),
-    {
-      name: '.symtab',
-      type: SectionType.Symtab,
-      flags: 0,
-      align: 8,
-      link: '.strtab',
-      info: present + 1,
-      entrySize: SYM_SIZE,
-      size: (present + 1) * SYM_SIZE,
-      write: byPlacer,
-    },
-    { name: '.strtab', type: SectionType.Strtab, flags: 0, align: 1, ...contents(names.w.done()) },
-  ];
-  const placed = placeSections(sections);
-  const place = (name: string): Placed => placed.find(s => s.name === name) ?? bug(`no section ${name}`);
-  const number = (name: string): number => placed.findIndex(s => s.name === name) + 1;
-
-  const text = place(SECTION.text);
-  const rodata = place(SECTION.rodata);
+      rodataSize: code.rodataSize + imageBytes(module.tableImages),
+      textSize: code.textSize,
+      functions: present,
+      symbolNames: names.w.done(),
+      debug: options.debugInfo ? debugSections(module, options.debugCode) : [],
+    }),
+  );
+  const text = sections.get(SECTION.text);
+  const rodata = sections.get(SECTION.rodata);
   metadata.place({ text: text.offset, textSize: text.size, rodata: rodata.offset, rodataSize: rodata.size });
-  eh.place(text.offset, place('.eh_frame').offset, place('.eh_frame_hdr').offset);
-  const out = writeElf(placed, EM_X86_64);
+  eh.place(text.offset, sections.get('.eh_frame').offset, sections.get('.eh_frame_hdr').offset);
+  const out = writeElf(sections, EM_X86_64);
   const images = rodata.offset + code.rodataSize;
   const placer = new Placer(
     out,
@@ -428,12 +231,28 @@ export function link(
     text.offset,
     rodata.offset,
     images,
-    place('.symtab').offset + SYM_SIZE,
+    sections.get('.symtab').offset + SYM_SIZE,
     names.at,
-    number(SECTION.text),
+    sections.number(SECTION.text),
   );
   for (let i = 0; i < funcs.length; i++) if (funcs[i]) placer.place(funcs[i]!);
   writeImages(out, module, code, text.offset, images);
-  new DataView(out.buffer).setUint32(place(SECTION.module).offset + metadata.checksumAt, xxHash32(out), true);
+  const checksum = sections.get(SECTION.module).offset + metadata.checksumAt;
+  new DataView(out.buffer).setUint32(checksum, xxHash32(out), true);
   return out;
+}
+
+/** The type index of each function and thunk, and the entry thunk of each type. */
+function recordTypes(
+  module: Module,
+  entryTypes: ArrayLike<number>,
+): Pick<Linked, 'typeIndices' | 'entryThunk'> {
+  const functions = module.functions.length;
+  const firstEntry = functions + module.importedFunctions;
+  const typeIndices = new Int32Array(firstEntry + entryTypes.length);
+  typeIndices.set(module.functions);
+  typeIndices.set(module.functions.subarray(0, module.importedFunctions), functions);
+  typeIndices.set(entryTypes, firstEntry);
+  const entryOf = new Map(Array.from(entryTypes, (type, i) => [type, firstEntry + i]));
+  return { typeIndices, entryThunk: type => entryOf.get(type) ?? NO_INDEX };
 }

@@ -5,7 +5,7 @@
  * for headers and read-only sections, one executable for `.text`, plus what tools expect of a shared object: PT_DYNAMIC,
  * PT_GNU_EH_FRAME, PT_GNU_STACK. There are no relocations and no constructors.
  */
-import { CompileError } from '../diagnostics.ts';
+import { bug, CompileError } from '../diagnostics.ts';
 import { alignUp, ByteWriter } from './bytes.ts';
 
 export const PAGE = 4096;
@@ -49,7 +49,7 @@ export interface Section {
   readonly info?: number;
   readonly entrySize?: number;
   /** Writes the contents to out[at .. at + size - 1]; called when all places are known. */
-  readonly write: (out: Uint8Array<ArrayBuffer>, at: number) => void;
+  readonly write: (out: Uint8Array<ArrayBuffer>, at: number, places: PlacedSections) => void;
 }
 
 export interface Placed extends Section {
@@ -60,17 +60,31 @@ export interface Placed extends Section {
 const SEGMENTS = 5;
 
 /** Sections get their places: in the order given, `.text` on pages of its own. */
-export function placeSections(sections: readonly Section[]): Placed[] {
-  let at = EHDR_SIZE + SEGMENTS * PHDR_SIZE;
-  let wasText = false;
-  return sections.map(s => {
-    const text = (s.flags & SectionFlag.Exec) !== 0;
-    at = alignUp(at, text || wasText ? Math.max(PAGE, s.align) : s.align);
-    wasText = text;
-    const placed = { ...s, offset: at };
-    at += s.size;
-    return placed;
-  });
+export class PlacedSections {
+  readonly all: readonly Placed[];
+
+  constructor(sections: readonly Section[]) {
+    let at = EHDR_SIZE + SEGMENTS * PHDR_SIZE;
+    let wasText = false;
+    this.all = sections.map(s => {
+      const text = (s.flags & SectionFlag.Exec) !== 0;
+      at = alignUp(at, text || wasText ? Math.max(PAGE, s.align) : s.align);
+      wasText = text;
+      const placed = { ...s, offset: at };
+      at += s.size;
+      return placed;
+    });
+  }
+
+  get(name: string): Placed {
+    return this.all[this.number(name) - 1]!;
+  }
+
+  /** As other sections and symbols refer to it. */
+  number(name: string): number {
+    const i = this.all.findIndex(s => s.name === name);
+    return i < 0 ? bug(`no section ${name}`) : i + 1;
+  }
 }
 
 /** st_name, st_info, st_shndx, st_value, st_size of a symbol table entry at `at`. */
@@ -116,10 +130,11 @@ function putSegment(
 }
 
 /**
- * The file. Section numbers are 1 + position in `placed`; a `.shstrtab` is added as the last one.
+ * The file, with a `.shstrtab` added as the last section.
  * @throws CompileError when offsets would not fit into the 31 bits that relative addresses have
  */
-export function writeElf(placed: readonly Placed[], machine: number): Uint8Array<ArrayBuffer> {
+export function writeElf(sections: PlacedSections, machine: number): Uint8Array<ArrayBuffer> {
+  const placed = sections.all;
   const names = new ByteWriter();
   names.u8(0);
   const nameAt = [...placed.map(s => s.name), '.shstrtab'].map(name => {
@@ -150,10 +165,9 @@ export function writeElf(placed: readonly Placed[], machine: number): Uint8Array
   view.setUint16(60, count, true);
   view.setUint16(62, count - 1, true);
 
-  const find = (name: string): Placed => placed.find(s => s.name === name) ?? last;
-  const text = find('.text');
-  const dynamic = find('.dynamic');
-  const ehFrame = find('.eh_frame_hdr');
+  const text = sections.get('.text');
+  const dynamic = sections.get('.dynamic');
+  const ehFrame = sections.get('.eh_frame_hdr');
   const readable = placed
     .filter(s => s.flags === SectionFlag.Alloc)
     .reduce((end, s) => Math.max(end, s.offset + s.size), 0);
@@ -170,7 +184,6 @@ export function writeElf(placed: readonly Placed[], machine: number): Uint8Array
   }
 
   at = headers + SHDR_SIZE;
-  const numbers = new Map(placed.map((s, i) => [s.name, i + 1]));
   placed.forEach((s, i) => {
     view.setUint32(at, nameAt[i]!, true);
     view.setUint32(at + 4, s.type, true);
@@ -178,12 +191,12 @@ export function writeElf(placed: readonly Placed[], machine: number): Uint8Array
     if (s.flags & SectionFlag.Alloc) putU64(view, at + 16, s.offset);
     putU64(view, at + 24, s.offset);
     putU64(view, at + 32, s.size);
-    view.setUint32(at + 40, s.link === undefined ? 0 : numbers.get(s.link)!, true);
+    view.setUint32(at + 40, s.link === undefined ? 0 : sections.number(s.link), true);
     view.setUint32(at + 44, s.info ?? 0, true);
     putU64(view, at + 48, s.align);
     putU64(view, at + 56, s.entrySize ?? 0);
     at += SHDR_SIZE;
-    s.write(out, s.offset);
+    s.write(out, s.offset, sections);
   });
   view.setUint32(at, nameAt[placed.length]!, true);
   view.setUint32(at + 4, SectionType.Strtab, true);
