@@ -1,4 +1,4 @@
-/** What can be asked of the compiler. The CLI's names are in cli.ts. */
+/** What can be asked of the compiler. The command line's names for it are in cli/command-line.ts. */
 import type { CpuFeature, MemoryMode } from './abi/artifact.ts';
 import { DEFAULT_FEATURES, type FeatureSet } from './features.ts';
 

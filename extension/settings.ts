@@ -1,6 +1,6 @@
 /** The extension's settings, read when they are needed. */
 import * as vscode from 'vscode';
-import type { Syntax } from '../compiler/objdump-disassemble.ts';
+import type { Syntax } from '../compiler/objdump/disassemble.ts';
 
 export type DirectoryGrant = string | { host: string; guest?: string; readonly?: boolean };
 

@@ -138,7 +138,7 @@ export async function compileSource(
     import('../compiler/wasm/wat.ts'),
     import('../compiler/wat/translate.ts'),
     import('../compiler/wasm/decode.ts'),
-    import('../compiler/parallel.ts'),
+    import('../compiler/threads/parallel.ts'),
   ]);
   const wasm = isWasm(bytes) ? bytes : await encodeWat(resolve(path), bytes);
   if (wasm !== bytes) source.encoded?.(wasm);

@@ -16,8 +16,8 @@
 import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
-import { readInput } from '../compiler/cli-files.ts';
-import { readPublicKey, verifyInput } from '../compiler/cli-signature.ts';
+import { readInput } from '../compiler/cli/files.ts';
+import { readPublicKey, verifyInput } from '../compiler/cli/signing.ts';
 import { CompileError } from '../compiler/diagnostics.ts';
 import { tuneEngine } from '../compiler/engine-tuning.ts';
 import { SignatureError, verifyArtifact } from '../compiler/minisign.ts';

@@ -23,10 +23,10 @@ const EXTERNAL = [
 
 /** What users get. Name in dist -> entry; the CLI entries call main() of the module beside them. */
 export const TOOLS = {
-  lucetc: 'compiler/lucetc-main.ts',
-  'lucetc-wasi': 'compiler/lucetc-wasi-main.ts',
-  'compiler-worker': 'compiler/worker.ts',
-  'lucet-objdump': 'compiler/objdump-main.ts',
+  lucetc: 'compiler/cli/lucetc-main.ts',
+  'lucetc-wasi': 'compiler/cli/lucetc-wasi-main.ts',
+  'compiler-worker': 'compiler/threads/worker.ts',
+  'lucet-objdump': 'compiler/cli/objdump-main.ts',
   'module-tool': 'extension/tool/main.ts',
   'wat-server': 'extension/server/main.ts',
   'wat-check': 'extension/server/check-worker.ts',
@@ -34,12 +34,12 @@ export const TOOLS = {
 
 /** What is only of use in the project's folder. */
 export const DEVELOPMENT_TOOLS = {
-  spec: 'scripts/spec-main.ts',
+  spec: 'scripts/spec/main.ts',
   'wasi-suite': 'scripts/wasi-suite.ts',
   'wasi-mutants': 'scripts/wasi-mutants.ts',
   'wasi-programs': 'scripts/wasi-programs.ts',
   programs: 'scripts/programs.ts',
-  fuzz: 'scripts/fuzz.ts',
+  fuzz: 'scripts/fuzz/main.ts',
   hostile: 'scripts/hostile.ts',
   scale: 'scripts/scale.ts',
   'code-size': 'scripts/code-size.ts',

@@ -18,7 +18,7 @@ import {
   uleb,
   vector,
 } from '../runtime/wasm-writer.ts';
-import { codeBytes, LOADS, OPERATORS, STORES } from './fuzz-operators.ts';
+import { codeBytes, LOADS, OPERATORS, STORES } from './fuzz/operators.ts';
 import { scriptOptions } from './options.ts';
 
 const WIDE = 1000;

@@ -6,7 +6,7 @@ import { decodeModule } from '../compiler/wasm/decode.ts';
 import { Code, OpcodePage } from '../compiler/wasm/opcodes.ts';
 import { Reader } from '../compiler/wasm/reader.ts';
 import { SECTION_ID, TYPE_CODE, uleb, vector } from '../runtime/wasm-writer.ts';
-import { extendedSection, skipImmediates, withSections } from './fuzz-rewrite.ts';
+import { extendedSection, skipImmediates, withSections } from './fuzz/rewrite.ts';
 
 /** Name of the exported global. */
 export const COUNTER = 'lucet:instructions';

@@ -19,8 +19,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readInput, writeOutput } from '../cli-files.ts';
-import { NOT_YET, OPTIONS } from '../cli-options.ts';
+import { NOT_YET, OPTIONS } from '../cli/command-line.ts';
+import { readInput, writeOutput } from '../cli/files.ts';
 import { wat } from './support/wasm.ts';
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');

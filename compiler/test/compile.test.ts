@@ -1,9 +1,9 @@
 /** The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad input. */
 import { describe, expect, it } from 'vitest';
 import type { MemoryMode } from '../abi/artifact.ts';
-import { chunksOf } from '../chunks.ts';
 import { CompileError, compile, defaultOptions, emitIr } from '../index.ts';
-import { compileParallel, threadsFor } from '../parallel.ts';
+import { chunksOf } from '../threads/chunks.ts';
+import { compileParallel, threadsFor } from '../threads/parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { wat } from './support/wasm.ts';
 

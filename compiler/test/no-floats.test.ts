@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { valueTypeOf } from '../../runtime/types.ts';
-import { type NumberType, vectorSignature } from '../../scripts/fuzz-operators.ts';
+import { type NumberType, vectorSignature } from '../../scripts/fuzz/operators.ts';
 import { type CompileOptions, compile } from '../index.ts';
 import { Op } from '../ir/ops.ts';
 import { readArtifact } from '../object/artifact-reader.ts';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARTIFACT_VERSION } from '../abi/artifact.ts';
-import { main } from '../objdump-cli.ts';
+import { main } from '../cli/objdump.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { type Sample, sample, sampleOf } from './support/object-sample.ts';
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
   writeFileSync(damaged, bytes);
   buildSync({
     absWorkingDir: root,
-    entryPoints: ['compiler/objdump-main.ts'],
+    entryPoints: ['compiler/cli/objdump-main.ts'],
     bundle: true,
     platform: 'node',
     format: 'esm',

@@ -1,8 +1,8 @@
 /** Defects found by `npm run fuzz`, as small as they get. Each module must do the same here as in V8. */
 import { describe, expect, it } from 'vitest';
 import { hasLibrary } from '../../runtime/index.ts';
-import { LucetEngine, VARIANT_NAMES, v8 } from '../../scripts/fuzz-engine.ts';
-import { compareRecords, runModule, shapeOf } from '../../scripts/fuzz-run.ts';
+import { LucetEngine, VARIANT_NAMES, v8 } from '../../scripts/fuzz/engine.ts';
+import { compareRecords, runModule, shapeOf } from '../../scripts/fuzz/run.ts';
 import { wat } from './support/wasm.ts';
 
 /** Calls every export several times with arguments made from the module's bytes. */

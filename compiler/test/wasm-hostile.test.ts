@@ -4,7 +4,7 @@ import { CompileError } from '../diagnostics.ts';
 import { compile, defaultOptions } from '../index.ts';
 import { Func, ROW } from '../ir/func.ts';
 import { verify } from '../ir/verify.ts';
-import { compileParallel } from '../parallel.ts';
+import { compileParallel } from '../threads/parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { lowerFunction, validateFunction } from '../wasm/lower.ts';
 import { decodeAndLower, layoutOf, signatures } from './support/lower-all.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Random } from '../../scripts/fuzz-random.ts';
+import { Random } from '../../scripts/fuzz/random.ts';
 import { PROGRAMS, RandomSession } from './support/random-session.ts';
 
 const [FROM = 1, TO = 2] = (process.env.LUCET_SEEDS ?? '').split('-').filter(Boolean).map(Number);

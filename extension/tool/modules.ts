@@ -4,11 +4,11 @@ import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type DebugInfo, openDebugInfo } from '../../compiler/debuginfo/index.ts';
 import { nativeFeatures } from '../../compiler/native-cpu.ts';
-import { instructions, type Syntax } from '../../compiler/objdump-disassemble.ts';
+import { instructions, type Syntax } from '../../compiler/objdump/disassemble.ts';
 import { type Artifact, readArtifact } from '../../compiler/object/artifact-reader.ts';
 import { defaultOptions } from '../../compiler/options.ts';
-import { compileParallel } from '../../compiler/parallel.ts';
 import { resolveFeatures } from '../../compiler/target.ts';
+import { compileParallel } from '../../compiler/threads/parallel.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import type { Module } from '../../compiler/wasm/module.ts';
 import { printFunction } from '../../compiler/wasm/print.ts';
@@ -193,7 +193,7 @@ export async function textOf({ path, native, syntax }: Requests['text']['request
     return false;
   };
   if (native) {
-    const { disassembleFunction } = await import('../../compiler/objdump-disassemble.ts');
+    const { disassembleFunction } = await import('../../compiler/objdump/disassemble.ts');
     const { default: iced, ...named } = await import('iced-x86');
     const artifact = await compiled(entry);
     for (let i = module.importedFunctions; i < module.functions.length; i++) {

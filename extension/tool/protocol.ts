@@ -1,6 +1,6 @@
 /** What the extension asks of the module tool, a child process (main.ts): plain data over Node's IPC channel. */
 
-import type { Syntax } from '../../compiler/objdump-disassemble.ts';
+import type { Syntax } from '../../compiler/objdump/disassemble.ts';
 
 /** A line of WAT. */
 export interface WatRow {

@@ -9,8 +9,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compileModule } from '../../compiler/index.ts';
 import { defaultOptions } from '../../compiler/options.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
-import { Random } from '../../scripts/fuzz-random.ts';
-import { WasmOpt } from '../../scripts/wasm-opt.ts';
+import { Random } from '../../scripts/fuzz/random.ts';
+import { WasmOpt } from '../../scripts/fuzz/wasm-opt.ts';
 import { Instance, type Memory, Trap } from '../index.ts';
 import { describeNative, Guests } from './support/guest.ts';
 

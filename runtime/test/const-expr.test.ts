@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { beforeAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
-import { report } from '../../compiler/objdump.ts';
+import { report } from '../../compiler/objdump/report.ts';
 import { readArtifact } from '../../compiler/object/artifact-reader.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';
 import type { Global, Instance, Memory, Table } from '../index.ts';

@@ -1,7 +1,7 @@
 /** Objects of garbage-collected types that constant expressions make: identity, lifetimes, and what the host may do with references to them. */
 import { describe, expect, it } from 'vitest';
 import { CompileError, compile } from '../../compiler/index.ts';
-import { report } from '../../compiler/objdump.ts';
+import { report } from '../../compiler/objdump/report.ts';
 import { readArtifact } from '../../compiler/object/artifact-reader.ts';
 import { HEADER, section } from '../../compiler/test/support/module-builder.ts';
 import { watNewer } from '../../compiler/test/support/wasm.ts';

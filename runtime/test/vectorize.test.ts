@@ -8,9 +8,9 @@ import { nativeFeatures } from '../../compiler/native-cpu.ts';
 import { type CompileOptions, defaultOptions } from '../../compiler/options.ts';
 import { resolveFeatures } from '../../compiler/target.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
-import { loopsModule } from '../../scripts/fuzz-loops.ts';
-import { Random } from '../../scripts/fuzz-random.ts';
-import { withCanonicalNans } from '../../scripts/fuzz-rewrite.ts';
+import { loopsModule } from '../../scripts/fuzz/loops.ts';
+import { Random } from '../../scripts/fuzz/random.ts';
+import { withCanonicalNans } from '../../scripts/fuzz/rewrite.ts';
 import { Instance, type Memory, Trap } from '../index.ts';
 import { describeNative, Guests } from './support/guest.ts';
 

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { wat, watNewer } from '../../compiler/test/support/wasm.ts';
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import { hasLibrary } from '../../runtime/index.ts';
-import { boundsModule } from '../fuzz-bounds.ts';
-import { denseModule } from '../fuzz-dense.ts';
-import { type FuzzEngine, LucetEngine, v8, validForV8 } from '../fuzz-engine.ts';
-import { usesExceptions } from '../fuzz-legacy.ts';
-import { loopsModule } from '../fuzz-loops.ts';
-import { Random } from '../fuzz-random.ts';
-import { observable, withCanonicalNans, withImports } from '../fuzz-rewrite.ts';
-import { compareRecords, type FuzzRecord, runModule, shapeOf } from '../fuzz-run.ts';
+import { boundsModule } from '../fuzz/bounds.ts';
+import { denseModule } from '../fuzz/dense.ts';
+import { type FuzzEngine, LucetEngine, v8, validForV8 } from '../fuzz/engine.ts';
+import { usesExceptions } from '../fuzz/legacy.ts';
+import { loopsModule } from '../fuzz/loops.ts';
+import { Random } from '../fuzz/random.ts';
+import { observable, withCanonicalNans, withImports } from '../fuzz/rewrite.ts';
+import { compareRecords, type FuzzRecord, runModule, shapeOf } from '../fuzz/run.ts';
 
 /** Node needs a flag for 64-bit memories; the fuzzer gives it to its processes. */
 function isMemory64(bytes: Uint8Array): boolean {

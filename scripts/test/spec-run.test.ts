@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { TRAPS } from '../../compiler/abi/traps.ts';
-import { type Engine, EngineFailure, type Session, trapNamed } from '../spec-engine.ts';
-import { runScript } from '../spec-run.ts';
-import type { Command, Script } from '../spec-script.ts';
-import type { Value } from '../spec-values.ts';
+import { type Engine, EngineFailure, type Session, trapNamed } from '../spec/engine.ts';
+import { runScript } from '../spec/run.ts';
+import type { Command, Script } from '../spec/script.ts';
+import type { Value } from '../spec/values.ts';
 
 /** An engine whose modules are text: what each step does. `compile=KIND`, `start=KIND`; exports are in `calls`. */
 function fakeEngine(calls: Record<string, () => Value[]>): Engine<string, string> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ScriptValue } from '../spec-script.ts';
-import { argument, matches, type Value } from '../spec-values.ts';
+import type { ScriptValue } from '../spec/script.ts';
+import { argument, matches, type Value } from '../spec/values.ts';
 
 const f32 = (bits: number): Value => ({ type: 'f32', bits: BigInt(bits) });
 const f64 = (bits: bigint): Value => ({ type: 'f64', bits });

@@ -60,7 +60,7 @@ static const char *error_text(int error) {
 
 /* ----------------------------------------------------------------------------------------------------- Embedded programs */
 
-/** Last bytes of an executable that carries a program: see compiler/executable.ts. */
+/** Last bytes of an executable that carries a program: see compiler/cli/executable.ts. */
 struct trailer {
   uint64_t artifact_offset;
   uint64_t artifact_length;
