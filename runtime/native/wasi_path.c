@@ -74,94 +74,99 @@ static int put_before(char *rest, size_t capacity, const char *target, size_t ta
   return 0;
 }
 
-static int open_by_components(int root, const char *path) {
-  char rest[PATH_MAX];
-  char target[PATH_MAX];
+/** A walk by components. Each descriptor in `opened` was reached from the one before it, the first from the root. */
+struct walk {
+  int root;
+  int depth;
   int opened[MAX_DEPTH];
-  int depth = 0;
-  int links = 0;
-  int races = 0;
-  int error = 0;
+  int links;
+  int races;
+  /** What is left of the path, in `rest`. */
+  const char *at;
+  char rest[PATH_MAX];
+};
+
+static int walk_directory(const struct walk *w) { return w->depth > 0 ? w->opened[w->depth - 1] : w->root; }
+
+/** `..`: back to the descriptor that the walk came from. Returns 0 or an errno. */
+static int walk_up(struct walk *w) {
+  if (w->depth > 0) {
+    close(w->opened[--w->depth]);
+    return 0;
+  }
+  if (GUARD(WALK_PARENT)) return EPERM;
+  w->opened[w->depth++] = openat(w->root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return 0;
+}
+
+/**
+ * `name` was not opened as a directory, for the reason `refusal`. If it is a symbolic link, its target takes the place of `name` before `behind`.
+ * Returns 0 if the walk is to go on (with `name` once more, if that has just become something else), or an errno.
+ */
+static int walk_link(struct walk *w, const char *name, const char *behind, int refusal) {
+  char target[PATH_MAX];
+  ssize_t got = readlinkat(walk_directory(w), name, target, sizeof target);
+  if (got < 0) {
+    if (errno != EINVAL) return errno;
+    // No link either: a file, or what has become a directory meanwhile.
+    struct stat st;
+    if (fstatat(walk_directory(w), name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(st.st_mode) || ++w->races > MAX_RACES) return refusal;
+    return 0;
+  }
+  if (GUARD(LINK_BOUND) && ++w->links > MAX_LINKS) return ELOOP;
+  int error = put_before(w->rest, sizeof w->rest, target, (size_t)got, behind);
+  w->at = w->rest;
+  return error;
+}
+
+/** Into the component of `n` bytes at `at`, which is neither `.` nor `..`. Returns 0, also if the component is to be tried again; or an errno. */
+static int walk_down(struct walk *w, size_t n) {
+  if ((GUARD(NAME_BOUND) && n > NAME_MAX) || (GUARD(DEPTH_BOUND) && w->depth == MAX_DEPTH)) return ENAMETOOLONG;
+  char name[NAME_MAX + 1];
+  memcpy(name, w->at, n);
+  name[n] = 0;
+  int fd = openat(walk_directory(w), name, O_PATH | O_DIRECTORY | (GUARD(WALK_NOFOLLOW) ? O_NOFOLLOW : 0) | O_CLOEXEC);
+  if (fd >= 0) {
+    w->opened[w->depth++] = fd;
+    w->at += n;
+    return 0;
+  }
+  if (errno == EINTR) return 0;
+  if (errno != ENOTDIR && errno != ELOOP) return errno;
+  return walk_link(w, name, w->at + n, errno);
+}
+
+static int open_by_components(int root, const char *path) {
+  struct walk w;
+  w.root = root;
+  w.depth = w.links = w.races = 0;
   size_t length = strlen(path);
-  if (length >= sizeof rest) {
+  if (length >= sizeof w.rest) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  memcpy(rest, path, length + 1);
-  char *at = rest;
-  for (;;) {
-    while (*at == '/') at++;
-    if (*at == 0) break;
-    char *end = at;
-    while (*end != 0 && *end != '/') end++;
-    size_t n = (size_t)(end - at);
-    if (n == 1 && at[0] == '.') {
-      at = end;
-      continue;
+  memcpy(w.rest, path, length + 1);
+  w.at = w.rest;
+  int error = 0;
+  while (error == 0) {
+    while (*w.at == '/') w.at++;
+    if (*w.at == 0) break;
+    size_t n = strcspn(w.at, "/");
+    if (n == 1 && w.at[0] == '.') {
+      w.at++;
+    } else if (n == 2 && w.at[0] == '.' && w.at[1] == '.') {
+      w.at += 2;
+      error = walk_up(&w);
+    } else {
+      error = walk_down(&w, n);
     }
-    if (n == 2 && at[0] == '.' && at[1] == '.') {
-      if (depth == 0) {
-        if (GUARD(WALK_PARENT)) {
-          error = EPERM;
-          break;
-        }
-        opened[depth++] = openat(root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        at = end;
-        continue;
-      }
-      close(opened[--depth]);
-      at = end;
-      continue;
-    }
-    if ((GUARD(NAME_BOUND) && n > NAME_MAX) || (GUARD(DEPTH_BOUND) && depth == MAX_DEPTH)) {
-      error = ENAMETOOLONG;
-      break;
-    }
-    char name[NAME_MAX + 1];
-    memcpy(name, at, n);
-    name[n] = 0;
-    int here = depth > 0 ? opened[depth - 1] : root;
-    int fd = openat(here, name, O_PATH | O_DIRECTORY | (GUARD(WALK_NOFOLLOW) ? O_NOFOLLOW : 0) | O_CLOEXEC);
-    if (fd >= 0) {
-      opened[depth++] = fd;
-      at = end;
-      continue;
-    }
-    error = errno;
-    if (error == EINTR) {
-      error = 0;
-      continue;
-    }
-    if (error != ENOTDIR && error != ELOOP) break;
-    ssize_t got = readlinkat(here, name, target, sizeof target);
-    if (got < 0) {
-      if (errno != EINVAL) {
-        error = errno;
-        break;
-      }
-      // No link either: a file, or what has become a directory meanwhile.
-      struct stat st;
-      if (fstatat(here, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(st.st_mode) || ++races > MAX_RACES) break;
-      error = 0;
-      continue;
-    }
-    if (GUARD(LINK_BOUND) && ++links > MAX_LINKS) {
-      error = ELOOP;
-      break;
-    }
-    error = put_before(rest, sizeof rest, target, (size_t)got, end);
-    if (error != 0) break;
-    at = rest;
   }
   int result = -1;
   if (error == 0) {
-    if (depth > 0) result = opened[--depth];
-    else {
-      result = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-      if (result < 0) error = errno;
-    }
+    result = w.depth > 0 ? w.opened[--w.depth] : openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (result < 0) error = errno;
   }
-  while (depth > 0) close(opened[--depth]);
+  while (w.depth > 0) close(w.opened[--w.depth]);
   errno = error;
   return result;
 }
