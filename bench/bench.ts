@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- [options] FILE.wasm|DIR … [-- ARGS]`: run time, compile time and rate, code size and memory, each beside the peers' in the
- * same run. Every engine has a process of its own for each workload; runs are interleaved, medians are printed, outputs are checked.
- * `--check` only runs everything once and compares the output with what is expected.
+ * `npm run bench -- [options] FILE.wasm|DIR … [-- ARGS]`: run time, compile time and rate, code size and memory, each
+ * beside the peers' in the same run. Every engine has a process of its own for each workload; runs are interleaved,
+ * medians are printed, outputs are checked. `--check` only runs everything once and compares the output with what is
+ * expected.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * One engine with one workload, in a process of its own: what one does to its process (flags, memory, crashes) is no other's business. Told by
- * messages what to do; answers each.
+ * One engine with one workload, in a process of its own: what one does to its process (flags, memory, crashes) is no
+ * other's business. Told by messages what to do; answers each.
  */
 import { readFileSync } from 'node:fs';
 import type { Compiled, Engine, EngineName } from './engine.ts';

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:debug [-- --runs N] [--json FILE]`: how long a person waits for the debugger, on a module with 1 MB of code and its DWARF: from F5 (the
- * adapter's process starts) to the first breakpoint, when the module has never been compiled and when it has; and for each kind of step, from the request
- * until its frame is known.
+ * `npm run bench:debug [-- --runs N] [--json FILE]`: how long a person waits for the debugger, on a module with 1 MB of
+ * code and its DWARF: from F5 (the adapter's process starts) to the first breakpoint, when the module has never been
+ * compiled and when it has; and for each kind of step, from the request until its frame is known.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,7 @@
 /**
- * A workload's own source, NAME/NAME.c or NAME/NAME.cpp beside NAME.wasm, by the native compiler (LUCET_NATIVE_CC; clang, or gcc) with -O3: what is lost
- * by way of WebAssembly. The source imports bench.start and bench.end as `void bench_start(void)` and `void bench_end(void)`.
+ * A workload's own source, NAME/NAME.c or NAME/NAME.cpp beside NAME.wasm, by the native compiler (LUCET_NATIVE_CC;
+ * clang, or gcc) with -O3: what is lost by way of WebAssembly. The source imports bench.start and bench.end as
+ * `void bench_start(void)` and `void bench_end(void)`.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

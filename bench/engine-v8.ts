@@ -5,8 +5,8 @@ import { Stopwatch } from './stopwatch.ts';
 import type { Workload } from './workload.ts';
 
 /**
- * Everything by the optimising tier, eagerly. Node 20's V8 can lose live objects when it marks concurrently while wasm runs (bench/chase dies of
- * it): marking is left to the main thread.
+ * Everything by the optimising tier, eagerly. Node 20's V8 can lose live objects when it marks concurrently while wasm
+ * runs (bench/chase dies of it): marking is left to the main thread.
  */
 export const V8_FLAGS: readonly string[] = [
   '--no-liftoff',

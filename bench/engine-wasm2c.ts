@@ -1,6 +1,6 @@
 /**
- * wasm2c (of WABT, Debian's package `wabt`) and gcc -O2: the module made C, with our WASI functions. What a version of wasm2c does not know
- * (1.0.32: vectors) fails.
+ * wasm2c (of WABT, Debian's package `wabt`) and gcc -O2: the module made C, with our WASI functions. What a version of
+ * wasm2c does not know (1.0.32: vectors) fails.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,10 @@ import type { Compiled, Engine } from './engine.ts';
 import { builtProgram, cpuTimeOf, findProgram, objectTextBytes, ROOT, scratchFolder } from './engine-cc.ts';
 import type { Workload } from './workload.ts';
 
-/** Where packages put it. Program and runtime must be of one version, so PATH, in which npm's own may come first, is not asked. */
+/**
+ * Where packages put it. Program and runtime must be of one version, so PATH, in which npm's own may come first, is not
+ * asked.
+ */
 const PREFIX = ['/usr/local', '/usr'].find(prefix => existsSync(join(prefix, 'bin', 'wasm2c')));
 const PROGRAM = `${PREFIX}/bin/wasm2c`;
 const RUNTIME = `${PREFIX}/share/wabt/wasm2c`;

@@ -1,6 +1,7 @@
 /**
- * Wasmtime, through its C API (wasmtime.h, wasi.h), compiled ahead with Cranelift's default level (speed), on one thread. The library is
- * named by LUCET_WASMTIME; `pip download --no-deps wasmtime` brings it (unpack the wheel: wasmtime/linux-x86_64/_libwasmtime.so).
+ * Wasmtime, through its C API (wasmtime.h, wasi.h), compiled ahead with Cranelift's default level (speed), on one
+ * thread. The library is named by LUCET_WASMTIME; `pip download --no-deps wasmtime` brings it (unpack the wheel:
+ * wasmtime/linux-x86_64/_libwasmtime.so).
  */
 import { existsSync } from 'node:fs';
 import koffi from 'koffi';

@@ -33,6 +33,9 @@ export interface Row {
   readonly compile_cpu_ms: number;
   readonly wasm_code_bytes: number;
   readonly text_bytes: number | null;
-  /** Peak resident memory of the process behind its first compilation, the engine's own included; null: it compiles in others. */
+  /**
+   * Peak resident memory of the process behind its first compilation, the engine's own included; null: it compiles in
+   * others.
+   */
   readonly peak_mb: number | null;
 }

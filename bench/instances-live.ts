@@ -1,6 +1,7 @@
 /**
- * `npm run bench:live -- [COUNT]`: that many instances of hello (100,000) in one dense region, from JavaScript. Each is stopped in its first write,
- * a host function that gives a promise; when all are, each write is carried out and each run finishes. Fails unless all print what they should.
+ * `npm run bench:live -- [COUNT]`: that many instances of hello (100,000) in one dense region, from JavaScript. Each is
+ * stopped in its first write, a host function that gives a promise; when all are, each write is carried out and each
+ * run finishes. Fails unless all print what they should.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

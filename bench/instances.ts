@@ -1,7 +1,8 @@
 /**
- * `npm run bench:instances -- [--json] [--rounds N] [--only live|borders|cycles]`: making, running and dropping instances; calls across the
- * border; many instances at a time. Lucet's guarded and dense regions, V8, and wasmtime where `LUCET_WASMTIME` names its library
- * (docs/instances.md says how to get it), in one run. What takes less time than JavaScript's way in is measured by bench/native.
+ * `npm run bench:instances -- [--json] [--rounds N] [--only live|borders|cycles]`: making, running and dropping
+ * instances; calls across the border; many instances at a time. Lucet's guarded and dense regions, V8, and wasmtime
+ * where `LUCET_WASMTIME` names its library (docs/instances.md says how to get it), in one run. What takes less time
+ * than JavaScript's way in is measured by bench/native.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

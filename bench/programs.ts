@@ -1,6 +1,7 @@
 /**
- * A folder of C programs (NAME.c, headers beside them) as workloads: WebAssembly by npm's clang, and, so that it can be said how far from native code
- * Lucet's is, the source beside it. What a program must print is what the host's own compiler makes it print.
+ * A folder of C programs (NAME.c, headers beside them) as workloads: WebAssembly by npm's clang, and, so that it can be
+ * said how far from native code Lucet's is, the source beside it. What a program must print is what the host's own
+ * compiler makes it print.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';

@@ -1,9 +1,11 @@
 /**
- * What a module may become, as a whole: intermediate code and machine code, both in proportion to its bytes (wasm/limits.ts). Time goes with them, so that a
- * stranger's module takes time in proportion to its size, however many functions it spreads its demands over.
+ * What a module may become, as a whole: intermediate code and machine code, both in proportion to its bytes
+ * (wasm/limits.ts). Time goes with them, so that a stranger's module takes time in proportion to its size, however many
+ * functions it spreads its demands over.
  *
- * Each thread counts what it makes, and all of it is counted together. Which function is the one too many depends on who compiled what first, so what
- * a thread throws names none; `rejection` finds the place, the same for any number of threads.
+ * Each thread counts what it makes, and all of it is counted together. Which function is the one too many depends on
+ * who compiled what first, so what a thread throws names none; `rejection` finds the place, the same for any number of
+ * threads.
  */
 import type { VmctxLayout } from './abi/vmctx.ts';
 import type { CompiledFunc } from './backend/code.ts';
@@ -19,7 +21,9 @@ export function wasmCodeBytes(module: Module): number {
   return module.bodies.reduce((sum, b) => sum + b.end - b.start, 0);
 }
 
-/** Size of a function's intermediate code: rows, and elements of lists (values that calls and branches pass are such). */
+/**
+ * Size of a function's intermediate code: rows, and elements of lists (values that calls and branches pass are such).
+ */
 export function irWords(func: Func): number {
   return func.count + func.poolEnd;
 }
@@ -66,7 +70,8 @@ export class ModuleBudget {
 }
 
 /**
- * The error of a module whose first functions, up to `end`, become too much intermediate code: at the one that has most of it; null if they don't.
+ * The error of a module whose first functions, up to `end`, become too much intermediate code: at the one that has most
+ * of it; null if they don't.
  * @throws CompileError of the first function that is over a limit of its own
  */
 function tooMuchIr(
@@ -105,7 +110,8 @@ function validate(module: Module, end: number): void {
 }
 
 /**
- * The error that a module is rejected with, whatever was met first: that of its first invalid function; else of the first that is over a limit; else its being too much as a whole.
+ * The error that a module is rejected with, whatever was met first: that of its first invalid function; else of the
+ * first that is over a limit; else its being too much as a whole.
  * @param index of the function that `error` was met in
  */
 export function rejection(

@@ -5,7 +5,8 @@ export class CompileError extends Error {
   /**
    * @param message what is wrong, in one sentence (where the official suite has a wording, it starts with that)
    * @param offset byte offset in the module where it is wrong, or -1 when it belongs to no place
-   * @param kind malformed: does not decode; invalid: decodes but does not validate; unsupported: needs a feature that is off; limit: over an implementation limit
+   * @param kind malformed: does not decode; invalid: decodes but does not validate; unsupported: needs a feature that
+   * is off; limit: over an implementation limit
    */
   constructor(
     message: string,

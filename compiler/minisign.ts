@@ -1,6 +1,7 @@
 /**
- * Keys and signatures in minisign's formats (https://jedisct1.github.io/minisign/): Ed25519 over the BLAKE2b-512 of a file ("ED"), or over the
- * file itself ("Ed", of old). Made by Node's OpenSSL; only BLAKE2b with 32 bytes, which guards encrypted keys, is not to be had there.
+ * Keys and signatures in minisign's formats (https://jedisct1.github.io/minisign/): Ed25519 over the BLAKE2b-512 of a
+ * file ("ED"), or over the file itself ("Ed", of old). Made by Node's OpenSSL; only BLAKE2b with 32 bytes, which guards
+ * encrypted keys, is not to be had there.
  *
  * Nothing here is lenient: base64 must be what an encoder writes, so that a signature can't be changed and stay good.
  */
@@ -119,7 +120,9 @@ export interface ScryptCost {
 /** minisign's own: a gibibyte and some seconds for each guess. */
 const DEFAULT_COST: ScryptCost = { operations: 2 ** 25, memory: 2 ** 30 };
 
-/** libsodium's crypto_pwhash_scryptsalsa208sha256, whose limits choose scrypt's N and p; r is 8. @throws SignatureError */
+/**
+ * libsodium's crypto_pwhash_scryptsalsa208sha256, whose limits choose scrypt's N and p; r is 8. @throws SignatureError
+ */
 function stretch(password: string, salt: Uint8Array, cost: ScryptCost, length: number): Buffer {
   const operations = Math.max(cost.operations, 32_768);
   const byMemory = operations >= cost.memory / 32;
@@ -172,7 +175,8 @@ export function formatSecretKey(
 }
 
 /**
- * @param file as minisign writes it, or only the bytes that its second line encodes (so the original lucetc kept keys without passwords)
+ * @param file as minisign writes it, or only the bytes that its second line encodes (so the original lucetc kept keys
+ * without passwords)
  * @param password asked only if the key is encrypted; null: there is none
  * @throws SignatureError
  */

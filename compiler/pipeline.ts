@@ -10,7 +10,8 @@
  *                              │  or, for debuggers, all of that at once                 singlepass/compile.ts
  *                              └──▶ CompiledFunc[] ──link──▶ .so                         object/artifact-writer.ts
  *
- * A function's code depends on nothing but the module, the options and its index: that is why any number of workers gives the same bytes.
+ * A function's code depends on nothing but the module, the options and its index: that is why any number of workers
+ * gives the same bytes.
  */
 import { layoutVmctx, type VmctxLayout } from './abi/vmctx.ts';
 import { Arena } from './backend/arena.ts';

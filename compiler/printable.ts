@@ -1,4 +1,7 @@
-/** Text that came out of a module, for a terminal: controls, and characters that turn or hide text, are shown by their numbers. */
+/**
+ * Text that came out of a module, for a terminal: controls, and characters that turn or hide text, are shown by their
+ * numbers.
+ */
 
 const shown = (c: string): string => `\\x${c.codePointAt(0)!.toString(16).padStart(2, '0')}`;
 

@@ -16,7 +16,8 @@ const V3: readonly CpuFeature[] = [...V2, 'lzcnt', 'bmi1', 'bmi2', 'avx', 'avx2'
 const V4: readonly CpuFeature[] = [...V3, 'avx512f', 'avx512vl', 'avx512dq', 'avx512bw'];
 
 /**
- * CPU models (x86-64 psABI, "micro-architecture levels"). `baseline` is what Lucet asks of any x86-64 machine: up to SSE4.1.
+ * CPU models (x86-64 psABI, "micro-architecture levels"). `baseline` is what Lucet asks of any x86-64 machine: up to
+ * SSE4.1.
  */
 const MODELS: Readonly<Record<string, readonly CpuFeature[]>> = {
   baseline: ['sse3', 'ssse3', 'sse4.1'],

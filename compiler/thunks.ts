@@ -1,6 +1,6 @@
 /**
- * Thunks: small functions that the compiler makes itself, through the same pipeline as all others; for debuggers, where that does not go through intermediate
- * code, by singlepass/x64/thunks.ts.
+ * Thunks: small functions that the compiler makes itself, through the same pipeline as all others; for debuggers, where
+ * that does not go through intermediate code, by singlepass/x64/thunks.ts.
  *
  * Indices:
  *
@@ -11,8 +11,8 @@
  *   functions.length + imports + k      *entry thunk* of the k-th canonical type that an escaping function has, by ascending type index:
  *                                       how the host calls a function of that type. (array: i64, code: i64); the vmctx register is set.
  *
- * The argument array has 8 bytes for each value, 16 for a v128, in order and without padding; results overwrite it from the start, in the
- * same layout. The upper half of an i32's or f32's place is undefined.
+ * The argument array has 8 bytes for each value, 16 for a v128, in order and without padding; results overwrite it from
+ * the start, in the same layout. The upper half of an i32's or f32's place is undefined.
  */
 import { bug } from './diagnostics.ts';
 import { F_BLOCK, type Func, ROW, type Value } from './ir/func.ts';
@@ -25,7 +25,10 @@ const entryTypesOf = new WeakMap<Module, Int32Array>();
 
 const ARGS = rawAccess(Region.Args, MemKind.Full);
 
-/** Types that have an entry thunk: canonical indices, ascending. The thunk of the k-th has index functions.length + imports + k. */
+/**
+ * Types that have an entry thunk: canonical indices, ascending. The thunk of the k-th has index functions.length +
+ * imports + k.
+ */
 export function entryThunkTypes(module: Module): Int32Array {
   const cached = entryTypesOf.get(module);
   if (cached) return cached;

@@ -1,4 +1,7 @@
-/** The bindings that lucetc-wasi adds to those given: WASI preview1 (witx/preview1 of WebAssembly/WASI), all 46 functions. */
+/**
+ * The bindings that lucetc-wasi adds to those given: WASI preview1 (witx/preview1 of WebAssembly/WASI), all 46
+ * functions.
+ */
 
 const FUNCTIONS =
   'args_get args_sizes_get clock_res_get clock_time_get environ_get environ_sizes_get fd_advise fd_allocate fd_close fd_datasync ' +

@@ -77,7 +77,10 @@ export function parseEnvFile(text: string): Record<string, string> {
 /** Characters of a program's last output in which it says why it gave up. */
 export const LAST_WORDS = 4096;
 
-/** Whether what a program printed says that it was refused a file since no folder that it is granted has it: in the words of wasi-libc, Rust, Go, Zig and Python. */
+/**
+ * Whether what a program printed says that it was refused a file since no folder that it is granted has it: in the
+ * words of wasi-libc, Rust, Go, Zig and Python.
+ */
 export function saysRefused(output: string): boolean {
   return /capabilities insufficient|pre-?opened file descriptor|os error 76\b|\bENOTCAPABLE\b|\bNotCapable\b/i.test(
     output,

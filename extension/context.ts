@@ -1,4 +1,7 @@
-/** The one object that owns the extension's state: log, diagnostics, running programs, traps, and the processes that do the work. */
+/**
+ * The one object that owns the extension's state: log, diagnostics, running programs, traps, and the processes that do
+ * the work.
+ */
 import { chmodSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';

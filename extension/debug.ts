@@ -1,4 +1,7 @@
-/** The debug type `lucet`: F5 without a launch.json on a .wasm or .wat, how the adapter is started, and traps in debugged programs. */
+/**
+ * The debug type `lucet`: F5 without a launch.json on a .wasm or .wat, how the adapter is started, and traps in
+ * debugged programs.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import * as vscode from 'vscode';
@@ -11,8 +14,9 @@ const NAME = 'Lucet: debug active file';
 const MAX_OFFERED = 100;
 
 /**
- * The module that F5 means: the active file, or what the active source was compiled to if it lies beside it, or the one that was debugged last; the
- * workspace's only one; else the user chooses. undefined: none (the reason has been shown), or given up.
+ * The module that F5 means: the active file, or what the active source was compiled to if it lies beside it, or the one
+ * that was debugged last; the workspace's only one; else the user chooses. undefined: none (the reason has been shown),
+ * or given up.
  */
 async function chooseModule(context: LucetContext): Promise<string | undefined> {
   const active = targetFile(undefined);

@@ -1,6 +1,6 @@
 /**
- * Running programs: each is a task, so that it has a terminal that stays when the program has ended. The status item tells what runs, and
- * pauses or kills it.
+ * Running programs: each is a task, so that it has a terminal that stays when the program has ended. The status item
+ * tells what runs, and pauses or kills it.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +55,10 @@ export class Runs implements vscode.Disposable {
     ];
   }
 
-  /** A run's task is known by its report's path: its process may start, and even end, before the editor hands out the execution. */
+  /**
+   * A run's task is known by its report's path: its process may start, and even end, before the editor hands out the
+   * execution.
+   */
   private of({ task }: vscode.TaskExecution): Run | undefined {
     const trapJson = reportOf(task);
     return [...this.runs].find(r => r.trapJson === trapJson);

@@ -1,4 +1,7 @@
-/** What AssemblyScript's programs ask of any host when they give up: `env.abort`. What they say there is in the explanation of the trap (runtime/native/assemblyscript.c). */
+/**
+ * What AssemblyScript's programs ask of any host when they give up: `env.abort`. What they say there is in the
+ * explanation of the trap (runtime/native/assemblyscript.c).
+ */
 import { native } from './ffi.ts';
 import type { Imports, NativeImports } from './linkage.ts';
 
@@ -14,12 +17,16 @@ const functions: NativeImports = {
 };
 
 /**
- * For Linkage.create, beside others: `env.abort`, which traps (Unreachable), with message, file, line and column in the report's explanation. For any number of
- * instances. A module that imports more from "env" needs an object of its own there.
+ * For Linkage.create, beside others: `env.abort`, which traps (Unreachable), with message, file, line and column in the
+ * report's explanation. For any number of instances. A module that imports more from "env" needs an object of its own
+ * there.
  */
 export const assemblyScriptImports: Imports = { env: functions };
 
-/** "message, at file:line:column": what an instance said as it aborted; null: nothing. Told once. @param instance the native handle */
+/**
+ * "message, at file:line:column": what an instance said as it aborted; null: nothing. Told once. @param instance the
+ * native handle
+ */
 export function toldAtAbort(instance: number): string | null {
   const length = native().lucet_assemblyscript_told(instance, told);
   return length === 0 ? null : told.toString('utf8', 0, length);

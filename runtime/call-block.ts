@@ -1,6 +1,7 @@
 /**
- * The block by which calls that run here and now cross into C and back (lucet_call_block): an argument of a foreign call takes some 10 ns, a word of
- * the block one. Calls nest, so what C left in it is read before anything else is called.
+ * The block by which calls that run here and now cross into C and back (lucet_call_block): an argument of a foreign
+ * call takes some 10 ns, a word of the block one. Calls nest, so what C left in it is read before anything else is
+ * called.
  */
 import type { Hostcall, RunEvent } from './calls.ts';
 import { bindingOf, finish, perform, performWith, readEvent } from './calls.ts';
@@ -79,7 +80,10 @@ export function performByBlock(hostcall: Hostcall): unknown {
   return performWith(binding, caller, loadValues(block, binding.type.params, caller, ARGS));
 }
 
-/** Hands the guest what the host function gave, with the next resumeByBlock. @throws TypeError when it isn't of the function's type */
+/**
+ * Hands the guest what the host function gave, with the next resumeByBlock. @throws TypeError when it isn't of the
+ * function's type
+ */
 export function finishByBlock(hostcall: Hostcall, result: unknown): void {
   const { block } = shared();
   const { type, label } = bindingOf(hostcall);

@@ -1,6 +1,6 @@
 /**
- * Core dumps in the format of the WebAssembly tool conventions (Coredump.md): a binary module with the memory as data, the globals as constants, and the stack
- * in custom sections.
+ * Core dumps in the format of the WebAssembly tool conventions (Coredump.md): a binary module with the memory as data,
+ * the globals as constants, and the stack in custom sections.
  */
 
 import type { ModuleSymbols } from './symbols.ts';

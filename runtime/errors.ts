@@ -50,8 +50,8 @@ export class GuestExit extends Error {
 }
 
 /**
- * Why a guest was terminated: by a native host function; by a kill switch; its time was over; its signal handler said so; there was no
- * memory to keep it while it was interrupted.
+ * Why a guest was terminated: by a native host function; by a kill switch; its time was over; its signal handler said
+ * so; there was no memory to keep it while it was interrupted.
  */
 export type TerminationReason = 'provided' | 'remote' | 'timeout' | 'signal' | 'resources';
 

@@ -15,8 +15,8 @@ const dropped = new FinalizationRegistry<number>(address => {
 const known = new Map<number, WeakRef<WasmException>>();
 
 /**
- * An exception of a guest: one that left it uncaught, an exnref, or one that a host function throws into it. A host function that lets an exception
- * of a guest pass passes it on to the guest that called it.
+ * An exception of a guest: one that left it uncaught, an exnref, or one that a host function throws into it. A host
+ * function that lets an exception of a guest pass passes it on to the guest that called it.
  */
 export class WasmException extends Error {
   override readonly name = 'WasmException';

@@ -15,7 +15,9 @@ type Told = (info: number) => void;
 const onSignal = new Map<number, Asked>();
 const onFatal = new Map<number, Told>();
 
-/** Instances whose handler is being asked, innermost last: C has a fault of theirs in hand, so they can't be given back. */
+/**
+ * Instances whose handler is being asked, innermost last: C has a fault of theirs in hand, so they can't be given back.
+ */
 const asking: number[] = [];
 
 /** @param instance native handle */

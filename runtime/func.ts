@@ -12,8 +12,9 @@ export interface FuncHome extends LinkedHome {
 }
 
 /**
- * A wasm function: an export, an element of a table, a result. One instance gives the same object for the same function.
- * Values: i32, f32 and f64 are numbers, i64 a bigint, v128 a Uint8Array of 16 bytes, a funcref a Func or null, an externref any value or null, an anyref a GuestObject or null.
+ * A wasm function: an export, an element of a table, a result. One instance gives the same object for the same
+ * function. Values: i32, f32 and f64 are numbers, i64 a bigint, v128 a Uint8Array of 16 bytes, a funcref a Func or
+ * null, an externref any value or null, an anyref a GuestObject or null.
  */
 export class Func {
   readonly home: FuncHome;
@@ -67,7 +68,9 @@ export class Func {
     return this.home.invokeAsync(this, args);
   }
 
-  /** The same, with values as bits: a word each (i32 and f32 in its low half), two for a v128. Externrefs are handles. */
+  /**
+   * The same, with values as bits: a word each (i32 and f32 in its low half), two for a v128. Externrefs are handles.
+   */
   callRaw(words: BigUint64Array): BigUint64Array {
     return this.home.invokeRaw(this, words);
   }

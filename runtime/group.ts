@@ -1,9 +1,9 @@
 /**
  * Lifetimes of instances, as runtime/native/group.c has them.
  *
- * References travel unseen from guest to guest, so instances that may hold each other's functions form a group: their native handles are
- * given back when all of the group are disposed. Whoever only imports from another group (a memory, say) holds that group, one way; so
- * what many short-lived instances import from does not keep them.
+ * References travel unseen from guest to guest, so instances that may hold each other's functions form a group: their
+ * native handles are given back when all of the group are disposed. Whoever only imports from another group (a memory,
+ * say) holds that group, one way; so what many short-lived instances import from does not keep them.
  */
 export interface GroupMember extends LinkedHome {
   group: Group;

@@ -2,9 +2,10 @@
 import { AT, STRUCTS, shared } from './ffi.ts';
 
 /**
- * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions, or of `onStop`. Yielded: waits for `resume`.
- * BoundExpired: of `runAsync`, while others have their turn. Terminating: it was killed, and ends instead of going on, or of beginning. Faulted,
- * Terminated: how the last run ended; it can be called again. Poisoned: lost after an internal fault. What runs on a pool's thread is Running.
+ * NotStarted: the start function is still to be run. Suspended: waits for promises of host functions, or of `onStop`.
+ * Yielded: waits for `resume`. BoundExpired: of `runAsync`, while others have their turn. Terminating: it was killed,
+ * and ends instead of going on, or of beginning. Faulted, Terminated: how the last run ended; it can be called again.
+ * Poisoned: lost after an internal fault. What runs on a pool's thread is Running.
  */
 export type InstanceState =
   | 'NotStarted'

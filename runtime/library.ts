@@ -7,8 +7,8 @@ import { LoadError } from './errors.ts';
 const FILE = 'liblucet.so';
 
 /**
- * Path of liblucet.so. `LUCET_LIBRARY` names it; else it is looked for in `native/` beside the bundle this code is in, then in
- * `dist/native/` of each directory above (which is where the project builds it).
+ * Path of liblucet.so. `LUCET_LIBRARY` names it; else it is looked for in `native/` beside the bundle this code is in,
+ * then in `dist/native/` of each directory above (which is where the project builds it).
  * @throws LoadError when it is nowhere
  */
 export function libraryPath(): string {

@@ -8,7 +8,10 @@ export interface Limits {
   readonly heapAddressSpaceSize: number;
   /** Bytes of a guest's stack (1 MiB). */
   readonly stackSize: number;
-  /** Bytes for globals, tables' descriptors, imports: 16 for each global, 32 for each table, 24 for each imported function (1 MiB). */
+  /**
+   * Bytes for globals, tables' descriptors, imports: 16 for each global, 32 for each table, 24 for each imported
+   * function (1 MiB).
+   */
   readonly vmctxSize: number;
   /** Most elements of one table (10,000,000). */
   readonly tableElements: number;

@@ -17,7 +17,9 @@ export interface NativeImport {
   readonly signature?: string;
 }
 
-/** A set of native host functions, such as WASI; some may be JavaScript's. It must outlive the instances that use it. */
+/**
+ * A set of native host functions, such as WASI; some may be JavaScript's. It must outlive the instances that use it.
+ */
 export interface NativeImports {
   lookup(module: string, name: string): NativeImport | HostCallback | HostFunction | null;
 }

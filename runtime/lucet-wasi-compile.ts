@@ -45,7 +45,9 @@ function makeDirectory(dir: string): void {
   }
 }
 
-/** The cache holds code that will be run: only a directory that nobody else can write to will do. Null: there is none. */
+/**
+ * The cache holds code that will be run: only a directory that nobody else can write to will do. Null: there is none.
+ */
 function openCache(): string | null {
   try {
     const dir = cacheDirectory();
@@ -117,7 +119,9 @@ async function planOf(path: string, bytes: Uint8Array, source: SourceOptions): P
   return { options, name, kept: dir === null ? null : join(dir, key, name) };
 }
 
-/** The artifact of a .wasm or .wat that has been compiled before; null: it has not. @throws an error of the file system */
+/**
+ * The artifact of a .wasm or .wat that has been compiled before; null: it has not. @throws an error of the file system
+ */
 export async function keptArtifact(path: string, source: SourceOptions): Promise<string | null> {
   const { kept } = await planOf(path, readFileSync(path), source);
   return kept !== null && isWhole(kept) ? kept : null;

@@ -1,6 +1,6 @@
 /**
- * The part of lucet-wasi that is JavaScript: compiling, signatures, and trap reports with the lines of the source. The executable
- * (runtime/native/cli/) runs it when needed:
+ * The part of lucet-wasi that is JavaScript: compiling, signatures, and trap reports with the lines of the source. The
+ * executable (runtime/native/cli/) runs it when needed:
  *
  *     compile SOURCE OPT-LEVEL cache|no-cache count|debug|plain PUBLIC-KEY|"" module|""
  *         writes "cached PATH" or "temporary PATH" to descriptor 3; with a public key, only if SOURCE.minisig fits it and the source. With module, a text that has to

@@ -1,6 +1,7 @@
 /**
- * The command line of lucet-wasi, as data: what there is, what is not there yet, and the texts that are made from it. The build writes all of it
- * into a header for the executable (scripts/gen-cli.ts), whose C parses the line by this table.
+ * The command line of lucet-wasi, as data: what there is, what is not there yet, and the texts that are made from it.
+ * The build writes all of it into a header for the executable (scripts/gen-cli.ts), whose C parses the line by this
+ * table.
  */
 
 export interface OptionDoc {

@@ -63,8 +63,8 @@ function quote(position: SourcePosition, c: Colors): string[] {
 }
 
 /**
- * The path is the module's word: only a plain file is read, and of it one line. Even opening a device may do something, and opening a pipe waits.
- * What is plain but has no size is the kernel's (/proc).
+ * The path is the module's word: only a plain file is read, and of it one line. Even opening a device may do something,
+ * and opening a pipe waits. What is plain but has no size is the kernel's (/proc).
  */
 function sourceLine({ file, line }: SourcePosition): string | null {
   if (line === 0 || file.includes('\0')) return null;

@@ -19,7 +19,10 @@ export interface ExportInfo {
 }
 
 export interface LoadOptions {
-  /** Text of a public key of minisign's: the module must be signed by it (`lucetc --signature-create`), which is checked before anything else. */
+  /**
+   * Text of a public key of minisign's: the module must be signed by it (`lucetc --signature-create`), which is checked
+   * before anything else.
+   */
   readonly publicKey?: string;
 }
 
@@ -196,7 +199,10 @@ export class Module {
     return name;
   }
 
-  /** Where names of other files in its debug information count from: the source's folder, where it is not the artifact's. */
+  /**
+   * Where names of other files in its debug information count from: the source's folder, where it is not the
+   * artifact's.
+   */
   get sourceFolder(): string | null {
     return this.#sourceFolder;
   }

@@ -1,7 +1,8 @@
 /**
  * Guests on threads of their own: JavaScript's thread stays free, and calls are promises.
  *
- * The native pool tells of events by a byte in a pipe, which a socket of Node's event loop reads. Host functions run on JavaScript's thread.
+ * The native pool tells of events by a byte in a pipe, which a socket of Node's event loop reads. Host functions run on
+ * JavaScript's thread.
  */
 import { Socket } from 'node:net';
 import { type RunEvent, type Runner, readEvent } from './calls.ts';
@@ -79,7 +80,10 @@ export class Pool {
     };
   }
 
-  /** Calls an export on one of the pool's threads. Meanwhile the instance, and those it is linked to, may not be touched. */
+  /**
+   * Calls an export on one of the pool's threads. Meanwhile the instance, and those it is linked to, may not be
+   * touched.
+   */
   async call(instance: Instance, name: string, ...args: unknown[]): Promise<unknown> {
     return this.invoke(instance, instance.func(name), args);
   }

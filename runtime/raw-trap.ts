@@ -46,14 +46,16 @@ export interface TrappedInstance {
 }
 
 /**
- * What the native side tells of a fault, copied at once: it is gone when the instance runs again. Many a trap is caught and forgotten, so everything that
- * takes asking, names of functions included, is left for when somebody wants to know.
+ * What the native side tells of a fault, copied at once: it is gone when the instance runs again. Many a trap is caught
+ * and forgotten, so everything that takes asking, names of functions included, is left for when somebody wants to know.
  */
 export class RawTrap {
   readonly #info: DataView;
   readonly #modules: Module[] = [];
   readonly #records: DataView;
-  /** By frame: its module's position, or -1. Modules are looked up at once: another one may come to lie at the address. */
+  /**
+   * By frame: its module's position, or -1. Modules are looked up at once: another one may come to lie at the address.
+   */
   readonly #moduleOf: readonly number[];
   #frames: readonly FactFrame[] | null = null;
   readonly #instance: TrappedInstance;
@@ -141,7 +143,10 @@ export class RawTrap {
     return makeReport(facts, m => symbolsOf(this.#modules[facts.modules.indexOf(m)]!), this.state(facts));
   }
 
-  /** The state of the instance; nothing, if the code that trapped is another's (instances that are linked share a stack). */
+  /**
+   * The state of the instance; nothing, if the code that trapped is another's (instances that are linked share a
+   * stack).
+   */
   state(facts: TrapFacts): GuestState {
     return this.#modules[facts.module] === this.#instance.module ? instanceState(this.#instance) : NO_STATE;
   }

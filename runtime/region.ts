@@ -5,8 +5,8 @@ import { AT, errorMessage, native, RegionKind, SlotStrategy, STRUCTS, Status, sh
 import { defaultLimits, type Limits, storeLimits } from './limits.ts';
 
 /**
- * Guarded: a reservation of address space for each slot, and code without bounds checks; up to some 16,000 slots. Dense: all slots side by
- * side, for modules compiled with `memory: 'dense'`; for hundreds of thousands of slots.
+ * Guarded: a reservation of address space for each slot, and code without bounds checks; up to some 16,000 slots.
+ * Dense: all slots side by side, for modules compiled with `memory: 'dense'`; for hundreds of thousands of slots.
  */
 export type RegionType = 'guarded' | 'dense';
 
@@ -21,8 +21,8 @@ export interface RegionOptions {
   /** What is not said has the kind's default. */
   readonly limits?: Partial<Limits>;
   /**
-   * Which free slot is used next. `linear` (default): the one that the same module used last, which is the fastest; `random`: any, so that guests
-   * can't foretell where they are; or a function.
+   * Which free slot is used next. `linear` (default): the one that the same module used last, which is the fastest;
+   * `random`: any, so that guests can't foretell where they are; or a function.
    */
   readonly strategy?: 'linear' | 'random' | SlotChooser;
 }

@@ -193,7 +193,9 @@ export function abandonYield(x: Execution): void {
   releaseBlock(y.block);
 }
 
-/** @param first what the run stopped with. The block is given back if the run returns; the caller does so if this throws */
+/**
+ * @param first what the run stopped with. The block is given back if the run returns; the caller does so if this throws
+ */
 function toYield(x: Execution, me: Activation, func: Func, block: Block, first: RunEvent): RunResult {
   let event = first;
   for (;;) {

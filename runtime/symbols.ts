@@ -1,4 +1,7 @@
-/** What is known of a module's functions beyond its code: from the debug information in its artifact, or where that says it is. */
+/**
+ * What is known of a module's functions beyond its code: from the debug information in its artifact, or where that says
+ * it is.
+ */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -213,7 +216,10 @@ export class ModuleSymbols {
     return this.wasm === null || body === null ? [] : callsIn(this.wasm, body.start, body.end);
   }
 
-  /** Byte range in the module of a function's body (its local declarations first); null: imported, or the module isn't here. */
+  /**
+   * Byte range in the module of a function's body (its local declarations first); null: imported, or the module isn't
+   * here.
+   */
   body(functionIndex: number): { readonly start: number; readonly end: number } | null {
     if (this.wasm === null) return null;
     this.#bodies ??= readBodies(this.wasm, this.artifact.codeStart);

@@ -1,6 +1,7 @@
 /**
- * Memories, tables, globals and function references that the host makes. Each is the export of a module of one entity, assembled here
- * and compiled on demand: so they are what a guest's own are, and can be linked, passed and called like them.
+ * Memories, tables, globals and function references that the host makes. Each is the export of a module of one entity,
+ * assembled here and compiled on demand: so they are what a guest's own are, and can be linked, passed and called like
+ * them.
  */
 import { compile } from '../compiler/index.ts';
 import type { Global, Memory, Table, Tag } from './externs.ts';

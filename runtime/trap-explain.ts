@@ -83,8 +83,9 @@ function explainAccess(access: ReportAccess): string {
 }
 
 /**
- * LLVM keeps what has an address on a stack in linear memory, which grows down to 0 where it lies first; its pointer is the first global and divisible
- * by 16. One that has become negative, with an access in the frame at it, is that stack's overflow.
+ * LLVM keeps what has an address on a stack in linear memory, which grows down to 0 where it lies first; its pointer is
+ * the first global and divisible by 16. One that has become negative, with an access in the frame at it, is that
+ * stack's overflow.
  */
 function isBelowMemoryStack(report: Draft, access: ReportAccess): boolean {
   const [pointer] = report.globals;

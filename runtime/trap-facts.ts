@@ -1,7 +1,7 @@
 /**
- * What the native side knows of a fault, as plain data. A report (trap-report.ts) is made of these facts, of what is known of the modules
- * (symbols.ts) and of the guest's state; that it is JSON lets another process make the report: the native `lucet-wasi` writes the facts, and
- * whoever has Node turns them into text.
+ * What the native side knows of a fault, as plain data. A report (trap-report.ts) is made of these facts, of what is
+ * known of the modules (symbols.ts) and of the guest's state; that it is JSON lets another process make the report: the
+ * native `lucet-wasi` writes the facts, and whoever has Node turns them into text.
  */
 
 export interface FactModule {
@@ -27,7 +27,9 @@ export interface FactFrame {
 }
 
 export interface TrapFacts {
-  /** trap: the guest's own fault. exception: it threw what nothing caught. fault: generated code faulted where it can't. */
+  /**
+   * trap: the guest's own fault. exception: it threw what nothing caught. fault: generated code faulted where it can't.
+   */
   readonly kind: 'trap' | 'exception' | 'fault';
   /** Trap code. */
   readonly code: number;
@@ -53,7 +55,10 @@ export interface TrapFacts {
   readonly frames: readonly FactFrame[];
   /** Frames of the whole backtrace. */
   readonly totalFrames: number;
-  /** What the program told the host as it gave up, with the place ("message, at file:line:column"); null: it has told nothing. */
+  /**
+   * What the program told the host as it gave up, with the place ("message, at file:line:column"); null: it has told
+   * nothing.
+   */
   readonly aborted?: string | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The record of a fault: one form for the command line, the editor and the debugger. It is plain data, good for JSON; docs/trap-report.md describes
- * it, docs/trap-report.schema.json is its schema.
+ * The record of a fault: one form for the command line, the editor and the debugger. It is plain data, good for JSON;
+ * docs/trap-report.schema.json is its schema.
  */
 import { ConstKind, SegmentMode } from '../compiler/abi/artifact.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
@@ -85,7 +85,10 @@ export interface ReportTable {
 
 export interface TrapReport {
   readonly version: typeof TRAP_REPORT_VERSION;
-  /** trap: the guest's own fault. exception: thrown, and not caught. fault: generated code faulted where it can't, a defect of the compiler or the runtime. */
+  /**
+   * trap: the guest's own fault. exception: thrown, and not caught. fault: generated code faulted where it can't, a
+   * defect of the compiler or the runtime.
+   */
   readonly kind: 'trap' | 'exception' | 'fault';
   /** Name of the trap code: "HeapOutOfBounds". */
   readonly code: string;
@@ -111,7 +114,9 @@ export interface TrapReport {
   readonly access: ReportAccess | null;
   /** Indirect call that trapped. */
   readonly table: ReportTable | null;
-  /** Number of the fault's signal; 4 (SIGILL) for a failed check of the guest's own; 0 when it was raised for the guest. */
+  /**
+   * Number of the fault's signal; 4 (SIGILL) for a failed check of the guest's own; 0 when it was raised for the guest.
+   */
   readonly signal: number;
   /** Addresses in hex; null: not a fault. */
   readonly faultAddress: string | null;
@@ -205,7 +210,9 @@ function reportAccess(facts: TrapFacts, operator: TrapOperator | null): ReportAc
 
 // ------------------------------------------------------------------------------------------------------------------- Frames
 
-/** A frame of optimised code: memory and globals are there, locals only if they hold an address of the frame in memory. */
+/**
+ * A frame of optimised code: memory and globals are there, locals only if they hold an address of the frame in memory.
+ */
 export function frameReader(state: GuestState, bases: ReadonlyMap<number, number> | null): FrameReader {
   return {
     memory: (address, length) => state.memory(0, address, length),
@@ -237,7 +244,10 @@ function reportFrames(
   });
 }
 
-/** Where each frame's variables in memory lie: see shadow-stack.ts. Frames of other modules, or that were left out, end it. */
+/**
+ * Where each frame's variables in memory lie: see shadow-stack.ts. Frames of other modules, or that were left out, end
+ * it.
+ */
 export function stackBases(
   facts: TrapFacts,
   known: readonly (ModuleSymbols | null)[],
@@ -437,9 +447,10 @@ const MAX_TABLE = 100_000;
 const IMAGE_ENTRY = 8;
 
 /**
- * Of an indirect call. Optimised code leaves the index and the element in whatever register it had them in; at the trap all registers are as they were
- * at the check, which tells most of it. A table that never changes is an image in .rodata: two registers point into it, to its start and to the entry. Of
- * others a register holds the address of an element.
+ * Of an indirect call. Optimised code leaves the index and the element in whatever register it had them in; at the trap
+ * all registers are as they were at the check, which tells most of it. A table that never changes is an image in
+ * .rodata: two registers point into it, to its start and to the entry. Of others a register holds the address of an
+ * element.
  */
 function reportTable(
   facts: TrapFacts,

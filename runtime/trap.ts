@@ -35,8 +35,8 @@ export class Trap extends Error {
   }
 
   /**
-   * Made when first asked for: source lines take reading. Ask before the instance runs again, or is disposed of: the report has variables, and bytes of
-   * the memory, only as long as they are what they were at the trap.
+   * Made when first asked for: source lines take reading. Ask before the instance runs again, or is disposed of: the
+   * report has variables, and bytes of the memory, only as long as they are what they were at the trap.
    */
   get report(): TrapReport {
     return (this.#report ??= this.#make());

@@ -34,13 +34,16 @@ export interface WasiRunResult {
 const COMMAND = STRUCTS.lucet_command_block;
 /** Its first member. */
 const PROGRAM = STRUCTS.lucet_command;
-/** Output is written where its buffers will be: several runs share a piece of memory, until less than half is left. What has no room is copied. */
+/**
+ * Output is written where its buffers will be: several runs share a piece of memory, until less than half is left. What
+ * has no room is copied.
+ */
 const ROOM = 32 << 10;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * A program, and what it is granted. Each `run` is a new instance of the module: whatever one run leaves in memory, the next never sees. Standard
- * streams are memory unless the options say otherwise.
+ * A program, and what it is granted. Each `run` is a new instance of the module: whatever one run leaves in memory, the
+ * next never sees. Standard streams are memory unless the options say otherwise.
  */
 export class WasiCommand {
   readonly module: Module;
@@ -55,7 +58,10 @@ export class WasiCommand {
   #room = NOTHING;
   #roomAddress = 0;
   #written = 0;
-  /** One call does it all, unless the module imports from other instances, has a start function, or is given values that C doesn't keep. */
+  /**
+   * One call does it all, unless the module imports from other instances, has a start function, or is given values that
+   * C doesn't keep.
+   */
   #fused: boolean;
   #running = false;
   #disposed = false;
@@ -103,7 +109,8 @@ export class WasiCommand {
 
   /**
    * Runs the program to its end.
-   * @throws Trap; TerminatedError when its time was over; LimitError when the region has no room; what host functions throw
+   * @throws Trap; TerminatedError when its time was over; LimitError when the region has no room; what host functions
+   * throw
    */
   run(options: WasiRunOptions = {}): WasiRunResult {
     if (this.#disposed) throw new StateError('the command was disposed');

@@ -1,4 +1,7 @@
-/** WASI preview 1 for guests: what a guest is given of the host. The functions themselves are native (runtime/native/wasi.h). */
+/**
+ * WASI preview 1 for guests: what a guest is given of the host. The functions themselves are native
+ * (runtime/native/wasi.h).
+ */
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
@@ -26,10 +29,11 @@ export interface WasiStream {
 }
 
 /**
- * Host stream; empty input and discarded output; no such descriptor; memory (see WasiContext.output); an open descriptor of the host, which
- * must stay open; bytes to be read; a file, which the guest's stream starts to read or which is overwritten; a stream of JavaScript's or of
- * Node's. A guest that has to wait for one of Node's streams can be run by `callAsync`, `runAsync`, a pool, or `run`, which then gives a promise to
- * await before `resume`; `call` can't wait: input that is not there yet ends it with an error, and output is taken without limit.
+ * Host stream; empty input and discarded output; no such descriptor; memory (see WasiContext.output); an open
+ * descriptor of the host, which must stay open; bytes to be read; a file, which the guest's stream starts to read or
+ * which is overwritten; a stream of JavaScript's or of Node's. A guest that has to wait for one of Node's streams can
+ * be run by `callAsync`, `runAsync`, a pool, or `run`, which then gives a promise to await before `resume`; `call`
+ * can't wait: input that is not there yet ends it with an error, and output is taken without limit.
  */
 export type WasiStdio =
   | 'inherit'
@@ -354,8 +358,8 @@ function configure(owner: Owner, address: number, options: WasiContextOptions, h
 }
 
 /**
- * What guests are granted, for any number of them: directories are opened here, once. Its `imports` serve one Linkage for all instances; each
- * instance then gets a context of its own (WasiTemplate.context, WasiContext.attach).
+ * What guests are granted, for any number of them: directories are opened here, once. Its `imports` serve one Linkage
+ * for all instances; each instance then gets a context of its own (WasiTemplate.context, WasiContext.attach).
  */
 export class WasiTemplate implements NativeImports {
   #address: number;
@@ -399,7 +403,10 @@ export class WasiTemplate implements NativeImports {
     return f && { function: f.function, data: 0, signature: f.signature };
   }
 
-  /** For Linkage.create: WASI as all the modules that it is imported from. Each instance needs a context: WasiContext.attach. */
+  /**
+   * For Linkage.create: WASI as all the modules that it is imported from. Each instance needs a context:
+   * WasiContext.attach.
+   */
   get imports(): Imports {
     return Object.fromEntries(WASI_MODULES.map(m => [m, this]));
   }
@@ -408,7 +415,10 @@ export class WasiTemplate implements NativeImports {
     return new WasiContext(this, options);
   }
 
-  /** Gives the handle back. What contexts still use lives on with them; but files and streams for stdio are released now. */
+  /**
+   * Gives the handle back. What contexts still use lives on with them; but files and streams for stdio are released
+   * now.
+   */
   dispose(): void {
     if (this.#address === 0) return;
     native().lucet_wasi_template_release(this.#address);
@@ -424,8 +434,8 @@ export class WasiTemplate implements NativeImports {
 const outputLength = new BigUint64Array(1);
 
 /**
- * What one guest is given, and the descriptors that it opens. For one instance (or several that take turns); dispose it when they are gone, or
- * reset it for the next guest.
+ * What one guest is given, and the descriptors that it opens. For one instance (or several that take turns); dispose it
+ * when they are gone, or reset it for the next guest.
  */
 export class WasiContext implements NativeImports {
   #address: number;
@@ -433,7 +443,8 @@ export class WasiContext implements NativeImports {
   readonly #held = new Holdings();
 
   /**
-   * @param from a template, whose grants this context has, with `options` instead of what it says; or all that is granted to this one guest
+   * @param from a template, whose grants this context has, with `options` instead of what it says; or all that is
+   * granted to this one guest
    * @throws WasiError when a directory or a stream can't be granted
    */
   constructor(from: WasiTemplate | WasiOptions = {}, options: WasiContextOptions = {}) {

@@ -19,7 +19,10 @@ export interface WatchedBytes {
   readonly size: number;
 }
 
-/** @param accesses whether reading it stops, too, and writing what is there already. @returns why it can't be watched; null: it is */
+/**
+ * @param accesses whether reading it stops, too, and writing what is there already. @returns why it can't be watched;
+ * null: it is
+ */
 export function setWatchpoint(
   instance: TrappedInstance,
   number: number,

@@ -18,8 +18,8 @@ export type YieldType =
     ) => object);
 
 /**
- * What a host function returns to yield: `Instance.run` then gives `value`, and what `Instance.resume` is given becomes the host function's
- * result.
+ * What a host function returns to yield: `Instance.run` then gives `value`, and what `Instance.resume` is given becomes
+ * the host function's result.
  */
 export class Yield {
   /** @param expects type that the value of `resume` must have; without it the host function's type alone decides */

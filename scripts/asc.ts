@@ -1,4 +1,6 @@
-/** AssemblyScript to WebAssembly, by the compiler that comes from npm. What it makes is kept as clang's is (clang.ts). */
+/**
+ * AssemblyScript to WebAssembly, by the compiler that comes from npm. What it makes is kept as clang's is (clang.ts).
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// Builds everything into dist/: bundles (scripts/bundle.mjs), the header that the C side is compiled with, and the native library.
-// `node scripts/build.mjs [--no-native] [--minify] [--types]`; the last also writes the declarations that TypeScript finds in the npm package.
+// Builds everything into dist/: bundles (scripts/bundle.mjs), the header that the C side is compiled with, and the
+// native library. `node scripts/build.mjs [--no-native] [--minify] [--types]`; the last also writes the declarations
+// that TypeScript finds in the npm package.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,8 +1,9 @@
 /**
- * C and C++ to WebAssembly with the clang that comes from npm: no system toolchain. For the demo, examples and test fixtures.
+ * C and C++ to WebAssembly with the clang that comes from npm: no system toolchain. For the demo, examples and test
+ * fixtures.
  *
- * That clang is itself a WebAssembly module of 75 MB, and beginning it costs seconds of CPU in every process. So what it makes is kept in
- * node_modules/.cache, under a hash of all that it is made from.
+ * That clang is itself a WebAssembly module of 75 MB, and beginning it costs seconds of CPU in every process. So what
+ * it makes is kept in node_modules/.cache, under a hash of all that it is made from.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';

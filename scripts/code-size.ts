@@ -1,8 +1,10 @@
 /**
- * `npm run code-size [-- --kb N --floor N --share N]`: bytes of artifact for each byte of a module, for every operator and construct, each in modules of N KB (default 2) that are full
- * of it, with the largest immediates; functions that are large, and many small ones. Prints what takes more than `floor` bytes for a byte (default 60), or seconds, or is over a limit. Fails
- * where code that names no thousand values in a few bytes takes more than 100: what is above that is for a limit to stop (limits.ts); and where a module takes more processor time than
- * any may. Ends with "N passed, N failed".
+ * `npm run code-size [-- --kb N --floor N --share N]`: bytes of artifact for each byte of a module, for every operator
+ * and construct, each in modules of N KB (default 2) that are full of it, with the largest immediates; functions that
+ * are large, and many small ones. Prints what takes more than `floor` bytes for a byte (default 60), or seconds, or is
+ * over a limit. Fails where code that names no thousand values in a few bytes takes more than 100: what is above that
+ * is for a limit to stop (limits.ts); and where a module takes more processor time than any may. Ends with "N passed, N
+ * failed".
  */
 import { CompileError, compile } from '../compiler/index.ts';
 import type { CompileOptions } from '../compiler/options.ts';
@@ -340,7 +342,10 @@ const BASE = new Map(
   ]),
 );
 const MOST = 100;
-/** Of processor time, for a module of 2 KB: it takes 2 at most, and the engine may still be optimising what the last one needed. */
+/**
+ * Of processor time, for a module of 2 KB: it takes 2 at most, and the engine may still be optimising what the last one
+ * needed.
+ */
 const MOST_SECONDS = 10;
 /** What a limit is there for: thousands of values by a few bytes. */
 const BY_LIMIT = /\d{4,} (?:of|locals|parameters)/;

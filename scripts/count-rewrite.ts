@@ -1,6 +1,6 @@
 /**
- * A module that counts its own operators, in an exported global: what `lucetc --count-instructions` is held against. Each operator is preceded by
- * code that adds its cost, so the count is right at any moment, whoever runs it.
+ * A module that counts its own operators, in an exported global: what `lucetc --count-instructions` is held against.
+ * Each operator is preceded by code that adds its cost, so the count is right at any moment, whoever runs it.
  */
 import { decodeModule } from '../compiler/wasm/decode.ts';
 import { Code, OpcodePage } from '../compiler/wasm/opcodes.ts';

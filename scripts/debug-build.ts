@@ -1,4 +1,7 @@
-/** Builds the programs that are debugged in tests (scripts/debug-programs/), each by its language's own compiler, without optimisation. */
+/**
+ * Builds the programs that are debugged in tests (scripts/debug-programs/), each by its language's own compiler,
+ * without optimisation.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';

@@ -1,11 +1,12 @@
 /**
  * Holds a debugger's view of a program against what the program says of itself.
  *
- * A source marks lines with `#BP name`; the statement there prints `#name`, and those behind it print `expression=value`, a line each. V8 runs the module
- * first: that is what is expected. Then it runs under the debug adapter, with a breakpoint at each mark. At every stop each expression is evaluated, and looked
- * up in the tree of variables where it is a path; and each variable in scope has to be the root of one. `#BP name -a,b`: a and b, which the program can't
- * name there (docs/debugging.md lists them), need only be readable. What is shown in the tree, some levels down, is what evaluating its path gives.
- * Locals without a name are a compiler's own.
+ * A source marks lines with `#BP name`; the statement there prints `#name`, and those behind it print
+ * `expression=value`, a line each. V8 runs the module first: that is what is expected. Then it runs under the debug
+ * adapter, with a breakpoint at each mark. At every stop each expression is evaluated, and looked up in the tree of
+ * variables where it is a path; and each variable in scope has to be the root of one. `#BP name -a,b`: a and b, which
+ * the program can't name there (docs/debugging.md lists them), need only be readable. What is shown in the tree, some
+ * levels down, is what evaluating its path gives. Locals without a name are a compiler's own.
  */
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

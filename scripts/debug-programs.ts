@@ -1,7 +1,8 @@
 /**
- * `npm run debug-programs [-- NAME…]`: programs in C, C++, Rust, AssemblyScript and WebAssembly text (scripts/debug-programs/), compiled without
- * optimisation, stopped at each marked line by the debug adapter, and every local in scope compared with what the program itself prints (debug-check.ts).
- * Rust needs Debian's rustc, libstd-rust-dev-wasm32 and lld-14; without them those programs are left out, loudly.
+ * `npm run debug-programs [-- NAME…]`: programs in C, C++, Rust, AssemblyScript and WebAssembly text
+ * (scripts/debug-programs/), compiled without optimisation, stopped at each marked line by the debug adapter, and every
+ * local in scope compared with what the program itself prints (debug-check.ts). Rust needs Debian's rustc,
+ * libstd-rust-dev-wasm32 and lld-14; without them those programs are left out, loudly.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: the whole way on the programs of examples/: C source -> .wasm (clang from npm) -> .so (lucetc-wasi) -> run (lucet-wasi),
- * with sizes and times, a trap explained included. Exits 1 if anything is not as it should be.
+ * `npm run demo`: the whole way on the programs of examples/: C source -> .wasm (clang from npm) -> .so (lucetc-wasi)
+ * -> run (lucet-wasi), with sizes and times, a trap explained included. Exits 1 if anything is not as it should be.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,8 +1,8 @@
 /**
  * Writes runtime/native/abi.h from compiler/abi/*: the C side of everything that compiler and runtime share.
  *
- * Numbers are macros, so that assembler files can include the header too; records are structs with their layout asserted.
- * `node dist/gen-abi.js [path]`: default path runtime/native/abi.h, `-` is standard output.
+ * Numbers are macros, so that assembler files can include the header too; records are structs with their layout
+ * asserted. `node dist/gen-abi.js [path]`: default path runtime/native/abi.h, `-` is standard output.
  */
 import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';

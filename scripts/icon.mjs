@@ -1,5 +1,5 @@
-// media/icon.png: the shape of media/lucet-dark.svg on a ground, 128 by 128 pixels, each by its distance from the lines.
-// `node scripts/icon.mjs` writes it, and a test compares what is there with it.
+// media/icon.png: the shape of media/lucet-dark.svg on a ground, 128 by 128 pixels, each by its distance from the
+// lines. `node scripts/icon.mjs` writes it, and a test compares what is there with it.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { argv } from 'node:process';
@@ -51,7 +51,10 @@ const L = [
   [15, 16],
 ];
 
-/** How much of a pixel is on the inner side of an edge that is `distance` pixels away from its centre (negative: inside). */
+/**
+ * How much of a pixel is on the inner side of an edge that is `distance` pixels away from its centre (negative:
+ * inside).
+ */
 const coverage = distance => Math.min(1, Math.max(0, 0.5 - distance));
 
 function fromGround(x, y) {

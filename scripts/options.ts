@@ -4,7 +4,8 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 /**
- * The process's options. `--help` prints the usage and ends the process; so do options that nobody knows, with status 1.
+ * The process's options. `--help` prints the usage and ends the process; so do options that nobody knows, with status
+ * 1.
  * @param usage one line for the command, and one for each option
  */
 export function scriptOptions<const T extends Options>(

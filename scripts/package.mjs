@@ -1,5 +1,6 @@
-// `npm run package`: lucet-linux-x64.vsix. The extension is laid out in dist/vsix/ from a list of what it needs, and only that is packed: the
-// project's own folder has much that is of no use to users, and a list of what to leave out would be wrong at the next change.
+// `npm run package`: lucet-linux-x64.vsix. The extension is laid out in dist/vsix/ from a list of what it needs, and
+// only that is packed: the project's own folder has much that is of no use to users, and a list of what to leave out
+// would be wrong at the next change.
 import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createVSIX } from '@vscode/vsce';

@@ -1,7 +1,7 @@
 /**
- * `npm run programs -- DIR`: the benchmark programs (DIR holds NAME/NAME.wasm and expected.json), each compiled by lucetc-wasi and run by the
- * lucet-wasi executable as a user would: exit status and output must be the expected ones. Their imports that mark what is to be timed do
- * nothing here.
+ * `npm run programs -- DIR`: the benchmark programs (DIR holds NAME/NAME.wasm and expected.json), each compiled by
+ * lucetc-wasi and run by the lucet-wasi executable as a user would: exit status and output must be the expected ones.
+ * Their imports that mark what is to be timed do nothing here.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';

@@ -1,8 +1,9 @@
 /**
- * `npm run scale [-- --module-mb N --speedup-mb N]`: what grows with a module must grow in proportion. One function of a megabyte of code, straight and full of
- * loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on two threads. Two threads should be 1.7 times as fast as one, where
- * the machine gives two processes twice as much as one: it says whether they are, and fails below 1.4, which noise can't explain; on a busy machine that is
- * printed only. Ends with "N passed, N failed".
+ * `npm run scale [-- --module-mb N --speedup-mb N]`: what grows with a module must grow in proportion. One function of
+ * a megabyte of code, straight and full of loops, within 10 s of CPU; a module of N MB (default 66) within 2.5 GB on
+ * two threads. Two threads should be 1.7 times as fast as one, where the machine gives two processes twice as much as
+ * one: it says whether they are, and fails below 1.4, which noise can't explain; on a busy machine that is printed
+ * only. Ends with "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,8 +21,9 @@ const MODULE_MB = 2500;
 const BODY_BYTES = 8000;
 const BODIES = 400;
 /**
- * Two threads beside one. The second thread's engine begins cold, which costs 3 to 4 s of CPU: for a module that takes one thread 45 s, that leaves
- * 1.8 where nothing else is lost. Much smaller ones can't reach 1.7 (docs/optimisations.md, "Threads").
+ * Two threads beside one. The second thread's engine begins cold, which costs 3 to 4 s of CPU: for a module that takes
+ * one thread 45 s, that leaves 1.8 where nothing else is lost. Much smaller ones can't reach 1.7
+ * (docs/optimisations.md, "Threads").
  */
 const SPEEDUP = 1.7;
 /** What a machine's noise can't explain. */
@@ -57,7 +59,10 @@ function uleb(n: number): number[] {
   }
 }
 
-/** A body of type (i32) -> i32: arithmetic on 60 locals, loads, stores, calls, nested blocks with branches out of them; or loops as well. */
+/**
+ * A body of type (i32) -> i32: arithmetic on 60 locals, loads, stores, calls, nested blocks with branches out of them;
+ * or loops as well.
+ */
 function body(size: number, loops: boolean, below: (n: number) => number): Uint8Array {
   const c: number[] = [1, LOCALS, 0x7f];
   const get = () => c.push(0x20, below(LOCALS));

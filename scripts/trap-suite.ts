@@ -1,7 +1,8 @@
 /**
- * Programs that trap, in five languages: each is built, run, and its report held against what its source says, and against an independent symbolizer
- * (LLVM's; Node's own reader of source maps for AssemblyScript). `npm run traps [-- NAME…]`. Rust needs Debian's rustc, libstd-rust-dev-wasm32 and lld-14;
- * without them those programs are left out, loudly.
+ * Programs that trap, in five languages: each is built, run, and its report held against what its source says, and
+ * against an independent symbolizer (LLVM's; Node's own reader of source maps for AssemblyScript).
+ * `npm run traps [-- NAME…]`. Rust needs Debian's rustc, libstd-rust-dev-wasm32 and lld-14; without them those programs
+ * are left out, loudly.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * `npm run wasi-mutants [-- GUARD…]`: takes each protection of runtime/native/wasi_guards.h out in turn and wants an attack to succeed
- * (runtime/native/test/wasi_attack/ to fail). One that can be missed without that protects nothing, or isn't tested. Exits with 1 then.
+ * `npm run wasi-mutants [-- GUARD…]`: takes each protection of runtime/native/wasi_guards.h out in turn and wants an
+ * attack to succeed (runtime/native/test/wasi_attack/ to fail). One that can be missed without that protects nothing,
+ * or isn't tested. Exits with 1 then.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

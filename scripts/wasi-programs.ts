@@ -1,6 +1,7 @@
 /**
- * `npm run wasi-programs`: programs in C and C++ that work on many files and much data, built for WASI, compiled, and run by lucet-wasi; what they
- * leave behind is compared with what the host's own tools, or a few lines of JavaScript, make of the same.
+ * `npm run wasi-programs`: programs in C and C++ that work on many files and much data, built for WASI, compiled, and
+ * run by lucet-wasi; what they leave behind is compared with what the host's own tools, or a few lines of JavaScript,
+ * make of the same.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * `npm run wasi-suite -- DIR [FILTER]`: the programs of the WASI test suite (DIR holds its cases.json), each compiled and run by
- * lucet-wasi in a process of its own. Exits with 1 if any fails.
+ * `npm run wasi-suite -- DIR [FILTER]`: the programs of the WASI test suite (DIR holds its cases.json), each compiled
+ * and run by lucet-wasi in a process of its own. Exits with 1 if any fails.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** CPU time of the region that a program brackets; without brackets, of all of it. Written to a file as milliseconds. */
+/**
+ * CPU time of the region that a program brackets; without brackets, of all of it. Written to a file as milliseconds.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

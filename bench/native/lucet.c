@@ -266,7 +266,9 @@ static uint64_t present(const uint8_t *start, const uint8_t *end) {
   return n;
 }
 
-/** Bytes that the guest itself touched of heap and stack. The stack ends a page below the heap: that page is the vmctx. */
+/**
+ * Bytes that the guest itself touched of heap and stack. The stack ends a page below the heap: that page is the vmctx.
+ */
 static double touched(lucet_instance *i) {
   uint64_t length;
   const uint8_t *memory = lucet_instance_memory(i, 0, &length);

@@ -1,4 +1,6 @@
-/** Linked to a workload's own program (engine-native.ts): its imports bench.start and bench.end, and the time it took. */
+/**
+ * Linked to a workload's own program (engine-native.ts): its imports bench.start and bench.end, and the time it took.
+ */
 #define _POSIX_C_SOURCE 199309L
 #include "clock.h"
 

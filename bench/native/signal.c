@@ -1,4 +1,7 @@
-/** The system's own share of a trap that is caught: a load that faults, and a handler that goes on behind it, or is left without returning from it. */
+/**
+ * The system's own share of a trap that is caught: a load that faults, and a handler that goes on behind it, or is left
+ * without returning from it.
+ */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /**
- * A host for a module that wasm2c has made C of: our WASI functions (runtime/native/wasi*.c) over its memory. engine-wasm2c.ts writes the file
- * that includes this one: a stub for each import, and what of wasm2c's names depends on its version.
+ * A host for a module that wasm2c has made C of: our WASI functions (runtime/native/wasi*.c) over its memory.
+ * engine-wasm2c.ts writes the file that includes this one: a stub for each import, and what of wasm2c's names depends
+ * on its version.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -65,7 +66,10 @@ static uint64_t wasi_call(const char *module, const char *name, uint64_t *words)
   return words[0];
 }
 
-/** Arguments: the program's name as the guest sees it, the file for the time, then the guest's own. The current directory is granted as ".". */
+/**
+ * Arguments: the program's name as the guest sees it, the file for the time, then the guest's own. The current
+ * directory is granted as ".".
+ */
 static void host_begin(int argc, char **argv, wasm_rt_memory_t *memory) {
   char strings[4096];
   size_t length = 0;

@@ -1,7 +1,7 @@
 /**
- * Wasmtime, through its C API, as it is recommended for many short-lived instances: pooling allocator, modules compiled before, imports
- * resolved before (InstancePre), a store for each instance. The library is loaded at run time; what is used of its interface is declared here
- * (wasmtime.h and wasm.h of version 49).
+ * Wasmtime, through its C API, as it is recommended for many short-lived instances: pooling allocator, modules compiled
+ * before, imports resolved before (InstancePre), a store for each instance. The library is loaded at run time; what is
+ * used of its interface is declared here (wasmtime.h and wasm.h of version 49).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,7 @@
-/* What every program of this folder has: the region that is measured, and a source of numbers that is the same everywhere. */
+/*
+ * What every program of this folder has: the region that is measured, and a source of numbers that is the same
+ * everywhere.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,7 @@
-/* Records of many lengths that are put together, moved and cleared: copies and fills of few bytes, of numbers that the compiler knows and that it doesn't. */
+/*
+ * Records of many lengths that are put together, moved and cleared: copies and fills of few bytes, of numbers that the
+ * compiler knows and that it doesn't.
+ */
 #include "bench.h"
 
 enum { RECORDS = 4096, TEXT = 48, ROUNDS = 300 };

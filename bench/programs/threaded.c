@@ -1,4 +1,7 @@
-/* An interpreter that jumps from operation to operation by computed gotos: LLVM makes of them one block that fetches and a jump through a table. */
+/*
+ * An interpreter that jumps from operation to operation by computed gotos: LLVM makes of them one block that fetches
+ * and a jump through a table.
+ */
 #include "bench.h"
 
 enum { PUSH, ADD, MULTIPLY, LESS, JUMP_IF_ZERO, JUMP, LOAD, STORE, XOR, REMAINDER, HALT };

@@ -9,7 +9,8 @@ import { hasNative, nativeEngine } from '../engine-native.ts';
 import { hasWasm2c, wasm2cEngine } from '../engine-wasm2c.ts';
 import { mismatch, type Workload } from '../workload.ts';
 
-// Prints its first argument's last byte but the zero, and a line; ends with status 3. Only what is between the brackets is to be timed.
+// Prints its first argument's last byte but the zero, and a line; ends with status 3. Only what is between the brackets
+// is to be timed.
 const WAT = `(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:wasi [-- --json] [--rounds N]`: WASI calls per second in lucet-wasi, Node's own WASI and, where LUCET_WASMTIME names its library,
- * wasmtime; the engines take turns in one run. Each measures itself inside of the guest, so nothing of starting and compiling is counted.
+ * `npm run bench:wasi [-- --json] [--rounds N]`: WASI calls per second in lucet-wasi, Node's own WASI and, where
+ * LUCET_WASMTIME names its library, wasmtime; the engines take turns in one run. Each measures itself inside of the
+ * guest, so nothing of starting and compiling is counted.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

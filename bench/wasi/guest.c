@@ -1,4 +1,6 @@
-/** One WASI call, n times: `guest OPERATION N` prints the nanoseconds on stderr. The first directory is descriptor 3. */
+/**
+ * One WASI call, n times: `guest OPERATION N` prints the nanoseconds on stderr. The first directory is descriptor 3.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

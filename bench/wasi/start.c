@@ -1,9 +1,9 @@
 /**
- * `start --time N COMMAND… -- COMMAND…`: runs the commands in turns, N times each, and prints the nanoseconds of each run, a line for each command.
- * A small process starts others faster than a large one does.
+ * `start --time N COMMAND… -- COMMAND…`: runs the commands in turns, N times each, and prints the nanoseconds of each
+ * run, a line for each command. A small process starts others faster than a large one does.
  *
- * Otherwise: what `wasmtime run --allow-precompiled` does and no more, over its C API: `start LIBRARY PROGRAM.cwasm`. The peer of `lucet-wasi PROGRAM.so` when
- * whole processes are measured.
+ * Otherwise: what `wasmtime run --allow-precompiled` does and no more, over its C API: `start LIBRARY PROGRAM.cwasm`.
+ * The peer of `lucet-wasi PROGRAM.so` when whole processes are measured.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,11 +1,15 @@
 /**
- * Runs a WASI command in wasmtime through its C API: `node wasmtime.js LIBRARY PROGRAM DIRECTORY ARGS…`, or with `--precompile` before them: writes
- * PROGRAM compiled to DIRECTORY (a path then). A PROGRAM that was precompiled is loaded as it is.
+ * Runs a WASI command in wasmtime through its C API: `node wasmtime.js LIBRARY PROGRAM DIRECTORY ARGS…`, or with
+ * `--precompile` before them: writes PROGRAM compiled to DIRECTORY (a path then). A PROGRAM that was precompiled is
+ * loaded as it is.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import koffi from 'koffi';
 
-/** Size in bytes of the functions' results and parameters by letter: p address, z size_t, s string, b bytes, B bool, v nothing. */
+/**
+ * Size in bytes of the functions' results and parameters by letter: p address, z size_t, s string, b bytes, B bool, v
+ * nothing.
+ */
 const TYPES: Readonly<Record<string, string>> = {
   p: 'uintptr_t',
   z: 'size_t',

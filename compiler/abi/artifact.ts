@@ -1,16 +1,20 @@
 /**
  * The metadata of a compiled module: what the loader, the trap reporter and `lucet-objdump` read from a `.so`.
  *
- * It is one ELF section, `.lucet.module` (allocated, read-only): an ARTIFACT_HEADER, then a directory of DIRECTORY_ENTRY, then the parts. All
- * integers little-endian; every part starts at a multiple of 16 (relative to the section, which is page-aligned in memory and in the file). Strings are offsets into part STRINGS
- * of [u32 byte length, UTF-8 bytes]; offset 0 holds the empty string.
+ * It is one ELF section, `.lucet.module` (allocated, read-only): an ARTIFACT_HEADER, then a directory of
+ * DIRECTORY_ENTRY, then the parts. All integers little-endian; every part starts at a multiple of 16 (relative to the
+ * section, which is page-aligned in memory and in the file). Strings are offsets into part STRINGS of [u32 byte length,
+ * UTF-8 bytes]; offset 0 holds the empty string.
  *
  * Records are described once, here; scripts/gen-abi.ts writes the C structs from the same tables.
  */
 import type { TrapCode } from './traps.ts';
 
 export const ARTIFACT_MAGIC = 'LUCETMOD';
-/** Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes exactly this version. */
+/**
+ * Bump at every change of this file, of vmctx.ts, builtins.ts, traps.ts, or of the calling convention: the loader takes
+ * exactly this version.
+ */
 export const ARTIFACT_VERSION = 14;
 
 /**
@@ -31,8 +35,9 @@ export const SECTION = {
 } as const;
 
 /**
- * What code relies on. Guarded: reserved_size bytes of address space behind the base of each memory, and a guard area below the stack. Dense:
- * neither; it compares every address with the memory's length, and the stack pointer with the stack's limit. Dense code runs in any region.
+ * What code relies on. Guarded: reserved_size bytes of address space behind the base of each memory, and a guard area
+ * below the stack. Dense: neither; it compares every address with the memory's length, and the stack pointer with the
+ * stack's limit. Dense code runs in any region.
  */
 export const MEMORY_MODES = ['guarded', 'dense'] as const;
 export type MemoryMode = (typeof MEMORY_MODES)[number];
@@ -91,8 +96,8 @@ export const ARTIFACT_HEADER: RecordType = {
 
 export const enum ModuleFlag {
   /**
-   * No body has an operator on floating-point numbers, so nothing that its code does depends on the thread's floating-point modes (rounding, flushing of
-   * subnormals, exceptions): calls of it leave these as they are.
+   * No body has an operator on floating-point numbers, so nothing that its code does depends on the thread's
+   * floating-point modes (rounding, flushing of subnormals, exceptions): calls of it leave these as they are.
    */
   NoFloats = 1,
 }
@@ -168,8 +173,9 @@ export const TYPE_RECORD: RecordType = {
 };
 
 /**
- * One for each function, imported ones included, then the thunks. An imported function's record is its wrapper if it escapes (else length 0). Records are in
- * ascending code order. Then: host thunk of import i at index functions + i; then entry thunks (TYPE_RECORD.entry_thunk).
+ * One for each function, imported ones included, then the thunks. An imported function's record is its wrapper if it
+ * escapes (else length 0). Records are in ascending code order. Then: host thunk of import i at index functions + i;
+ * then entry thunks (TYPE_RECORD.entry_thunk).
  */
 export const FUNCTION_RECORD: RecordType = {
   name: 'function_record',
@@ -247,8 +253,8 @@ export const TABLE_RECORD: RecordType = {
 export const enum TableFlag {
   Index64 = 1,
   /**
-   * Its contents are in .rodata, for the code alone (wasm/table-images.ts): it holds no references, is not exported, and has at least as many
-   * elements as its segments, which are at constant offsets, write.
+   * Its contents are in .rodata, for the code alone (wasm/table-images.ts): it holds no references, is not exported,
+   * and has at least as many elements as its segments, which are at constant offsets, write.
    */
   Image = 2,
   /** The module's own code may change it: `table.set`, `grow`, `fill`, `init`, or `copy` into it. */
@@ -269,8 +275,9 @@ export const enum ConstKind {
 }
 
 /**
- * Part ConstCode: expressions in postfix order, each ended by End. No expression shares bytes with another, and they come in the order
- * of the tables, the globals, the element segments (offset, then items) and the data segments that use them. At most CONST_DEPTH values are on the stack.
+ * Part ConstCode: expressions in postfix order, each ended by End. No expression shares bytes with another, and they
+ * come in the order of the tables, the globals, the element segments (offset, then items) and the data segments that
+ * use them. At most CONST_DEPTH values are on the stack.
  */
 export const enum ConstCode {
   End = 0,
@@ -471,7 +478,9 @@ export function recordLayout(r: RecordType): { size: number; offsets: Record<str
   return { size: at, offsets };
 }
 
-/** x86-64 extensions that code may need, by bit number in ARTIFACT_HEADER.cpu_features; names as for --target-feature. */
+/**
+ * x86-64 extensions that code may need, by bit number in ARTIFACT_HEADER.cpu_features; names as for --target-feature.
+ */
 export const CPU_FEATURES = [
   'sse3',
   'ssse3',

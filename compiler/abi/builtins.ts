@@ -1,5 +1,6 @@
 /**
- * Builtins: operations that generated code leaves to the C runtime. They run on the host's stack, but for what is said of the last two.
+ * Builtins: operations that generated code leaves to the C runtime. They run on the host's stack, but for what is said
+ * of the last two.
  *
  * Calling one: integer arguments in rsi, rdx, rcx, r8, r9 (SysV, with rdi taken by the vmctx), `eax` = id, call
  * `[base - VMCTX.BUILTIN_STUB]`; result in rax. Every SysV caller-saved register is clobbered. A builtin that traps

@@ -1,8 +1,9 @@
 /**
  * Objects of garbage-collected types, as generated code and the runtime share them.
  *
- * A reference of the hierarchy of `any` is the address of an object, a multiple of 16, or 0 for null. An object is a header and, behind it, the elements
- * of an array, packed: 1, 2 or 4 bytes for an i8, i16 or a number of 32 bits, 16 for a vector, 8 for each other.
+ * A reference of the hierarchy of `any` is the address of an object, a multiple of 16, or 0 for null. An object is a
+ * header and, behind it, the elements of an array, packed: 1, 2 or 4 bytes for an i8, i16 or a number of 32 bits, 16
+ * for a vector, 8 for each other.
  */
 export const OBJECT = {
   /** Process-wide id of its type, as in VMCTX.SIG_IDS (u32). */

@@ -31,25 +31,30 @@ export const VMCTX = {
   /** `const uint32_t *`: process-wide signature id of each of the module's types. */
   SIG_IDS: 40,
   /**
-   * `lucet_funcref *`: one record for each *escaping* function, in escape order (see artifact.ts). Records are filled when first needed: one
-   * whose SIG_ID is 0 is still empty, and the builtin make_funcref fills it.
+   * `lucet_funcref *`: one record for each *escaping* function, in escape order (see artifact.ts). Records are filled
+   * when first needed: one whose SIG_ID is 0 is still empty, and the builtin make_funcref fills it.
    */
   FUNCREFS: 48,
   /**
-   * Where dense code finds the lowest address that the stack pointer may have: the offset, from the thread pointer, of a thread-local u64. It
-   * belongs to the thread and not to the vmctx, since a function of one instance may run on the stack of another, which called it.
+   * Where dense code finds the lowest address that the stack pointer may have: the offset, from the thread pointer, of
+   * a thread-local u64. It belongs to the thread and not to the vmctx, since a function of one instance may run on the
+   * stack of another, which called it.
    */
   STACK_LIMIT: 56,
   /** Instructions counted so far, and the bound at which to yield (`--count-instructions`). */
   INSTRUCTION_COUNT: 64,
   INSTRUCTION_BOUND: 72,
-  /** Code address of the trap stub: a failed check calls it, and it never returns. What failed is told by the pc map's entry for that call. */
+  /**
+   * Code address of the trap stub: a failed check calls it, and it never returns. What failed is told by the pc map's
+   * entry for that call.
+   */
   TRAP_STUB: 80,
 } as const;
 
 /**
- * Bytes of stack that the runtime keeps below the limit which dense code compares with. They hold what code writes before it compares, or
- * without comparing (backend/x64/frame.ts): a return address, the pushes of a prologue, small frames of functions that call nothing but the trap stub.
+ * Bytes of stack that the runtime keeps below the limit which dense code compares with. They hold what code writes
+ * before it compares, or without comparing (backend/x64/frame.ts): a return address, the pushes of a prologue, small
+ * frames of functions that call nothing but the trap stub.
  */
 export const STACK_RED_AREA = 512;
 
@@ -63,9 +68,9 @@ export const IMPORT_ENTRY = { SIZE: 24, CODE: 0, VMCTX: 8, DATA: 16 } as const;
 export const MEMORY_ENTRY = { SIZE: 16, BASE: 0, LENGTH_PTR: 8 } as const;
 
 /**
- * Descriptor of an own table, inline in the vmctx. `BASE` points to 8-byte elements: funcref = address of a
- * funcref record or 0; externref = opaque nonzero handle or 0; anyref: see objects.ts. An imported table's entry holds, in its first 8 bytes,
- * the address of the owner's descriptor.
+ * Descriptor of an own table, inline in the vmctx. `BASE` points to 8-byte elements: funcref = address of a funcref
+ * record or 0; externref = opaque nonzero handle or 0; anyref: see objects.ts. An imported table's entry holds, in its
+ * first 8 bytes, the address of the owner's descriptor.
  */
 export const TABLE_DESC = { SIZE: 32, BASE: 0, LENGTH: 8, MAX: 16, RESERVED: 24 } as const;
 export const TABLE_ELEMENT_SIZE = 8;
@@ -91,7 +96,9 @@ export const FUNCREF = {
   ENTRY: 24,
 } as const;
 
-/** Where the variable part of a vmctx lies. Offsets are subtracted from the base; each array grows upwards from there. */
+/**
+ * Where the variable part of a vmctx lies. Offsets are subtracted from the base; each array grows upwards from there.
+ */
 export interface VmctxLayout {
   readonly memories: number;
   readonly tables: number;

@@ -1,8 +1,8 @@
 /**
  * Programs of their own: the lucet-wasi executable with an artifact behind it (`lucetc --emit exe`).
  *
- * Layout: the executable as it is; the artifact, at a multiple of 16; options of lucet-wasi (UTF-8, each with a terminating zero); then a trailer
- * of 32 bytes, by which runtime/native/cli/main.c finds the rest:
+ * Layout: the executable as it is; the artifact, at a multiple of 16; options of lucet-wasi (UTF-8, each with a
+ * terminating zero); then a trailer of 32 bytes, by which runtime/native/cli/main.c finds the rest:
  *
  *     u64 offset of the artifact, u64 its length, u64 length of the options, 8 bytes "LUCETEXE"
  */

@@ -1,4 +1,7 @@
-/** The command line's files: '-' is standard input or output; what the system refuses is said in its own words, with the file that it is about. */
+/**
+ * The command line's files: '-' is standard input or output; what the system refuses is said in its own words, with the
+ * file that it is about.
+ */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -68,7 +71,8 @@ function readAll(fd: number): Uint8Array {
 }
 
 /**
- * Writes a file so that readers see the old one or the whole new one; where a link points, if it is one. What is no file, as a pipe or a device, is written to.
+ * Writes a file so that readers see the old one or the whole new one; where a link points, if it is one. What is no
+ * file, as a pipe or a device, is written to.
  * @param mode of a file, before the umask
  * @throws FileError
  */

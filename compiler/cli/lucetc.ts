@@ -1,4 +1,7 @@
-/** lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is pure. */
+/**
+ * lucetc and lucetc-wasi. Everything that touches files, the terminal or the machine is here; the compiler proper is
+ * pure.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';

@@ -2,12 +2,17 @@
 import { Cursor, DwarfError } from './cursor.ts';
 import { DW_FORM, type FormContext, fixedFormSize, ReferenceSize } from './forms.ts';
 
-/** No producer writes more; without a bound, units sharing one long list of zero-sized attributes cost quadratic time. */
+/**
+ * No producer writes more; without a bound, units sharing one long list of zero-sized attributes cost quadratic time.
+ */
 const MAX_ATTRIBUTES = 1024;
 
 /** One abbreviation: attributes as rows of (attribute, form, implicit constant). */
 export class Abbreviation {
-  /** Bytes of an entry's values that don't depend on the unit, and how many addresses and offsets come on top; -1: they vary. */
+  /**
+   * Bytes of an entry's values that don't depend on the unit, and how many addresses and offsets come on top; -1: they
+   * vary.
+   */
   private readonly fixed: number;
   private addresses = 0;
   private offsets = 0;

@@ -19,8 +19,8 @@ export interface LazyTable {
 }
 
 /**
- * Several units may claim the same code: of an inline function that many of them compiled, the linker keeps one copy and resolves all
- * others' addresses to it. The first unit wins, as it does for the linker.
+ * Several units may claim the same code: of an inline function that many of them compiled, the linker keeps one copy
+ * and resolves all others' addresses to it. The first unit wins, as it does for the linker.
  */
 export function disjoint(claims: readonly Claim[]): Claim[] {
   const starts = [...claims].sort((a, b) => a.low - b.low || a.table.order - b.table.order);

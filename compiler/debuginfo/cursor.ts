@@ -112,10 +112,16 @@ export class Cursor {
   }
 }
 
-/** Strings longer than that are kept by their offset, and counted: entries of a few bytes may each name a string of megabytes, or a tail of it. */
+/**
+ * Strings longer than that are kept by their offset, and counted: entries of a few bytes may each name a string of
+ * megabytes, or a tail of it.
+ */
 const LONG_STRING = 128;
 
-/** Long strings of a section. Linkers share tails, so all that differ may take a few times the section; where they take more, only their starts are read. */
+/**
+ * Long strings of a section. Linkers share tails, so all that differ may take a few times the section; where they take
+ * more, only their starts are read.
+ */
 class LongStrings {
   private readonly known = new Map<number, string>();
   private left: number;

@@ -1,6 +1,7 @@
 /**
- * Debugging information entries (DIEs). A unit's tree is read whole when something in it is asked for, as four integers for each entry; attributes
- * are decoded from the section when they are wanted. An entry takes at least one byte, so damaged input can't make more of them than it has.
+ * Debugging information entries (DIEs). A unit's tree is read whole when something in it is asked for, as four integers
+ * for each entry; attributes are decoded from the section when they are wanted. An entry takes at least one byte, so
+ * damaged input can't make more of them than it has.
  */
 import type { Abbreviation } from './abbreviations.ts';
 import { At, Tag } from './constants.ts';

@@ -15,7 +15,9 @@ export interface FrameReader {
   operand(index: number): bigint | null;
   /** Whether the function gets a local as a parameter, and never assigns it. */
   keepsParameter?(index: number): boolean;
-  /** Value of a frame's base where its own description can't be evaluated (a local that optimised code does not keep). */
+  /**
+   * Value of a frame's base where its own description can't be evaluated (a local that optimised code does not keep).
+   */
   frameBase?(): number | null;
 }
 
@@ -592,8 +594,9 @@ export function expressionAt(v: FormValue, address: number, unit: Unit, s: Dwarf
 /**
  * The index of the parameter that holds a variable's address from the start of its function on; -1: there is none.
  *
- * Unoptimised code gets large arguments by address, and LLVM describes them by a list with one entry, which ends with the first block of the code, where
- * its analysis does. The variable stays where it was: whoever knows that the parameter is never assigned may read it through there at the function's end too.
+ * Unoptimised code gets large arguments by address, and LLVM describes them by a list with one entry, which ends with
+ * the first block of the code, where its analysis does. The variable stays where it was: whoever knows that the
+ * parameter is never assigned may read it through there at the function's end too.
  */
 export function parameterAddress(v: FormValue, unit: Unit, s: DwarfSections): number {
   if (v.cls === FormClass.Expression || v.cls === FormClass.Block) return -1;

@@ -1,6 +1,6 @@
 /**
- * Attribute forms (DWARF 5, section 7.5.6) as data: what class of value each has and how many bytes it takes. Readers of any
- * DIE, of the line table's version 5 headers and of anything to come go through `readForm`.
+ * Attribute forms (DWARF 5, section 7.5.6) as data: what class of value each has and how many bytes it takes. Readers
+ * of any DIE, of the line table's version 5 headers and of anything to come go through `readForm`.
  */
 import { Cursor, DwarfError, stringAt } from './cursor.ts';
 
@@ -256,7 +256,10 @@ export function dwarfSections(sections: ReadonlyMap<string, Uint8Array>): DwarfS
 
 const decoder = new TextDecoder();
 
-/** The text of a string-class value that `c` was just used to read; null for a class that is no string (or lies in another file). */
+/**
+ * The text of a string-class value that `c` was just used to read; null for a class that is no string (or lies in
+ * another file).
+ */
 export function formString(
   c: Cursor,
   v: FormValue,

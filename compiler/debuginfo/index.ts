@@ -1,9 +1,9 @@
 /**
  * What a module's debug information tells: DWARF 4 and 5 as compilers put it into custom sections.
  *
- * Nothing is parsed when it is opened. The first look-up reads each unit's root entry, to learn which unit covers which code; a unit's
- * line table, and its tree of entries, are decoded when something in it is asked for. Broken information never throws: what is wrong
- * becomes a warning and the rest is used.
+ * Nothing is parsed when it is opened. The first look-up reads each unit's root entry, to learn which unit covers which
+ * code; a unit's line table, and its tree of entries, are decoded when something in it is asked for. Broken information
+ * never throws: what is wrong becomes a warning and the rest is used.
  */
 import { type Claim, claimAt, disjoint, type LazyTable } from './claims.ts';
 import { DwarfError } from './cursor.ts';
@@ -60,7 +60,10 @@ export interface LinePosition {
 /** All code offsets count from the first byte of the code section's contents, as DWARF addresses of wasm do. */
 export interface DebugInfo {
   lookup(codeOffset: number): SourceLocation | null;
-  /** Functions that the code belongs to, innermost first: inlined calls, then the function itself. Empty: nothing is known. */
+  /**
+   * Functions that the code belongs to, innermost first: inlined calls, then the function itself. Empty: nothing is
+   * known.
+   */
   calls(codeOffset: number): readonly Call[];
   /** Variables that can be seen there, outermost block first: an inner one hides an outer one of its name. */
   variables(call: Call): readonly Variable[];
@@ -89,7 +92,8 @@ export interface DebugInfo {
 const MAX_WARNINGS = 100;
 
 /**
- * @param sections custom sections by name, with the leading dot (`.debug_line`, …); others are ignored, all may be absent
+ * @param sections custom sections by name, with the leading dot (`.debug_line`, …); others are ignored, all may be
+ * absent
  */
 export function openDebugInfo(sections: ReadonlyMap<string, Uint8Array>): DebugInfo {
   return new Dwarf(dwarfSections(sections));

@@ -82,7 +82,8 @@ export class LineTable {
 
   /**
    * @param rows packed rows, grouped by sequence, ascending addresses within one
-   * @param sequences row numbers: (first, last) of each sequence, `last` being its EndSequence row; ordered by first address
+   * @param sequences row numbers: (first, last) of each sequence, `last` being its EndSequence row; ordered by first
+   * address
    */
   constructor(
     readonly rows: Int32Array,
@@ -274,7 +275,10 @@ function fileEntry(c: Cursor, name: string): FileEntry {
   return { name, directory };
 }
 
-/** A version 5 entry list: a format, then rows of it. Content types that are not known (MD5, source text, …) are skipped by their form. */
+/**
+ * A version 5 entry list: a format, then rows of it. Content types that are not known (MD5, source text, …) are skipped
+ * by their form.
+ */
 function readEntries(
   c: Cursor,
   ctx: FormContext,
@@ -381,7 +385,10 @@ class RowBuffer {
   }
 }
 
-/** The state machine. Each step consumes at least a byte and appends at most one row, so time and memory are bounded by the program's length. */
+/**
+ * The state machine. Each step consumes at least a byte and appends at most one row, so time and memory are bounded by
+ * the program's length.
+ */
 function run(c: Cursor, h: Header, rows: RowBuffer): void {
   const { opcodeBase, lineBase, lineRange, minInstLength, operands } = h;
   const perOpcode = new Uint8Array(256);

@@ -54,8 +54,8 @@ export function entryRanges(
 }
 
 /**
- * A range that starts at 0 or in the last bytes of the address space is code that the linker dropped: address 0 is the function count
- * of the code section, never code, and wasm-ld writes -1 or -2 for what is gone.
+ * A range that starts at 0 or in the last bytes of the address space is code that the linker dropped: address 0 is the
+ * function count of the code section, never code, and wasm-ld writes -1 or -2 for what is gone.
  */
 export function isTombstone(address: number): boolean {
   return address === 0 || !(address < 0xffff_fff0);

@@ -147,7 +147,10 @@ export class Scopes {
     }
   }
 
-  /** A block that doesn't say what it covers (optimised code has such) covers nothing but what its inner ones do: it is looked into. */
+  /**
+   * A block that doesn't say what it covers (optimised code has such) covers nothing but what its inner ones do: it is
+   * looked into.
+   */
   private covers(die: Die, address: number, depth = 0): boolean {
     const ranges = this.rangesOf(die);
     if (ranges === null) {
@@ -207,7 +210,9 @@ export class Scopes {
     return this.variable(die, die.name, 'local');
   }
 
-  /** What Rust's tables of functions of traits are for, by their addresses. Reads all of Rust's units when first asked. */
+  /**
+   * What Rust's tables of functions of traits are for, by their addresses. Reads all of Rust's units when first asked.
+   */
   implementor(vtable: number): Type | null {
     return (this.vtables ??= this.readVtables()).get(vtable) ?? null;
   }

@@ -1,14 +1,15 @@
 /**
  * Where frames of C, C++, Rust and others lie in the guest's memory, without any help of generated code.
  *
- * LLVM keeps variables whose address is taken (at -O0: all of them) on a stack in linear memory, whose pointer is a mutable global. A
- * function that has a frame begins with
+ * LLVM keeps variables whose address is taken (at -O0: all of them) on a stack in linear memory, whose pointer is a
+ * mutable global. A function that has a frame begins with
  *
  *     global.get $sp; i32.const N; i32.sub; local.tee $fp; [global.set $sp]
  *
- * or the same by way of more locals, and puts the pointer back before it returns. $fp is what DWARF's frame base names; optimised native code
- * does not keep it, but it can be told from the global's value when the guest stopped: every function on the call stack has changed it by an
- * amount that its first instructions say. `readFrameShape` runs them symbolically.
+ * or the same by way of more locals, and puts the pointer back before it returns. $fp is what DWARF's frame base names;
+ * optimised native code does not keep it, but it can be told from the global's value when the guest stopped: every
+ * function on the call stack has changed it by an amount that its first instructions say. `readFrameShape` runs them
+ * symbolically.
  */
 
 /** What a function's first instructions do with the stack pointer. */

@@ -1,4 +1,7 @@
-/** Source maps of WebAssembly (as AssemblyScript writes them): the generated "column" of the only line is the byte offset in the module. */
+/**
+ * Source maps of WebAssembly (as AssemblyScript writes them): the generated "column" of the only line is the byte
+ * offset in the module.
+ */
 import { type EncodedSourceMap, eachMapping, originalPositionFor, TraceMap } from '@jridgewell/trace-mapping';
 import type { DebugInfo, LinePosition, SourceLocation } from './index.ts';
 

@@ -1,4 +1,7 @@
-/** Source-level types, made from their entries when first asked for. Every property is safe on damaged input: cycles end, sizes are bounded. */
+/**
+ * Source-level types, made from their entries when first asked for. Every property is safe on damaged input: cycles
+ * end, sizes are bounded.
+ */
 import { At, Encoding, Language, Tag } from './constants.ts';
 import { type Die, type Dies, MAX_HOPS } from './dies.ts';
 import { littleEndian } from './expressions.ts';

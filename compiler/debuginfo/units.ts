@@ -49,8 +49,8 @@ export interface Unit extends FormContext {
 }
 
 /**
- * Reads every unit's header and root DIE. A broken unit is reported and passed over; a broken length ends the walk, because the next
- * unit can't be found.
+ * Reads every unit's header and root DIE. A broken unit is reported and passed over; a broken length ends the walk,
+ * because the next unit can't be found.
  */
 export function readUnits(
   sections: DwarfSections,

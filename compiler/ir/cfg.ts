@@ -1,11 +1,11 @@
 /**
  * The control flow graph of a function, seen from outside: orders, predecessors, dominator tree, loop forest.
  *
- * One object serves function after function: its arrays only grow. Everything is (near-)linear and iterative, as a hostile module
- * may hold a chain of 100,000 blocks or a join of as many edges.
+ * One object serves function after function: its arrays only grow. Everything is (near-)linear and iterative, as a
+ * hostile module may hold a chain of 100,000 blocks or a join of as many edges.
  *
- * Blocks that can't be reached from the entry have `orderIndex` -1, no predecessors, no dominator and no loop; their edges don't count as
- * predecessors of anything.
+ * Blocks that can't be reached from the entry have `orderIndex` -1, no predecessors, no dominator and no loop; their
+ * edges don't count as predecessors of anything.
  */
 import type { Block, Edge, Func } from './func.ts';
 import { grown, sized } from './scratch.ts';
@@ -19,8 +19,9 @@ export class Cfg {
   orderIndex = new Int32Array(64);
 
   /**
-   * Incoming edges of block b: `predStart[b] .. predStart[b + 1] - 1` in `predBlock` (where it comes from) and `predEdge` (its list in
-   * the pool). A `br_table` naming a block twice gives two entries, possibly with one and the same edge.
+   * Incoming edges of block b: `predStart[b] .. predStart[b + 1] - 1` in `predBlock` (where it comes from) and
+   * `predEdge` (its list in the pool). A `br_table` naming a block twice gives two entries, possibly with one and the
+   * same edge.
    */
   predStart = new Int32Array(65);
   predBlock = new Int32Array(128);
@@ -165,8 +166,9 @@ export class Cfg {
   }
 
   /**
-   * Dominator tree, after computeOrder(). Lengauer and Tarjan's algorithm with path compression, O(m log n) on any graph; the
-   * iterative scheme of Cooper, Harvey and Kennedy is quadratic on the shape "many branches out of one block".
+   * Dominator tree, after computeOrder(). Lengauer and Tarjan's algorithm with path compression, O(m log n) on any
+   * graph; the iterative scheme of Cooper, Harvey and Kennedy is quadratic on the shape "many branches out of one
+   * block".
    */
   computeDominators(): void {
     const n = this.blockCount;
@@ -266,8 +268,9 @@ export class Cfg {
   }
 
   /**
-   * Loop forest, after computeDominators(). A loop is a header with all that reaches one of its back edges (edges from blocks the header
-   * dominates) without passing it. Cycles without such a header don't occur in wasm and are no loops here.
+   * Loop forest, after computeDominators(). A loop is a header with all that reaches one of its back edges (edges from
+   * blocks the header dominates) without passing it. Cycles without such a header don't occur in wasm and are no loops
+   * here.
    */
   computeLoops(): void {
     const n = this.blockCount;
@@ -315,7 +318,10 @@ export class Cfg {
     }
   }
 
-  /** Take a block, or the outermost loop it is in, into `loop`; what is new is pushed for its predecessors to be looked at. */
+  /**
+   * Take a block, or the outermost loop it is in, into `loop`; what is new is pushed for its predecessors to be looked
+   * at.
+   */
   private join(block: Block, loop: number, depth: number): number {
     const { loopOf, loopParent, loopHeader, stack } = this;
     const outer = this.cursor;

@@ -2,16 +2,18 @@
  * A function in SSA form: packed rows.
  *
  * - An instruction is a row of `ROW` int32 fields in `rows`; a value is named by the index of the row that defines it.
- * - Instructions of a block form a doubly linked list (`next`, `prev`, 0 = end: row 0 is a reserved Nop). The last one is the terminator.
+ * - Instructions of a block form a doubly linked list (`next`, `prev`, 0 = end: row 0 is a reserved Nop). The last one
+ *   is the terminator.
  * - Block parameters are `Param` rows, not linked; each block's are a list in `pool` (`blockParams`).
- * - Lists (call arguments, block parameters, edges' arguments) lie in `pool`: [length, element…]; a list's name is the index of its length.
+ * - Lists (call arguments, block parameters, edges' arguments) lie in `pool`: [length, element…]; a list's name is the
+ *   index of its length.
  * - An edge is a list too: [1 + n, target block, argument…]: argument i goes to parameter i of the target.
  * - Block 0 is the entry; its parameters are the function's. No edge goes to it.
  * - A block with no rows has been removed; nothing goes to it.
  * - An edge belongs to one terminator; a BrTable may use one edge for several of its indices.
  *
- * Invariants (verify.ts checks them): every use is dominated by its definition; argument and parameter types agree; no row is linked
- * twice; a block ends with exactly one terminator.
+ * Invariants (verify.ts checks them): every use is dominated by its definition; argument and parameter types agree; no
+ * row is linked twice; a block ends with exactly one terminator.
  */
 import { OP_FLAGS, OP_OPERANDS, Op, OpFlag, type Type } from './ops.ts';
 

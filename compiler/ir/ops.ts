@@ -1,11 +1,12 @@
 /**
  * The operators of the IR, as data.
  *
- * An instruction is one row of `ROW` int32 fields (func.ts). Its value, if it has one, is named by the row's index. Operators are
- * typed by the type of their result, except comparisons, tests and stores, which are typed by their operand `a`.
+ * An instruction is one row of `ROW` int32 fields (func.ts). Its value, if it has one, is named by the row's index.
+ * Operators are typed by the type of their result, except comparisons, tests and stores, which are typed by their
+ * operand `a`.
  *
- * i32 values have undefined upper halves in 64-bit registers unless the backend proves otherwise. Ref is 64 bits in an integer
- * register: 0 is null.
+ * i32 values have undefined upper halves in 64-bit registers unless the backend proves otherwise. Ref is 64 bits in an
+ * integer register: 0 is null.
  */
 
 export const enum Type {
@@ -32,9 +33,15 @@ export const enum Op {
   VConst,
   /** Block parameter: A = block (not a value), IMM = position. Not linked in the block's instruction list. */
   Param,
-  /** Result IMM of the call A; stands directly behind its call (and its other results). A call with exactly one result has it itself. */
+  /**
+   * Result IMM of the call A; stands directly behind its call (and its other results). A call with exactly one result
+   * has it itself.
+   */
   Result,
-  /** What the call A has thrown; behind its results, before an Invoke. IMM 0, Ref: the exception; IMM 1, I32: number of the clause that catches it. */
+  /**
+   * What the call A has thrown; behind its results, before an Invoke. IMM 0, Ref: the exception; IMM 1, I32: number of
+   * the clause that catches it.
+   */
   Caught,
   // -- Integer, I32 and I64
   Add,
@@ -124,7 +131,8 @@ export const enum Op {
   Load,
   /** B = value */
   Store,
-  // -- Raw memory of the runtime's own: never traps unless RAW_TRAP is in IMM2. A = pointer (i64/Ref), IMM = disp (i32), IMM2 = rawAccess()
+  // -- Raw memory of the runtime's own: never traps unless RAW_TRAP is in IMM2. A = pointer (i64/Ref), IMM = disp
+  // (i32), IMM2 = rawAccess()
   RawLoad,
   RawStore,
   // -- vmctx: IMM = negative displacement from the base (i32), IMM2 = rawAccess()
@@ -147,7 +155,10 @@ export const enum Op {
   Call,
   /** IMM = index of the function import. Reloads the vmctx afterwards. */
   CallImport,
-  /** A = code pointer (i64), C = callee's vmctx base (i64; NONE: it is this instance), IMM = type index. Reloads the vmctx afterwards if C. */
+  /**
+   * A = code pointer (i64), C = callee's vmctx base (i64; NONE: it is this instance), IMM = type index. Reloads the
+   * vmctx afterwards if C.
+   */
   CallIndirect,
   /** IMM = builtin id; arguments are i64 (or i32 zero-extended by the backend). */
   CallBuiltin,
@@ -165,11 +176,13 @@ export const enum Op {
   /** IMM = trap code */
   Trap,
   /**
-   * Ends the block of a call that may throw (only its Results and Caughts stand between): B = edge when the call returns, C = edge to the landing pad when
-   * it throws and is caught here; IMM = index in Func.scopes. The call's results are there on edge B only, what is caught on edge C only.
+   * Ends the block of a call that may throw (only its Results and Caughts stand between): B = edge when the call
+   * returns, C = edge to the landing pad when it throws and is caught here; IMM = index in Func.scopes. The call's
+   * results are there on edge B only, what is caught on edge C only.
    */
   Invoke,
-  // Tail calls: this function's frame is gone before the callee runs. B = list of arguments. The callee belongs to this instance.
+  // Tail calls: this function's frame is gone before the callee runs. B = list of arguments. The callee belongs to this
+  // instance.
   /** IMM = function index of a function defined in this module. */
   TailCall,
   /** A = code pointer (i64), IMM = type index. */
@@ -232,8 +245,9 @@ export function accessSize(kind: MemKind, type: Type): number {
 }
 
 /**
- * Alias regions of raw and vmctx accesses. Two accesses of different regions never touch the same bytes; wasm memories are further
- * regions of their own, one for each memory index (imported memories may be the same one: all imported memories are one region).
+ * Alias regions of raw and vmctx accesses. Two accesses of different regions never touch the same bytes; wasm memories
+ * are further regions of their own, one for each memory index (imported memories may be the same one: all imported
+ * memories are one region).
  */
 export const enum Region {
   /** Never written while an instance runs. */
@@ -251,8 +265,8 @@ export const enum Region {
 }
 
 /**
- * IMM2 of raw accesses: bits 0–2 region, bits 3–7 trap code when the pointer may be null (0: can't fault), bits 8–10 MemKind, bits
- * 11–31 slot (global index + 1, table index + 1, or 0).
+ * IMM2 of raw accesses: bits 0–2 region, bits 3–7 trap code when the pointer may be null (0: can't fault), bits 8–10
+ * MemKind, bits 11–31 slot (global index + 1, table index + 1, or 0).
  */
 export function rawAccess(region: Region, kind: MemKind, slot = 0, trap = 0): number {
   return region | (trap << 3) | (kind << 8) | (slot << 11);

@@ -1,6 +1,6 @@
 /**
- * Reads the text form of functions (text-print.ts) into `Func`s. A tool for tests and for reproducing defects: what it reads is checked
- * as far as its syntax goes, everything else is the verifier's business.
+ * Reads the text form of functions (text-print.ts) into `Func`s. A tool for tests and for reproducing defects: what it
+ * reads is checked as far as its syntax goes, everything else is the verifier's business.
  */
 import { BUILTINS } from '../abi/builtins.ts';
 import { TRAPS } from '../abi/traps.ts';

@@ -9,11 +9,15 @@
  *     …
  *     }
  *
- * - The suffix of an operator is the type of its result; of a comparison, a store: the type of what it compares or stores.
+ * - The suffix of an operator is the type of its result; of a comparison, a store: the type of what it compares or
+ *   stores.
  * - `[v1+16]` is memory 0 at value v1 plus 16, `mem1[v1]` memory 1; `[vm-16]` is a field of the vmctx.
- * - A vector operator is named behind the suffix: `v3 = vbinary.v128 i8x16.add v1, v2`, `v4 = vextract.i32 i32x4.extract_lane v3, lane 1`.
- * - Values are numbered in the order in which they are printed, so that equal functions have equal texts whatever their rows' numbers.
- * - Scopes of `invoke` stand in the head, each with the one it lies in and what it catches: `scope [t0, t1] scope in 0 [all]`.
+ * - A vector operator is named behind the suffix: `v3 = vbinary.v128 i8x16.add v1, v2`,
+ *   `v4 = vextract.i32 i32x4.extract_lane v3, lane 1`.
+ * - Values are numbered in the order in which they are printed, so that equal functions have equal texts whatever their
+ *   rows' numbers.
+ * - Scopes of `invoke` stand in the head, each with the one it lies in and what it catches:
+ *   `scope [t0, t1] scope in 0 [all]`.
  * - A block that is empty has been removed: it is not printed.
  */
 import { BUILTINS } from '../abi/builtins.ts';

@@ -1,9 +1,9 @@
 /**
  * Operators on vectors, as data: what the V… operators of the IR carry in IMM2.
  *
- * Numbers are WebAssembly's behind the prefix 0xFD, without those that access memory or have immediates of 16 bytes: these are made of
- * scalar accesses and the operators below. A member is the operator's name, its dot written as an underscore; the name says the signature
- * (`VEC_CLASS`), so there is nothing else to keep in step.
+ * Numbers are WebAssembly's behind the prefix 0xFD, without those that access memory or have immediates of 16 bytes:
+ * these are made of scalar accesses and the operators below. A member is the operator's name, its dot written as an
+ * underscore; the name says the signature (`VEC_CLASS`), so there is nothing else to keep in step.
  */
 import { Op, Type } from './ops.ts';
 

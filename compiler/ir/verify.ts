@@ -1,6 +1,6 @@
 /**
- * The verifier: checks what func.ts promises, and the types of every operator. Linear in the size of the function, so it can run behind
- * every pass. What it finds is a defect of the compiler: bug().
+ * The verifier: checks what func.ts promises, and the types of every operator. Linear in the size of the function, so
+ * it can run behind every pass. What it finds is a defect of the compiler: bug().
  *
  * Instructions in blocks that can't be reached are checked too, except that a use needs no dominating definition there.
  */
@@ -55,7 +55,10 @@ const ANY = INT | FLOAT | V128 | REF;
 const SAME = 1 << 16;
 const SAME_A = 1 << 17;
 
-/** [result, A, B, C]; operators without an entry are checked by code (`special`) or, if they are none of this IR's own, not at all. */
+/**
+ * [result, A, B, C]; operators without an entry are checked by code (`special`) or, if they are none of this IR's own,
+ * not at all.
+ */
 const RULES: (readonly number[] | undefined)[] = [];
 function rule(ops: readonly Op[], ...types: number[]): void {
   for (const op of ops) RULES[op] = types;
@@ -118,7 +121,10 @@ class Verifier {
   private f!: Func;
   private ctx: VerifyContext = {};
   private readonly cfg = new Cfg();
-  /** For each row: 0 not linked, else 1 + its position in a walk over all blocks; parameters have the position of their block's start. */
+  /**
+   * For each row: 0 not linked, else 1 + its position in a walk over all blocks; parameters have the position of their
+   * block's start.
+   */
   private position = new Int32Array(256);
   /** For each place in the pool: the terminator whose edge starts there. */
   private edgeOwner = new Int32Array(256);

@@ -1,6 +1,6 @@
 /**
- * The structure of a compiled module: what is checked when it is opened, and the reading of records, strings, constants and limits. What the parts
- * hold is in artifact-reader.ts.
+ * The structure of a compiled module: what is checked when it is opened, and the reading of records, strings, constants
+ * and limits. What the parts hold is in artifact-reader.ts.
  */
 import {
   ARTIFACT_HEADER,
@@ -90,7 +90,9 @@ interface PartPlace {
   readonly size: number;
   readonly count: number;
 }
-/** A compiled module as records: header, directory, and what every part is read by. ArtifactError where it is damaged. */
+/**
+ * A compiled module as records: header, directory, and what every part is read by. ArtifactError where it is damaged.
+ */
 export class ArtifactFile {
   readonly version: number;
   /** ELF e_machine. */

@@ -1,8 +1,9 @@
 /**
  * Reads compiled modules: the typed view that reports, tools and the runtime's TypeScript side share.
  *
- * Everything is checked before it is used: structure when the file is opened, contents of strings and pc maps when they are asked for. Damage
- * is always an ArtifactError, never another exception or an endless loop. The runtime's C loader makes its own checks.
+ * Everything is checked before it is used: structure when the file is opened, contents of strings and pc maps when they
+ * are asked for. Damage is always an ArtifactError, never another exception or an endless loop. The runtime's C loader
+ * makes its own checks.
  */
 import {
   CATCH_CLAUSE_RECORD,

@@ -35,8 +35,8 @@ export interface ExportInfo {
 }
 
 /**
- * function: a function of the module; import: an imported function (with code: its wrapper); host-thunk: calls the host function bound to an
- * import; entry-thunk: how the host calls functions of a type.
+ * function: a function of the module; import: an imported function (with code: its wrapper); host-thunk: calls the host
+ * function bound to an import; entry-thunk: how the host calls functions of a type.
  */
 export type CodeKind = 'function' | 'import' | 'host-thunk' | 'entry-thunk';
 
@@ -86,7 +86,10 @@ export interface DataInfo {
   readonly bytes: Uint8Array;
 }
 
-/** A call that may throw into the function that makes it: where it returns to, where it lands (offsets in .text), and the try_table around it. */
+/**
+ * A call that may throw into the function that makes it: where it returns to, where it lands (offsets in .text), and
+ * the try_table around it.
+ */
 export interface LandingInfo {
   readonly site: number;
   readonly pad: number;

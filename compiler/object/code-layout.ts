@@ -1,4 +1,7 @@
-/** Where each function's code and constants lie in .text and .rodata, and what else must be known of all functions before any is written. */
+/**
+ * Where each function's code and constants lie in .text and .rodata, and what else must be known of all functions
+ * before any is written.
+ */
 import { type CompiledFunc, pointCount } from '../backend/code.ts';
 import { bug } from '../diagnostics.ts';
 import { alignUp } from './bytes.ts';
@@ -6,8 +9,9 @@ import { alignUp } from './bytes.ts';
 export const CODE_ALIGN = 16;
 
 /**
- * Made by `add`, once for each function. Of the linker's loops over functions there are few, and they only call: a method that does much for each function is
- * compiled by the engine within one module of a few thousand, a loop that does so when the module has been linked.
+ * Made by `add`, once for each function. Of the linker's loops over functions there are few, and they only call: a
+ * method that does much for each function is compiled by the engine within one module of a few thousand, a loop that
+ * does so when the module has been linked.
  */
 export class CodeLayout {
   /** Offsets by function and thunk index. */

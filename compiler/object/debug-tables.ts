@@ -1,4 +1,6 @@
-/** Writes the tables of debug code into the metadata (abi/artifact.ts): homes of locals and operands, sequence points. */
+/**
+ * Writes the tables of debug code into the metadata (abi/artifact.ts): homes of locals and operands, sequence points.
+ */
 import {
   DEBUG_FUNCTION_RECORD,
   DEBUG_LOCAL_RECORD,
@@ -24,7 +26,10 @@ const FUNCTION = recordLayout(DEBUG_FUNCTION_RECORD);
 const LOCAL_RECORD = recordLayout(DEBUG_LOCAL_RECORD);
 const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
-/** Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing themselves. */
+/**
+ * Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing
+ * themselves.
+ */
 class Tables {
   private readonly words: Uint32Array;
   // Where the next function's go.

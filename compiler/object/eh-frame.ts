@@ -1,12 +1,14 @@
 /**
- * Call frame information for debuggers and profilers: `.eh_frame` and its search table `.eh_frame_hdr` (Linux Standard Base 5.0, 10.6;
- * DWARF 5, 6.4). The runtime's own unwinder needs neither: it uses frame sizes.
+ * Call frame information for debuggers and profilers: `.eh_frame` and its search table `.eh_frame_hdr` (Linux Standard
+ * Base 5.0, 10.6; DWARF 5, 6.4). The runtime's own unwinder needs neither: it uses frame sizes.
  *
- * The frame address (CFA) is the end of the function's stack arguments, which its return pops (backend/x64/regs.ts); from the last byte of a call whose callee
- * pops to behind the instruction that takes the room back, the stack pointer is that much higher.
+ * The frame address (CFA) is the end of the function's stack arguments, which its return pops (backend/x64/regs.ts);
+ * from the last byte of a call whose callee pops to behind the instruction that takes the room back, the stack pointer
+ * is that much higher.
  *
- * Rows are exact from the function's start through the prologue and the body. Epilogues are not described: in the few instructions between
- * `add rsp` and `ret`, or the jump of a tail call, the frame address is off. Nor is r15 where a call into another module has changed it.
+ * Rows are exact from the function's start through the prologue and the body. Epilogues are not described: in the few
+ * instructions between `add rsp` and `ret`, or the jump of a tail call, the frame address is off. Nor is r15 where a
+ * call into another module has changed it.
  */
 import type { CompiledFunc } from '../backend/code.ts';
 import { shiftCheckLength } from '../backend/x64/frame.ts';
@@ -32,7 +34,10 @@ const DATAREL_SDATA4 = 0x3b;
 const HEADER_SIZE = 12;
 const HEADER_ENTRY = 8;
 
-/** Bytes up to and with the `sub rsp, n` of the prologue, or `at` when there is none. Probes of a large frame may stand before it. */
+/**
+ * Bytes up to and with the `sub rsp, n` of the prologue, or `at` when there is none. Probes of a large frame may stand
+ * before it.
+ */
 function afterSub(code: Uint8Array, at: number, n: number): number {
   const end = Math.min(code.length - 7, at + 4096);
   for (let i = at; i <= end; i++) {

@@ -1,9 +1,9 @@
 /**
  * ELF64 shared objects, as far as an artifact needs them (System V gABI, chapters 4 and 5; x86-64 psABI).
  *
- * The caller gives sections in file order; file offset and virtual address of an allocated section are equal. Segments: one readable
- * for headers and read-only sections, one executable for `.text`, plus what tools expect of a shared object: PT_DYNAMIC,
- * PT_GNU_EH_FRAME, PT_GNU_STACK. There are no relocations and no constructors.
+ * The caller gives sections in file order; file offset and virtual address of an allocated section are equal. Segments:
+ * one readable for headers and read-only sections, one executable for `.text`, plus what tools expect of a shared
+ * object: PT_DYNAMIC, PT_GNU_EH_FRAME, PT_GNU_STACK. There are no relocations and no constructors.
  */
 import { bug, CompileError } from '../diagnostics.ts';
 import { alignUp, ByteWriter } from './bytes.ts';

@@ -1,6 +1,9 @@
 /** Checksum and digest: both small, so that the compiler needs nothing of its host. */
 
-/** An enum, so that loops have the numbers themselves: reading a variable and turning it into an integer took three quarters of the checksum's time. */
+/**
+ * An enum, so that loops have the numbers themselves: reading a variable and turning it into an integer took three
+ * quarters of the checksum's time.
+ */
 const enum Prime {
   P1 = 0x9e3779b1,
   P2 = 0x85ebca77,

@@ -1,4 +1,7 @@
-/** Decodes pc maps: from code addresses to wasm offsets and traps. The format is described at CompiledFunc (backend/code.ts). */
+/**
+ * Decodes pc maps: from code addresses to wasm offsets and traps. The format is described at CompiledFunc
+ * (backend/code.ts).
+ */
 import { TRAPS, TrapCode } from '../abi/traps.ts';
 
 /**

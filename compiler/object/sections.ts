@@ -41,8 +41,9 @@ const carried = (name: string, bytes: Uint8Array): Section => ({
 const DEBUG_SECTION = /^(?:\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/;
 
 /**
- * Debug information that the module brings along: the first section of each name, as many as are plausible. With it go the names, which
- * tell what locals are called. Code for debuggers has names and module always: without lines of its own it is shown as text.
+ * Debug information that the module brings along: the first section of each name, as many as are plausible. With it go
+ * the names, which tell what locals are called. Code for debuggers has names and module always: without lines of its
+ * own it is shown as text.
  */
 export function debugSections(module: Module, debugCode: boolean): Section[] {
   const { customSections } = module;
@@ -56,7 +57,8 @@ export function debugSections(module: Module, debugCode: boolean): Section[] {
     if (seen.size > 64) break;
     sections.push(carried(s.name, module.bytes.subarray(s.start, s.end)));
   }
-  // The module itself, up to the end of its code: functions are shown as text from it, and it tells how each of them sets up its frame.
+  // The module itself, up to the end of its code: functions are shown as text from it, and it tells how each of them
+  // sets up its frame.
   sections.push(carried(SECTION.wasmModule, module.bytes.subarray(0, module.bodies.at(-1)?.end ?? 0)));
   return sections;
 }

@@ -3,8 +3,8 @@
  *
  *     the artifact as the compiler wrote it | signature, as text | u64 length of the text | SIGNATURE_MAGIC
  *
- * so what is signed is an ordinary file, and the text is what minisign would have written beside it. Nothing of the artifact has to be read to
- * find the signature; whoever wants neither skips it by the last 16 bytes.
+ * so what is signed is an ordinary file, and the text is what minisign would have written beside it. Nothing of the
+ * artifact has to be read to find the signature; whoever wants neither skips it by the last 16 bytes.
  */
 import { MOST_SIGNATURE_BYTES, SIGNATURE_MAGIC } from '../abi/artifact.ts';
 

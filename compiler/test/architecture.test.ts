@@ -1,4 +1,7 @@
-/** Dependencies point one way: extension -> debug-adapter -> runtime -> compiler; the compiler proper knows no files, processes or editor. */
+/**
+ * Dependencies point one way: extension -> debug-adapter -> runtime -> compiler; the compiler proper knows no files,
+ * processes or editor.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +10,10 @@ import { describe, expect, it } from 'vitest';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const ROOMS = ['compiler', 'runtime', 'debug-adapter', 'extension'];
 
-/** What of the compiler may use Node: its command lines, its threads, signatures (OpenSSL), and what asks the machine or the engine. */
+/**
+ * What of the compiler may use Node: its command lines, its threads, signatures (OpenSSL), and what asks the machine or
+ * the engine.
+ */
 const NODE_ALLOWED = /^compiler.(?:cli|threads|(?:minisign|native-cpu|engine-tuning)\.ts$)/;
 
 function sources(room: string): string[] {

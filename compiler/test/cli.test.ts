@@ -1,4 +1,7 @@
-/** lucetc as users type it: exit codes, errors with their place, nothing written on failure, every option either done or refused. */
+/**
+ * lucetc as users type it: exit codes, errors with their place, nothing written on failure, every option either done or
+ * refused.
+ */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {

@@ -1,6 +1,6 @@
 /**
- * Filetests of what is decided outside of the optimiser, from module to machine code: filetests/code/*.wat hold cases of a module and what
- * becomes of its first defined function.
+ * Filetests of what is decided outside of the optimiser, from module to machine code: filetests/code/*.wat hold cases
+ * of a module and what becomes of its first defined function.
  *
  *     === name-of-the-case [level=2] [memory=dense]
  *     (module …)

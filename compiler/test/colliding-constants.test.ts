@@ -1,4 +1,7 @@
-/** Constants that are chosen to collide in the compiler's tables, as anybody can who reads it: they are looked for among a few, not among all. */
+/**
+ * Constants that are chosen to collide in the compiler's tables, as anybody can who reads it: they are looked for among
+ * a few, not among all.
+ */
 import { describe, expect, it } from 'vitest';
 import { Rodata } from '../backend/x64/emit-rodata.ts';
 import { Func } from '../ir/func.ts';

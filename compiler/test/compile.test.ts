@@ -1,4 +1,7 @@
-/** The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad input. */
+/**
+ * The compiler as a whole: same bytes however it is run, errors with their place, nothing but CompileError for bad
+ * input.
+ */
 import { describe, expect, it } from 'vitest';
 import type { MemoryMode } from '../abi/artifact.ts';
 import { CompileError, compile, defaultOptions, emitIr } from '../index.ts';

@@ -1,4 +1,7 @@
-/** Debug information that is small and well-formed, and made to cost without end: types of themselves, names that double, strings that a million entries share. */
+/**
+ * Debug information that is small and well-formed, and made to cost without end: types of themselves, names that
+ * double, strings that a million entries share.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
 import { At, Encoding, Tag } from '../debuginfo/constants.ts';

@@ -1,4 +1,6 @@
-/** Entries, calls and values of debug information, compared with LLVM's own readers; and what broken information does. */
+/**
+ * Entries, calls and values of debug information, compared with LLVM's own readers; and what broken information does.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { clang } from '../../scripts/clang.ts';
 import { Tag } from '../debuginfo/constants.ts';

@@ -1,4 +1,6 @@
-/** Source maps as debug information: those of AssemblyScript's kind, and broken ones, of which only warnings may come. */
+/**
+ * Source maps as debug information: those of AssemblyScript's kind, and broken ones, of which only warnings may come.
+ */
 import { expect, it } from 'vitest';
 import { openSourceMap } from '../debuginfo/source-map.ts';
 

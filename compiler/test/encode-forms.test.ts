@@ -1,4 +1,6 @@
-/** Every form of every instruction, over registers and addressing modes, against an independent disassembler (iced-x86). */
+/**
+ * Every form of every instruction, over registers and addressing modes, against an independent disassembler (iced-x86).
+ */
 import { readFileSync } from 'node:fs';
 import {
   Decoder,
@@ -378,7 +380,10 @@ describe('integer instructions', () => {
 });
 
 describe('vector instructions', () => {
-  /** Operand kinds of load forms: first operand, r/m as register, r/m as memory. X vector, I integer by size, D r32, - none. */
+  /**
+   * Operand kinds of load forms: first operand, r/m as register, r/m as memory. X vector, I integer by size, D r32, -
+   * none.
+   */
   const KINDS: Record<string, string> = {
     CVTSI2SS: 'XII',
     CVTSI2SD: 'XII',

@@ -92,7 +92,8 @@ function check(
       if (i.length === 2) short++;
       else {
         long++;
-        // With alignments, a branch may stay long although a pass moved its target near; without relaxation, one to what comes later does.
+        // With alignments, a branch may stay long although a pass moved its target near; without relaxation, one to
+        // what comes later does.
         if (aligned.length === 0 && (relaxes || distance < 0))
           expect(distance < -128 || distance > 127).toBe(true);
       }

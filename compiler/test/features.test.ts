@@ -1,4 +1,6 @@
-/** Extensions that are switched off are refused by name, wherever they are used; what does not use them is not touched. */
+/**
+ * Extensions that are switched off are refused by name, wherever they are used; what does not use them is not touched.
+ */
 import { describe, expect, it } from 'vitest';
 import { CompileError } from '../diagnostics.ts';
 import {

@@ -1,6 +1,6 @@
 /**
- * Which modules' code depends on no floating-point mode: calls of these leave the thread's modes as they are. Operators are told by their names; what their
- * code is made of, by objdump.
+ * Which modules' code depends on no floating-point mode: calls of these leave the thread's modes as they are. Operators
+ * are told by their names; what their code is made of, by objdump.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Artifacts as other tools see them: readelf, objdump, gdb, the dynamic linker; relocations as a disassembler resolves them. */
+/**
+ * Artifacts as other tools see them: readelf, objdump, gdb, the dynamic linker; relocations as a disassembler resolves
+ * them.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

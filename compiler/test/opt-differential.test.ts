@@ -1,5 +1,6 @@
 /**
- * Random functions give the same results, traps, memory and host calls before and after optimisation. LUCET_SEEDS=from-to runs others.
+ * Random functions give the same results, traps, memory and host calls before and after optimisation.
+ * LUCET_SEEDS=from-to runs others.
  */
 import { describe, expect, it } from 'vitest';
 import type { Func } from '../ir/func.ts';

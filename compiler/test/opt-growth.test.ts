@@ -5,7 +5,10 @@ import { printFunc } from '../ir/text-print.ts';
 import { verify } from '../ir/verify.ts';
 import { optimize } from '../opt/pipeline.ts';
 
-/** A loop with its test at the top, and a check and a load that are the same each time; in front of it `padding` rows that nobody wants. */
+/**
+ * A loop with its test at the top, and a check and a load that are the same each time; in front of it `padding` rows
+ * that nobody wants.
+ */
 function source(padding: number): string {
   const rows = Array.from({ length: padding }, (_, i) => `  v${100 + i} = add.i32 v1, v2\n`);
   return `func 0 "f" -> i32 {

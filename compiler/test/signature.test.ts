@@ -1,6 +1,6 @@
 /**
- * Signatures and keys. What is independent: files that minisign 0.11 wrote (made here once), and minisign itself where it is installed (CI
- * installs it), which verifies and signs with ours.
+ * Signatures and keys. What is independent: files that minisign 0.11 wrote (made here once), and minisign itself where
+ * it is installed (CI installs it), which verifies and signs with ours.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

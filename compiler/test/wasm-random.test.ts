@@ -1,4 +1,6 @@
-/** Random structured control flow over locals: interpreted IR against V8. What can go wrong here is SSA construction. */
+/**
+ * Random structured control flow over locals: interpreted IR against V8. What can go wrong here is SSA construction.
+ */
 import { describe, expect, it } from 'vitest';
 import { decodeModule } from '../wasm/decode.ts';
 import { IrTrap } from './support/interp.ts';

@@ -70,7 +70,10 @@ class Run {
   readonly wrong: string[] = [];
   assertions = 0;
   private current: IrInstance | null = null;
-  /** An instance that is not there would share memory, tables or globals with one that is: the script's rest has no meaning. */
+  /**
+   * An instance that is not there would share memory, tables or globals with one that is: the script's rest has no
+   * meaning.
+   */
   private shared = false;
   private readonly registered = new Map<string, IrInstance>();
   private readonly named = new Map<string, IrInstance | null>();
@@ -152,7 +155,10 @@ class Run {
   }
 }
 
-/** Tests of arithmetic: operators one by one, thousands of values each. They test the interpreter more than the front end. */
+/**
+ * Tests of arithmetic: operators one by one, thousands of values each. They test the interpreter more than the front
+ * end.
+ */
 const ARITHMETIC = /\/(f32|f64|f32_cmp|f64_bitwise|const|float_literals)$/;
 
 /** Where it matters how locals are kept. */

@@ -55,7 +55,8 @@ describe('frames', () => {
   });
 
   it('reads stack arguments where they are, and writes stack results behind them', () => {
-    // Six in registers, the seventh and eighth at the return address + 8 and + 16; results: six registers, then behind 16 bytes.
+    // Six in registers, the seventh and eighth at the return address + 8 and + 16; results: six registers, then behind
+    // 16 bytes.
     const f = compileIr(
       `func 1 "" -> i64, i64, i64, i64, i64, i64, i64 {\nb0(${ARGS(8)}):\nreturn v8, v7, v6, v5, v4, v3, v2\n}`,
     );

@@ -1,4 +1,7 @@
-/** What instruction selection makes of vectors, read back by an independent disassembler; text form and verifier of their operators. */
+/**
+ * What instruction selection makes of vectors, read back by an independent disassembler; text form and verifier of
+ * their operators.
+ */
 import { describe, expect, it } from 'vitest';
 import { BugError } from '../diagnostics.ts';
 import { parseFunc } from '../ir/text-parse.ts';

@@ -1,7 +1,8 @@
 /**
- * The work of compiling a module in pieces that threads take from a shared counter: functions larger than a chunk first, so that no thread has one left when
- * the others have nothing to do; the others as they come, several in one chunk, so that messages are few. Not all by falling size: a cold engine that
- * meets large functions only optimises our code for those, and anew for the small ones.
+ * The work of compiling a module in pieces that threads take from a shared counter: functions larger than a chunk
+ * first, so that no thread has one left when the others have nothing to do; the others as they come, several in one
+ * chunk, so that messages are few. Not all by falling size: a cold engine that meets large functions only optimises our
+ * code for those, and anew for the small ones.
  */
 import type { CompiledFunc } from '../backend/code.ts';
 import { codeCount, type FunctionCompiler } from '../pipeline.ts';
@@ -13,7 +14,10 @@ const LEAST_BYTES = 4 * 1024;
 const MOST_BYTES = 128 * 1024;
 const MOST_FUNCTIONS = 256;
 
-/** Every index that may have code, in the order in which they are compiled; chunk k is order[starts[k] … starts[k + 1] - 1]. */
+/**
+ * Every index that may have code, in the order in which they are compiled; chunk k is order[starts[k] … starts[k + 1] -
+ * 1].
+ */
 export interface Chunks {
   readonly order: Int32Array;
   readonly starts: readonly number[];

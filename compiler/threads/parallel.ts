@@ -1,8 +1,9 @@
 /**
- * Compiling on several threads: worker threads, and this one, which has nothing better to do. The result is the same as on one: functions are merged by index.
+ * Compiling on several threads: worker threads, and this one, which has nothing better to do. The result is the same as
+ * on one: functions are merged by index.
  *
- * Each thread has an engine of its own, which compiles and optimises the compiler anew: half a second to a second of processor time, of which the engine spends most in the
- * background. So short compilations stay on one thread.
+ * Each thread has an engine of its own, which compiles and optimises the compiler anew: half a second to a second of
+ * processor time, of which the engine spends most in the background. So short compilations stay on one thread.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -42,8 +43,9 @@ export type WorkerMessage =
     };
 
 /**
- * Code for which another thread pays. A thread's engine begins cold: it costs about as much processor time as compiling a megabyte, half of it in the background, on whatever
- * processor is free. So it takes less code where there are processors that the threads leave free.
+ * Code for which another thread pays. A thread's engine begins cold: it costs about as much processor time as compiling
+ * a megabyte, half of it in the background, on whatever processor is free. So it takes less code where there are
+ * processors that the threads leave free.
  */
 const BYTES_PER_THREAD = 3 * 2 ** 20;
 const BYTES_WITH_FREE_PROCESSORS = 2 ** 20;

@@ -1,19 +1,22 @@
 /**
- * Which locals does each block, loop and `if` assign? One linear pass over a body, before it is lowered: a loop header must get its
- * parameters before its body has been seen.
+ * Which locals does each block, loop and `if` assign? One linear pass over a body, before it is lowered: a loop header
+ * must get its parameters before its body has been seen.
  *
- * Constructs are numbered in the order in which they open. For each one that can have a join (a branch to its label, an `if`, a landing pad)
- * `list` holds the locals that may have another value behind the construct (for a loop: at a later iteration) than before it.
+ * Constructs are numbered in the order in which they open. For each one that can have a join (a branch to its label, an
+ * `if`, a landing pad) `list` holds the locals that may have another value behind the construct (for a loop: at a later
+ * iteration) than before it.
  *
- * A local that only lives inside the construct is left out of its list and of those around it: when its first access anywhere is
- * a `local.set` directly in the construct's own sequence (so it comes before every other access, on every way through the construct)
- * and its last one lies in the same sequence, then neither the code behind nor the next iteration sees its value. Unoptimised code consists of
- * such temporaries, and without this rule would get parameters for all of them at each loop.
+ * A local that only lives inside the construct is left out of its list and of those around it: when its first access
+ * anywhere is a `local.set` directly in the construct's own sequence (so it comes before every other access, on every
+ * way through the construct) and its last one lies in the same sequence, then neither the code behind nor the next
+ * iteration sees its value. Unoptimised code consists of such temporaries, and without this rule would get parameters
+ * for all of them at each loop.
  *
- * Lists of nested constructs can be quadratic in size. `carriedValues` of the body's bounds them; beyond it the function keeps its locals in memory (ssa.ts).
+ * Lists of nested constructs can be quadratic in size. `carriedValues` of the body's bounds them; beyond it the
+ * function keeps its locals in memory (ssa.ts).
  *
- * The body has not been validated. What can't be decoded ends the pass; the walk after it reports the error at the same place, before it
- * needs anything that is missing.
+ * The body has not been validated. What can't be decoded ends the pass; the walk after it reports the error at the same
+ * place, before it needs anything that is missing.
  */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
@@ -22,7 +25,10 @@ import { Code, Imm, OPCODE_IMM, OpcodePage } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 import { skipImmediate, skipType } from './skip.ts';
 
-/** Steps that building the lists may take, for each value that branches may carry: an element is gone through at each construct around it, and costs little. */
+/**
+ * Steps that building the lists may take, for each value that branches may carry: an element is gone through at each
+ * construct around it, and costs little.
+ */
 const LIST_STEPS = 4;
 const MOST_STEPS = 2 ** 22;
 
@@ -53,7 +59,10 @@ export class AssignedLocals {
   private end = 0;
   /** Whether it has a join besides its label: an `if`, or the landing pad of a try_table. */
   private joins = new Uint8Array(64);
-  /** Event | operand << 2. The operand is a local, a construct, or (Else, Close) a position counted from the first operator. */
+  /**
+   * Event | operand << 2. The operand is a local, a construct, or (Else, Close) a position counted from the first
+   * operator.
+   */
   private events = new Int32Array(1024);
   private eventCount = 0;
   /** For each open construct: its number, and the number of the sequence (arm) that is being read. */
@@ -63,7 +72,10 @@ export class AssignedLocals {
   private work = new Int32Array(256);
 
   // For each local.
-  /** Sequence in which the first access is a set; -1: none yet; -2: the first access is a get, or the local is a parameter. */
+  /**
+   * Sequence in which the first access is a set; -1: none yet; -2: the first access is a get, or the local is a
+   * parameter.
+   */
   private home = new Int32Array(64);
   private lastAccess = new Int32Array(64);
   /** Sequence of the last Set event. */

@@ -63,7 +63,8 @@ export function hasFloats(module: Module): boolean {
   };
   const has = (body: FuncBody): boolean => !eachOperator(bytes, body.start, body.end, look) || found;
   const passes = types.map(t => t.params.some(isFloat) || t.results.some(isFloat));
-  // Functions that pass such numbers are looked at first: mostly one of the first of them tells, and the rest need not be read.
+  // Functions that pass such numbers are looked at first: mostly one of the first of them tells, and the rest need not
+  // be read.
   return bodies.some((body, i) => passes[functions[importedFunctions + i]!] && has(body)) || bodies.some(has);
 }
 

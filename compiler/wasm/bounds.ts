@@ -1,20 +1,23 @@
 /**
  * Explicit bounds checks of memory accesses: the one place that decides whether an access is checked, and how.
  *
- * Sandbox argument. An access of `size` bytes at `address + offset` is within bounds if and only if, as natural numbers,
- * address + offset + size <= length. There are two ways to enforce that:
+ * Sandbox argument. An access of `size` bytes at `address + offset` is within bounds if and only if, as natural
+ * numbers, address + offset + size <= length. There are two ways to enforce that:
  *
- * - *Guarded*: the address is 32 bits wide and so is the offset, so that their sum lies in the address space which the memory's slot reserves, and
- *   nothing there is accessible but the memory's own bytes: what is outside faults (regions in runtime/native/region.c). That is exact only
- *   where the length is always a multiple of the host's pages.
- * - *Checked*: the comparison is carried out here, in 64-bit arithmetic that can't wrap (each case below says why), and a trap ends the path where it
- *   fails. The access behind it is an ordinary Load or Store. Traps keep their order, so no pass moves an access above its check; a
- *   length that was read before a memory grew is too small, never too large, because memories don't shrink.
+ * - *Guarded*: the address is 32 bits wide and so is the offset, so that their sum lies in the address space which the
+ *   memory's slot reserves, and nothing there is accessible but the memory's own bytes: what is outside faults (regions
+ *   in runtime/native/region.c). That is exact only where the length is always a multiple of the host's pages.
+ * - *Checked*: the comparison is carried out here, in 64-bit arithmetic that can't wrap (each case below says why), and
+ *   a trap ends the path where it fails. The access behind it is an ordinary Load or Store. Traps keep their order, so
+ *   no pass moves an access above its check; a length that was read before a memory grew is too small, never too large,
+ *   because memories don't shrink.
  *
- * The second way makes no use of reservations or guards: it holds for memories of any layout. Dense code uses nothing else. An access at a constant
- * address below the least length that the memory can have needs no check: memories don't shrink, and linking checks an imported one's length.
+ * The second way makes no use of reservations or guards: it holds for memories of any layout. Dense code uses nothing
+ * else. An access at a constant address below the least length that the memory can have needs no check: memories don't
+ * shrink, and linking checks an imported one's length.
  *
- * Checks that an earlier one covers are taken out by opt/bounds-checks.ts, which knows those made here by their trap code.
+ * Checks that an earlier one covers are taken out by opt/bounds-checks.ts, which knows those made here by their trap
+ * code.
  */
 import { TrapCode } from '../abi/traps.ts';
 import { MEMORY_ENTRY, VMCTX } from '../abi/vmctx.ts';
@@ -91,7 +94,8 @@ export function checkedAddress(w: Walk, memory: number, address: Value, size: nu
   if (!type.index64) {
     const wide = ssa.emit(Op.ExtendU, Type.I64, address, 0, 0, 0, 0);
     if (extent <= leastLength) {
-      // length >= extent, as below: the difference does not wrap. It is the same for all accesses of this extent, and moves out of loops.
+      // length >= extent, as below: the difference does not wrap. It is the same for all accesses of this extent, and
+      // moves out of loops.
       trapIfGreater(w, wide, ssa.emit(Op.Sub, Type.I64, length, int64(w, extent), 0, 0, 0));
       return address;
     }

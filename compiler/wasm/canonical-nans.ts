@@ -1,8 +1,9 @@
 /**
- * `--canonicalize-nans`: wherever the specification leaves the bits of a NaN open ("NaN propagation"), the result is the canonical one with a positive sign, so
- * that a program's results are the same on all machines and at all levels.
+ * `--canonicalize-nans`: wherever the specification leaves the bits of a NaN open ("NaN propagation"), the result is
+ * the canonical one with a positive sign, so that a program's results are the same on all machines and at all levels.
  *
- * What is left alone has no such choice: `neg`, `abs`, `copysign`, `pmin`, `pmax`, moves, loads, and conversions from integers.
+ * What is left alone has no such choice: `neg`, `abs`, `copysign`, `pmin`, `pmax`, moves, loads, and conversions from
+ * integers.
  */
 import type { Value } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';

@@ -1,10 +1,11 @@
 /**
- * `--count-instructions`: what a run costs, in operators, counted in the vmctx (INSTRUCTION_COUNT), and a place to yield once a bound is spent.
+ * `--count-instructions`: what a run costs, in operators, counted in the vmctx (INSTRUCTION_COUNT), and a place to
+ * yield once a bound is spent.
  *
- * Costs are those of the original Lucet. They are summed up while a sequence is read and added to the counter where it ends: before each branch,
- * call, return, throw and `unreachable`, the operator itself included, and before a loop begins. So the count is exact wherever control
- * leaves a function, and where it traps on purpose (`unreachable`, the checks of an indirect call); a fault in the middle of a sequence
- * leaves out what the sequence has cost so far.
+ * Costs are those of the original Lucet. They are summed up while a sequence is read and added to the counter where it
+ * ends: before each branch, call, return, throw and `unreachable`, the operator itself included, and before a loop
+ * begins. So the count is exact wherever control leaves a function, and where it traps on purpose (`unreachable`, the
+ * checks of an indirect call); a fault in the middle of a sequence leaves out what the sequence has cost so far.
  *
  * The bound is looked at before calls, returns, `br_table`, and branches back to a loop.
  */

@@ -1,13 +1,14 @@
 /**
  * Debug code (`-g`): where a guest can be stopped, read and changed.
  *
- * A *sequence point* stands before an operator: a one-byte NOP in the code, at which every local and every value of the operand stack lies in its *home*, a
- * place in the frame, and behind which each is read from there again. So whoever stops the guest there sees all of its state, and what is
- * written to a home is what goes on. Locals live in their homes throughout (Ssa keeps them in stack slot 0). Operands of the innermost construct are stored
- * before the point and loaded behind it; those below it are in their homes from its beginning to its end.
+ * A *sequence point* stands before an operator: a one-byte NOP in the code, at which every local and every value of the
+ * operand stack lies in its *home*, a place in the frame, and behind which each is read from there again. So whoever
+ * stops the guest there sees all of its state, and what is written to a home is what goes on. Locals live in their
+ * homes throughout (Ssa keeps them in stack slot 0). Operands of the innermost construct are stored before the point
+ * and loaded behind it; those below it are in their homes from its beginning to its end.
  *
- * Points stand where a statement begins: at each row of the module's line table that says so, or, without a line table, at each operator that finds nothing of its
- * own construct on the stack.
+ * Points stand where a statement begins: at each row of the module's line table that says so, or, without a line table,
+ * at each operator that finds nothing of its own construct on the stack.
  */
 import { OPERAND_HOME_SIZE } from '../abi/artifact.ts';
 import { Arena } from '../backend/arena.ts';
@@ -21,7 +22,10 @@ import { Code } from './opcodes.ts';
 import { erased, irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
-/** Above this many operands there is no point: storing them all at each operator would be quadratic in the depth of expressions. */
+/**
+ * Above this many operands there is no point: storing them all at each operator would be quadratic in the depth of
+ * expressions.
+ */
 const MOST_OPERANDS = 64;
 const HOME = rawAccess(Region.Args, MemKind.Full);
 
@@ -65,7 +69,10 @@ export class SequencePoints {
     this.next = lo;
   }
 
-  /** Whether a point stands before the operator at `w.at`, of which `code` is the first byte. Asked once for each operator. */
+  /**
+   * Whether a point stands before the operator at `w.at`, of which `code` is the first byte. Asked once for each
+   * operator.
+   */
   isDue(w: Walk, code: number): boolean {
     const { starts } = this;
     let due = false;
@@ -145,8 +152,8 @@ export class DebugPoints extends SequencePoints {
   }
 
   /**
-   * Before a block, loop, if or try_table: what lies below it on the stack stays in its home until its end, whatever way leads there. (Above MOST_OPERANDS it
-   * stays what it is: no point sees it.)
+   * Before a block, loop, if or try_table: what lies below it on the stack stays in its home until its end, whatever
+   * way leads there. (Above MOST_OPERANDS it stays what it is: no point sees it.)
    */
   enterConstruct(w: Walk): void {
     if (w.ssa.live) this.store(w, w.height, Math.min(w.sp, MOST_OPERANDS));

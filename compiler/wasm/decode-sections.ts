@@ -95,7 +95,10 @@ export class Sections implements ConstScope {
   private readonly depths: number[] = [];
   private readonly canonicalByText = new Map<string, number>();
   private readonly exportNames = new Set<string>();
-  /** `ref.func` expressions by function. Exported functions have one too: these are the functions `ref.func` may name in a body. */
+  /**
+   * `ref.func` expressions by function. Exported functions have one too: these are the functions `ref.func` may name in
+   * a body.
+   */
   readonly refFuncs = new Map<number, ConstExpr>();
   /** Elements of all segments so far. */
   private elemItems = 0;
@@ -238,9 +241,10 @@ export class Sections implements ConstScope {
   }
 
   /**
-   * Find the first group that is equal, and with it the first type that is equal to each. Groups are equal if they are after each reference to a type of
-   * the group itself is replaced by its position there ("Type Equivalence"): so a type of another group stands in the key as the first one equal
-   * to it, and a type of the group as a number from LIMITS.types on.
+   * Find the first group that is equal, and with it the first type that is equal to each. Groups are equal if they are
+   * after each reference to a type of the group itself is replaced by its position there ("Type Equivalence"): so a
+   * type of another group stands in the key as the first one equal to it, and a type of the group as a number from
+   * LIMITS.types on.
    */
   private canonicalise(group: number, size: number): void {
     let text = '';

@@ -66,7 +66,10 @@ function endSequence(w: Walk, type: FuncType): void {
   }
 }
 
-/** A block; `handlers` reads what stands behind its type, in the scope of the labels outside, and tells what try_table it is. */
+/**
+ * A block; `handlers` reads what stands behind its type, in the scope of the labels outside, and tells what try_table
+ * it is.
+ */
 export function openBlock(w: Walk, kind: FrameKind, handlers: () => OpenTry | null): void {
   const { ssa, assigned } = w;
   const type = readBlockType(w.r, w.module.types);
@@ -384,8 +387,9 @@ const known = (type: FuncType, typeIndex: number, only: number): Callee => ({
 });
 
 /**
- * Through a table: bounds check, element, signature check. A null element is found by the load of its signature, which faults. The loads
- * from the record all carry the trap code: by themselves they may fault, so none of them may be moved to where the checks have not been made.
+ * Through a table: bounds check, element, signature check. A null element is found by the load of its signature, which
+ * faults. The loads from the record all carry the trap code: by themselves they may fault, so none of them may be moved
+ * to where the checks have not been made.
  */
 function calleeOfTable(w: Walk): Callee {
   const { ssa, module } = w;
@@ -441,7 +445,10 @@ export function callIndirect(w: Walk): void {
   else emitCall(w, type, Op.CallIndirect, code, vmctx, typeIndex);
 }
 
-/** Through a reference: its type says what it is, so only null is to be found out, by the load of the code, which faults. */
+/**
+ * Through a reference: its type says what it is, so only null is to be found out, by the load of the code, which
+ * faults.
+ */
 function calleeOfRef(w: Walk): Callee {
   const { ssa } = w;
   const typeIndex = w.r.u32();
@@ -469,8 +476,9 @@ function checkTailCall(w: Walk, callee: FuncType): void {
 }
 
 /**
- * An ordinary call, then a return. So it is for callees of other instances, which run with another vmctx: whoever called this function relies on
- * finding its own again, and this function is the one to restore it. Exceptions pass it by, as if its frame were gone. A chain of tail calls that goes to and fro between instances does use stack.
+ * An ordinary call, then a return. So it is for callees of other instances, which run with another vmctx: whoever
+ * called this function relies on finding its own again, and this function is the one to restore it. Exceptions pass it
+ * by, as if its frame were gone. A chain of tail calls that goes to and fro between instances does use stack.
  */
 function callAndReturn(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
   emitBareCall(w, type, op, code, vmctx, imm);

@@ -1,10 +1,11 @@
 /**
  * Exceptions: `throw`, `throw_ref`, `try_table`.
  *
- * A call inside of a `try_table` ends its block with an Invoke: control goes on behind it, or, when the call throws, to the *landing pad* of the innermost
- * try_table, with the exception and the number of the clause that catches it. Which clause that is has been found by the runtime, which
- * has the clauses as a table (Func.scopes); the pad only goes there. A clause of a try_table further out is reached through the pads in between.
- * Entering a try_table costs nothing: no code stands for it.
+ * A call inside of a `try_table` ends its block with an Invoke: control goes on behind it, or, when the call throws, to
+ * the *landing pad* of the innermost try_table, with the exception and the number of the clause that catches it. Which
+ * clause that is has been found by the runtime, which has the clauses as a table (Func.scopes); the pad only goes
+ * there. A clause of a try_table further out is reached through the pads in between. Entering a try_table costs
+ * nothing: no code stands for it.
  *
  * A throw whose clause is known in the function itself, and that wants no reference to the exception, is a branch.
  */
@@ -99,8 +100,8 @@ export function throwTag(w: Walk): void {
 const MOST_LOOKED_AT = 256;
 
 /**
- * The clause of this function that catches what is thrown here, if that is certain and it brings no reference; else null. Two imported tags may be one
- * tag; any other two are two.
+ * The clause of this function that catches what is thrown here, if that is certain and it brings no reference; else
+ * null. Two imported tags may be one tag; any other two are two.
  */
 function clauseFor(w: Walk, tag: number): Clause | null {
   const { importedTags } = w.module;
@@ -207,8 +208,8 @@ export function tryTable(w: Walk): void {
 }
 
 /**
- * At the end of a try_table: its landing pad, if any call or throw inside of it was reached. The values of its `results` results stand at `vals[sp…]` and stay
- * there.
+ * At the end of a try_table: its landing pad, if any call or throw inside of it was reached. The values of its
+ * `results` results stand at `vals[sp…]` and stay there.
  */
 export function landingPad(w: Walk, open: OpenTry, results: number): void {
   const { ssa } = w;

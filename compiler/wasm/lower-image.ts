@@ -1,9 +1,9 @@
 /**
  * Indirect calls through a table that never changes (table-images.ts).
  *
- * All that a slot can hold is this module's own, so there is no reference record, the types compare by this module's numbers, and the callee runs
- * with the caller's vmctx. A constant index makes a direct call, and so does, behind the checks, a type that only one function has; where all elements
- * have the wanted type, none is compared.
+ * All that a slot can hold is this module's own, so there is no reference record, the types compare by this module's
+ * numbers, and the callee runs with the caller's vmctx. A constant index makes a direct call, and so does, behind the
+ * checks, a type that only one function has; where all elements have the wanted type, none is compared.
  */
 import { TrapCode } from '../abi/traps.ts';
 import type { Value } from '../ir/func.ts';
@@ -24,7 +24,10 @@ export function constantCallee(w: Walk, image: TableImage, index: Value, canonic
   return f;
 }
 
-/** The checks of a call, and what stands behind them: the code address of the element, or 0 where `only`, the one function it can be, is known. */
+/**
+ * The checks of a call, and what stands behind them: the code address of the element, or 0 where `only`, the one
+ * function it can be, is known.
+ */
 export function imageCode(
   w: Walk,
   tableIndex: number,

@@ -28,7 +28,10 @@ export function emitBuiltin(w: Walk, id: number, result: Type, args: readonly Va
 /** Bit of a memory operand's alignment field: the index of a memory follows. */
 const MEMORY_INDEX = 0x40;
 
-/** Read a memory operand: its memory is returned, its offset kept in the walk. Its alignment is a hint that we have no use for. */
+/**
+ * Read a memory operand: its memory is returned, its offset kept in the walk. Its alignment is a hint that we have no
+ * use for.
+ */
 export function memArg(w: Walk, naturalAlign: number): number {
   const { r } = w;
   const at = r.pos;

@@ -1,8 +1,8 @@
 /**
  * Vectors.
  *
- * The loads and stores of parts of a vector become a scalar access and a vector operator each, so that all that is known about accesses
- * holds for them; the backend puts the two together again.
+ * The loads and stores of parts of a vector become a scalar access and a vector operator each, so that all that is
+ * known about accesses holds for them; the backend puts the two together again.
  */
 import { accessSize, MemKind, memAccess, Op, Type } from '../ir/ops.ts';
 import { VEC_LANES, VEC_SCALAR, VecOp } from '../ir/vec-ops.ts';
@@ -14,7 +14,10 @@ import { Code, OPCODE_ALIGN, OPCODE_CLASS, OPCODE_OP, OpcodeClass, OpcodePage } 
 import { irType } from './types.ts';
 import type { Walk } from './walk.ts';
 
-/** By number behind the prefix: what is loaded or stored as a scalar, and the operator that makes a vector of it, or takes it out of one. */
+/**
+ * By number behind the prefix: what is loaded or stored as a scalar, and the operator that makes a vector of it, or
+ * takes it out of one.
+ */
 type Part = readonly [number: number, type: Type, kind: MemKind, op: VecOp | 0];
 const PARTS: Part[] = [];
 for (const part of [

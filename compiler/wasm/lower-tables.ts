@@ -1,8 +1,9 @@
 /**
  * Tables and references.
  *
- * A table whose minimum is its maximum never changes its length, and its elements never move (the runtime allocates them once): its length
- * is a constant, and its base is read-only. That holds for an imported one too, because its actual limits must lie within the declared ones.
+ * A table whose minimum is its maximum never changes its length, and its elements never move (the runtime allocates
+ * them once): its length is a constant, and its base is read-only. That holds for an imported one too, because its
+ * actual limits must lie within the declared ones.
  *
  * Imported tables may be the same table under two indices: they share one alias slot.
  */

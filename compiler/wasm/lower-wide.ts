@@ -24,7 +24,10 @@ export function addWide(w: Walk, subtract: boolean): void {
   w.push(I64, high);
 }
 
-/** i64.mul_wide_s, i64.mul_wide_u: [a, b] -> [low, high]. The two halves stand side by side: selection makes one instruction of them. */
+/**
+ * i64.mul_wide_s, i64.mul_wide_u: [a, b] -> [low, high]. The two halves stand side by side: selection makes one
+ * instruction of them.
+ */
 export function mulWide(w: Walk, op: Op.MulHighS | Op.MulHighU): void {
   const { ssa } = w;
   const b = w.pop(I64);

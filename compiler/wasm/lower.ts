@@ -57,7 +57,8 @@ function walkFor(module: Module, layout: VmctxLayout, options: LowerOptions): Wa
  * Decode and validate the body of a defined function, and build its SSA form.
  * @param func is reset and filled; keeps its name
  * @param counters what is transformed here is counted in it, by name
- * @param localsInMemory keep all locals in a stack slot, as is done by itself for functions too large for SSA form (ssa.ts)
+ * @param localsInMemory keep all locals in a stack slot, as is done by itself for functions too large for SSA form
+ * (ssa.ts)
  * @throws CompileError: malformed, invalid, unsupported or limit, with offset and function index
  */
 export function lowerFunction(

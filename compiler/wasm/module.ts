@@ -7,9 +7,10 @@ import type { FeatureSet } from '../features.ts';
 import type { TableImage } from './table-images.ts';
 
 /**
- * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit 8: the reference is not null;
- * bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and every reference type is at least that number. Bases up to 27 are
- * for further heap types. Binary codes are in types.ts.
+ * Value types, packed into an int. Bits 0–7 the *base*: a number or vector type, or the heap type of a reference; bit
+ * 8: the reference is not null; bits 9–30: type index, if the base is Concrete. So `FuncRef` is `(ref null func)`, and
+ * every reference type is at least that number. Bases up to 27 are for further heap types. Binary codes are in
+ * types.ts.
  */
 export const enum ValType {
   I32 = 1,
@@ -62,7 +63,10 @@ export interface FieldType {
   readonly mutable: boolean;
 }
 
-/** A type of the type section (core specification 3.0, "Recursive Types", "Composite Types"). Structures and arrays have no parameters and no results. */
+/**
+ * A type of the type section (core specification 3.0, "Recursive Types", "Composite Types"). Structures and arrays have
+ * no parameters and no results.
+ */
 export interface TypeDef extends FuncType {
   readonly kind: TypeKind;
   /** Of a structure; an array has one, for its elements. */
@@ -145,7 +149,10 @@ export type ConstOp =
   /** gc: an array of type `index`; its length is popped */
   | { readonly op: 'array.new_default'; readonly index: number };
 
-/** Postfix; of length 1 for everything in Wasm 2.0. Longer ones are made of const (i32, i64), global.get, add, sub, mul, array.new_default. */
+/**
+ * Postfix; of length 1 for everything in Wasm 2.0. Longer ones are made of const (i32, i64), global.get, add, sub, mul,
+ * array.new_default.
+ */
 export type ConstExpr = readonly ConstOp[];
 
 export interface Global {
@@ -195,7 +202,10 @@ export interface Module {
   /** Extensions that were on when it was decoded, and are for its bodies. */
   readonly features: FeatureSet;
   readonly types: readonly TypeDef[];
-  /** For each type, the index of the first type equal to it ("Type Equivalence" of the specification): compare these, not indices. */
+  /**
+   * For each type, the index of the first type equal to it ("Type Equivalence" of the specification): compare these,
+   * not indices.
+   */
   readonly canonicalTypes: Int32Array;
   readonly imports: readonly Import[];
   /** Type index of every function, imported ones first. */
@@ -222,7 +232,9 @@ export interface Module {
   readonly data: readonly DataSegment[];
   /** Bodies of defined functions: index = function index - importedFunctions. */
   readonly bodies: readonly FuncBody[];
-  /** File offset of the code section's contents (its first byte after the size): DWARF addresses are relative to this. */
+  /**
+   * File offset of the code section's contents (its first byte after the size): DWARF addresses are relative to this.
+   */
   readonly codeStart: number;
   readonly customSections: readonly CustomSection[];
   readonly names: NameSection;
@@ -231,9 +243,9 @@ export interface Module {
   /** For each table: may code of the module change it? */
   readonly tablesWritten: readonly boolean[];
   /**
-   * Functions that references may be made of: exported, the start function, in an element segment, in a global's initialiser, or named by
-   * `ref.func`; but not those that are in table images and nowhere else. Ascending. Each gets a funcref record ("escape order" = position
-   * in this list).
+   * Functions that references may be made of: exported, the start function, in an element segment, in a global's
+   * initialiser, or named by `ref.func`; but not those that are in table images and nowhere else. Ascending. Each gets
+   * a funcref record ("escape order" = position in this list).
    */
   readonly escaping: Int32Array;
 }

@@ -1,11 +1,12 @@
 /**
  * The operators of WebAssembly, as data.
  *
- * An operator is named by a *code*: its byte, or 256 * page + its number for prefixed ones (`OpcodePage`). The table below gives each
- * code its name, the shape of its immediates, its type where the type is fixed, and the IR operator it becomes; `OPCODES` has the records,
- * the `OPCODE_*` arrays have the same by column for the walk over a body.
+ * An operator is named by a *code*: its byte, or 256 * page + its number for prefixed ones (`OpcodePage`). The table
+ * below gives each code its name, the shape of its immediates, its type where the type is fixed, and the IR operator it
+ * becomes; `OPCODES` has the records, the `OPCODE_*` arrays have the same by column for the walk over a body.
  *
- * A proposal's operators that are not there yet are ranges in `UNSUPPORTED`: supporting one means moving it up into the table.
+ * A proposal's operators that are not there yet are ranges in `UNSUPPORTED`: supporting one means moving it up into the
+ * table.
  */
 import { MemKind, Op } from '../ir/ops.ts';
 import { VEC_CLASS, VEC_NAMES, VEC_OP_COUNT } from '../ir/vec-ops.ts';

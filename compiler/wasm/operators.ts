@@ -6,7 +6,9 @@ import { Reader } from './reader.ts';
 import { skipImmediate } from './skip.ts';
 import { readValType } from './types.ts';
 
-/** Byte offset of each operator of a defined function, the final `end` included; up to the first that can't be decoded. */
+/**
+ * Byte offset of each operator of a defined function, the final `end` included; up to the first that can't be decoded.
+ */
 export function operatorOffsets(module: Module, index: number): number[] {
   const body = module.bodies[index - module.importedFunctions]!;
   const r = new Reader(module.bytes, body.start, body.end);

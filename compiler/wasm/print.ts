@@ -1,6 +1,7 @@
 /**
- * The text form of functions, line by line, each with the byte offset of its operator: what disassembly views and debuggers show. Reads a
- * body as it is, valid or not; a body that can't be decoded ends with a comment that says where.
+ * The text form of functions, line by line, each with the byte offset of its operator: what disassembly views and
+ * debuggers show. Reads a body as it is, valid or not; a body that can't be decoded ends with a comment that says
+ * where.
  */
 import { CompileError } from '../diagnostics.ts';
 import type { FuncType, Module, ValType } from './module.ts';

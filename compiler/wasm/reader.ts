@@ -1,8 +1,9 @@
 /**
- * A cursor over the bytes of a module: LEB128 integers, names and raw bytes, as in the core specification ("Binary Format", "Values").
+ * A cursor over the bytes of a module: LEB128 integers, names and raw bytes, as in the core specification ("Binary
+ * Format", "Values").
  *
- * Every read is bounded by `end`, which may lie before the end of the file (a section, a body). Every error is a malformed CompileError with
- * the offset where the item starts.
+ * Every read is bounded by `end`, which may lie before the end of the file (a section, a body). Every error is a
+ * malformed CompileError with the offset where the item starts.
  */
 import { CompileError } from '../diagnostics.ts';
 import { DEFAULT_FEATURES, type FeatureSet } from '../features.ts';

@@ -1,10 +1,11 @@
 /**
- * `memory.copy` and `memory.fill` of a constant number of bytes, if it is small, as loads and stores: for so few a call of the runtime takes longer than
- * the work. Compilers make such of structures and small arrays.
+ * `memory.copy` and `memory.fill` of a constant number of bytes, if it is small, as loads and stores: for so few a call
+ * of the runtime takes longer than the work. Compilers make such of structures and small arrays.
  *
- * Both instructions trap before they write anything. All loads stand before the first store, which also makes overlapping ranges right. Of the stores, the
- * one with the highest address comes first: what it reaches to is the end of the range, so if it does not trap, no other does; if it does, nothing
- * has been written, as a store that traps writes nothing. (The others lie between the range's start, an address that needs no check from below, and that end.)
+ * Both instructions trap before they write anything. All loads stand before the first store, which also makes
+ * overlapping ranges right. Of the stores, the one with the highest address comes first: what it reaches to is the end
+ * of the range, so if it does not trap, no other does; if it does, nothing has been written, as a store that traps
+ * writes nothing. (The others lie between the range's start, an address that needs no check from below, and that end.)
  */
 import type { Value } from '../ir/func.ts';
 import { MemKind, memAccess, Op, Type } from '../ir/ops.ts';
@@ -16,7 +17,10 @@ import type { Walk } from './walk.ts';
 const MOST_BYTES = 192;
 const VECTOR_BYTES = 16;
 
-/** What is loaded and stored at a time, and where: at a multiple of its width, but for the last, which ends where the range does. */
+/**
+ * What is loaded and stored at a time, and where: at a multiple of its width, but for the last, which ends where the
+ * range does.
+ */
 interface Plan {
   readonly type: Type;
   readonly kind: MemKind;
@@ -40,7 +44,9 @@ function planOf(w: Walk, bytes: Value): Plan | null {
   return { type, kind, width, offsets };
 }
 
-/** The address of a range for its accesses, whose offsets are the plan's: checked as a whole where memories are checked. */
+/**
+ * The address of a range for its accesses, whose offsets are the plan's: checked as a whole where memories are checked.
+ */
 function rangeAddress(w: Walk, memory: number, address: Value, { width, offsets }: Plan): Value {
   w.offset = 0;
   w.offsetHigh = 0;

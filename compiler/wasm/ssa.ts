@@ -1,19 +1,22 @@
 /**
- * SSA construction for structured control flow: the current value of each local, labels with their incoming edges, block parameters.
+ * SSA construction for structured control flow: the current value of each local, labels with their incoming edges,
+ * block parameters.
  *
- * A *label* is where branches go: the end of a block or `if`, the header of a loop. Its *columns* are what every edge to it must say: the values
- * of the label's types (from the operand stack), then those of the locals in the construct's list (assigned-locals.ts). An edge writes one
- * row of them when its branch is met. A block's label is joined when its end is reached: columns in which all edges agree need no
- * parameter. A column that differs, and every column of a loop header, becomes a *token*: a parameter that may be needed. A token that
- * is read for the first time is turned into a block parameter; tokens that nobody reads never exist in the IR, nor do their edges'
- * arguments. So what comes out is pruned SSA. Argument lists are written last (`finish`), when it is known which parameters there are; asking for
- * an argument may call for further parameters, until nothing is added.
+ * A *label* is where branches go: the end of a block or `if`, the header of a loop. Its *columns* are what every edge
+ * to it must say: the values of the label's types (from the operand stack), then those of the locals in the construct's
+ * list (assigned-locals.ts). An edge writes one row of them when its branch is met. A block's label is joined when its
+ * end is reached: columns in which all edges agree need no parameter. A column that differs, and every column of a loop
+ * header, becomes a *token*: a parameter that may be needed. A token that is read for the first time is turned into a
+ * block parameter; tokens that nobody reads never exist in the IR, nor do their edges' arguments. So what comes out is
+ * pruned SSA. Argument lists are written last (`finish`), when it is known which parameters there are; asking for an
+ * argument may call for further parameters, until nothing is added.
  *
- * Values of locals, and elements of rows, are handles: positive = IR value, negative = -token. Tokens 1..7 are the zeros of the value types
- * (what locals start with), made in the entry block when first read.
+ * Values of locals, and elements of rows, are handles: positive = IR value, negative = -token. Tokens 1..7 are the
+ * zeros of the value types (what locals start with), made in the entry block when first read.
  *
- * The rows of a function with very many locals and branches would be quadratic in its size, and so would its SSA form in
- * the worst case. Beyond `carriedValues` of its size a function is built again with its locals in memory, in a stack slot, which is linear always.
+ * The rows of a function with very many locals and branches would be quadratic in its size, and so would its SSA form
+ * in the worst case. Beyond `carriedValues` of its size a function is built again with its locals in memory, in a stack
+ * slot, which is linear always.
  */
 import { CompileError } from '../diagnostics.ts';
 import { F_B, F_BLOCK, F_C, type Func, ROW, type Value } from '../ir/func.ts';
@@ -48,7 +51,9 @@ const enum L {
 const enum E {
   /** Terminator row. */
   Term = 0,
-  /** Where the terminator names the edge: EDGE_B, EDGE_C, or the place in the pool (an element of a br_table's list). */
+  /**
+   * Where the terminator names the edge: EDGE_B, EDGE_C, or the place in the pool (an element of a br_table's list).
+   */
   Place,
   Row,
   /** Next edge of the label. */
@@ -401,7 +406,9 @@ export class Ssa {
     return this.labels[label * L.SIZE + L.FirstEdge] !== 0;
   }
 
-  /** Make the locals of a construct what they were when `row` was saved, and copy its `arity` values to `stack[to…]`. */
+  /**
+   * Make the locals of a construct what they were when `row` was saved, and copy its `arity` values to `stack[to…]`.
+   */
   restore(label: Label, row: number, arity: number, stack: Int32Array, to: number): void {
     const i = label * L.SIZE;
     const locals = this.labels[i + L.Locals]!;
@@ -446,7 +453,10 @@ export class Ssa {
     return v;
   }
 
-  /** Enter a loop whose label is branched to: a header block, entered from here. Its values replace those at `stack[from…]`. */
+  /**
+   * Enter a loop whose label is branched to: a header block, entered from here. Its values replace those at
+   * `stack[from…]`.
+   */
   openLoop(label: Label, stack: Int32Array, from: number): void {
     const i = label * L.SIZE;
     const header = this.func.newBlock();
@@ -503,7 +513,8 @@ export class Ssa {
         }
         continue;
       }
-      // Several edges of one br_table carry the same arguments: they meet in a block of their own, so that there is one list.
+      // Several edges of one br_table carry the same arguments: they meet in a block of their own, so that there is one
+      // list.
       const meet = func.newBlock();
       func.loc = func.locOf(edges[at + E.Term]!);
       func.append(

@@ -1,13 +1,14 @@
 /**
  * Tables that never change: their contents are known when compiling, and become a read-only image in the artifact.
  *
- * A table has an image if it is the module's own, holds functions, is not exported, no body reads or writes its elements by anything but
- * `call_indirect` (so nobody can tell that there are no references in it), and its contents follow from constants: segments at constant
- * offsets within its initial length, of functions and nulls. Such a table costs an instance nothing, and its functions need no reference
- * records.
+ * A table has an image if it is the module's own, holds functions, is not exported, no body reads or writes its
+ * elements by anything but `call_indirect` (so nobody can tell that there are no references in it), and its contents
+ * follow from constants: segments at constant offsets within its initial length, of functions and nulls. Such a table
+ * costs an instance nothing, and its functions need no reference records.
  *
- * An image is an array of entries of 8 bytes: the callee's type (canonical index in this module; NULL_TYPE: no function) and its code's
- * address relative to the *entry*. All images of a module lie one behind the other; `offset` counts from the first.
+ * An image is an array of entries of 8 bytes: the callee's type (canonical index in this module; NULL_TYPE: no
+ * function) and its code's address relative to the *entry*. All images of a module lie one behind the other; `offset`
+ * counts from the first.
  */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
@@ -29,7 +30,10 @@ export const IMAGE_ENTRY = { SIZE: 8, TYPE: 0, CODE: 4 } as const;
 /** `TYPE` of an entry without function. Its `CODE` is 0, which no other entry's is: code is not in an image. */
 export const NULL_TYPE = -1;
 
-/** Longer tables have an image only if it is not mostly nulls; and so have others, once there are LIMITS.imageElements in images that are. */
+/**
+ * Longer tables have an image only if it is not mostly nulls; and so have others, once there are LIMITS.imageElements
+ * in images that are.
+ */
 const SPARSE_LENGTH = 1 << 16;
 const SPARSE_FACTOR = 4;
 
@@ -41,7 +45,9 @@ export interface TableImage {
   /** Canonical type that all its functions have; -1: they differ, or there are none. */
   readonly type: number;
   readonly nulls: boolean;
-  /** For each canonical type that a function of it has: the one function of that type, or -1 where there are several. */
+  /**
+   * For each canonical type that a function of it has: the one function of that type, or -1 where there are several.
+   */
   readonly callees: ReadonlyMap<number, number>;
 }
 
@@ -78,7 +84,10 @@ const TABLE_PREFIXED: ReadonlySet<number> = new Set([
   Code.TableFill,
 ]);
 
-/** First bytes of operators that name a table or a function to refer to. A table, since every byte of the code is looked up. */
+/**
+ * First bytes of operators that name a table or a function to refer to. A table, since every byte of the code is looked
+ * up.
+ */
 const CANDIDATE = new Uint8Array(256);
 for (const byte of [Code.TableGet, Code.TableSet, Code.RefFunc, Code.MiscPrefix]) CANDIDATE[byte] = 1;
 
@@ -95,8 +104,9 @@ function numberAt(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Whether a body may have an operator on tables or a `ref.func`: somewhere in it is a byte that one begins with, and behind that a table that there is, or a
- * function that `ref.func` may name. Most bodies don't, and need not be decoded for it. What this says of a body that is invalid anyway doesn't matter.
+ * Whether a body may have an operator on tables or a `ref.func`: somewhere in it is a byte that one begins with, and
+ * behind that a table that there is, or a function that `ref.func` may name. Most bodies don't, and need not be decoded
+ * for it. What this says of a body that is invalid anyway doesn't matter.
  */
 function isCandidate(m: TableScope, body: FuncBody): boolean {
   const { bytes } = m;
@@ -198,7 +208,10 @@ function constantFunction(e: ConstExpr): number | undefined {
   return op.op === 'ref.null' ? -1 : undefined;
 }
 
-/** The elements of a table after instantiation; null: they aren't known. `spare`: how many there may be beyond a few for each item. */
+/**
+ * The elements of a table after instantiation; null: they aren't known. `spare`: how many there may be beyond a few for
+ * each item.
+ */
 function contents(
   m: TableScope,
   index: number,

@@ -1,9 +1,10 @@
 /**
- * The state of the walk over one function body: reader, operand stack, control stack, and the SSA form that grows along.
+ * The state of the walk over one function body: reader, operand stack, control stack, and the SSA form that grows
+ * along.
  *
- * Validation is the algorithm of the core specification's appendix ("Validation Algorithm"). Code that can't be reached is validated (with
- * a polymorphic stack) but builds nothing: `ssa.live` is false, and the values of its operands are meaningless. While `live` is true
- * every operand is an IR value.
+ * Validation is the algorithm of the core specification's appendix ("Validation Algorithm"). Code that can't be reached
+ * is validated (with a polymorphic stack) but builds nothing: `ssa.live` is false, and the values of its operands are
+ * meaningless. While `live` is true every operand is an IR value.
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import { CompileError } from '../diagnostics.ts';
@@ -52,7 +53,10 @@ export const enum Fr {
   SIZE,
 }
 
-/** With it the array of frames' types is one of objects from the start: V8 would find that out anew in each compilation, and discard optimised code. */
+/**
+ * With it the array of frames' types is one of objects from the start: V8 would find that out anew in each compilation,
+ * and discard optimised code.
+ */
 const NO_TYPE: FuncType = { params: [], results: [] };
 
 /** The unknown type of unreachable code. */

@@ -17,7 +17,10 @@ const FEATURES = {
 
 type Encoder = Awaited<ReturnType<typeof import('wabt')>>;
 
-/** Making one takes a hundred times as long as a small module does, so it is kept; not behind a large text, whose memory it would keep too. */
+/**
+ * Making one takes a hundred times as long as a small module does, so it is kept; not behind a large text, whose memory
+ * it would keep too.
+ */
 let encoder: Promise<Encoder> | null = null;
 const LARGE_TEXT = 1 << 20;
 

@@ -1,6 +1,6 @@
 /**
- * Instruction sequences of the text format, flat and folded: visits operators in the order in which they are encoded, and resolves what their
- * immediates refer to.
+ * Instruction sequences of the text format, flat and folded: visits operators in the order in which they are encoded,
+ * and resolves what their immediates refer to.
  */
 import { Tok } from './lexer.ts';
 import type { Definition, Range, Resolver, Space } from './model.ts';
@@ -20,7 +20,10 @@ export interface Body {
 /** Folded expressions nest no deeper in what people and compilers write; what lies deeper is not looked at. */
 const MAX_DEPTH = 1500;
 
-/** Index spaces of immediates, in the order of the text. `?` before a space: it may be left out. `*`: any number of them. */
+/**
+ * Index spaces of immediates, in the order of the text. `?` before a space: it may be left out. `*`: any number of
+ * them.
+ */
 const IMMEDIATES: Readonly<Record<string, readonly string[]>> = {
   call: ['func'],
   return_call: ['func'],

@@ -36,8 +36,8 @@ export function lineAt(starts: Int32Array, offset: number): number {
 }
 
 /**
- * What WABT's parser complains of: `file:line:column: error: what`, the line itself and a marker, perhaps several times. Columns count bytes
- * from 1.
+ * What WABT's parser complains of: `file:line:column: error: what`, the line itself and a marker, perhaps several
+ * times. Columns count bytes from 1.
  */
 export function parserProblems(message: string, text: string): Problem[] {
   const starts = lineStarts(text);
@@ -66,7 +66,8 @@ export interface Checked {
 }
 
 /**
- * Check a module as far as compiling it does: syntax by the encoder, then the module, then every function (each up to its first error).
+ * Check a module as far as compiling it does: syntax by the encoder, then the module, then every function (each up to
+ * its first error).
  * @param stop asked between functions: true ends the check early
  */
 export async function checkWat(

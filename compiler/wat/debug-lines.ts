@@ -1,7 +1,8 @@
 /**
- * Debug information for a module that was written as text: DWARF 4 sections that map each operator to its line and column, so that traps,
- * breakpoints and stepping work on a .wat as they do on C (DWARF 4 standard, sections 6.2 and 7; addresses are relative to the code section's
- * contents, "DWARF for WebAssembly"). The module's own bytes do not change: custom sections are appended.
+ * Debug information for a module that was written as text: DWARF 4 sections that map each operator to its line and
+ * column, so that traps, breakpoints and stepping work on a .wat as they do on C (DWARF 4 standard, sections 6.2 and 7;
+ * addresses are relative to the code section's contents, "DWARF for WebAssembly"). The module's own bytes do not
+ * change: custom sections are appended.
  */
 import { ByteWriter } from '../object/bytes.ts';
 import type { Module } from '../wasm/module.ts';

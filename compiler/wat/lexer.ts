@@ -1,6 +1,6 @@
 /**
- * Tokens of the text format (core specification, "Lexical Format"), of any text: what is no token is an Error token, an unterminated string or
- * comment ends at its line's or the file's end. Linear in the text, whatever it is.
+ * Tokens of the text format (core specification, "Lexical Format"), of any text: what is no token is an Error token, an
+ * unterminated string or comment ends at its line's or the file's end. Linear in the text, whatever it is.
  */
 
 export const enum Tok {
@@ -119,7 +119,10 @@ function blockCommentEnd(text: string, from: number): number {
   return text.length;
 }
 
-/** A string may not span lines: an unterminated one ends with its line, so that the rest of the file is still understood. */
+/**
+ * A string may not span lines: an unterminated one ends with its line, so that the rest of the file is still
+ * understood.
+ */
 function stringEnd(text: string, from: number): number {
   for (let i = from + 1; i < text.length; i++) {
     const c = text[i];

@@ -1,6 +1,6 @@
 /**
- * What a text module defines and refers to: index spaces, functions with their operators in the order in which they are encoded, names and
- * every use of them. Made from any tree: what is not understood is left out.
+ * What a text module defines and refers to: index spaces, functions with their operators in the order in which they are
+ * encoded, names and every use of them. Made from any tree: what is not understood is left out.
  */
 
 import { walkBody } from './body.ts';

@@ -1,7 +1,7 @@
 /**
- * From byte offsets of an encoded module back to its text. Operators of a function are encoded in the order of the text, so the n-th operator of
- * a body is the n-th of the text; where the counts differ (text that this parser understands otherwise than the encoder did), the
- * function as a whole is meant.
+ * From byte offsets of an encoded module back to its text. Operators of a function are encoded in the order of the
+ * text, so the n-th operator of a body is the n-th of the text; where the counts differ (text that this parser
+ * understands otherwise than the encoder did), the function as a whole is meant.
  */
 import { CompileError } from '../diagnostics.ts';
 import type { Module } from '../wasm/module.ts';
@@ -92,7 +92,10 @@ const enum Section {
   Start = 8,
 }
 
-/** The field that a byte outside of bodies belongs to: of its section's definitions the one that can be told, else the first. */
+/**
+ * The field that a byte outside of bodies belongs to: of its section's definitions the one that can be told, else the
+ * first.
+ */
 function fieldRange(model: ModuleModel, bytes: Uint8Array, offset: number): Range | null {
   const section = sectionAt(bytes, offset);
   if (section === null) return null;

@@ -10,7 +10,8 @@ import { parseTree } from './tree.ts';
 /**
  * Encode a module, with debug information that maps its code to the text.
  * @param path absolute: it becomes the source file's name in the debug information, and so a part of the module's hash
- * @throws CompileError when the encoder finds an error. A module that does not decode is returned as it is: the compiler will say why.
+ * @throws CompileError when the encoder finds an error. A module that does not decode is returned as it is: the
+ * compiler will say why.
  */
 export async function encodeWat(
   path: string,

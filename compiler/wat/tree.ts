@@ -1,6 +1,6 @@
 /**
- * The text format as nested lists, of any text: a missing parenthesis is closed at the end of the file, one too many is left out; both are
- * noted. Comments and annotations are not in the tree.
+ * The text format as nested lists, of any text: a missing parenthesis is closed at the end of the file, one too many is
+ * left out; both are noted. Comments and annotations are not in the tree.
  */
 import { Tok, type Tokens, tokenize } from './lexer.ts';
 

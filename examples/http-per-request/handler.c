@@ -1,6 +1,7 @@
 /**
- * Handles one HTTP request and ends: the request on stdin ("METHOD PATH\n", then the body), the response on stdout ("STATUS TYPE\n", then the body).
- * Every request gets a new instance of this program: whatever one leaves in memory, the next never sees.
+ * Handles one HTTP request and ends: the request on stdin ("METHOD PATH\n", then the body), the response on stdout
+ * ("STATUS TYPE\n", then the body). Every request gets a new instance of this program: whatever one leaves in memory,
+ * the next never sees.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /**
- * `npm run example:http [-- --seconds N]`: starts the server, loads it over loopback for that long (default: 10 seconds), in turns the WASI program
- * and the plain function, and compares. Every response is checked. Exits with 1 if one is wrong, or if the server's memory grows.
+ * `npm run example:http [-- --seconds N]`: starts the server, loads it over loopback for that long (default: 10
+ * seconds), in turns the WASI program and the plain function, and compares. Every response is checked. Exits with 1 if
+ * one is wrong, or if the server's memory grows.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,8 +24,8 @@ const WHICH = ['guest', 'javascript'] as const;
 /** Until then V8 compiles. */
 const WARM_UP_MS = 30_000;
 /**
- * Node's young generation (MiB) is at its full size from the beginning. Left to itself it grows for some 100,000 requests, as much under the plain function as
- * under instances, which would hide what an instance leaves behind.
+ * Node's young generation (MiB) is at its full size from the beginning. Left to itself it grows for some 100,000
+ * requests, as much under the plain function as under instances, which would hide what an instance leaves behind.
  */
 const YOUNG = ['--min-semi-space-size=16', '--max-semi-space-size=16'];
 

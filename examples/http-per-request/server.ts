@@ -1,7 +1,7 @@
 /**
- * A server in which every request runs in a new instance of a WASI program, and the same server with a plain function in its place.
- * Started by main.ts with the program's path; tells its ports, and answers each message with its resident size ("memory": after a garbage collection) and
- * the processor time that it has taken.
+ * A server in which every request runs in a new instance of a WASI program, and the same server with a plain function
+ * in its place. Started by main.ts with the program's path; tells its ports, and answers each message with its resident
+ * size ("memory": after a garbage collection) and the processor time that it has taken.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

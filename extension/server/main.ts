@@ -1,4 +1,7 @@
-/** The language server for the text format: a process of its own. What it knows comes from the model of the text and from our validator. */
+/**
+ * The language server for the text format: a process of its own. What it knows comes from the model of the text and
+ * from our validator.
+ */
 import { fileURLToPath } from 'node:url';
 import {
   CompletionItemKind,

@@ -55,7 +55,8 @@ describe('manifest', () => {
 
   it('has the icon that scripts/icon.mjs draws', () => {
     const png = readFileSync(join(root, manifest.icon));
-    // After the signature and the header there is one block of compressed rows, each behind the number of its filter: 0.
+    // After the signature and the header there is one block of compressed rows, each behind the number of its filter:
+    // 0.
     const rows = inflateSync(png.subarray(41, 41 + png.readUInt32BE(33)));
     const script = join(root, 'scripts', 'icon.mjs');
     const drawn = execFileSync(process.execPath, [

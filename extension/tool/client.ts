@@ -1,4 +1,6 @@
-/** The extension's side of the module tool: starts it when it is needed, and again when it has died. No editor API here. */
+/**
+ * The extension's side of the module tool: starts it when it is needed, and again when it has died. No editor API here.
+ */
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Method, RequestMessage, Requests, ResponseMessage } from './protocol.ts';
 

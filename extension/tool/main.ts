@@ -1,6 +1,6 @@
 /**
- * The module tool: reads, compiles and disassembles modules for views, in a process of its own. What is broken or huge can at worst end this
- * process, which is started again.
+ * The module tool: reads, compiles and disassembles modules for views, in a process of its own. What is broken or huge
+ * can at worst end this process, which is started again.
  */
 
 import { codeOf, nativeSizes, summary, textOf, trapCode } from './modules.ts';

@@ -94,8 +94,8 @@ export interface Requests {
   /** Bytes of native code of each defined function. Compiles the module. */
   nativeSizes: { request: { path: string }; response: readonly number[] };
   /**
-   * A function of an artifact, as a trap's report names it. Its WAT comes from the first candidate (a .wasm or .wat) whose hash is the
-   * report's.
+   * A function of an artifact, as a trap's report names it. Its WAT comes from the first candidate (a .wasm or .wat)
+   * whose hash is the report's.
    */
   trapCode: {
     request: {

@@ -1,6 +1,6 @@
 /**
- * The trap inspector as HTML, from a trap's view and the code of its function. Pure. Everything that comes from a module (names, paths, bytes)
- * passes `text()`: it can only ever be text.
+ * The trap inspector as HTML, from a trap's view and the code of its function. Pure. Everything that comes from a
+ * module (names, paths, bytes) passes `text()`: it can only ever be text.
  */
 import type { FunctionCode } from '../tool/protocol.ts';
 import {

@@ -1,6 +1,7 @@
 /**
- * A trap's report as the inspector shows it. The report comes from a file or from the debug adapter: what is missing or of another shape is
- * left out, so that reports of older and newer versions are shown as far as they go. Pure: JSON in, plain data out.
+ * A trap's report as the inspector shows it. The report comes from a file or from the debug adapter: what is missing or
+ * of another shape is left out, so that reports of older and newer versions are shown as far as they go. Pure: JSON in,
+ * plain data out.
  */
 
 export interface Position {
@@ -252,7 +253,8 @@ export interface Bounds {
 }
 
 export function boundsOf({ memory, offset, size, write, memorySize, maxSize }: Access): Bounds {
-  // Not to scale: an address four gigabytes away would leave nothing of the heap. Each part has its share, the tick its place within.
+  // Not to scale: an address four gigabytes away would leave nothing of the heap. Each part has its share, the tick its
+  // place within.
   const heap = 0.5;
   const growable = maxSize !== null && maxSize > memorySize ? 0.75 : heap;
   const within = (low: bigint, high: bigint): number =>

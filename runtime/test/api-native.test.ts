@@ -1,4 +1,7 @@
-/** lucet.h from a C program: all that an embedder can do beyond calling. The C tests of runtime/native/test have no compiled guests; this has. */
+/**
+ * lucet.h from a C program: all that an embedder can do beyond calling. The C tests of runtime/native/test have no
+ * compiled guests; this has.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

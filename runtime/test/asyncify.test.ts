@@ -1,6 +1,7 @@
 /**
- * Programs made by Binaryen's Asyncify (compiler/opt/global-states.ts), which are left in the midst of loops and calls and entered again, against V8:
- * random functions that call each other and the host, which has them unwound and rewound at any of its calls. LUCET_SEEDS=from-to runs others.
+ * Programs made by Binaryen's Asyncify (compiler/opt/global-states.ts), which are left in the midst of loops and calls
+ * and entered again, against V8: random functions that call each other and the host, which has them unwound and rewound
+ * at any of its calls. LUCET_SEEDS=from-to runs others.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -89,7 +90,8 @@ interface Guest {
 }
 
 /**
- * Drive an export to its end. The host's k-th call gives its answer at once where `waits` has 0, else after the program has been left and entered again.
+ * Drive an export to its end. The host's k-th call gives its answer at once where `waits` has 0, else after the program
+ * has been left and entered again.
  * @returns the result, or `traps`, and all that the host was asked
  */
 function drive(

@@ -1,6 +1,6 @@
 /**
- * Bounds checks that others cover (compiler/opt/bounds-checks.ts), against V8: functions of many accesses around one address. What is stored
- * before a trap shows which access it was.
+ * Bounds checks that others cover (compiler/opt/bounds-checks.ts), against V8: functions of many accesses around one
+ * address. What is stored before a trap shows which access it was.
  */
 import { setFlagsFromString } from 'node:v8';
 import { expect, it } from 'vitest';
@@ -31,7 +31,10 @@ function generator(seed: number): (below: number) => number {
   };
 }
 
-/** A function that stores at sums of its parameter and constants; some of it behind a branch, or behind a growing memory. */
+/**
+ * A function that stores at sums of its parameter and constants; some of it behind a branch, or behind a growing
+ * memory.
+ */
 function functionText(index: string, name: number, below: (n: number) => number): string {
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
   // i64 addresses also as what an i32 was extended to: their sums do not wrap where those of i32s do.

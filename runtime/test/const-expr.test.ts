@@ -1,4 +1,7 @@
-/** Constant expressions of several operators: what the runtime makes of them, against V8 and against what the tools show. */
+/**
+ * Constant expressions of several operators: what the runtime makes of them, against V8 and against what the tools
+ * show.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { beforeAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';

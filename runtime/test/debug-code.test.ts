@@ -1,6 +1,7 @@
 /**
- * Debug code: at each sequence point every local and operand is in its home, and what is written there is what goes on. The judge stops the guest by ptrace
- * (runtime/native/test/debug_step.c); what must be seen is what these programs say by themselves.
+ * Debug code: at each sequence point every local and operand is in its home, and what is written there is what goes on.
+ * The judge stops the guest by ptrace (runtime/native/test/debug_step.c); what must be seen is what these programs say
+ * by themselves.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Dense code compares the stack pointer with the stack's limit: it must stop before the red area is used up, wherever it runs, and not before that. How deep
- * a recursion got is told by a counter in memory; how deep it may get follows from frame sizes in the artifact.
+ * Dense code compares the stack pointer with the stack's limit: it must stop before the red area is used up, wherever
+ * it runs, and not before that. How deep a recursion got is told by a counter in memory; how deep it may get follows
+ * from frame sizes in the artifact.
  */
 import { expect, it } from 'vitest';
 import { STACK_RED_AREA } from '../../compiler/abi/vmctx.ts';
@@ -59,7 +60,8 @@ describeNative('the stack of dense code', () => {
       const module = Module.fromBytes(artifact);
       const instance = Instance.create(region, module);
       const trap = overflow(() => instance.call('r', ...Array.from({ length: m + 1 }, () => 1n)));
-      // The thunk's return address and frame, then for each level a return address and a frame: arguments lie in the caller's frame.
+      // The thunk's return address and frame, then for each level a return address and a frame: arguments lie in the
+      // caller's frame.
       const room = STACK - STACK_RED_AREA - 8 - thunk.frameSize;
       const reached = depth(instance);
       expect(reached).toBe(Math.floor(room / (8 + f.frameSize)));
@@ -98,7 +100,8 @@ describeNative('the stack of dense code', () => {
   });
 
   it('has room for the call that a failed check is, in every frame up to the last', async () => {
-    // $down(n) takes n frames, and ends in a function that calls nothing and has a frame which is not compared with the limit.
+    // $down(n) takes n frames, and ends in a function that calls nothing and has a frame which is not compared with the
+    // limit.
     const [set, sum, locals] = values(36);
     const text = `(module (memory (export "memory") 1)
       (func $end (param i64) (result i64) ${locals} ${set} (if (i64.ne (local.get 0) (i64.const 0)) (then unreachable)) (local.get 0) ${sum})
@@ -123,7 +126,8 @@ describeNative('the stack of dense code', () => {
   });
 
   it('bears tail calls that move the return address down, near its end', async () => {
-    // $down fills the stack; at each depth $leaf goes on by tail calls with more and more arguments, without frames of its own.
+    // $down fills the stack; at each depth $leaf goes on by tail calls with more and more arguments, without frames of
+    // its own.
     const params = (n: number) => '(param i64) '.repeat(n);
     const args = (n: number) => '(local.get 0) '.repeat(n);
     const widths = [1, 8, 16, 24, 40, 200, 900];

@@ -1,6 +1,6 @@
 /**
- * A C++ program full of exceptions, by LLVM with its instructions for them, against what the system's compiler makes of the same program. Compiling takes a
- * while, so LUCET_CPP=1 asks for it.
+ * A C++ program full of exceptions, by LLVM with its instructions for them, against what the system's compiler makes of
+ * the same program. Compiling takes a while, so LUCET_CPP=1 asks for it.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

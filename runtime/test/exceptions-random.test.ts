@@ -1,6 +1,6 @@
 /**
- * Random programs that throw, against V8, which runs them with the earlier instructions; what runs here is Binaryen's translation. Calls of the host
- * show the order of what happens. LUCET_PROGRAMS says how many (20).
+ * Random programs that throw, against V8, which runs them with the earlier instructions; what runs here is Binaryen's
+ * translation. Calls of the host show the order of what happens. LUCET_PROGRAMS says how many (20).
  */
 import binaryen from 'binaryen';
 import { expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Exceptions: unwinding through frames of every shape, what is live at a handler, instances and hosts between throw and catch, lifetimes. */
+/**
+ * Exceptions: unwinding through frames of every shape, what is live at a handler, instances and hosts between throw and
+ * catch, lifetimes.
+ */
 import { expect, it } from 'vitest';
 import type { CompileOptions } from '../../compiler/index.ts';
 import { watNewer } from '../../compiler/test/support/wasm.ts';

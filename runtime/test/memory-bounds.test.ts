@@ -1,6 +1,6 @@
 /**
- * Memories whose accesses are checked by code instead of by guards: 64-bit addresses and dense code (against V8), and pages of one byte.
- * Every width of access, at every place where a bound could be off by one or a sum could wrap.
+ * Memories whose accesses are checked by code instead of by guards: 64-bit addresses and dense code (against V8), and
+ * pages of one byte. Every width of access, at every place where a bound could be off by one or a sum could wrap.
  */
 import { setFlagsFromString } from 'node:v8';
 import { expect, it } from 'vitest';

@@ -1,6 +1,7 @@
 /**
- * Backtraces of compiled code. Two judges: a debugger that steps the guest instruction by instruction (runtime/native/test/unwind_step.c), and
- * V8, which reports the same function indices and byte offsets for the same faults.
+ * Backtraces of compiled code. Two judges: a debugger that steps the guest instruction by instruction
+ * (runtime/native/test/unwind_step.c), and V8, which reports the same function indices and byte offsets for the same
+ * faults.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +18,10 @@ const run = promisify(execFile);
 const native = join(import.meta.dirname, '../native');
 const out = join(import.meta.dirname, '../../dist/native');
 
-/** `n` values that live across a call: the more, the more registers are saved and spilled. Of 5,000, the prologue touches pages. */
+/**
+ * `n` values that live across a call: the more, the more registers are saved and spilled. Of 5,000, the prologue
+ * touches pages.
+ */
 function pressure(n: number): string {
   const locals = Array.from({ length: n }, (_, i) => `(local $l${i} i64)`).join(' ');
   const sets = Array.from(
@@ -37,8 +41,9 @@ function wide(n: number): string {
 }
 
 /**
- * A chain of tail calls with fewer and more stack arguments than the function that makes them, and results on the stack. Some have nothing to save, some do; the
- * last is through a table. Each adds its number of parameters to the first argument.
+ * A chain of tail calls with fewer and more stack arguments than the function that makes them, and results on the
+ * stack. Some have nothing to save, some do; the last is through a table. Each adds its number of parameters to the
+ * first argument.
  */
 function tails(): string {
   const widths = [3, 12, 0, 40, 7, 7, 21, 300, 2];

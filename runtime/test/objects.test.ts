@@ -1,4 +1,7 @@
-/** Objects of garbage-collected types that constant expressions make: identity, lifetimes, and what the host may do with references to them. */
+/**
+ * Objects of garbage-collected types that constant expressions make: identity, lifetimes, and what the host may do with
+ * references to them.
+ */
 import { describe, expect, it } from 'vitest';
 import { CompileError, compile } from '../../compiler/index.ts';
 import { report } from '../../compiler/objdump/report.ts';

@@ -1,6 +1,6 @@
 /**
- * What `npm pack` makes, unpacked into an empty project: what README says of embedding it. Its dependencies are the project's own, linked; with LUCET_INSTALL=1
- * npm installs all of it.
+ * What `npm pack` makes, unpacked into an empty project: what README says of embedding it. Its dependencies are the
+ * project's own, linked; with LUCET_INSTALL=1 npm installs all of it.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -55,7 +55,9 @@ afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const example = /^## Embedding\n[\s\S]*?```ts\n([\s\S]*?)```/m.exec(readme)![1]!;
-/** All that is written in TypeScript, in one run of its compiler, which takes seconds to begin: what it complains of. */
+/**
+ * All that is written in TypeScript, in one run of its compiler, which takes seconds to begin: what it complains of.
+ */
 async function compileTypeScript(): Promise<string> {
   writeFileSync(join(project, 'example.ts'), example);
   writeFileSync(

@@ -1,6 +1,7 @@
 /**
- * Scalar operators against V8, bit for bit: every one over all pairs of edge values and random ones, at both levels and as code for debuggers, for the oldest machine and this one;
- * with both operands from memory, and with either one a constant, for which the compiler has forms of its own.
+ * Scalar operators against V8, bit for bit: every one over all pairs of edge values and random ones, at both levels and
+ * as code for debuggers, for the oldest machine and this one; with both operands from memory, and with either one a
+ * constant, for which the compiler has forms of its own.
  */
 import { afterAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';

@@ -1,5 +1,6 @@
 /**
- * Vectors on a processor with AVX-512 against V8, whatever this machine is: by the emulator Bochs. It takes a while, so LUCET_EMULATE=1 asks for it.
+ * Vectors on a processor with AVX-512 against V8, whatever this machine is: by the emulator Bochs. It takes a while, so
+ * LUCET_EMULATE=1 asks for it.
  */
 import { expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';

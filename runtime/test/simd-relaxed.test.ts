@@ -1,6 +1,7 @@
 /**
- * Relaxed vector operators: each result must be one of those that the specification permits ("Relaxed operations"), lane by lane, over edge values and random ones. What is
- * permitted is worked out here, with big integers where floating point would round.
+ * Relaxed vector operators: each result must be one of those that the specification permits ("Relaxed operations"),
+ * lane by lane, over edge values and random ones. What is permitted is worked out here, with big integers where
+ * floating point would round.
  */
 import { afterAll, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
@@ -182,7 +183,10 @@ const trunc = (w: Width, sign: boolean): Rule => ({
 });
 
 const clamp16 = (x: bigint) => (x > 32767n ? 32767n : x < -32768n ? -32768n : x);
-/** A product of i8 lanes 2k and 2k + 1, the second factor of 7 bits, or with a lane that isn't: signed or unsigned, saturated or not. */
+/**
+ * A product of i8 lanes 2k and 2k + 1, the second factor of 7 bits, or with a lane that isn't: signed or unsigned,
+ * saturated or not.
+ */
 function dots(a: Lanes, b: Lanes, k: number): bigint[] {
   const at = (lanes: Lanes, i: number, sign: boolean) => (sign ? signed(lanes[i]!, 8) : lanes[i]!);
   return [true, false].flatMap(sign => {

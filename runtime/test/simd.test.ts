@@ -59,7 +59,8 @@ describeNative('vectors against V8', () => {
 
   it('has a case for every operator', () => {
     const tested = new Set(ALL.map(c => c.name.split(' ')[0]));
-    // Besides, selects and four scalar operators. v128.load, v128.store, v128.const and i8x16.shuffle are in the others.
+    // Besides, selects and four scalar operators. v128.load, v128.store, v128.const and i8x16.shuffle are in the
+    // others.
     expect(tested.size).toBe(236 - 4 + 1 + 5);
   });
 });

@@ -1,4 +1,7 @@
-/** Code for debuggers in a single pass: which functions take it, what is left to the other path, and that both do the same. */
+/**
+ * Code for debuggers in a single pass: which functions take it, what is left to the other path, and that both do the
+ * same.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';

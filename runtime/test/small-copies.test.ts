@@ -1,6 +1,6 @@
 /**
- * memory.copy and memory.fill of few bytes: of a constant number they are loads and stores, of any other a builtin that stays on the guest's stack where they are few.
- * Against V8.
+ * memory.copy and memory.fill of few bytes: of a constant number they are loads and stores, of any other a builtin that
+ * stays on the guest's stack where they are few. Against V8.
  */
 import { setFlagsFromString } from 'node:v8';
 import { expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Debug information that a module says is elsewhere: what it names is read only if it is a plain file, and whatever it names only gives warnings. */
+/**
+ * Debug information that a module says is elsewhere: what it names is read only if it is a plain file, and whatever it
+ * names only gives warnings.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

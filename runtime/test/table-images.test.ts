@@ -1,4 +1,7 @@
-/** Indirect calls through tables that never change: V8 is the judge of results, our trap report of what went wrong and where. */
+/**
+ * Indirect calls through tables that never change: V8 is the judge of results, our trap report of what went wrong and
+ * where.
+ */
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../compiler/index.ts';
 import { wat } from '../../compiler/test/support/wasm.ts';

@@ -12,7 +12,10 @@ const TAGS = '(tag $a (param i32 i64)) (tag $b) (tag $c (param i32 i64))';
 describeNative('a throw that is caught in its function', () => {
   const guests = new Guests();
 
-  /** How many throws became branches, and what `f` gives for each argument: at both levels, for debuggers, and counting instructions, the same. */
+  /**
+   * How many throws became branches, and what `f` gives for each argument: at both levels, for debuggers, and counting
+   * instructions, the same.
+   */
   async function run(functions: string, imports: object[] = []): Promise<[number, unknown[]]> {
     const bytes = watNewer(`(module ${functions})`);
     const count = compileModule(decodeModule(bytes), defaultOptions()).counters['throw-branch'] ?? 0;

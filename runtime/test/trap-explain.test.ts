@@ -1,4 +1,7 @@
-/** What a trap's report says for each language's way of giving up: names and positions as real toolchains write them (rustc 1.63, Zig 0.11, clang 16). */
+/**
+ * What a trap's report says for each language's way of giving up: names and positions as real toolchains write them
+ * (rustc 1.63, Zig 0.11, clang 16).
+ */
 import { describe, expect, it } from 'vitest';
 import { formatTrap } from '../lucet-wasi-report.ts';
 import { explain } from '../trap-explain.ts';

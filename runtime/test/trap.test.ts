@@ -38,7 +38,8 @@ describeNative('traps', () => {
   });
 
   it('are caught right after the host has taken the signal for itself, and given it back', () => {
-    // Native handlers are looked at once in a while only; without being told, the guest's fault would go to the host's handler, for ever.
+    // Native handlers are looked at once in a while only; without being told, the guest's fault would go to the host's
+    // handler, for ever.
     const handler = (): void => {};
     for (let n = 0; n < 3; n++) {
       expect(trapOf(() => i.call('oob', 65536)).code).toBe('HeapOutOfBounds');

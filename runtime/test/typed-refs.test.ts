@@ -1,6 +1,6 @@
 /**
- * Typed function references where the host has a hand in it: guests trust the types of references, so what a host gives is checked. What guests do among
- * themselves is the official suite's matter.
+ * Typed function references where the host has a hand in it: guests trust the types of references, so what a host gives
+ * is checked. What guests do among themselves is the official suite's matter.
  */
 import binaryen from 'binaryen';
 import { afterAll, beforeAll, expect, it } from 'vitest';

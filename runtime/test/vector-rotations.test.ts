@@ -1,4 +1,7 @@
-/** Rotations of lanes, which the optimiser makes shuffles where they are by whole bytes (compiler/opt/fold-vec.ts), against V8. */
+/**
+ * Rotations of lanes, which the optimiser makes shuffles where they are by whole bytes (compiler/opt/fold-vec.ts),
+ * against V8.
+ */
 import { expect, it } from 'vitest';
 import { wat } from '../../compiler/test/support/wasm.ts';
 import { Instance } from '../index.ts';

@@ -1,6 +1,7 @@
 /**
- * Loops that are vectorised (compiler/opt/vectorize.ts), and such that look alike, against V8: arrays that overlap at all distances, end where the memory
- * does, wrap around; results, traps and all of memory, also where a trap ends the loop. LUCET_SEEDS=from-to runs others.
+ * Loops that are vectorised (compiler/opt/vectorize.ts), and such that look alike, against V8: arrays that overlap at
+ * all distances, end where the memory does, wrap around; results, traps and all of memory, also where a trap ends the
+ * loop. LUCET_SEEDS=from-to runs others.
  */
 import { expect, it } from 'vitest';
 import { compileModule } from '../../compiler/index.ts';

@@ -1,4 +1,7 @@
-/** What lucet-wasi says to someone who doesn't know it: where its words begin, what a program that gave up said, what is missing. */
+/**
+ * What lucet-wasi says to someone who doesn't know it: where its words begin, what a program that gave up said, what is
+ * missing.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

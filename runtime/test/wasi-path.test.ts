@@ -1,4 +1,7 @@
-/** Builds the tests of confinement that are in C, and runs them; with LUCET_SANITIZE, as in .ci/run, under the sanitizers, with which all of it is compiled anew. */
+/**
+ * Builds the tests of confinement that are in C, and runs them; with LUCET_SANITIZE, as in .ci/run, under the
+ * sanitizers, with which all of it is compiled anew.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

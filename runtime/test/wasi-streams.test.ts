@@ -1,4 +1,6 @@
-/** Node's streams as a guest's standard streams: waiting without blocking the event loop, backpressure, ends and errors. */
+/**
+ * Node's streams as a guest's standard streams: waiting without blocking the event loop, backpressure, ends and errors.
+ */
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -12,7 +14,10 @@ import { Pool } from '../pool.ts';
 import { Region } from '../region.ts';
 import { WasiContext, type WasiOptions } from '../wasi.ts';
 
-/** Copies its input, 64 KiB at a time, and ends with how a read or a write failed; or polls, and says on standard error what came of it. */
+/**
+ * Copies its input, 64 KiB at a time, and ends with how a read or a write failed; or polls, and says on standard error
+ * what came of it.
+ */
 const GUEST = `
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /**
- * Runs WASI programs on Node's own engine with our native WASI functions: tests of WASI that need neither our compiler nor our runtime.
+ * Runs WASI programs on Node's own engine with our native WASI functions: tests of WASI that need neither our compiler
+ * nor our runtime.
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Random modules about the edges of memories and tables: addresses that are computed in all the ways in which a value can be of 32 bits (or should be), and lie
- * around the end of the memory, 2^31, 2^32, or beyond by their offset. Each access is a function of its own, as most of them trap.
+ * Random modules about the edges of memories and tables: addresses that are computed in all the ways in which a value
+ * can be of 32 bits (or should be), and lie around the end of the memory, 2^31, 2^32, or beyond by their offset. Each
+ * access is a function of its own, as most of them trap.
  */
 import { Code, OpcodePage } from '../../compiler/wasm/opcodes.ts';
 import {
@@ -22,7 +23,10 @@ import type { Random } from './random.ts';
 const PAGE = 65536;
 const FUNCTIONS = 40;
 const TABLE_SIZE = 6;
-/** Where the edges lie in memory, as i64s: functions take theirs from there by an argument, so that nothing is known when compiling. */
+/**
+ * Where the edges lie in memory, as i64s: functions take theirs from there by an argument, so that nothing is known
+ * when compiling.
+ */
 const EDGES = 16;
 
 const I32 = { add: 0x6a, sub: 0x6b, mul: 0x6c, and: 0x71, shl: 0x74, shrS: 0x75, shrU: 0x76, rotl: 0x77 };

@@ -1,10 +1,11 @@
 /**
- * Random modules of two kinds. *Patterns*: small expressions, each evaluated for all pairs of values at which something changes, every result
- * kept in memory: for what folding and instruction selection do. *Programs*: dense code, much arithmetic on many live values, loops,
- * switches, calls with many arguments and results, in one of three modules exceptions too. Binaryen's modules have more kinds of things in them, but little of each.
+ * Random modules of two kinds. *Patterns*: small expressions, each evaluated for all pairs of values at which something
+ * changes, every result kept in memory: for what folding and instruction selection do. *Programs*: dense code, much
+ * arithmetic on many live values, loops, switches, calls with many arguments and results, in one of three modules
+ * exceptions too. Binaryen's modules have more kinds of things in them, but little of each.
  *
- * What is made is valid by construction and ends: loops and functions use up a global, functions call only those before them, or through a
- * table whose functions call nothing.
+ * What is made is valid by construction and ends: loops and functions use up a global, functions call only those before
+ * them, or through a table whose functions call nothing.
  */
 import { Code } from '../../compiler/wasm/opcodes.ts';
 import {
@@ -200,7 +201,10 @@ class DenseModule extends Expressions {
     this.out.push(...fuel, Code.I32Const, 1, 0x6b, Code.GlobalSet, FUEL_GLOBAL);
   }
 
-  /** For all pairs of a row and a column of the tables of values, an expression of some of them; its results are stored side by side. */
+  /**
+   * For all pairs of a row and a column of the tables of values, an expression of some of them; its results are stored
+   * side by side.
+   */
   #pattern(index: number): number[] {
     const r = this.random;
     this.chooseTaste();

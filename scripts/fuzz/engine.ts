@@ -126,7 +126,8 @@ const TRAPS = Uint8Array.of(
 );
 
 /**
- * Errors of host functions, which `catch_all` catches in V8 and nowhere else: on their way through the guest they are a trap, which nothing catches.
+ * Errors of host functions, which `catch_all` catches in V8 and nowhere else: on their way through the guest they are a
+ * trap, which nothing catches.
  */
 class Smuggler {
   #error: unknown = null;
@@ -278,7 +279,10 @@ export class LucetEngine implements FuzzEngine {
     };
   }
 
-  /** Dense code is run where nothing but its comparisons keeps it inside of its memory: what is behind the end can be accessed. */
+  /**
+   * Dense code is run where nothing but its comparisons keeps it inside of its memory: what is behind the end can be
+   * accessed.
+   */
   #region(): Region {
     const kind = this.#options.memory === 'dense' ? 'dense' : 'guarded';
     let region = LucetEngine.#regions.get(kind);

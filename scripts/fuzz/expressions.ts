@@ -72,7 +72,8 @@ export class Expressions {
   protected traps = false;
   /** A form of statement that there is more of. */
   protected favourite = 0;
-  // Each function has a taste of its own: few operators, constants and addresses, so that they meet often ("Swarm Testing", Groce 2012).
+  // Each function has a taste of its own: few operators, constants and addresses, so that they meet often ("Swarm
+  // Testing", Groce 2012).
   #operators: Record<NumberType, readonly Operator[]> = SCALAR_OPERATORS;
   #constants: Record<NumberType, readonly (readonly number[])[]> = byType(() => []);
   #offsets: readonly number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Makes random modules, two of three with Binaryen, which turns random bytes into a valid module that ends (`wasm-opt --translate-to-fuzz`),
- * and one of our own (dense.ts, bounds.ts, loops.ts).
+ * Makes random modules, two of three with Binaryen, which turns random bytes into a valid module that ends
+ * (`wasm-opt --translate-to-fuzz`), and one of our own (dense.ts, bounds.ts, loops.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -74,7 +74,8 @@ export class Generator {
     const input = join(this.#folder, 'random.bin');
     const output = join(this.#folder, 'random.wasm');
     writeFileSync(input, random.bytes(size));
-    // Binaryen's instrumentation makes every float go through a call: half of the modules have ours, which leaves arithmetic alone.
+    // Binaryen's instrumentation makes every float go through a call: half of the modules have ours, which leaves
+    // arithmetic alone.
     const denan = random.below(2) === 0;
     const args = ['-ttf', input, '-o', output, '--quiet', ...FEATURES];
     if (random.below(2) === 0) args.push(...MORE_FEATURES);

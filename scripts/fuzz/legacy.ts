@@ -1,6 +1,6 @@
 /**
- * `try_table` as the instructions before it, for V8, which has only those: `try_table (catch $t $l) … end` is `try … catch $t br $l end`. References to
- * exceptions have no counterpart.
+ * `try_table` as the instructions before it, for V8, which has only those: `try_table (catch $t $l) … end` is
+ * `try … catch $t br $l end`. References to exceptions have no counterpart.
  */
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import { Code, OpcodePage } from '../../compiler/wasm/opcodes.ts';

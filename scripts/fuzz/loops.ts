@@ -1,10 +1,11 @@
 /**
- * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive elements, unrolled or not, by index, by
- * byte offset or by pointers that move, upwards or downwards; arrays may have elements of different sizes, or structures of two or three of which one is
- * taken; elements may want what the one before had, or their number. The arrays may overlap, end where the memory ends, or begin where nothing is; indices
- * may go past 2^31 or 2^32. Arrays may have their address and their length in memory. Loops have their test at the bottom or at the top, and may stand in
- * others. What is not quite such a loop (an element that differs, a step that does not fit, a float that is summed up, a value that depends on its
- * predecessor) is made now and then, too.
+ * Random modules of counted loops over arrays, as compilers write them: one block that does the same to consecutive
+ * elements, unrolled or not, by index, by byte offset or by pointers that move, upwards or downwards; arrays may have
+ * elements of different sizes, or structures of two or three of which one is taken; elements may want what the one
+ * before had, or their number. The arrays may overlap, end where the memory ends, or begin where nothing is; indices
+ * may go past 2^31 or 2^32. Arrays may have their address and their length in memory. Loops have their test at the
+ * bottom or at the top, and may stand in others. What is not quite such a loop (an element that differs, a step that
+ * does not fit, a float that is summed up, a value that depends on its predecessor) is made now and then, too.
  */
 import { Code, OPCODES } from '../../compiler/wasm/opcodes.ts';
 import {
@@ -31,7 +32,10 @@ type ElementType = 'i32' | 'i64' | 'f32' | 'f64';
 /** How values of a type come out of elements of a size: a load, and what is done to what it yields. */
 type Loads = Readonly<Partial<Record<number, readonly (readonly string[])[]>>>;
 
-/** What a loop computes: type of its values, bytes of an element, and how values are loaded and stored by size of element. */
+/**
+ * What a loop computes: type of its values, bytes of an element, and how values are loaded and stored by size of
+ * element.
+ */
 interface Elements {
   readonly type: ElementType;
   readonly size: number;
@@ -159,7 +163,9 @@ const LOCALS = [
 /** Code of an element's value, given its number in the iteration. */
 type Expression = (lane: number) => number[];
 
-/** @param raw the arguments are addresses and the count as they are; else they are brought close to where something is */
+/**
+ * @param raw the arguments are addresses and the count as they are; else they are brought close to where something is
+ */
 export function loopsModule(random: Random, raw = false): Uint8Array {
   return new LoopsModule(random, raw).make();
 }

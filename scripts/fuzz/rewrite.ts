@@ -1,4 +1,7 @@
-/** Changes to a module that make what it does observable and comparable. All are made in the binary: nothing else of it changes. */
+/**
+ * Changes to a module that make what it does observable and comparable. All are made in the binary: nothing else of it
+ * changes.
+ */
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import type { Limits } from '../../compiler/wasm/module.ts';
 import { Code, Imm, OPCODE_IMM, OpcodePage } from '../../compiler/wasm/opcodes.ts';
@@ -79,7 +82,10 @@ export function extendedSection(
   return [id, contents];
 }
 
-/** All memories, tables, globals and tags exported; memories and tables with a maximum that no engine's limits come near. */
+/**
+ * All memories, tables, globals and tags exported; memories and tables with a maximum that no engine's limits come
+ * near.
+ */
 export function observable(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
   const contents = new Map<number, Uint8Array>();
@@ -115,8 +121,8 @@ export function observable(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * The memory and the table, if there is one of each, are imported instead: generated code reaches them in another way. To be applied after
- * `observable`, which bounds them.
+ * The memory and the table, if there is one of each, are imported instead: generated code reaches them in another way.
+ * To be applied after `observable`, which bounds them.
  */
 export function withImports(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);
@@ -144,7 +150,10 @@ export function withImports(bytes: Uint8Array): Uint8Array {
   return withSections(bytes, contents);
 }
 
-/** Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation, copysign, lanes. */
+/**
+ * Operators that make bits of a NaN visible, by the type of the operand on top of the stack: stores, reinterpretation,
+ * copysign, lanes.
+ */
 const SHOWS_BITS: ReadonlyMap<number, 'f32' | 'f64'> = new Map([
   [0x38, 'f32'],
   [0x39, 'f64'],
@@ -186,8 +195,8 @@ const CANONICAL_NAN = {
 } as const;
 
 /**
- * NaNs become the canonical one where their bits could be seen, since the specification leaves them open ("NaN propagation"). Scalar
- * arithmetic in between stays as it is.
+ * NaNs become the canonical one where their bits could be seen, since the specification leaves them open ("NaN
+ * propagation"). Scalar arithmetic in between stays as it is.
  */
 export function withCanonicalNans(bytes: Uint8Array): Uint8Array {
   const module = decodeModule(bytes);

@@ -1,6 +1,7 @@
 /**
- * Runs a module on an engine and writes down all that can be seen from outside: calls of imports with their arguments, results and traps of
- * exports, and what is in memories, tables and globals at the end. The same for every engine, so that records can be compared.
+ * Runs a module on an engine and writes down all that can be seen from outside: calls of imports with their arguments,
+ * results and traps of exports, and what is in memories, tables and globals at the end. The same for every engine, so
+ * that records can be compared.
  */
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import { ExternKind, type Limits, type Module, ValType } from '../../compiler/wasm/module.ts';
@@ -284,7 +285,9 @@ class Run {
     return index;
   }
 
-  /** Calls the guest again. With -catch, whether it failed is the result; bit 0 of the last argument asks for it too. */
+  /**
+   * Calls the guest again. With -catch, whether it failed is the result; bit 0 of the last argument asks for it too.
+   */
   #reenter(name: string, args: readonly unknown[], target: () => { func: unknown; index: number }): unknown {
     const caught = name.endsWith('-catch');
     try {

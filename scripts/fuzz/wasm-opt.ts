@@ -1,6 +1,7 @@
 /**
- * Binaryen's wasm-opt inside this process: starting it takes longer than what it does here. Its script is made for `node wasm-opt …`, so it
- * is run as the body of a function, with a `process` of its own; the WebAssembly module in it is compiled once.
+ * Binaryen's wasm-opt inside this process: starting it takes longer than what it does here. Its script is made for
+ * `node wasm-opt …`, so it is run as the body of a function, with a `process` of its own; the WebAssembly module in it
+ * is compiled once.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,6 +1,7 @@
 /**
- * A process that makes and compares modules, one after the other, for main.ts: native code that crashes takes only this process along.
- * Before each step its number goes to file descriptor 4, synchronously, so that the parent knows where the process died.
+ * A process that makes and compares modules, one after the other, for main.ts: native code that crashes takes only this
+ * process along. Before each step its number goes to file descriptor 4, synchronously, so that the parent knows where
+ * the process died.
  */
 import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';

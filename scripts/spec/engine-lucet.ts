@@ -39,7 +39,10 @@ const FEATURES: readonly string[] = [
   'function-references',
   'exceptions',
 ];
-/** Its types are there, and what the scripts count among it: constant expressions that read globals of the module itself. */
+/**
+ * Its types are there, and what the scripts count among it: constant expressions that read globals of the module
+ * itself.
+ */
 const PARTIAL: readonly string[] = ['gc'];
 
 /** More than any script has modules. Address space is taken as slots are used. */

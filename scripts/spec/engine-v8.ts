@@ -1,8 +1,8 @@
 /**
  * The engine of this Node, as an independent check of the script interpreter and of expectations.
  *
- * JavaScript's numbers can't carry signalling NaNs, nor vectors at all. So values cross in memory: for each type of function an adapter
- * module loads the arguments, calls, and stores the results. References cross as JavaScript values.
+ * JavaScript's numbers can't carry signalling NaNs, nor vectors at all. So values cross in memory: for each type of
+ * function an adapter module loads the arguments, calls, and stores the results. References cross as JavaScript values.
  */
 import {
   body,

@@ -50,8 +50,8 @@ export interface Engine<M, I> {
   /** Features beyond Wasm 2.0 without SIMD, named as in the scripts. */
   readonly features: ReadonlySet<string>;
   /**
-   * Features of which it has a part: their modules are tried, and skipped if they turn out to need more. It accepts what older editions reject
-   * (`valid_with` in the scripts).
+   * Features of which it has a part: their modules are tried, and skipped if they turn out to need more. It accepts
+   * what older editions reject (`valid_with` in the scripts).
    */
   readonly partial: ReadonlySet<string>;
   /** Does it tell malformed modules from invalid ones? */

@@ -285,7 +285,8 @@ class ScriptRun<M, I> {
     if (failure.kind === 'unsupported' || failure.kind === 'limit') {
       throw new Skip(`rejected as ${failure.kind} before it was found ${wanted}`);
     }
-    // Modules that must be rejected are not tagged with features. What does not know a feature's encoding finds it malformed.
+    // Modules that must be rejected are not tagged with features. What does not know a feature's encoding finds it
+    // malformed.
     if (wanted === 'invalid' && failure.kind === 'malformed' && this.#lacking.length > 0) {
       throw new Skip(`rejected as malformed in a script that needs ${this.#lacking.join(', ')}`);
     }

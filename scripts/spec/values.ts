@@ -4,8 +4,8 @@ import type { LaneType, ScriptValue } from './script.ts';
 export type NumberType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 /**
- * A value that goes into or comes out of an engine.
- * Numbers and vectors are bits (v128: lane 0 lowest). A reference is null, the host reference of a number, or some other reference.
+ * A value that goes into or comes out of an engine. Numbers and vectors are bits (v128: lane 0 lowest). A reference is
+ * null, the host reference of a number, or some other reference.
  */
 export type Value =
   | { readonly type: NumberType; readonly bits: bigint }
@@ -87,7 +87,8 @@ export function matches(expected: ScriptValue, actual: Value): boolean {
   if (isNumber(actual)) return false;
   if (NULL_TYPES.has(expected.type) || expected.value === 'null') return actual.ref === null;
   if (actual.ref === null) return false;
-  // An engine names the static type of the result: a subtype's pattern may not equal it, but the two kinds of 2.0 never mix.
+  // An engine names the static type of the result: a subtype's pattern may not equal it, but the two kinds of 2.0 never
+  // mix.
   if ((expected.type === 'funcref') !== (actual.type === 'funcref')) return false;
   return expected.value === undefined || actual.ref === Number(expected.value);
 }

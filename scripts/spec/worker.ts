@@ -1,8 +1,9 @@
 /**
- * A process that runs scripts, one after the other, for spec.ts: native code that crashes takes only this process along.
+ * A process that runs scripts, one after the other, for spec.ts: native code that crashes takes only this process
+ * along.
  *
- * Messages in: the path of a script. Messages out: its report. Before each command its index goes to file descriptor 4, synchronously,
- * so that the parent knows where the process died.
+ * Messages in: the path of a script. Messages out: its report. Before each command its index goes to file descriptor 4,
+ * synchronously, so that the parent knows where the process died.
  */
 import { readFileSync, writeSync } from 'node:fs';
 import type { Engine } from './engine.ts';

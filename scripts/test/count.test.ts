@@ -1,6 +1,6 @@
 /**
- * `--count-instructions` against modules that count themselves, run by V8: the same number after each call, also of calls that trap on purpose. And against
- * numbers found by hand.
+ * `--count-instructions` against modules that count themselves, run by V8: the same number after each call, also of
+ * calls that trap on purpose. And against numbers found by hand.
  */
 import { afterAll, expect, it } from 'vitest';
 import { type CompileOptions, compile } from '../../compiler/index.ts';

@@ -1,4 +1,6 @@
-/** What documents say of the project must be there: the files they link to and name, and the commands they tell to run. */
+/**
+ * What documents say of the project must be there: the files they link to and name, and the commands they tell to run.
+ */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -90,7 +90,10 @@ describe('exceptions', () => {
     expect(uncaught).toBeGreaterThan(0);
   });
 
-  /** The first function catches what the second throws; labels of each depth, a clause behind one that catches everything. */
+  /**
+   * The first function catches what the second throws; labels of each depth, a clause behind one that catches
+   * everything.
+   */
   const SOURCE = `(module (import "host" "stop" (func $stop)) (tag $a (param i32)) (tag $b)
     (func $thrower (param i32) (result i32)
       (if (i32.eq (local.get 0) (i32.const 1)) (then (throw $a (i32.const 40))))

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, commands } from '@yowasp/clang';
 
-/** Custom debug sections of a module by name, and the size of its code section. Independent of our reader of modules. */
+/**
+ * Custom debug sections of a module by name, and the size of its code section. Independent of our reader of modules.
+ */
 export function readSections(wasm: Uint8Array): { debug: Map<string, Uint8Array>; codeSize: number } {
   let at = 8;
   const leb = (): number => {

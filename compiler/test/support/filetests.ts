@@ -1,6 +1,6 @@
 /**
- * Files of cases, each with its input and what is expected of it: `=== name flags…`, the input, `---`, the output. BLESS=1 writes what comes out as
- * what is expected.
+ * Files of cases, each with its input and what is expected of it: `=== name flags…`, the input, `---`, the output.
+ * BLESS=1 writes what comes out as what is expected.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * What the vector operators of the IR mean, lane by lane, after the specification ("Vector instructions"). Relaxed operators have no
- * meaning of their own here.
+ * What the vector operators of the IR mean, lane by lane, after the specification ("Vector instructions"). Relaxed
+ * operators have no meaning of their own here.
  */
 import { Op, Type } from '../../ir/ops.ts';
 import { VEC_LANES, VEC_NAMES, type VecOp } from '../../ir/vec-ops.ts';

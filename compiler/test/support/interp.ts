@@ -1,11 +1,12 @@
 /**
  * An interpreter of the IR, for tests: it says what a function means without a backend. Slow, simple, exact.
  *
- * Values: i32 and f32 (its bits) are int32 numbers; i64, ref and f64 (its bits) are signed 64-bit BigInts; v128 is an unsigned 128-bit
- * BigInt. A NaN that arithmetic makes is the canonical one; moves, loads, stores, fneg, fabs and fcopysign keep bits.
+ * Values: i32 and f32 (its bits) are int32 numbers; i64, ref and f64 (its bits) are signed 64-bit BigInts; v128 is an
+ * unsigned 128-bit BigInt. A NaN that arithmetic makes is the canonical one; moves, loads, stores, fneg, fabs and
+ * fcopysign keep bits.
  *
- * Addresses (raw accesses): `BASE` is the vmctx base; the primary memory lies at it, the vmctx below it, stack slots at `STACK`; further
- * ranges of bytes can be mapped.
+ * Addresses (raw accesses): `BASE` is the vmctx base; the primary memory lies at it, the vmctx below it, stack slots at
+ * `STACK`; further ranges of bytes can be mapped.
  */
 import { BUILTINS } from '../../abi/builtins.ts';
 import { TrapCode } from '../../abi/traps.ts';
@@ -676,7 +677,10 @@ function toInteger(op: Op, to: Type, x: number): Val {
   return int(to, n < low ? low : high);
 }
 
-/** Nearest single to an integer, ties to even. Number(BigInt) rounds correctly to double; singles need their own single rounding. */
+/**
+ * Nearest single to an integer, ties to even. Number(BigInt) rounds correctly to double; singles need their own single
+ * rounding.
+ */
 function singleOf(n: bigint): number {
   const magnitude = n < 0n ? -n : n;
   const extra = magnitude.toString(2).length - 24;

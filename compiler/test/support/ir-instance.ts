@@ -1,7 +1,7 @@
 /**
- * An instance of a module whose code is interpreted IR: what the runtime does (vmctx, tables, segments, builtins), in a few lines, for tests
- * of the front end. Imports are those of the host module `spectest`. Calls from outside go through entry thunks, calls to the
- * host through host thunks.
+ * An instance of a module whose code is interpreted IR: what the runtime does (vmctx, tables, segments, builtins), in a
+ * few lines, for tests of the front end. Imports are those of the host module `spectest`. Calls from outside go through
+ * entry thunks, calls to the host through host thunks.
  */
 import { BUILTINS } from '../../abi/builtins.ts';
 import { TrapCode } from '../../abi/traps.ts';

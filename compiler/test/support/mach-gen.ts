@@ -1,4 +1,7 @@
-/** Random machine functions for tests of register allocation, and an interpreter that runs them over vregs or over allocated locations. */
+/**
+ * Random machine functions for tests of register allocation, and an interpreter that runs them over vregs or over
+ * allocated locations.
+ */
 import {
   EDIT,
   EditKind,
@@ -540,7 +543,10 @@ function mix(a: number, b: number): number {
   return h | 0;
 }
 
-/** Places of values: two halves each, the second only meaningful for vectors. Registers, then slots (a vector in a slot takes two). */
+/**
+ * Places of values: two halves each, the second only meaningful for vectors. Registers, then slots (a vector in a slot
+ * takes two).
+ */
 class Places {
   readonly low: Int32Array;
   readonly high: Int32Array;
@@ -611,7 +617,10 @@ export function runVirtual(m: MachFunc, steps: number): number {
   }
 }
 
-/** A move's result is its input; a constant and an early result (Cross) depend on the row alone; other results on all inputs. */
+/**
+ * A move's result is its input; a constant and an early result (Cross) depend on the row alone; other results on all
+ * inputs.
+ */
 function resultSeed(m: MachFunc, i: number, seen: number): (o: number) => number {
   const constant = (m.insts[i * MROW + M_FLAGS] & MFlag.Remat) !== 0;
   return o => (constant || m.operands[o * 2 + 1] & Opd.Cross ? i : seen);

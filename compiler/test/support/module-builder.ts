@@ -41,7 +41,9 @@ export function funcType(params: readonly number[], results: readonly number[]):
   return [0x60, ...leb(params.length), ...params, ...leb(results.length), ...results];
 }
 
-/** A function body with its size: runs of locals, code without the final `end`. Not spread, so that code may be large. */
+/**
+ * A function body with its size: runs of locals, code without the final `end`. Not spread, so that code may be large.
+ */
 export function body(
   locals: readonly (readonly [count: number, type: number])[],
   code: readonly number[],

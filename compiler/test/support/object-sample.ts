@@ -1,4 +1,6 @@
-/** A linked module with made-up code, for tests of the object writer and its readers: independent of the code generator. */
+/**
+ * A linked module with made-up code, for tests of the object writer and its readers: independent of the code generator.
+ */
 import { TrapCode } from '../../abi/traps.ts';
 import { layoutVmctx } from '../../abi/vmctx.ts';
 import { type CompiledFunc, RelocKind } from '../../backend/code.ts';

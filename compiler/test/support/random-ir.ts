@@ -1,6 +1,7 @@
 /**
- * Random functions for differential tests: structured control flow, every integer and float operator, all kinds of memory. Operands are
- * taken from few addresses and from constants on which folding rules turn, so that the optimiser finds something to do.
+ * Random functions for differential tests: structured control flow, every integer and float operator, all kinds of
+ * memory. Operands are taken from few addresses and from constants on which folding rules turn, so that the optimiser
+ * finds something to do.
  */
 import { builtinId } from '../../abi/builtins.ts';
 import { TrapCode } from '../../abi/traps.ts';

@@ -128,7 +128,9 @@ export function disassemble(code: Uint8Array): string[] {
   return instructions(code).map(i => i.text);
 }
 
-/** A function with body `body` and parameters `params`, compiled and disassembled. The blocks' text follows `b0`'s head. */
+/**
+ * A function with body `body` and parameters `params`, compiled and disassembled. The blocks' text follows `b0`'s head.
+ */
 export function asm(params: string, body: string, results = '', options: Options = {}): string[] {
   const arrow = results === '' ? '' : ` -> ${results}`;
   return disassemble(compileIr(`func 1 "f"${arrow} {\nb0(${params}):\n${body}\n}`, options).code);

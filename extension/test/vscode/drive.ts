@@ -1,7 +1,7 @@
 /**
- * `npm run test:vscode`: the packaged extension in a real VS Code. First the in-host suite (suite.ts), then drives of the user interface in a
- * browser (scenarios.ts), with screenshots in dist/screenshots/. Of a step that fails, the picture, the page and the logs are kept there, too.
- * Prints "N passed, N failed"; exits 1 if anything failed.
+ * `npm run test:vscode`: the packaged extension in a real VS Code. First the in-host suite (suite.ts), then drives of
+ * the user interface in a browser (scenarios.ts), with screenshots in dist/screenshots/. Of a step that fails, the
+ * picture, the page and the logs are kept there, too. Prints "N passed, N failed"; exits 1 if anything failed.
  *
  *     node dist/vscode-drive.js [--only host|ui|NAME OF A SCENARIO] [--repeat N]
  */
@@ -98,7 +98,10 @@ async function keepEvidence(
   writeFileSync(`${path}.log`, `${console.join('\n')}\n${logs(logFolder)}`);
 }
 
-/** One scenario in a new window, as if the browser had never been here. A step that fails takes those behind it along: they build on it. */
+/**
+ * One scenario in a new window, as if the browser had never been here. A step that fails takes those behind it along:
+ * they build on it.
+ */
 async function drive(
   host: VsCodeHost,
   browser: Browser,

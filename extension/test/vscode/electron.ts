@@ -1,6 +1,7 @@
 /**
- * `npm run test:electron`: the in-host suite in a desktop VS Code: the one at VSCODE_PATH (its executable), else one that is downloaded. Without a
- * display, under `xvfb-run`. `npm run test:vscode` runs the same suite in a VS Code that npm has.
+ * `npm run test:electron`: the in-host suite in a desktop VS Code: the one at VSCODE_PATH (its executable), else one
+ * that is downloaded. Without a display, under `xvfb-run`. `npm run test:vscode` runs the same suite in a VS Code that
+ * npm has.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

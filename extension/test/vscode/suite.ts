@@ -1,6 +1,6 @@
 /**
- * The suite that runs inside of VS Code's extension host, the same under @vscode/test-electron and in code-server. `run` is what both call. With
- * LUCET_TEST_REPORT in the environment it also writes what happened there, as JSON.
+ * The suite that runs inside of VS Code's extension host, the same under @vscode/test-electron and in code-server.
+ * `run` is what both call. With LUCET_TEST_REPORT in the environment it also writes what happened there, as JSON.
  */
 import { writeFileSync } from 'node:fs';
 import Mocha from 'mocha';

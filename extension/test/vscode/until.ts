@@ -3,8 +3,8 @@
 const POLL_MS = 50;
 
 /**
- * Ask until the answer is neither empty nor false, and return it. What a probe throws means "not yet": elements go and come while a window is
- * drawn.
+ * Ask until the answer is neither empty nor false, and return it. What a probe throws means "not yet": elements go and
+ * come while a window is drawn.
  * @throws Error with what was waited for and what the last probe complained of
  */
 export async function until<T>(

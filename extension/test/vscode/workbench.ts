@@ -1,7 +1,7 @@
 /**
- * What a person does in VS Code's window, by its selectors. Everything waits for a state, nothing for a time. What the window itself may swallow
- * (a click on a menu that has just opened, a key while the focus moves) is done again until it is seen to have been taken; what the extension
- * owes for it is asked for once.
+ * What a person does in VS Code's window, by its selectors. Everything waits for a state, nothing for a time. What the
+ * window itself may swallow (a click on a menu that has just opened, a key while the focus moves) is done again until
+ * it is seen to have been taken; what the extension owes for it is asked for once.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -81,7 +81,8 @@ export class Workbench {
       () => this.tab(name).isVisible(),
       () => this.explorerFile(name).dblclick({ timeout: AGAIN_MS }),
     );
-    // The editor takes the focus when it is there. That closes menus, and keys mean this file only then. What is no text is told of in its place.
+    // The editor takes the focus when it is there. That closes menus, and keys mean this file only then. What is no
+    // text is told of in its place.
     const group = this.page.locator('.editor-group-container.active');
     await group.locator('.monaco-editor.focused, .monaco-editor-pane-placeholder').first().waitFor();
     await this.tab(name).click();
@@ -122,8 +123,8 @@ export class Workbench {
   }
 
   /**
-   * Choose from the explorer's context menu. A menu that is still open after a click has ignored it; one that closed before the click (something
-   * else took the focus) has not been chosen from, either.
+   * Choose from the explorer's context menu. A menu that is still open after a click has ignored it; one that closed
+   * before the click (something else took the focus) has not been chosen from, either.
    */
   async contextMenu(file: string, item: string): Promise<void> {
     await this.showView('Explorer', this.page.locator('.explorer-folders-view'));
@@ -139,7 +140,10 @@ export class Workbench {
     );
   }
 
-  /** Run a command by its title from the palette. What takes the focus meanwhile closes the palette: then it is opened again. */
+  /**
+   * Run a command by its title from the palette. What takes the focus meanwhile closes the palette: then it is opened
+   * again.
+   */
   async command(title: string): Promise<void> {
     const input = this.palette.locator('input.input');
     const row = this.palette.locator(`.monaco-list-row[aria-label^="${title}"]`).first();

@@ -1,4 +1,7 @@
-/** Runs compiled functions on a processor that this machine isn't, by the emulator Bochs: a disk image with a boot sector, the code and its operands. */
+/**
+ * Runs compiled functions on a processor that this machine isn't, by the emulator Bochs: a disk image with a boot
+ * sector, the code and its operands.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

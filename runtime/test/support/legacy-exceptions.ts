@@ -1,6 +1,6 @@
 /**
- * Random programs that throw and catch, as text with the earlier instructions (`try`, `catch`, `rethrow`, `delegate`), which V8 runs; Binaryen
- * translates them to try_table and throw_ref. They end: loops and calls use up fuel.
+ * Random programs that throw and catch, as text with the earlier instructions (`try`, `catch`, `rethrow`, `delegate`),
+ * which V8 runs; Binaryen translates them to try_table and throw_ref. They end: loops and calls use up fuel.
  */
 import { Random } from '../../../scripts/fuzz/random.ts';
 

@@ -1,4 +1,7 @@
-/** Vector operators as small functions, with operands for them: each takes an address, and leaves its result behind the operands there. */
+/**
+ * Vector operators as small functions, with operands for them: each takes an address, and leaves its result behind the
+ * operands there.
+ */
 import { Op, Type } from '../../../compiler/ir/ops.ts';
 import { VEC_LANES, VEC_SCALAR } from '../../../compiler/ir/vec-ops.ts';
 import {
