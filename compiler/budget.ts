@@ -1,11 +1,11 @@
 /**
- * What a module may become, as a whole: intermediate code and machine code, both in proportion to its bytes
- * (wasm/limits.ts). Time goes with them, so that a stranger's module takes time in proportion to its size, however many
- * functions it spreads its demands over.
+ * How much intermediate code and machine code a module may become as a whole, in proportion to its bytes
+ * (wasm/limits.ts). Compile time follows from both, so a hostile module takes time in proportion to its size, however
+ * it spreads its demands over functions.
  *
- * Each thread counts what it makes, and all of it is counted together. Which function is the one too many depends on
- * who compiled what first, so what a thread throws names none; `rejection` finds the place, the same for any number of
- * threads.
+ * Each thread counts what it makes, and the sum is checked. Which function exceeds the budget depends on the order in
+ * which threads compile, so the error a thread throws names no function; `rejection` finds the place, which is the same
+ * for any number of threads.
  */
 import type { VmctxLayout } from './abi/vmctx.ts';
 import type { CompiledFunc } from './backend/code.ts';
@@ -70,8 +70,8 @@ export class ModuleBudget {
 }
 
 /**
- * The error of a module whose first functions, up to `end`, become too much intermediate code: at the one that has most
- * of it; null if they don't.
+ * The error for a module whose first functions, up to `end`, become too much intermediate code; it names the function
+ * that has most of it. Null: they stay within the budget.
  * @throws CompileError of the first function that is over a limit of its own
  */
 function tooMuchIr(
@@ -111,7 +111,7 @@ function validate(module: Module, end: number): void {
 
 /**
  * The error that a module is rejected with, whatever was met first: that of its first invalid function; else of the
- * first that is over a limit; else its being too much as a whole.
+ * first function that is over a limit; else that the module as a whole is too much.
  * @param index of the function that `error` was met in
  */
 export function rejection(

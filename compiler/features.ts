@@ -1,6 +1,6 @@
 /**
- * The extensions of WebAssembly that can be switched: all that came after version 1.0 and is there. An extension that
- * is off is refused by name wherever a module uses it, as are those that are not there at all.
+ * The extensions of WebAssembly that can be switched on and off: all those after version 1.0 that Lucet implements. One
+ * that is off is refused by name wherever a module uses it, as are those that are not implemented.
  *
  * Names are those of the proposals. Every use of one is guarded either by its operators, listed here, or by
  * `needFeature` where it is read.

@@ -1,4 +1,7 @@
-/** The compiler's door: bytes of a module in, bytes of a shared object out. Pure: no files, no process, no threads. */
+/**
+ * The compiler's entry point: bytes of a module in, bytes of a shared object out. Pure: no files, no process, no
+ * threads.
+ */
 import type { CompiledFunc } from './backend/code.ts';
 import { rejection } from './budget.ts';
 import { CompileError } from './diagnostics.ts';

@@ -1,4 +1,4 @@
-/** The features of the machine we run on. */
+/** The processor features of this machine. */
 import { readFileSync } from 'node:fs';
 import type { CpuFeature } from './abi/artifact.ts';
 import { featuresFromCpuinfo } from './target.ts';

@@ -34,7 +34,7 @@ export type LowerOptions = Pick<
   'memory' | 'optLevel' | 'canonicalizeNans' | 'countInstructions' | 'debugCode'
 >;
 
-/** What is not said: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
+/** The defaults: optimised, guarded, for any machine of the x86-64-v2 level (2009), on the calling thread. */
 export function defaultOptions(given: Partial<CompileOptions> = {}): CompileOptions {
   return {
     optLevel: 2,

@@ -26,7 +26,7 @@ const entryTypesOf = new WeakMap<Module, Int32Array>();
 const ARGS = rawAccess(Region.Args, MemKind.Full);
 
 /**
- * Types that have an entry thunk: canonical indices, ascending. The thunk of the k-th has index functions.length +
+ * Types that have an entry thunk: canonical indices, ascending. The thunk of the k-th one has index functions.length +
  * imports + k.
  */
 export function entryThunkTypes(module: Module): Int32Array {

@@ -74,12 +74,12 @@ export function parseEnvFile(text: string): Record<string, string> {
   return variables;
 }
 
-/** Characters of a program's last output in which it says why it gave up. */
+/** How much of a program's last output is kept, in characters: there it says why it gave up. */
 export const LAST_WORDS = 4096;
 
 /**
- * Whether what a program printed says that it was refused a file since no folder that it is granted has it: in the
- * words of wasi-libc, Rust, Go, Zig and Python.
+ * Whether a program's output says that it was refused a file since no folder it is granted has it, in the words of
+ * wasi-libc, Rust, Go, Zig and Python.
  */
 export function saysRefused(output: string): boolean {
   return /capabilities insufficient|pre-?opened file descriptor|os error 76\b|\bENOTCAPABLE\b|\bNotCapable\b/i.test(
@@ -87,7 +87,7 @@ export function saysRefused(output: string): boolean {
   );
 }
 
-/** What grants a folder under the names that programs have for files in it: relative ones, and the host's. */
+/** Options that grant a folder under the names that programs have for files in it: relative ones, and the host's. */
 export function grantsOf(
   folder: string,
   dirs: unknown,

@@ -26,7 +26,7 @@ function failureDiagnostic(failure: CompileFailure): vscode.Diagnostic {
   return diagnostic;
 }
 
-/** Run a compiler on a file and show what it complains of. */
+/** Run a compiler on a file, and show its errors. */
 async function runCompiler(
   context: LucetContext,
   file: vscode.Uri,

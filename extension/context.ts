@@ -12,7 +12,7 @@ import { Traps } from './trap/traps.ts';
 
 export class LucetContext implements vscode.Disposable {
   readonly log = vscode.window.createOutputChannel('Lucet', { log: true });
-  /** What the compiler complains of. The language server has a collection of its own for open texts. */
+  /** The compiler's errors. The language server has a collection of its own for open texts. */
   readonly diagnostics = vscode.languages.createDiagnosticCollection('lucetc');
   readonly tool: ModuleTool;
   readonly runs: Runs;

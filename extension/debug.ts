@@ -10,7 +10,7 @@ import { type LucetContext, requireTrust, targetFile } from './context.ts';
 
 const NAME = 'Lucet: debug active file';
 
-/** Modules that are offered; a workspace may have thousands. */
+/** How many modules are offered; a workspace may have thousands. */
 const MAX_OFFERED = 100;
 
 /**

@@ -149,7 +149,7 @@ export class Runs implements vscode.Disposable {
     );
   }
 
-  /** The program that the pause and kill commands mean: the one that runs, or one of several that the user chooses. */
+  /** The program that the pause and kill commands mean: the only one that runs, or the user's choice. */
   private async choose(): Promise<Run | null> {
     const all = [...this.runs];
     if (all.length < 2) return all[0] ?? null;
@@ -168,7 +168,7 @@ export class Runs implements vscode.Disposable {
     const run = await this.choose();
     const pid = await run?.pid;
     if (!run || pid == null) return;
-    // A program in an endless loop handles nothing: the system stops it.
+    // A program in an endless loop can't react to a request: the system stops it.
     process.kill(pid, run.paused ? 'SIGCONT' : 'SIGSTOP');
     run.paused = !run.paused;
     this.update();

@@ -15,7 +15,7 @@ interface LucetTask extends vscode.TaskDefinition {
   readonly args?: readonly string[];
 }
 
-/** Modules that tasks are offered for; a workspace may have thousands. */
+/** How many modules tasks are offered for; a workspace may have thousands. */
 const MAX_OFFERED = 50;
 
 export class LucetTasks implements vscode.TaskProvider {

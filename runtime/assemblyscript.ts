@@ -1,6 +1,6 @@
 /**
- * What AssemblyScript's programs ask of any host when they give up: `env.abort`. What they say there is in the
- * explanation of the trap (runtime/native/assemblyscript.c).
+ * `env.abort`, which AssemblyScript programs call when they give up. Its message is in the explanation of the trap
+ * (runtime/native/assemblyscript.c).
  */
 import { native } from './ffi.ts';
 import type { Imports, NativeImports } from './linkage.ts';
@@ -17,9 +17,9 @@ const functions: NativeImports = {
 };
 
 /**
- * For Linkage.create, beside others: `env.abort`, which traps (Unreachable), with message, file, line and column in the
- * report's explanation. For any number of instances. A module that imports more from "env" needs an object of its own
- * there.
+ * For Linkage.create, beside other imports: `env.abort`, which traps (Unreachable), with message, file, line and column
+ * in the report's explanation. It serves any number of instances. A module that imports more from "env" needs an object
+ * of its own there.
  */
 export const assemblyScriptImports: Imports = { env: functions };
 

@@ -1,7 +1,7 @@
 /**
- * The block by which calls that run here and now cross into C and back (lucet_call_block): an argument of a foreign
- * call takes some 10 ns, a word of the block one. Calls nest, so what C left in it is read before anything else is
- * called.
+ * Calls on this thread cross into C and back with one argument, the address of a block (lucet_call_block): each
+ * argument of a foreign call takes some 10 ns, each word of the block one. Calls nest, so what C left in the block is
+ * read before anything else is called.
  */
 import type { Hostcall, RunEvent } from './calls.ts';
 import { bindingOf, finish, perform, performWith, readEvent } from './calls.ts';
@@ -39,7 +39,7 @@ export function resumeByBlock(s: Shared, instance: number): boolean {
   return isReturned(s);
 }
 
-/** The same for functions of lucet.h that take an event and an error. */
+/** Runs a function of lucet.h that takes an event and an error, and leaves both in the block. True: it returned. */
 export function eventInBlock(s: Shared, run: (event: number, error: number) => Status): boolean {
   const { block } = s;
   block.u32[STATUS] = run(s.block.address + EVENT_AT, s.error);
@@ -81,8 +81,8 @@ export function performByBlock(hostcall: Hostcall): unknown {
 }
 
 /**
- * Hands the guest what the host function gave, with the next resumeByBlock. @throws TypeError when it isn't of the
- * function's type
+ * Leaves the host function's result in the block: the next resumeByBlock hands it to the guest.
+ * @throws TypeError when it isn't of the function's type
  */
 export function finishByBlock(hostcall: Hostcall, result: unknown): void {
   const { block } = shared();

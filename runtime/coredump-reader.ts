@@ -1,4 +1,4 @@
-/** Reads core dumps (see coredump.ts): also those of other runtimes, which write the same format. */
+/** Reads core dumps (see coredump.ts), also those of other runtimes that write the same format. */
 
 interface CoreFrame {
   readonly functionIndex: number;

@@ -1,4 +1,4 @@
-/** What the debug adapter uses of the runtime beside its public door. */
+/** What the debug adapter uses of the runtime beside its public interface. */
 import { frameBases } from '../compiler/debuginfo/shadow-stack.ts';
 import { AT, native, Status, shared } from './ffi.ts';
 import type { TrappedInstance } from './raw-trap.ts';

@@ -1,4 +1,4 @@
-/** Names of C++ and Rust functions as their authors wrote them. */
+/** Demangling: names of C++ and Rust functions as their authors wrote them. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import * as glue from 'gecko-profiler-demangle/index_bg.js';
@@ -37,7 +37,7 @@ export function demangle(name: string): string {
     try {
       result = glue.demangle_any(name);
     } catch {
-      // It trapped: a fresh instance for the next name.
+      // The demangler trapped: take a fresh instance for the next name.
       state = 'unused';
     }
   }

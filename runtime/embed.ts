@@ -1,4 +1,4 @@
-/** Embed contexts: what host functions find again in the instance that calls them, by its class. */
+/** Embed contexts: values that host functions find, by class, in the instance that calls them. */
 
 /** The class of a value. */
 export type EmbedKey<T extends object> = abstract new (...args: never[]) => T;
@@ -10,7 +10,7 @@ export class EmbedContexts {
     for (const value of values) this.insert(value);
   }
 
-  /** One value for each class. @returns the one that it takes the place of */
+  /** Stores a value under its class. @returns the one that it replaces */
   insert<T extends object>(value: T): T | undefined {
     const key = value.constructor;
     const old = this.#values.get(key) as T | undefined;

@@ -1,4 +1,4 @@
-/** What can go wrong at the runtime's door. A trap of the guest is in trap.ts. */
+/** Errors of the runtime's public interface. A trap of the guest is in trap.ts. */
 
 /** An artifact can't be loaded. */
 export class LoadError extends Error {
@@ -36,7 +36,7 @@ export class LimitError extends Error {
   }
 }
 
-/** The instance is in no state to do that: disposed, poisoned, running. */
+/** The instance's state does not allow that: it is disposed, poisoned, or running. */
 export class StateError extends Error {
   override readonly name = 'StateError';
 }
@@ -63,10 +63,10 @@ const REASONS: Readonly<Record<TerminationReason, string>> = {
   resources: 'no memory to keep an interrupted guest',
 };
 
-/** The guest was ended before it was through. The instance can be used again. */
+/** The guest was terminated before it had finished. The instance can be used again. */
 export class TerminatedError extends Error {
   override readonly name = 'TerminatedError';
-  /** @param details of the host function's; the signal's number */
+  /** @param details the host function's value, or the signal's number */
   constructor(
     readonly details: bigint,
     readonly reason: TerminationReason = 'provided',

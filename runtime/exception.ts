@@ -15,8 +15,8 @@ const dropped = new FinalizationRegistry<number>(address => {
 const known = new Map<number, WeakRef<WasmException>>();
 
 /**
- * An exception of a guest: one that left it uncaught, an exnref, or one that a host function throws into it. A host
- * function that lets an exception of a guest pass passes it on to the guest that called it.
+ * A WebAssembly exception: one that left a guest uncaught, an exnref, or one that a host function throws into the
+ * guest. A host function that doesn't catch a guest's exception passes it on to the guest that called it.
  */
 export class WasmException extends Error {
   override readonly name = 'WasmException';
@@ -56,7 +56,7 @@ export class WasmException extends Error {
     }
   }
 
-  /** The object of a native exception. @param owned a reference is handed over */
+  /** The JavaScript object of a native exception. @param owned the caller hands over a reference that it holds */
   static at(address: number, home: ValueHome, owned: boolean): WasmException {
     const found = known.get(address)?.deref();
     if (found) {
@@ -88,7 +88,7 @@ export class WasmException extends Error {
     dropped.register(this, address);
   }
 
-  /** The place of the last throw that nothing caught. */
+  /** Notes the place of the last throw that nothing caught. */
   thrownAt(raw: RawTrap): void {
     this.#raw = raw;
     this.#report = null;

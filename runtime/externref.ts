@@ -1,9 +1,9 @@
 /**
  * References to the host's values that guests hold.
  *
- * A guest sees an externref as a 64-bit word: a handle here, or 0 for null. The same value always has the same handle.
- * Where guests keep handles is not tracked, so a value is held until the last instance of the process is gone: pass
- * long-lived objects, not one for each call.
+ * A guest sees an externref as a 64-bit word: a handle from this table, or 0 for null. The same value always has the
+ * same handle. Where guests keep handles is not tracked, so a value is held until the last instance of the process is
+ * gone: pass long-lived objects, not a new one for each call.
  */
 const handles = new Map<unknown, number>();
 /** Handle h is at h - 1. */

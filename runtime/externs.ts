@@ -45,7 +45,7 @@ export class Memory extends Entity {
     return this.size / this.type.pageSize;
   }
 
-  /** Adds pages; the number of pages before, or -1 when there can't be so many. */
+  /** Adds pages. @returns the number of pages before, or -1 when there can't be so many */
   grow(pages: number): number {
     if (!Number.isSafeInteger(pages) || pages < 0) throw new RangeError(`${pages} is no number of pages`);
     return native().lucet_instance_memory_grow(this.home.address, this.index, pages);
@@ -70,7 +70,7 @@ export class Memory extends Entity {
     if (bytes.length > 0) native().copyIn(to, bytes, bytes.length);
   }
 
-  /** Address of a range that was checked against the present size. */
+  /** Address of a range, after checking it against the present size. */
   #range(offset: number, length: number): number {
     const base = native().lucet_instance_memory(this.home.address, this.index, shared().out);
     const size = shared().block.word(AT.OUT);
@@ -113,7 +113,7 @@ export class Table extends Entity {
     }
   }
 
-  /** Adds elements; the length before, or -1 when there can't be so many. */
+  /** Adds elements. @returns the length before, or -1 when there can't be so many */
   grow(elements: number, value: unknown = null): number {
     if (!Number.isSafeInteger(elements) || elements < 0)
       throw new RangeError(`${elements} is no number of elements`);

@@ -1,4 +1,4 @@
-/** What JavaScript is asked, or told, when generated code faults: one C callback of each kind for all instances. */
+/** Handlers in JavaScript for faults of generated code: one C callback of each kind serves all instances. */
 import koffi from 'koffi';
 import { native } from './ffi.ts';
 
@@ -27,7 +27,7 @@ export function isAsked(instance: number): boolean {
 
 let callbacks: { readonly signal: number; readonly fatal: number } | null = null;
 
-/** Nothing that these throw can cross C: an error counts as the default. */
+/** JavaScript exceptions can't cross C: an error counts as the default. */
 function register(): { readonly signal: number; readonly fatal: number } {
   if (callbacks === null) {
     const address = (proto: string, f: (instance: number, info: number) => unknown): number =>

@@ -56,20 +56,21 @@ export class Func {
   }
 
   /**
-   * Runs it to its end: no result gives undefined, several an array.
+   * Runs it to its end. @returns undefined, the result, or an array of several
    * @throws Trap, GuestExit, TypeError for arguments of wrong types, and whatever a host function throws
    */
   call(...args: unknown[]): unknown {
     return this.home.invoke(this, args);
   }
 
-  /** The same, where host functions may return promises: the guest waits for them. */
+  /** Like `call`, but host functions may return promises: the guest waits for them. */
   callAsync(...args: unknown[]): Promise<unknown> {
     return this.home.invokeAsync(this, args);
   }
 
   /**
-   * The same, with values as bits: a word each (i32 and f32 in its low half), two for a v128. Externrefs are handles.
+   * Like `call`, with values as bits: a word each (i32 and f32 in its low half), two for a v128. Externrefs are
+   * handles.
    */
   callRaw(words: BigUint64Array): BigUint64Array {
     return this.home.invokeRaw(this, words);

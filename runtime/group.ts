@@ -1,9 +1,9 @@
 /**
- * Lifetimes of instances, as runtime/native/group.c has them.
+ * Lifetimes of instances, like those in runtime/native/group.c.
  *
- * References travel unseen from guest to guest, so instances that may hold each other's functions form a group: their
- * native handles are given back when all of the group are disposed. Whoever only imports from another group (a memory,
- * say) holds that group, one way; so what many short-lived instances import from does not keep them.
+ * References pass between guests unseen, so instances that may hold each other's functions form a group: their native
+ * handles are given back when all of the group are disposed. An instance that only imports from another group (a
+ * memory, say) holds that group, one way. So what many short-lived instances import from does not keep them.
  */
 export interface GroupMember extends LinkedHome {
   group: Group;
@@ -29,7 +29,7 @@ export class Group {
     this.#members = [first];
   }
 
-  /** Both groups become one: each side may come to hold references to the other. */
+  /** Merges both groups: each side may come to hold references to the other. */
   merge(other: Group): void {
     if (other === this) return;
     if (other.#members.length > this.#members.length) {
@@ -42,7 +42,7 @@ export class Group {
     }
     this.#handles += other.#handles;
     for (const home of other.#held) {
-      // Held by both sides, so twice: once is left.
+      // A group that both sides held is now held twice: once is enough.
       if (this.#held.has(home)) home.group.#handles--;
       else this.#held.add(home);
     }
@@ -61,7 +61,7 @@ export class Group {
     home.group.#handles++;
   }
 
-  /** A member was disposed, or a group that held this one is gone. */
+  /** A member was disposed, or a group that held this one is gone: gives the handles back when nobody is left. */
   drop(): void {
     if (--this.#handles > 0) return;
     for (const member of this.#members) member.releaseNative();

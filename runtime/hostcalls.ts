@@ -23,7 +23,7 @@ export interface HostFunctionOptions {
   readonly vmctx?: boolean;
 }
 
-/** A host function with more to say about it than a plain function has. */
+/** A host function with a declared type or other options; a plain function has none. */
 export class HostFunction {
   readonly callback: HostCallback;
   readonly type: FuncType | null;

@@ -1,4 +1,4 @@
-/** The runtime's public door. */
+/** The runtime's public interface. */
 export { assemblyScriptImports } from './assemblyscript.ts';
 export { InstanceBuilder } from './builder.ts';
 export { makeCoredump } from './coredump.ts';

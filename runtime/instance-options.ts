@@ -1,4 +1,4 @@
-/** How instances are made, and how they are. */
+/** Options for making instances, and the states that instances have. */
 import { AT, STRUCTS, shared } from './ffi.ts';
 
 /**

@@ -29,7 +29,7 @@ export function libraryPath(): string {
   );
 }
 
-/** Can guests run here? Tests that need the library ask this. */
+/** Whether guests can run here. Tests that need the library ask this. */
 export function hasLibrary(): boolean {
   try {
     return existsSync(libraryPath());

@@ -107,7 +107,10 @@ export class Linkage {
     return this.module.imports.length;
   }
 
-  /** The same for each instance, and nothing that instances keep alive. */
+  /**
+   * Whether one array of records serves all instances: it is the same for each, and refers to nothing that instances
+   * keep alive.
+   */
   get isConstant(): boolean {
     return this.homes.size === 0 && this.#values.length === 0;
   }
@@ -248,7 +251,9 @@ function isTying(type: ValueType): boolean {
   return type === 'funcref' || type === 'anyref' || type === 'exnref';
 }
 
-/** Can the importer hand function references to the exporter? (In the other direction they may always travel.) */
+/**
+ * Whether the importer can hand function references to the exporter. (In the other direction they may always travel.)
+ */
 function flowOf(type: ExternType): Flow {
   switch (type.kind) {
     case 'func':

@@ -20,7 +20,7 @@ export interface SourceOptions {
   readonly countInstructions: boolean;
   /** For a debugger: level 0 only. */
   readonly debugCode: boolean;
-  /** What a text stands for, before it is compiled; not if it has been compiled before. */
+  /** Gets the binary form of a text before it is compiled; not called if the result is in the cache. */
   readonly encoded?: (wasm: Uint8Array) => void;
   /** Compiling has begun, or goes on. */
   readonly progress?: (done: number, total: number) => void;
@@ -59,7 +59,7 @@ function openCache(): string | null {
   }
 }
 
-/** Which compiler this is: its version alone would not tell one build of a developer's from the next. */
+/** Identifies the compiler: the version alone would not tell one build of a developer's from the next. */
 function buildIdentity(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   const files = readdirSync(here).filter(f => /\.(?:c?js|ts)$/.test(f));
@@ -87,7 +87,7 @@ function cacheKey(path: string, bytes: Uint8Array, options: CompileOptions): str
 /** Where a compiled module is. */
 export interface Compiled {
   readonly path: string;
-  /** It was not kept: to be removed after use. */
+  /** The artifact was not cached: it has to be removed after use. */
   readonly temporary: boolean;
 }
 
@@ -153,7 +153,7 @@ export async function compileSource(
   return { path: temporary, temporary: true };
 }
 
-/** Is there a cached artifact, and is it whole? The loader compares its checksum. */
+/** Whether there is a cached artifact, and it is whole. The loader compares its checksum. */
 function isWhole(path: string): boolean {
   try {
     Module.fromFile(path).dispose();
@@ -164,7 +164,7 @@ function isWhole(path: string): boolean {
   }
 }
 
-/** Others see the old file or the whole new one. False: it could not be written, which is no reason not to run. */
+/** Readers see the old file or the whole new one. False: it could not be written, which is no reason not to run. */
 function store(path: string, artifact: Uint8Array): boolean {
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
   try {

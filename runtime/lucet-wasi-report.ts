@@ -1,4 +1,4 @@
-/** A trap, told to people on a terminal: what happened, why, the line of source, and how the program came there. */
+/** A trap report for a terminal: what happened, why, the line of source, and the backtrace. */
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import pc from 'picocolors';
 import { printable } from '../compiler/printable.ts';
@@ -63,8 +63,8 @@ function quote(position: SourcePosition, c: Colors): string[] {
 }
 
 /**
- * The path is the module's word: only a plain file is read, and of it one line. Even opening a device may do something,
- * and opening a pipe waits. What is plain but has no size is the kernel's (/proc).
+ * The path comes from the module: only a plain file is read, and only one line of it. (Merely opening a device may do
+ * something, and opening a pipe waits. A plain file without a size is the kernel's, in /proc.)
  */
 function sourceLine({ file, line }: SourcePosition): string | null {
   if (line === 0 || file.includes('\0')) return null;
@@ -109,7 +109,7 @@ function variable(v: ReportVariable, c: Colors): string {
 // --------------------------------------------------------------------------------------------------------------- Backtrace
 
 function backtrace(report: TrapReport, style: ReportStyle, c: Colors): string[] {
-  // In short, what led from the program into its language's panic is left out.
+  // A short report leaves out what led from the program into its language's panic.
   const skipped = style.full ? 0 : (report.userFrame ?? 0);
   const rest = report.frames.slice(skipped, style.full ? undefined : languageStart(report.frames, skipped));
   const frames = style.full ? rest : rest.filter(f => f.kind !== 'host');

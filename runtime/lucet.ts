@@ -1,3 +1,3 @@
-/** What `import … from 'lucet'` gives: the compiler's door and the runtime's, in one file. */
+/** The npm package: what `import … from 'lucet'` gives of compiler and runtime. */
 export { CompileError, type CompileOptions, compile, defaultOptions } from '../compiler/index.ts';
 export * from './index.ts';

@@ -37,7 +37,7 @@ export function moduleAt(address: number): Module | null {
   return loaded.get(address) ?? null;
 }
 
-/** Names that a message tells of a list that may have thousands. */
+/** How many names a message lists, of what may be thousands. */
 const MOST_TOLD = 8;
 
 /** "; it exports …, and 12 more": those first that begin like `name`. */
@@ -88,7 +88,7 @@ export class Module {
    */
   static fromFile(path: string, options: LoadOptions = {}): Module {
     if (path.includes('\0')) throw new LoadError('a path can not hold a NUL', 'io', 0);
-    // What is verified is what is loaded: the file is read once.
+    // The file is read once, so that what is verified is what is loaded.
     if (options.publicKey !== undefined) return Module.#load(readWhole(path), path, options);
     const s = shared();
     checkLoad(native().lucet_module_load_file(path, s.out, s.error));
@@ -180,7 +180,7 @@ export class Module {
     return this.#exports;
   }
 
-  /** Number of the export with this name, or -1. */
+  /** Index of the export with this name, or -1. */
   exportNumber(name: string): number {
     this.#exportsByName ??= new Map(this.exports.map((e, i) => [e.name, i]));
     return this.#exportsByName.get(name) ?? -1;
@@ -311,7 +311,7 @@ function externType(): ExternType {
   const kind = KINDS[externField(EXTERN.kind)];
   const flags = externField(EXTERN.flags);
   const limit = (offset: number): number => block.word(AT.EXTERN + offset);
-  // A limit above 2^53 is no number that can be reached: rounding it is harmless.
+  // A limit above 2^53 can never be reached, so rounding it does no harm.
   const hasMax = block.u64[(AT.EXTERN + EXTERN.max) >> 3] !== ALL_ONES;
   switch (kind) {
     case 'func':

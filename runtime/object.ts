@@ -1,8 +1,8 @@
 /** Objects of garbage-collected types, as JavaScript holds them. */
 
 /**
- * A reference to an object of a guest's: opaque, to be handed back to the guest or to compare. It is valid until the
- * guest is reset or gone, and only for guests that could have got it from that one; anywhere else it is refused.
+ * A reference to a guest's object: opaque; it can be handed back to the guest, or compared. It is valid until the guest
+ * is reset or gone, and only for guests that could have got it from that one; any other refuses it.
  */
 export class GuestObject {
   /** @internal */

@@ -1,4 +1,4 @@
-/** What the operator at a place in a module does, as far as explaining a trap needs it. */
+/** What the operator at an offset of a module does, as far as explaining a trap needs it. */
 
 export type TrapOperator =
   | {

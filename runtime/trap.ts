@@ -35,15 +35,15 @@ export class Trap extends Error {
   }
 
   /**
-   * Made when first asked for: source lines take reading. Ask before the instance runs again, or is disposed of: the
-   * report has variables, and bytes of the memory, only as long as they are what they were at the trap.
+   * Made when first asked for, since reading source lines takes time. Ask before the instance runs again or is
+   * disposed: the report has variables, and bytes of the memory, only as long as they are what they were at the trap.
    */
   get report(): TrapReport {
     return (this.#report ??= this.#make());
   }
 }
 
-/** Generated code faulted where it can't: a defect of Lucet's. The instance is lost. */
+/** Generated code faulted where no fault is possible: a defect of Lucet. The instance is lost. */
 export class InternalFault extends Error {
   override readonly name = 'InternalFault';
   readonly report: TrapReport;

@@ -16,7 +16,7 @@ export interface ValueHome {
   adopt(func: Func): void;
 }
 
-/** What a message calls a value: the whole, or one of several, from 1. */
+/** How a message names a value: the whole, or one of several, counted from 1. */
 function subject(what: string, number: number): string {
   if (number === 0) return what;
   return what === ARGUMENTS ? `argument ${number}` : `${what}, value ${number},`;
@@ -161,7 +161,7 @@ export function loadValues(block: Block, types: readonly ValueType[], home: Valu
   return values;
 }
 
-/** What a call gives: nothing, the value, or an array of several. */
+/** The results of a call: undefined, the value, or an array of several. */
 export function loadResults(block: Block, types: readonly ValueType[], home: ValueHome, from = 0): unknown {
   if (types.length === 0) return undefined;
   if (types.length === 1) return loadValue(block, from, types[0]!, home);

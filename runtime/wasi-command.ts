@@ -35,8 +35,8 @@ const COMMAND = STRUCTS.lucet_command_block;
 /** Its first member. */
 const PROGRAM = STRUCTS.lucet_command;
 /**
- * Output is written where its buffers will be: several runs share a piece of memory, until less than half is left. What
- * has no room is copied.
+ * Output is written directly to where the result's buffers will be: several runs share a piece of memory, until less
+ * than half of it is left. What finds no room is copied.
  */
 const ROOM = 32 << 10;
 const NOTHING = Buffer.alloc(0);
@@ -59,8 +59,8 @@ export class WasiCommand {
   #roomAddress = 0;
   #written = 0;
   /**
-   * One call does it all, unless the module imports from other instances, has a start function, or is given values that
-   * C doesn't keep.
+   * Whether C can do a whole run in one call: not if the module imports from other instances, has a start function, or
+   * is given values that C doesn't keep.
    */
   #fused: boolean;
   #running = false;

@@ -249,7 +249,7 @@ type StreamStdio = WasiStream | Readable | Writable;
 /** Of `length` bytes at an address: how many, or -errno. */
 type Transfer = (bytes: number, length: number) => number;
 
-/** JavaScript's exceptions end at the border: for the guest it is an input or output error. */
+/** JavaScript exceptions end here: the guest sees an input or output error. */
 function guarded(f: () => number): number {
   try {
     return f();
@@ -358,7 +358,7 @@ function configure(owner: Owner, address: number, options: WasiContextOptions, h
 }
 
 /**
- * What guests are granted, for any number of them: directories are opened here, once. Its `imports` serve one Linkage
+ * What guests are granted, for any number of guests: directories are opened here, once. Its `imports` serve one Linkage
  * for all instances; each instance then gets a context of its own (WasiTemplate.context, WasiContext.attach).
  */
 export class WasiTemplate implements NativeImports {
@@ -488,7 +488,7 @@ export class WasiContext implements NativeImports {
     return bytesAt(at, Number(outputLength[0]));
   }
 
-  /** As new, for the next guest: closes what the last one has open. */
+  /** Makes it as new, for the next guest: closes what the last one has open. */
   reset(options: WasiContextOptions = {}): void {
     native().lucet_wasi_ctx_reset(this.address);
     this.#held.release();

@@ -103,7 +103,7 @@ export function moduleBytes(
   for (const [key, id] of Object.entries(SECTION_ID)) {
     const entries = sections[key as keyof typeof SECTION_ID];
     if (entries === undefined || entries.length === 0) continue;
-    // The start section is a bare index, and that of the count of data segments a bare number.
+    // The start section is a single index, and the data count section a single number.
     const contents =
       id === SECTION_ID.start || id === SECTION_ID.dataCount ? entries.flat() : vector(entries);
     out.push(id, ...uleb(contents.length));

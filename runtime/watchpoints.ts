@@ -58,7 +58,7 @@ export function watchpointHit(
   return { before: block.u64[AT.OUT >> 3]!, after: block.u64[(AT.OUT >> 3) + 1]! };
 }
 
-/** Why the system did not give it (any more) when the guest last went on; null: it did. */
+/** Why the system refused the watchpoint when the guest last ran; null: it did not. */
 export function watchpointProblem(instance: TrappedInstance, number: number): string | null {
   const handle = instance.handle();
   if (handle === 0) return null;

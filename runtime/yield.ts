@@ -39,7 +39,7 @@ export function checkYieldType(expects: YieldType | null, value: unknown): void 
     );
 }
 
-/** What a run came to: it returned `value`, or it yielded `value` and waits for `resume`. */
+/** The outcome of a run: it returned `value`, or it yielded `value` and waits for `resume`. */
 export type RunResult =
   | { readonly done: true; readonly value: unknown }
   | { readonly done: false; readonly value: unknown };

@@ -123,7 +123,7 @@ export function parseConfig(): NonNullable<ParseArgsConfig['options']> {
   );
 }
 
-/** What parseArgs found wrong, in our words where its own are of use to a programmer only. */
+/** What parseArgs found wrong, in our own words where its message only helps a programmer. */
 export function parseMessage(error: Error): string {
   const unknown = /^Unknown option '(--?[^']*)'/.exec(error.message)?.[1];
   return unknown === undefined ? error.message : `unknown option ${unknown}`;

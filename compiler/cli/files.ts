@@ -32,7 +32,7 @@ export function systemWords(error: unknown): string {
   return /^[A-Z0-9]+: (.+?), [a-z]+\b/.exec(message)?.[1] ?? message;
 }
 
-/** Node's arguments are text: what is no UTF-8 in them is lost, and another file would be meant. */
+/** Node gives arguments as text: bytes that are not UTF-8 are lost, and the name would mean another file. */
 function checkName(path: string): void {
   if (path.includes('\ufffd'))
     throw new FileError(`${path}: the name is not valid UTF-8; rename it, or use - and redirection`);
@@ -48,7 +48,7 @@ export function readInput(path: string): Uint8Array {
   }
 }
 
-/** Another process may have made a pipe or a terminal that we share non-blocking: it is tried again, after a while. */
+/** Another process may have made a pipe or a terminal that we share with it non-blocking: try again after a while. */
 function again<T>(transfer: () => T): T {
   for (;;) {
     try {
@@ -88,10 +88,7 @@ export function writeOutput(path: string, bytes: Uint8Array, mode = 0o666): void
   }
 }
 
-/**
- * Text for whoever called: on standard output. Nobody reading it any more is no error.
- * @throws FileError
- */
+/** Writes text to standard output. It is no error if nobody reads it any more. */
 export function printText(text: string): void {
   try {
     writeAll(1, Buffer.from(text));
@@ -105,7 +102,7 @@ function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += again(() => writeSync(fd, bytes, at));
 }
 
-/** Where a link to nothing points; anything else as it is. */
+/** Where a dangling link points; any other path as it is. */
 function behindLink(path: string): string {
   try {
     return resolve(dirname(path), readlinkSync(path));
@@ -130,7 +127,7 @@ function writeTo(path: string, bytes: Uint8Array, mode: number): void {
   }
 }
 
-/** Ctrl-C leaves no part of a file behind: it takes effect when the step is done. */
+/** Puts Ctrl-C off until the step is done, so that no half of a file is left behind. */
 function whole(step: () => void): void {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   const later = (): void => {};

@@ -204,7 +204,7 @@ function readExecutable(): Uint8Array {
   return readFileSync(path);
 }
 
-/** Options only, in one word each: what else there is would be taken for a module. */
+/** Options only, each in one word: anything else would be taken for a module. */
 function checkGrants(grants: readonly string[]): readonly string[] {
   const allowed =
     /^--(?:dir|readonly-dir|env|max-heap-size|heap-address-space|stack-size|timeout|color|backtrace|entrypoint|unknown-imports)=|^--inherit-env$/;
@@ -232,7 +232,7 @@ function progressLine(): { update: (done: number, total: number) => void; end: (
   };
 }
 
-/** A module that is compiled already, and verified if that was asked for: signs it, if that is. */
+/** A module that has been compiled already: verifies it if that was asked for, and signs it if that was. */
 async function signCompiled(flags: Flags, bytes: Uint8Array): Promise<void> {
   const { output } = flags;
   if (!flags['signature-create']) {

@@ -46,7 +46,7 @@ export class Abbreviation {
 
 export class AbbreviationTables {
   private readonly tables = new Map<number, ReadonlyMap<number, Abbreviation>>();
-  /** Distinct tables may overlap only in broken input; together they may not be read over more bytes than this. */
+  /** Distinct tables overlap only in broken input, so all of them together may not span more bytes than this. */
   private budget: number;
 
   constructor(private readonly section: Uint8Array) {

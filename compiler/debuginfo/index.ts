@@ -65,7 +65,7 @@ export interface DebugInfo {
    * known.
    */
   calls(codeOffset: number): readonly Call[];
-  /** Variables that can be seen there, outermost block first: an inner one hides an outer one of its name. */
+  /** Variables in scope there, outermost block first: an inner one hides an outer one of its name. */
   variables(call: Call): readonly Variable[];
   /** Variables outside of functions, of the unit that the code belongs to. */
   statics(codeOffset: number): readonly Variable[];
@@ -77,7 +77,7 @@ export interface DebugInfo {
   positions(file: string): readonly LinePosition[];
   /** Where the body of the function that starts at, or contains, an offset begins: behind its prologue. */
   bodyStart(codeOffset: number): number;
-  /** A variable that an entry refers to, as the length of an array, where it is: what `Values` asks for. */
+  /** A variable that an entry refers to (as an array may for its length), and where it is: what `Values` asks for. */
   referred(die: Die, call: Call | null, codeOffset: number, frame: FrameReader): { type: Type; place: Place };
   /** What a Rust table of functions of a trait is for, by its address; null: not known. */
   implementor(vtable: number): Type | null;
@@ -107,7 +107,7 @@ class Dwarf implements DebugInfo {
   private units: readonly Unit[] = [];
   private scopesOrNull: Scopes | null = null;
   private filesOrNull: ReadonlyMap<string, readonly LazyTable[]> | null = null;
-  /** Line tables may share bytes only in broken input: together they may not be longer than this. */
+  /** Line tables overlap only in broken input, so all of them together may not be longer than this. */
   private budget: number;
   private readonly rangeBudget: RangeBudget;
 
@@ -288,7 +288,7 @@ class Dwarf implements DebugInfo {
   private index(): Claim[] {
     const claims: Claim[] = [];
     const tables = new Map<number, LazyTable>();
-    /** Units that don't say what they cover: their line table has to. */
+    /** Units without ranges of their own: their line tables tell what they cover. */
     const silent: LazyTable[] = [];
     const claim = (lineOffset: number, ranges: readonly number[] | null, unit: Unit | null): void => {
       if (!(lineOffset >= 0 && lineOffset < this.sections.line.length)) return;

@@ -141,7 +141,10 @@ export class LineTable {
   }
 }
 
-/** Paths may have been written on any system, or be remapped to a URL (wasi-sdk's `wasisdk://`): both are absolute. */
+/**
+ * Paths may come from any system, or be mapped to a URL (wasi-sdk's `wasisdk://`): all of these forms count as
+ * absolute.
+ */
 const ABSOLUTE = /^(?:\/|\\|[A-Za-z]:[\\/]|[A-Za-z][\w+.-]+:\/\/)/;
 
 function joinPath(directory: string, name: string): string {
@@ -172,7 +175,7 @@ export function readLineTable(
   c.at = header.program;
   const rows = new RowBuffer();
   try {
-    run(c, header, rows);
+    new LineMachine(c, header, rows).run();
   } catch (e) {
     if (!(e instanceof DwarfError)) throw e;
     // What was decoded up to the last complete sequence is still right.
@@ -386,136 +389,168 @@ class RowBuffer {
 }
 
 /**
- * The state machine. Each step consumes at least a byte and appends at most one row, so time and memory are bounded by
- * the program's length.
+ * The state machine, with its registers (DWARF 5, section 6.2.2). Each step consumes at least a byte and appends at
+ * most one row, so time and memory are bounded by the program's length.
  */
-function run(c: Cursor, h: Header, rows: RowBuffer): void {
-  const { opcodeBase, lineBase, lineRange, minInstLength, operands } = h;
-  const perOpcode = new Uint8Array(256);
-  for (let i = 1; i < opcodeBase; i++) {
-    // 1: as the standard has it; 0: unknown, skip its operands
-    perOpcode[i] = i < STANDARD_OPERANDS.length && operands[i] === STANDARD_OPERANDS[i] ? 1 : 0;
+class LineMachine {
+  private address = 0;
+  private opIndex = 0;
+  private file = 1;
+  private line = 1;
+  private column = 0;
+  private flags = 0;
+  private isStmt = false;
+  /** Until an address is set, a sequence starts at 0, where no code is. */
+  private dead = true;
+  /** For each standard opcode: 1 if it has the operands of the standard; 0: it is unknown, and its operands are skipped. */
+  private readonly known = new Uint8Array(256);
+  // Of the header, for each step.
+  private readonly lineBase: number;
+  private readonly lineRange: number;
+  private readonly minInstLength: number;
+  private readonly maxOps: number;
+
+  constructor(
+    private readonly c: Cursor,
+    private readonly h: Header,
+    private readonly rows: RowBuffer,
+  ) {
+    for (let i = 1; i < h.opcodeBase; i++) {
+      this.known[i] = i < STANDARD_OPERANDS.length && h.operands[i] === STANDARD_OPERANDS[i] ? 1 : 0;
+    }
+    this.isStmt = h.defaultIsStmt;
+    this.lineBase = h.lineBase;
+    this.lineRange = h.lineRange;
+    this.minInstLength = h.minInstLength;
+    this.maxOps = h.maxOps;
   }
-  let address = 0;
-  let opIndex = 0;
-  let file = 1;
-  let line = 1;
-  let column = 0;
-  let flags = 0;
-  let isStmt = h.defaultIsStmt;
-  // Until an address is set, a sequence starts at 0, where no code is.
-  let dead = true;
 
-  const reset = (): void => {
-    address = 0;
-    opIndex = 0;
-    file = 1;
-    line = 1;
-    column = 0;
-    flags = 0;
-    isStmt = h.defaultIsStmt;
-    dead = true;
-  };
-  const advance = (operations: number): void => {
-    if (h.maxOps <= 1) address += minInstLength * operations;
+  run(): void {
+    const { c, h, known } = this;
+    const { opcodeBase, operands } = h;
+    while (!c.done) {
+      const opcode = c.u8();
+      if (opcode >= opcodeBase) this.special(opcode - opcodeBase);
+      else if (opcode === Lns.Extended) this.extended();
+      else if (known[opcode] !== 0) this.standard(opcode);
+      else for (let i = 0; i < operands[opcode]; i++) c.uleb();
+    }
+    // Rows without an end of sequence cover no known range.
+    this.rows.abandonSequence();
+  }
+
+  private reset(): void {
+    this.address = 0;
+    this.opIndex = 0;
+    this.file = 1;
+    this.line = 1;
+    this.column = 0;
+    this.flags = 0;
+    this.isStmt = this.h.defaultIsStmt;
+    this.dead = true;
+  }
+
+  private advance(operations: number): void {
+    const { maxOps, minInstLength } = this;
+    if (maxOps <= 1) this.address += minInstLength * operations;
     else {
-      const total = opIndex + operations;
-      address += minInstLength * Math.floor(total / h.maxOps);
-      opIndex = total % h.maxOps;
+      const total = this.opIndex + operations;
+      this.address += minInstLength * Math.floor(total / maxOps);
+      this.opIndex = total % maxOps;
     }
-  };
-  const append = (extra: number): void => {
-    if (!dead) {
-      if (!(address <= 0xffff_ffff)) throw new DwarfError('an address of the line table is out of range');
-      rows.push(address, file, line, column, flags | extra | (isStmt ? RowFlag.IsStmt : 0));
-    }
-    flags = 0;
-  };
+  }
 
-  while (!c.done) {
-    const opcode = c.u8();
-    if (opcode >= opcodeBase) {
-      if (lineRange === 0) throw new DwarfError('line range is 0');
-      const adjusted = opcode - opcodeBase;
-      advance(Math.floor(adjusted / lineRange));
-      line += lineBase + (adjusted % lineRange);
-      append(0);
-      continue;
+  private append(extra: number): void {
+    if (!this.dead) {
+      const { address } = this;
+      if (!(address <= 0xffff_ffff)) throw new DwarfError('an address of the line table is out of range');
+      const flags = this.flags | extra | (this.isStmt ? RowFlag.IsStmt : 0);
+      this.rows.push(address, this.file, this.line, this.column, flags);
     }
-    if (opcode === Lns.Extended) {
-      const length = c.uleb();
-      if (length === 0) continue;
-      const end = c.at + length;
-      if (end > c.end) throw new DwarfError('an extended opcode exceeds the line table');
-      switch (c.u8()) {
-        case Lne.EndSequence:
-          append(RowFlag.EndSequence);
-          if (!dead) rows.endSequence();
-          reset();
-          break;
-        case Lne.SetAddress: {
-          // Its length tells the size of the address, whatever the header said.
-          if (length - 1 !== 4 && length - 1 !== 8) throw new DwarfError(`an address of ${length - 1} bytes`);
-          address = c.uint(length - 1);
-          opIndex = 0;
-          dead = isTombstone(address);
-          break;
-        }
-        case Lne.DefineFile:
-          h.files.push(fileEntry(c, c.string()));
-          break;
-        default:
-          // SetDiscriminator and vendors' own
-          break;
-      }
-      c.at = end;
-      continue;
+    this.flags = 0;
+  }
+
+  /** The operations that a special opcode advances by, from its adjusted number. */
+  private operations(adjusted: number): number {
+    if (this.lineRange === 0) throw new DwarfError('line range is 0');
+    return Math.floor(adjusted / this.lineRange);
+  }
+
+  private special(adjusted: number): void {
+    this.advance(this.operations(adjusted));
+    this.line += this.lineBase + (adjusted % this.lineRange);
+    this.append(0);
+  }
+
+  private extended(): void {
+    const { c } = this;
+    const length = c.uleb();
+    if (length === 0) return;
+    const end = c.at + length;
+    if (end > c.end) throw new DwarfError('an extended opcode exceeds the line table');
+    switch (c.u8()) {
+      case Lne.EndSequence:
+        this.append(RowFlag.EndSequence);
+        if (!this.dead) this.rows.endSequence();
+        this.reset();
+        break;
+      case Lne.SetAddress:
+        // Its length tells the size of the address, whatever the header said.
+        if (length - 1 !== 4 && length - 1 !== 8) throw new DwarfError(`an address of ${length - 1} bytes`);
+        this.address = c.uint(length - 1);
+        this.opIndex = 0;
+        this.dead = isTombstone(this.address);
+        break;
+      case Lne.DefineFile:
+        this.h.files.push(fileEntry(c, c.string()));
+        break;
+      default:
+        // SetDiscriminator and vendors' own
+        break;
     }
-    if (perOpcode[opcode] === 0) {
-      for (let i = 0; i < operands[opcode]; i++) c.uleb();
-      continue;
-    }
+    c.at = end;
+  }
+
+  private standard(opcode: number): void {
+    const { c } = this;
     switch (opcode) {
       case Lns.Copy:
-        append(0);
+        this.append(0);
         break;
       case Lns.AdvancePc:
-        advance(c.uleb());
+        this.advance(c.uleb());
         break;
       case Lns.AdvanceLine:
-        line += c.sleb();
+        this.line += c.sleb();
         break;
       case Lns.SetFile:
-        file = c.uleb();
+        this.file = c.uleb();
         break;
       case Lns.SetColumn:
-        column = c.uleb();
+        this.column = c.uleb();
         break;
       case Lns.NegateStmt:
-        isStmt = !isStmt;
+        this.isStmt = !this.isStmt;
         break;
       case Lns.SetBasicBlock:
-        flags |= RowFlag.BasicBlock;
+        this.flags |= RowFlag.BasicBlock;
         break;
       case Lns.ConstAddPc:
-        if (lineRange === 0) throw new DwarfError('line range is 0');
-        advance(Math.floor((255 - opcodeBase) / lineRange));
+        this.advance(this.operations(255 - this.h.opcodeBase));
         break;
       case Lns.FixedAdvancePc:
-        address += c.u16();
-        opIndex = 0;
+        this.address += c.u16();
+        this.opIndex = 0;
         break;
       case Lns.SetPrologueEnd:
-        flags |= RowFlag.PrologueEnd;
+        this.flags |= RowFlag.PrologueEnd;
         break;
       case Lns.SetEpilogueBegin:
-        flags |= RowFlag.EpilogueBegin;
+        this.flags |= RowFlag.EpilogueBegin;
         break;
       case Lns.SetIsa:
         c.uleb();
         break;
     }
   }
-  // Rows without an end of sequence cover no known range.
-  rows.abandonSequence();
 }

@@ -147,10 +147,7 @@ export class Scopes {
     }
   }
 
-  /**
-   * A block that doesn't say what it covers (optimised code has such) covers nothing but what its inner ones do: it is
-   * looked into.
-   */
+  /** A block without ranges (optimised code has such) covers what its inner blocks cover: look into those. */
   private covers(die: Die, address: number, depth = 0): boolean {
     const ranges = this.rangesOf(die);
     if (ranges === null) {
@@ -296,7 +293,7 @@ export class Scopes {
     });
   }
 
-  /** The frame's base of the function around a scope: an inlined call has its caller's. */
+  /** The frame base of the function around a scope: an inlined call uses its caller's. */
   frameBase(scope: Scope | null, address: number, frame: FrameReader): Place {
     let die: Die | null = scope?.function ?? null;
     for (let hops = 0; die !== null && die.tag !== Tag.Subprogram && hops < MAX_NESTING; hops++)
@@ -308,7 +305,7 @@ export class Scopes {
   }
 }
 
-/** The parameters that a pack of C++ stands for have one name: they are told apart as its elements. */
+/** The parameters of a C++ pack all have one name: they are told apart as its elements. */
 function packed(variables: readonly Variable[]): Variable[] {
   const count = new Map<string, number>();
   for (const v of variables) if (v.kind === 'parameter') count.set(v.name, (count.get(v.name) ?? 0) + 1);

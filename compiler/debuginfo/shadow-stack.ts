@@ -107,7 +107,8 @@ function readFrameShape(bytes: Uint8Array, body: number, end: number): FrameShap
     } else break;
     if (at > end) return null;
     done = at;
-    // A frame that is set up and named is all there is to see; what comes next may well be the program's own.
+    // Once a frame has been set up and named there is no more to learn: what comes next may well be the program's own
+    // code.
     if (delta !== 0 && stack.length === 0) break;
   }
   if (global < 0) return null;

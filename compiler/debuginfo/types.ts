@@ -64,7 +64,10 @@ const MAX_MEMBERS = 10_000;
 const MAX_SIZE = 2 ** 32;
 /** Bits of a bit field: C's are not wider than their type. */
 const MAX_BITS = 128;
-/** Types that a name is made of: a function of two functions of two functions … has a name that doubles with each. */
+/**
+ * Most types that a name is made of: the name of a function of two functions of two functions … doubles with each
+ * level.
+ */
 const MAX_NAME_PARTS = 1_000;
 
 /** What a name may still be made of. */
@@ -249,7 +252,7 @@ export class Type {
   get isSigned(): boolean {
     const { plain } = this;
     if (plain.kind === 'enum') {
-      // An enum of an enum is none: it could be of itself.
+      // An enum whose underlying type is an enum is broken: it could be its own.
       const underlying = plain.target.plain;
       return underlying.kind === 'base' ? underlying.isSigned : plain.enumerators.some(e => e.value < 0n);
     }
@@ -287,7 +290,7 @@ export class Type {
 
   private alignmentAt(depth: number): number {
     const { plain } = this;
-    // Of a type that is made of itself, what is inside counts as one byte.
+    // Of a type that contains itself, the inner one counts as one byte.
     if (plain.#alignment === 0 && depth <= MAX_HOPS) {
       plain.#alignment = 1;
       plain.#alignment = plain.alignmentOfParts(depth + 1);

@@ -85,7 +85,7 @@ export function readUnits(
   return units;
 }
 
-/** Text of a warning; anything but a DwarfError is a defect and goes on. */
+/** Text of a warning. Anything but a DwarfError is a defect of ours, and is thrown on. */
 export function describe(section: string, offset: number, e: unknown): string {
   if (!(e instanceof DwarfError)) throw e;
   return `${section}+0x${offset.toString(16)}: ${e.message}`;

@@ -168,9 +168,10 @@ class SymbolNames {
 }
 
 /**
+ * Link compiled functions to an artifact.
  * @param funcs by function index, then thunks (thunks.ts); null where an index has no code
  * @param layout moduleLayout(module)
- * @param digest SHA-256 of the module, from whoever has a faster one than ours
+ * @param digest SHA-256 of the module; given by callers that have a faster one than ours
  * @returns the bytes of the shared object
  * @throws CompileError: over 2 GiB
  */

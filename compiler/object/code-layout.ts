@@ -9,9 +9,9 @@ import { alignUp } from './bytes.ts';
 export const CODE_ALIGN = 16;
 
 /**
- * Made by `add`, once for each function. Of the linker's loops over functions there are few, and they only call: a
- * method that does much for each function is compiled by the engine within one module of a few thousand, a loop that
- * does so when the module has been linked.
+ * Filled by `add`, once for each function. The linker has few loops over all functions, and these only call methods:
+ * the JavaScript engine compiles a method that does the work for one function after a few thousand calls, within the
+ * first module, but a loop that does the work itself only when the module has been linked.
  */
 export class CodeLayout {
   /** Offsets by function and thunk index. */

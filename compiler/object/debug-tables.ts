@@ -27,8 +27,8 @@ const LOCAL_RECORD = recordLayout(DEBUG_LOCAL_RECORD);
 const SEQUENCE_POINT = recordLayout(SEQUENCE_POINT_RECORD);
 
 /**
- * Tables in the making. Called for each function, so that it is compiled early: loops over functions do nothing
- * themselves.
+ * Tables in the making. One call for each function, so that the JavaScript engine compiles it early: loops over
+ * functions do no work themselves (code-layout.ts).
  */
 class Tables {
   private readonly words: Uint32Array;

@@ -41,9 +41,9 @@ const carried = (name: string, bytes: Uint8Array): Section => ({
 const DEBUG_SECTION = /^(?:\.debug_[a-z_]{1,24}|sourceMappingURL|external_debug_info)$/;
 
 /**
- * Debug information that the module brings along: the first section of each name, as many as are plausible. With it go
- * the names, which tell what locals are called. Code for debuggers has names and module always: without lines of its
- * own it is shown as text.
+ * The module's own debug information: the first section of each name, up to a plausible number of them. The name
+ * section goes with it, since it tells what locals are called. Code for debuggers always carries names and module:
+ * without line tables it is shown as text.
  */
 export function debugSections(module: Module, debugCode: boolean): Section[] {
   const { customSections } = module;

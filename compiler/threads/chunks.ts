@@ -1,8 +1,8 @@
 /**
- * The work of compiling a module in pieces that threads take from a shared counter: functions larger than a chunk
- * first, so that no thread has one left when the others have nothing to do; the others as they come, several in one
- * chunk, so that messages are few. Not all by falling size: a cold engine that meets large functions only optimises our
- * code for those, and anew for the small ones.
+ * The work of compiling a module, in chunks that threads take from a shared counter. Functions larger than a chunk come
+ * first, so that no thread is left with one when the others are done; the rest follow in the order of the module,
+ * several in a chunk, so that messages are few. They are not sorted by size: a cold engine that meets only large
+ * functions first optimises our code for those, and has to do it anew for small ones.
  */
 import type { CompiledFunc } from '../backend/code.ts';
 import { codeCount, type FunctionCompiler } from '../pipeline.ts';

@@ -1,9 +1,9 @@
 /**
- * Compiling on several threads: worker threads, and this one, which has nothing better to do. The result is the same as
- * on one: functions are merged by index.
+ * Compiling on several threads: worker threads, and the calling one, which would only wait otherwise. The result is the
+ * same as on one thread, since functions are merged by index.
  *
- * Each thread has an engine of its own, which compiles and optimises the compiler anew: half a second to a second of
- * processor time, of which the engine spends most in the background. So short compilations stay on one thread.
+ * Each thread has a JavaScript engine of its own, which has to compile and optimise the compiler anew: half a second to
+ * a second of processor time, most of it in the background. So short compilations stay on one thread.
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -43,9 +43,9 @@ export type WorkerMessage =
     };
 
 /**
- * Code for which another thread pays. A thread's engine begins cold: it costs about as much processor time as compiling
- * a megabyte, half of it in the background, on whatever processor is free. So it takes less code where there are
- * processors that the threads leave free.
+ * Bytes of code above which another thread pays for itself. A thread's engine begins cold: that costs about as much
+ * processor time as compiling a megabyte, half of it in the background, on whatever processor is free. So less code is
+ * enough where processors would be idle.
  */
 const BYTES_PER_THREAD = 3 * 2 ** 20;
 const BYTES_WITH_FREE_PROCESSORS = 2 ** 20;
@@ -108,7 +108,7 @@ class Merging {
       this.budget.takeIr(irWords);
       for (const f of funcs) this.budget.takeCode(f);
     } catch (e) {
-      // No function's error: it comes after those of all.
+      // An error that belongs to no function: those of all functions come before it.
       this.fail(this.module.functions.length, e as Error);
     }
     this.done += funcs.length;

@@ -26,8 +26,8 @@ import type { Reader } from './reader.ts';
 import { skipImmediate, skipType } from './skip.ts';
 
 /**
- * Steps that building the lists may take, for each value that branches may carry: an element is gone through at each
- * construct around it, and costs little.
+ * Steps that building the lists may take for each value that branches may carry. Each element is visited once for every
+ * construct around it, which is cheap.
  */
 const LIST_STEPS = 4;
 const MOST_STEPS = 2 ** 22;

@@ -1,4 +1,4 @@
-/** What is asked of functions' bodies as a whole, read operator by operator. */
+/** Questions about function bodies as a whole, answered by reading them operator by operator. */
 import { CompileError } from '../diagnostics.ts';
 import { VEC_OP_COUNT } from '../ir/vec-ops.ts';
 import { type FuncBody, type Module, ValType } from './module.ts';
@@ -63,8 +63,8 @@ export function hasFloats(module: Module): boolean {
   };
   const has = (body: FuncBody): boolean => !eachOperator(bytes, body.start, body.end, look) || found;
   const passes = types.map(t => t.params.some(isFloat) || t.results.some(isFloat));
-  // Functions that pass such numbers are looked at first: mostly one of the first of them tells, and the rest need not
-  // be read.
+  // Functions with floating-point parameters or results come first: if a module has floating-point operators, one of
+  // these nearly always does, and the rest need not be read.
   return bodies.some((body, i) => passes[functions[importedFunctions + i]!] && has(body)) || bodies.some(has);
 }
 
@@ -79,7 +79,7 @@ export interface CallSite {
   readonly functionIndex: number | null;
 }
 
-/** Calls that come back, in the order of the body, as far as it can be read. */
+/** Calls that return (no tail calls), in the order of the body, up to the first operator that can't be read. */
 export function callsIn(bytes: Uint8Array, start: number, end: number): readonly CallSite[] {
   const calls: CallSite[] = [];
   eachOperator(bytes, start, end, (code, at, r) => {

@@ -152,8 +152,8 @@ export class DebugPoints extends SequencePoints {
   }
 
   /**
-   * Before a block, loop, if or try_table: what lies below it on the stack stays in its home until its end, whatever
-   * way leads there. (Above MOST_OPERANDS it stays what it is: no point sees it.)
+   * Before a block, loop, if or try_table: operands below it on the stack stay in their homes until its end, whichever
+   * way control gets there. (Operands beyond MOST_OPERANDS stay values, since no sequence point stores them.)
    */
   enterConstruct(w: Walk): void {
     if (w.ssa.live) this.store(w, w.height, Math.min(w.sp, MOST_OPERANDS));

@@ -66,10 +66,7 @@ function endSequence(w: Walk, type: FuncType): void {
   }
 }
 
-/**
- * A block; `handlers` reads what stands behind its type, in the scope of the labels outside, and tells what try_table
- * it is.
- */
+/** Opens a block. For a try_table, `handlers` reads its clauses, whose labels are counted from outside of it. */
 export function openBlock(w: Walk, kind: FrameKind, handlers: () => OpenTry | null): void {
   const { ssa, assigned } = w;
   const type = readBlockType(w.r, w.module.types);
@@ -132,7 +129,7 @@ export function end(w: Walk): boolean {
   if (kind === FrameKind.TryTable) {
     const open = w.tries[w.depth - 1];
     if (open) {
-      // The pad is another way: what has been read belongs to the way that comes here.
+      // The landing pad is entered by another path: costs counted so far belong to the one that ends here.
       if (ssa.live) settle(w);
       landingPad(w, open, type.results.length);
     }
@@ -331,7 +328,10 @@ export function unreachable(w: Walk): void {
 }
 
 // ---- calls
-/** Emit a call that handlers of this function don't see, and push its results. The arguments stand at `vals[sp…]`. */
+/**
+ * Emit a call without the Invoke that it needs inside of a try_table, and push its results. The arguments stand at
+ * `vals[sp…]`.
+ */
 function emitBareCall(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): Value {
   const { ssa } = w;
   const { results } = type;
@@ -476,9 +476,9 @@ function checkTailCall(w: Walk, callee: FuncType): void {
 }
 
 /**
- * An ordinary call, then a return. So it is for callees of other instances, which run with another vmctx: whoever
- * called this function relies on finding its own again, and this function is the one to restore it. Exceptions pass it
- * by, as if its frame were gone. A chain of tail calls that goes to and fro between instances does use stack.
+ * A tail call that is made as an ordinary call and a return, for callees of other instances. They run with another
+ * vmctx: our caller relies on finding its own again, and this function is the one to restore it. Exceptions pass this
+ * frame as if it were gone. A chain of tail calls that alternates between instances does use stack.
  */
 function callAndReturn(w: Walk, type: FuncType, op: Op, code: Value, vmctx: Value, imm: number): void {
   emitBareCall(w, type, op, code, vmctx, imm);

@@ -228,7 +228,7 @@ export function landingPad(w: Walk, open: OpenTry, results: number): void {
   } else ssa.live = false;
 }
 
-/** Go to the clause that was found, or to the pad of the try_table around. */
+/** Go to the clause that was found, or to the landing pad of the try_table around this one. */
 function dispatch(w: Walk, open: OpenTry, exception: Value, number: Value): void {
   const { ssa } = w;
   const { func } = ssa;

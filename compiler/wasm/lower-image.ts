@@ -25,8 +25,8 @@ export function constantCallee(w: Walk, image: TableImage, index: Value, canonic
 }
 
 /**
- * The checks of a call, and what stands behind them: the code address of the element, or 0 where `only`, the one
- * function it can be, is known.
+ * Emits the checks of a call. @returns the code address of the element; 0 where it is not needed, since `only` is the
+ * one function that can be called
  */
 export function imageCode(
   w: Walk,
@@ -61,7 +61,7 @@ function checkType(w: Walk, image: TableImage, entry: Value, canonicalType: numb
     ssa.emit(Op.TrapNz, Type.None, differ, 0, 0, code, 0);
     return;
   }
-  // Which of the two it is, is found out when it has happened.
+  // Only when the check has failed is it worth finding out which trap it is.
   const { func } = ssa;
   const wrong = func.newBlock();
   const right = func.newBlock();

@@ -44,7 +44,10 @@ for (const part of [
 ] satisfies Part[]) {
   PARTS[part[0]] = part;
 }
-/** Numbers from which a load extends to a splat, replaces a lane, a store takes one, a load has zeros above. */
+/**
+ * The ranges of operators in PARTS begin here: loads that splat, loads of a lane, stores of a lane, loads with zeros in
+ * the other lanes.
+ */
 const SPLAT = 0x07;
 const REPLACE = 0x54;
 const STORE = 0x58;

@@ -169,7 +169,7 @@ export function elemDrop(w: Walk): void {
 }
 
 // ---- references
-/** Emit what is rarely needed, where `cond` is nonzero: in a block of its own. */
+/** Emit code that rarely runs, where `cond` is nonzero, in a block of its own. */
 function onColdPath(w: Walk, cond: Value, emit: () => void): void {
   const { ssa } = w;
   const { func } = ssa;

@@ -16,7 +16,7 @@ export function addWide(w: Walk, subtract: boolean): void {
   let high = 0;
   if (ssa.live) {
     low = ssa.emit(subtract ? Op.Sub : Op.Add, Type.I64, aLow, bLow, 0, 0, 0);
-    // A sum wrapped if it is less than a summand; a difference, if more was taken than there was.
+    // A sum has wrapped if it is less than a summand; a difference, if the subtrahend is the larger one.
     const carry = ssa.emit(Op.LtU, Type.I32, subtract ? aLow : low, subtract ? bLow : aLow, 0, 0, 0);
     high = ssa.emit(subtract ? Op.SubBorrow : Op.AddCarry, Type.I64, aHigh, bHigh, carry, 0, 0);
   }

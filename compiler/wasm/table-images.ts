@@ -85,8 +85,8 @@ const TABLE_PREFIXED: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * First bytes of operators that name a table or a function to refer to. A table, since every byte of the code is looked
- * up.
+ * First bytes of operators that name a table, or a function to be referenced. A lookup table, since it is asked about
+ * every byte of the code.
  */
 const CANDIDATE = new Uint8Array(256);
 for (const byte of [Code.TableGet, Code.TableSet, Code.RefFunc, Code.MiscPrefix]) CANDIDATE[byte] = 1;

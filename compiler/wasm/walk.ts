@@ -45,7 +45,7 @@ export const enum Fr {
   Label,
   /** Whether its start can be reached. */
   Live,
-  /** `if`: the branch, and the row with what holds where it branches. */
+  /** Of an `if`: its branch, and the row of label columns (ssa.ts) with the values at the branch. */
   Term,
   Row,
   /** Number of `initialised` locals at its start. */
@@ -54,8 +54,8 @@ export const enum Fr {
 }
 
 /**
- * With it the array of frames' types is one of objects from the start: V8 would find that out anew in each compilation,
- * and discard optimised code.
+ * In the array of frame types from the start, so that V8 takes it for an array of objects at once. Otherwise it would
+ * learn that anew in each compilation, and discard optimised code.
  */
 const NO_TYPE: FuncType = { params: [], results: [] };
 
@@ -107,7 +107,7 @@ export class Walk {
   depth = 0;
   /** Constructs opened so far. */
   constructs = 0;
-  /** The innermost try_table that is open, in reachable code; for each frame, the try_table that it is. */
+  /** The innermost open try_table in reachable code; and for each frame the try_table that it is, or null. */
   openTry: OpenTry | null = null;
   tries: (OpenTry | null)[] = [];
   /** Catch clauses so far, and the stack slot in which exceptions are put together, or -1. */
@@ -131,7 +131,7 @@ export class Walk {
     this.startDeclared = module.start !== null && isDeclared(module, module.start);
   }
 
-  /** Of the transformations that are made while lowering. */
+  /** Counts a transformation made while lowering. */
   count(name: string): void {
     this.counters[name] = (this.counters[name] ?? 0) + 1;
   }

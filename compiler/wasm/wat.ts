@@ -1,7 +1,9 @@
 /** Text format -> binary, by WABT. Loaded only when it is asked for. */
 import { CompileError } from '../diagnostics.ts';
 
-/** All that the parser can do: what we can't is said by the decoder, which names the proposal. */
+/**
+ * All features that WABT's parser has. What Lucet does not support is refused by the decoder, which names the proposal.
+ */
 const FEATURES = {
   multi_value: true,
   bulk_memory: true,
@@ -18,8 +20,8 @@ const FEATURES = {
 type Encoder = Awaited<ReturnType<typeof import('wabt')>>;
 
 /**
- * Making one takes a hundred times as long as a small module does, so it is kept; not behind a large text, whose memory
- * it would keep too.
+ * Starting WABT takes a hundred times as long as parsing a small module, so it is kept; but not after a large text,
+ * since it would keep that much memory.
  */
 let encoder: Promise<Encoder> | null = null;
 const LARGE_TEXT = 1 << 20;
@@ -48,7 +50,7 @@ export async function translateWat(fileName: string, source: Uint8Array): Promis
   } catch (e) {
     // "file:line:column: error: what", then the source line and a marker; perhaps several of them.
     const text = e instanceof Error ? e.message : String(e);
-    // It failed itself: what is left of it can't be relied on.
+    // WABT itself failed: the instance can't be relied on any more.
     if (!text.startsWith('parseWat failed')) encoder = null;
     throw new CompileError(text.replace(/^parseWat failed:\s*/, '').trim(), -1, 'malformed');
   } finally {

@@ -129,7 +129,7 @@ export function symbolsOf(model: ModuleModel): Symbol[] {
     }));
 }
 
-/** Why a name can't be the new one; null: it can. */
+/** Why a name can't be the new name; null: it can. */
 export function renameProblem(model: ModuleModel, definition: Definition, name: string): string | null {
   if (!/^\$[0-9A-Za-z!#$%&'*+\-./:<=>?@\\^_`|~]+$/.test(name))
     return "A name is $ and letters, digits or !#$%&'*+-./:<=>?@\\^_`|~";

@@ -161,7 +161,7 @@ connection.onHover(async ({ textDocument, position }) => {
     const size = await nativeSize(at.document, at.state, hover.func.index);
     if (size) text += `, ${size.toLocaleString('en')} bytes of native code`;
   }
-  // The text is the module's word in part: no Markdown of its own.
+  // Parts of the text come from the module: none of it may be Markdown.
   const plain = text.replace(/[\\`*_{}[\]<>()#+!|~-]/g, '\\$&');
   return {
     range: rangeOf(at.document, hover.range),

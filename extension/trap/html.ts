@@ -85,7 +85,7 @@ function explanation(view: TrapView): string {
   return `<section class="explanation">${sentences.map(s => `<p>${text(s)}</p>`).join('')}</section>`;
 }
 
-/** For reports that don't explain themselves. */
+/** Explanations for reports that have none of their own. */
 const WORDS: Readonly<Record<string, string>> = {
   HeapOutOfBounds: 'The program accessed memory outside of its bounds.',
   StackOverflow: 'The stack is full: deep recursion, or large variables on the stack.',
@@ -274,7 +274,7 @@ function registers(view: TrapView): string {
   const base = view.registers.find(([name]) => name === 'r15')?.[1];
   const cells = view.registers.map(([name, value]) => {
     let meaning = REGISTER_MEANINGS[name] ?? '';
-    // A register that points into the heap is of use as an address of the guest's.
+    // A register that points into the heap is more useful as an address of the guest's.
     if (
       meaning === '' &&
       base &&

@@ -49,7 +49,7 @@ export class TrapPanel implements vscode.Disposable {
   async show(trap: ShownTrap, sources: SourceContext): Promise<void> {
     this.shown = { trap, sources };
     if (!this.panel) {
-      // Beside whatever is open, be it no text: the source comes there, from a click here or from the debugger.
+      // Beside whatever is open, even if that is no text: a click here, or the debugger, opens the source there.
       const isEmpty = vscode.window.tabGroups.all.every(g => g.tabs.length === 0);
       const column = isEmpty ? vscode.ViewColumn.Active : vscode.ViewColumn.Beside;
       this.adopt(
