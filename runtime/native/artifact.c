@@ -1,9 +1,10 @@
 /**
  * The metadata of an artifact: found and checked once, when it is loaded.
  *
- * Sandbox argument. An artifact's code is trusted as far as its producer is (a checksum is no signature), but its metadata steers C code:
- * every offset, count and index is compared here with what it indexes, in 64-bit arithmetic on 32-bit values, so that sums can't wrap; the
- * bytes are the loader's private copy, so they can't change afterwards. The rest of the runtime indexes with them unchecked.
+ * Sandbox argument. An artifact's code is trusted as far as its producer is (a checksum is no signature), but its
+ * metadata steers C code: every offset, count and index is compared here with what it indexes, in 64-bit arithmetic on
+ * 32-bit values, so that sums can't wrap; the bytes are the loader's private copy, so they can't change afterwards. The
+ * rest of the runtime indexes with them unchecked.
  */
 #include <string.h>
 
@@ -344,8 +345,8 @@ static lucet_status check_escaping(struct checker *c) {
 }
 
 /**
- * An expression in ConstCode that yields `type` and reads only the first `globals` globals, and no mutable one. Afterwards
- * evaluate (segments.c) may run it: it ends inside of the part, and its stack stays within CONST_DEPTH.
+ * An expression in ConstCode that yields `type` and reads only the first `globals` globals, and no mutable one.
+ * Afterwards evaluate (segments.c) may run it: it ends inside of the part, and its stack stays within CONST_DEPTH.
  */
 static bool const_code_ok(struct checker *c, uint32_t at, uint32_t type, uint32_t globals) {
   const struct metadata *m = c->m;
@@ -512,8 +513,8 @@ static lucet_status check_thunks(struct checker *c) {
 }
 
 /**
- * Tags, and landing pads: afterwards each call site and its pad lie in the code of one function, and the ways from scope to scope outwards
- * come to an end, as each leads to a lower number.
+ * Tags, and landing pads: afterwards each call site and its pad lie in the code of one function, and the ways from
+ * scope to scope outwards come to an end, as each leads to a lower number.
  */
 static lucet_status check_exceptions(struct checker *c) {
   const struct metadata *m = c->m;

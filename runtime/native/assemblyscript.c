@@ -1,6 +1,7 @@
 /**
- * What AssemblyScript's programs ask of any host when they give up: env.abort(message, fileName, line, column). Strings are references to its objects: UTF-16, with
- * their length in bytes in the four bytes in front (AssemblyScript's "memory layout": rtSize).
+ * What AssemblyScript's programs ask of any host when they give up: env.abort(message, fileName, line, column). Strings
+ * are references to its objects: UTF-16, with their length in bytes in the four bytes in front (AssemblyScript's
+ * "memory layout": rtSize).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -12,13 +13,15 @@
 #include "abi.h"
 #include "lucet.h"
 
-/** Units of UTF-16 that are told of a string. The reference and the length are the guest's word; neither may cost us. */
+/**
+ * Units of UTF-16 that are told of a string. The reference and the length are the guest's word; neither may cost us.
+ */
 enum { MOST_UNITS = 2000 };
 _Static_assert(2 * (3 * MOST_UNITS + 8) + 64 <= LUCET_ASSEMBLYSCRIPT_TOLD, "two strings, three bytes for each unit, and what stands around them");
 
 /**
- * What guests said as they aborted, until somebody asks. Nobody has to: of those that nobody asks for, the oldest make room, so that guests which abort again and
- * again cost no more than this many messages.
+ * What guests said as they aborted, until somebody asks. Nobody has to: of those that nobody asks for, the oldest make
+ * room, so that guests which abort again and again cost no more than this many messages.
  */
 enum { NOTES = 64 };
 static struct {
@@ -81,7 +84,10 @@ static char *put_unit(char *to, uint32_t c) {
   return to;
 }
 
-/** A string of the guest's; nothing if there is none where it says. A pair of units takes four bytes, a single one at most three. @returns its end */
+/**
+ * A string of the guest's; nothing if there is none where it says. A pair of units takes four bytes, a single one at
+ * most three. @returns its end
+ */
 static char *put_string(char *to, lucet_vmctx *vm, uint32_t at) {
   uint32_t bytes;
   const void *header = at >= sizeof bytes ? lucet_vmctx_memory(vm, at - sizeof bytes, sizeof bytes) : NULL;

@@ -1,7 +1,7 @@
 /**
- * Operations that generated code leaves to C (abi/builtins.ts). They run on the host's stack, called by lucet_builtin_stub with the caller's
- * base; indices of memories, tables and segments come from validated code. A trap is raised before anything is written, as the specification
- * of bulk operations wants.
+ * Operations that generated code leaves to C (abi/builtins.ts). They run on the host's stack, called by
+ * lucet_builtin_stub with the caller's base; indices of memories, tables and segments come from validated code. A trap
+ * is raised before anything is written, as the specification of bulk operations wants.
  */
 #include <string.h>
 
@@ -104,7 +104,10 @@ uint64_t lucet_builtin_signature_matches(uint8_t *base, uint64_t id, uint64_t ot
   return lucet_signature_matches((uint32_t)id, (uint32_t)other);
 }
 
-/** The stub that called this sees the request on its way back, and stops the guest there. Whoever resumes it sets another bound, or none. */
+/**
+ * The stub that called this sees the request on its way back, and stops the guest there. Whoever resumes it sets
+ * another bound, or none.
+ */
 uint64_t lucet_builtin_yield_bound(uint8_t *base) {
   VMCTX_FIELD(base, LUCET_VMCTX_INSTRUCTION_BOUND, uint64_t) = UINT64_MAX;
   atomic_fetch_or(lucet_current->requests, REQUEST_BOUND);

@@ -17,7 +17,10 @@ _Static_assert(offsetof(struct machine_state, registers) == 0 && offsetof(struct
 static const int ORDER[18] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8,
                               REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP, REG_EFL};
 
-/** arch/x86/include/uapi/asm/sigcontext.h: where the kernel describes the extended state, and how it says that there is any. */
+/**
+ * arch/x86/include/uapi/asm/sigcontext.h: where the kernel describes the extended state, and how it says that there is
+ * any.
+ */
 #define SW_RESERVED 464
 #define XSTATE_MAGIC1 0x46505853u
 #define TRAP_FLAG 0x100u
@@ -43,7 +46,10 @@ struct machine_state *lucet_machine_new(void) {
 
 uint64_t lucet_context_pc(const void *ucontext) { return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP]; }
 
-/** Modes of the host's, which its code doesn't care for, must not go wherever the guest is resumed: it gets those of guests. */
+/**
+ * Modes of the host's, which its code doesn't care for, must not go wherever the guest is resumed: it gets those of
+ * guests.
+ */
 static void guest_modes(struct machine_state *m) {
   uint32_t mxcsr;
   memcpy(&mxcsr, m->extended + MXCSR_AT, sizeof mxcsr);
@@ -90,11 +96,12 @@ static uint32_t rights(void) {
 }
 
 /**
- * Sandbox argument for leaving a handler without sigreturn, which takes a quarter of the round trip. What sigreturn would restore is either dead, or as it was:
- * general and vector registers are dead, since lucet_leave goes on behind a call in C, and the callee-saved ones are in the host's frame. The
- * mask is seen to. The rest is looked at here: that the handler returns to the kernel, and not to
- * one of somebody else's who has more to do (then the context lies where the frame of the handler ends, as the kernel's signal frame has it); the
- * alternate stack; the modes in mxcsr, which the handler has as the kernel gives them to it, while the guest's may have been the host's; the x87 control word;
+ * Sandbox argument for leaving a handler without sigreturn, which takes a quarter of the round trip. What sigreturn
+ * would restore is either dead, or as it was: general and vector registers are dead, since lucet_leave goes on behind a
+ * call in C, and the callee-saved ones are in the host's frame. The mask is seen to. The rest is looked at here: that
+ * the handler returns to the kernel, and not to one of somebody else's who has more to do (then the context lies where
+ * the frame of the handler ends, as the kernel's signal frame has it); the alternate stack; the modes in mxcsr, which
+ * the handler has as the kernel gives them to it, while the guest's may have been the host's; the x87 control word;
  * protection keys.
  */
 bool lucet_context_may_leave(const void *ucontext, const void *cfa) {
@@ -129,8 +136,9 @@ bool lucet_context_install(int sig, void (*handler)(void)) {
 }
 
 /**
- * Installed as above, a handler has blocked nothing when the kernel calls it, and putting the mask back is a system call. That it was the kernel, by that very
- * installation, is told by the return address: a handler of somebody else's that jumped to ours has the C library's, and a mask of its own.
+ * Installed as above, a handler has blocked nothing when the kernel calls it, and putting the mask back is a system
+ * call. That it was the kernel, by that very installation, is told by the return address: a handler of somebody else's
+ * that jumped to ours has the C library's, and a mask of its own.
  */
 static bool mask_kept(const void *cfa) { return ((const uint8_t *const *)cfa)[-1] == lucet_signal_return; }
 

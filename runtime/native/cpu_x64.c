@@ -1,4 +1,6 @@
-/** What this processor, and the system's saving of its registers, allow (Intel SDM vol. 2A, CPUID; vol. 1, chapter 13). */
+/**
+ * What this processor, and the system's saving of its registers, allow (Intel SDM vol. 2A, CPUID; vol. 1, chapter 13).
+ */
 #include <cpuid.h>
 
 #include "internal.h"

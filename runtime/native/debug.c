@@ -1,13 +1,15 @@
 /**
  * Breakpoints in guest code, single steps, and what a stopped guest holds.
  *
- * A breakpoint is the byte of `int3` in the place of an instruction's first one. Code is mapped executable and never writable; when the first breakpoint
- * of a module is set, its pages get a second mapping, elsewhere, that can be written, so no thread ever sees the code gone. (Private memory, where the
- * system forbids executable shared memory, is written through /proc/self/mem.) A single byte is written at once, and processors agree on what they see.
+ * A breakpoint is the byte of `int3` in the place of an instruction's first one. Code is mapped executable and never
+ * writable; when the first breakpoint of a module is set, its pages get a second mapping, elsewhere, that can be
+ * written, so no thread ever sees the code gone. (Private memory, where the system forbids executable shared memory, is
+ * written through /proc/self/mem.) A single byte is written at once, and processors agree on what they see.
  *
- * Going on from a breakpoint: a one-byte NOP, which is what sequence points are, is skipped. For any other instruction the byte is put back, the guest runs one
- * step by the processor's trap flag, and the breakpoint is set again; another thread that runs the same code may slip through meanwhile. A step
- * that calls the host ends when the host returns: the signal handler finds the thread in host code, and makes it a request.
+ * Going on from a breakpoint: a one-byte NOP, which is what sequence points are, is skipped. For any other instruction
+ * the byte is put back, the guest runs one step by the processor's trap flag, and the breakpoint is set again; another
+ * thread that runs the same code may slip through meanwhile. A step that calls the host ends when the host returns: the
+ * signal handler finds the thread in host code, and makes it a request.
  *
  * A trap may arrive after its breakpoint was removed: then the instruction is there again, and is executed.
  */

@@ -1,6 +1,6 @@
 /**
- * A division faults for a zero divisor and for an overflowing quotient alike; which of them it was is told by the divisor, found by decoding the
- * instruction (Intel SDM vol. 2A, section 2.1: ModRM and SIB).
+ * A division faults for a zero divisor and for an overflowing quotient alike; which of them it was is told by the
+ * divisor, found by decoding the instruction (Intel SDM vol. 2A, section 2.1: ModRM and SIB).
  */
 #include <string.h>
 

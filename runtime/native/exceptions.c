@@ -3,15 +3,17 @@
  *
  * A tag is an identity: what `catch` compares. The instance that defines it and those that import it count it.
  *
- * An exception belongs to a group (group.c): references to it lie in exnref globals and tables of the group's instances, in the payload of other
- * exceptions of the group, on the stacks on which the group's instances run, and with the embedder, who counts his own. They can't be counted in generated code, so what
- * is not reached any more is found by looking: when so many have been made that the looking is paid for, everything reachable is marked, the rest is freed.
- * Stacks are looked at word by word, whatever a word means; a word that looks like the address of an exception keeps it. The exception that was thrown
- * last, in a landing pad, is in a callee-saved register or on the stack when the next one is thrown, or nobody needs it any more.
+ * An exception belongs to a group (group.c): references to it lie in exnref globals and tables of the group's
+ * instances, in the payload of other exceptions of the group, on the stacks on which the group's instances run, and
+ * with the embedder, who counts his own. They can't be counted in generated code, so what is not reached any more is
+ * found by looking: when so many have been made that the looking is paid for, everything reachable is marked, the rest
+ * is freed. Stacks are looked at word by word, whatever a word means; a word that looks like the address of an
+ * exception keeps it. The exception that was thrown last, in a landing pad, is in a callee-saved register or on the
+ * stack when the next one is thrown, or nobody needs it any more.
  *
- * Why stacks of the group's own instances are enough: code of an instance that can make or hold exceptions runs on another instance's stack only if that
- * one imports it, and importing from such a group unites the two (link.c). Where groups come together later in a way that leaves an importer
- * outside, the group's exceptions are kept until it goes.
+ * Why stacks of the group's own instances are enough: code of an instance that can make or hold exceptions runs on
+ * another instance's stack only if that one imports it, and importing from such a group unites the two (link.c). Where
+ * groups come together later in a way that leaves an importer outside, the group's exceptions are kept until it goes.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -62,7 +62,10 @@ void lucet_tag_retain(struct lucet_tag *tag);
 void lucet_tag_release(struct lucet_tag *tag);
 /** NULL: out of memory. `may_collect`: all that `values` refer to is known to the group. */
 struct lucet_exception *lucet_exception_make(struct lucet_instance *i, struct lucet_tag *tag, const uint64_t *values, bool may_collect);
-/** A reference to an exception, or null, was handed to `i`. False: the group that it belonged to is gone, or out of memory. */
+/**
+ * A reference to an exception, or null, was handed to `i`. False: the group that it belonged to is gone, or out of
+ * memory.
+ */
 bool lucet_exception_adopt(struct lucet_instance *i, uint64_t word);
 /** Move them over. */
 void lucet_exceptions_unite(struct group *into, struct group *from);
@@ -70,7 +73,10 @@ void lucet_exceptions_free(struct group *g);
 
 LUCET_NORETURN void lucet_throw(uint8_t *base, uint64_t tag, const uint64_t *values);
 LUCET_NORETURN void lucet_throw_ref(uint8_t *base, struct lucet_exception *e);
-/** Throw where `a`, suspended, called the host: true if it is caught, and `a` goes on at the landing pad when it returns. */
+/**
+ * Throw where `a`, suspended, called the host: true if it is caught, and `a` goes on at the landing pad when it
+ * returns.
+ */
 bool lucet_throw_suspended(struct lucet_activation *a, struct lucet_exception *e);
 
 #endif

@@ -1,15 +1,17 @@
 /**
  * Lifetimes of instances.
  *
- * Function references are bare addresses, in tables, globals, memories of hosts: they can't be counted. So whatever
- * may hold each other's references lives and dies together: a *group*. Linking through something that references can
- * flow back through (a table, a mutable global of type funcref, a function with funcref parameters; the same of type anyref), or handing over a
- * function reference, unites the groups of both sides. So does importing from a group that can throw: see exceptions.c. Any other import is a one-way relation: the importer holds a
- * handle on the exporter's group, so a module that many short-lived instances import from doesn't keep them.
+ * Function references are bare addresses, in tables, globals, memories of hosts: they can't be counted. So whatever may
+ * hold each other's references lives and dies together: a *group*. Linking through something that references can flow
+ * back through (a table, a mutable global of type funcref, a function with funcref parameters; the same of type
+ * anyref), or handing over a function reference, unites the groups of both sides. So does importing from a group that
+ * can throw: see exceptions.c. Any other import is a one-way relation: the importer holds a handle on the exporter's
+ * group, so a module that many short-lived instances import from doesn't keep them.
  *
- * A group is freed when no handle to it is left and none of its members runs. Whoever runs an instance has a handle to its group, unless a host function
- * of that very run, on the same thread, gives the last one back: so runs aren't counted, but looked for when the last handle goes. Handles that members
- * of one group hold on each other vanish when the groups are united, or the group would hold itself.
+ * A group is freed when no handle to it is left and none of its members runs. Whoever runs an instance has a handle to
+ * its group, unless a host function of that very run, on the same thread, gives the last one back: so runs aren't
+ * counted, but looked for when the last handle goes. Handles that members of one group hold on each other vanish when
+ * the groups are united, or the group would hold itself.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -30,7 +32,10 @@ void lucet_group_new(struct lucet_instance *i) {
   i->group = g;
 }
 
-/** Give back the handles that members hold on their own group. The lock is held; the caller's own handle keeps the group. */
+/**
+ * Give back the handles that members hold on their own group. The lock is held; the caller's own handle keeps the
+ * group.
+ */
 static void drop_inner_handles(struct group *g) {
   for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) {
     uint32_t kept = 0;
@@ -46,8 +51,8 @@ static void drop_inner_handles(struct group *g) {
 }
 
 /**
- * All groups that code of `from` can reach, as a list by `next`; NULL if one that an earlier search found (`visited` is then `found`) is among them. The lock
- * is held.
+ * All groups that code of `from` can reach, as a list by `next`; NULL if one that an earlier search found (`visited` is
+ * then `found`) is among them. The lock is held.
  */
 static struct group *reach_apart_from(struct group *from, uint64_t found) {
   static uint64_t visit;
@@ -83,9 +88,10 @@ bool lucet_groups_meet(struct group *a, struct group *b) {
 }
 
 /**
- * Sandbox argument. Code that was compiled for guarded memory doesn't look at the stack's limit, and a dense slot's stack has nothing below it that would
- * stop it. It is kept from dense regions (instance.c), and here from being linked, directly or by way of others, with an instance whose stack is dense:
- * calls among linked instances run on the caller's stack. The lock is held.
+ * Sandbox argument. Code that was compiled for guarded memory doesn't look at the stack's limit, and a dense slot's
+ * stack has nothing below it that would stop it. It is kept from dense regions (instance.c), and here from being
+ * linked, directly or by way of others, with an instance whose stack is dense: calls among linked instances run on the
+ * caller's stack. The lock is held.
  * @returns false when code of `g` can't run there
  */
 static bool allow_dense_stacks(struct group *g) {
@@ -101,14 +107,20 @@ bool lucet_group_keeps_modes(const struct lucet_instance *i) {
   return (i->module->meta.header->flags & LUCET_MODULE_FLAG_NO_FLOATS) != 0 && i->group->size == 1 && i->held_count == 0;
 }
 
-/** A member of `g` may come to run code of others: if its calls have left the floating-point modes alone, these matter now. */
+/**
+ * A member of `g` may come to run code of others: if its calls have left the floating-point modes alone, these matter
+ * now.
+ */
 static void join(struct group *g) {
   if (g->size != 1 || !lucet_group_keeps_modes(g->members)) return;
   lucet_call_unready(g->members);
   lucet_modes_matter();
 }
 
-/** The group goes when the run that is under way on this thread has ended: its members' runs look for that at their ends. */
+/**
+ * The group goes when the run that is under way on this thread has ended: its members' runs look for that at their
+ * ends.
+ */
 static void condemn(struct group *g) {
   atomic_store(&g->dying, true);
   for (struct lucet_instance *i = g->members; i != NULL; i = i->group_next) lucet_call_unready(i);

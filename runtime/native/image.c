@@ -1,10 +1,10 @@
 /**
  * The image of a module: what its primary memory holds before the first instruction, as whole pages.
  *
- * Active data segments with constant offsets are laid out once for each module, so that an instance's memory is restored by copying or
- * mapping pages, whatever the number of segments. The first segment that isn't of this kind (an offset out of an imported global, another
- * memory, an offset outside) ends the image: it and what follows are carried out for each instance (segments.c), because later segments
- * overwrite earlier ones.
+ * Active data segments with constant offsets are laid out once for each module, so that an instance's memory is
+ * restored by copying or mapping pages, whatever the number of segments. The first segment that isn't of this kind (an
+ * offset out of an imported global, another memory, an offset outside) ends the image: it and what follows are carried
+ * out for each instance (segments.c), because later segments overwrite earlier ones.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,10 @@ static int by_start(const void *a, const void *b) {
   return (x->start > y->start) - (x->start < y->start);
 }
 
-/** May this segment be part of an image? It lies inside of the memory at its smallest, and a length is below 2^32: nothing wraps. */
+/**
+ * May this segment be part of an image? It lies inside of the memory at its smallest, and a length is below 2^32:
+ * nothing wraps.
+ */
 static bool constant(const struct metadata *d, const struct lucet_data_record *r) {
   uint32_t primary = d->header->imported_memories;
   if (r->memory != primary || r->offset_kind != LUCET_CONST_KIND_BITS) return false;

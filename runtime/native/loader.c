@@ -1,8 +1,9 @@
 /**
- * From a file, or bytes, to a module: checks that it is an artifact for this runtime and this machine, copies what is needed, maps the code.
+ * From a file, or bytes, to a module: checks that it is an artifact for this runtime and this machine, copies what is
+ * needed, maps the code.
  *
- * The linker of the system is not involved: nothing in the file is executed or relocated by being loaded. The code is mapped readable and
- * executable and is never writable at that address; .rodata is mapped readable only.
+ * The linker of the system is not involved: nothing in the file is executed or relocated by being loaded. The code is
+ * mapped readable and executable and is never writable at that address; .rodata is mapped readable only.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -109,7 +110,10 @@ static lucet_status check_identity(struct source f, const struct lucet_artifact_
 
 /** Executable pages with `size` bytes of code, at `at`. True if mapped. */
 static bool map_code(uint8_t *at, size_t mapped, const uint8_t *code, size_t size) {
-  /* Shared memory that has a file can later be mapped a second time, writable, elsewhere (breakpoints), without touching this mapping. */
+  /*
+   * Shared memory that has a file can later be mapped a second time, writable, elsewhere (breakpoints), without
+   * touching this mapping.
+   */
   int fd = memfd_create("lucet", MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create("lucet", MFD_CLOEXEC);
   if (fd >= 0) {
@@ -214,8 +218,9 @@ static bool put_type(struct key *k, const struct lucet_module *m, uint32_t type)
 }
 
 /**
- * Ids of a recursion group's types. The group gets an id for what all of its types are, and each type one for the group's id and its position. The first word of
- * either key is no value type, so it is the key of no plain function type. Whoever has the ids holds those of the types they name too.
+ * Ids of a recursion group's types. The group gets an id for what all of its types are, and each type one for the
+ * group's id and its position. The first word of either key is no value type, so it is the key of no plain function
+ * type. Whoever has the ids holds those of the types they name too.
  */
 static bool intern_group(struct lucet_module *m, uint32_t group) {
   const struct lucet_type_record *types = m->meta.types;
@@ -288,7 +293,10 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
   return LUCET_OK;
 }
 
-/** Without a signature that may stand behind it (compiler/object/signature.ts). Verifying one is up to who loads: the checksum covers the artifact. */
+/**
+ * Without a signature that may stand behind it (compiler/object/signature.ts). Verifying one is up to who loads: the
+ * checksum covers the artifact.
+ */
 static struct source without_signature(struct source f) {
   enum { TRAILER = 16 };
   if (f.size < TRAILER || memcmp(f.bytes + f.size - 8, LUCET_SIGNATURE_MAGIC, 8) != 0) return f;

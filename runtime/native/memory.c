@@ -1,14 +1,16 @@
 /**
  * Linear memories: a base that never moves, a length that only grows, and address space reserved behind it.
  *
- * Sandbox argument, guarded. Bytes from `base` up to `open` are accessible, and nothing else up to `reserved` + HEAP_GUARD ever
- * is; `length` <= `open` <= `reserved`. `open` is `length` rounded up to host pages: for memories whose size is a
- * multiple of the wasm page size both are equal, so a fault is exact. Pages are opened before the length says they are
- * there. Dense: `length` <= `reserved`, all of which is accessible and belongs to this memory; every access was compared with the length, which
- * never shrinks, so what is behind the length has not been written and is zero when the memory grows.
+ * Sandbox argument, guarded. Bytes from `base` up to `open` are accessible, and nothing else up to `reserved` +
+ * HEAP_GUARD ever is; `length` <= `open` <= `reserved`. `open` is `length` rounded up to host pages: for memories whose
+ * size is a multiple of the wasm page size both are equal, so a fault is exact. Pages are opened before the length says
+ * they are there. Dense: `length` <= `reserved`, all of which is accessible and belongs to this memory; every access
+ * was compared with the length, which never shrinks, so what is behind the length has not been written and is zero when
+ * the memory grows.
  *
- * Memories beside the primary one keep their address space as long as their slot is warm for the module. Only bytes below `open` can ever have been written, and
- * all of these pages are dropped before the next instance: they come back as zeros.
+ * Memories beside the primary one keep their address space as long as their slot is warm for the module. Only bytes
+ * below `open` can ever have been written, and all of these pages are dropped before the next instance: they come back
+ * as zeros.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -53,7 +55,10 @@ lucet_status lucet_memory_init(struct memory *m, const struct lucet_memory_recor
   m->page_log2 = type->page_size_log2;
   m->flags = type->flags;
   m->declared_max = type->max;
-  /* A 32-bit memory has at most 2^32 bytes, and a size in pages that is an i32; what a 64-bit one may have at most doesn't fit any region. */
+  /*
+   * A 32-bit memory has at most 2^32 bytes, and a size in pages that is an i32; what a 64-bit one may have at most
+   * doesn't fit any region.
+   */
   uint64_t most = min_u64(limits->heap_memory_size, limits->heap_address_space_size) >> m->page_log2;
   if ((m->flags & 1) == 0) most = min_u64(most, min_u64(UINT32_MAX, (uint64_t)1 << (32 - m->page_log2)));
   m->max = min_u64(type->max, most);

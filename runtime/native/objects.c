@@ -1,15 +1,17 @@
 /**
  * Objects of garbage-collected types.
  *
- * An object belongs to the instance whose code or constant expressions made it, and lives as long: references are bare addresses, in tables, globals and
- * frames, so whoever may come to hold one is kept together with the owner by the rules of group.c, as for function references. As yet only constant
- * expressions make objects, once for each instance, so there is nothing to collect while it runs. When an instance is reset, its objects are
- * freed if nobody else can have one: its group is it alone, nobody imports from it, and there is no exception whose payload could hold one.
+ * An object belongs to the instance whose code or constant expressions made it, and lives as long: references are bare
+ * addresses, in tables, globals and frames, so whoever may come to hold one is kept together with the owner by the
+ * rules of group.c, as for function references. As yet only constant expressions make objects, once for each instance,
+ * so there is nothing to collect while it runs. When an instance is reset, its objects are freed if nobody else can
+ * have one: its group is it alone, nobody imports from it, and there is no exception whose payload could hold one.
  * Otherwise they stay until the group goes, and count against the limit.
  *
- * Sandbox argument. Code follows references without looking, so no word may become one that isn't the address of a living object of a type that fits. Code
- * can't make such a word; what the host hands over (arguments, results, elements, globals, payloads) is looked up among the objects that the receiver
- * can have been given, before anything is read at that address.
+ * Sandbox argument. Code follows references without looking, so no word may become one that isn't the address of a
+ * living object of a type that fits. Code can't make such a word; what the host hands over (arguments, results,
+ * elements, globals, payloads) is looked up among the objects that the receiver can have been given, before anything is
+ * read at that address.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -30,7 +30,10 @@ struct objects {
 
 /** An array with default elements. LUCET_ERROR_LIMIT: over what the instance may have; LUCET_ERROR_RESOURCES. */
 lucet_status lucet_object_array(struct lucet_instance *i, uint32_t type, uint32_t length, uint64_t *word, lucet_error *error);
-/** The object that a word from the host refers to, if code of `i` may have a reference to it; else NULL. Nothing is read at the address before. */
+/**
+ * The object that a word from the host refers to, if code of `i` may have a reference to it; else NULL. Nothing is read
+ * at the address before.
+ */
 const struct lucet_object *lucet_object_find(struct lucet_instance *i, uint64_t word);
 /** The instance begins anew. */
 void lucet_objects_reset(struct lucet_instance *i);

@@ -1,10 +1,11 @@
 /**
  * A pool runs many instances on a few threads, in time slices.
  *
- * Jobs wait in one queue; a worker takes the first that meets none of those that other workers run: neither in its own group, nor in one that both
- * import from, whose memories and tables know nothing of threads. While jobs wait, a ticker asks for the processor of every job
- * that has had it for a slice: the job is interrupted through the one path that all requests take, and goes to the end of the queue. Events that the
- * embedder must see go to a second queue; a byte in a pipe tells that it isn't empty any more.
+ * Jobs wait in one queue; a worker takes the first that meets none of those that other workers run: neither in its own
+ * group, nor in one that both import from, whose memories and tables know nothing of threads. While jobs wait, a ticker
+ * asks for the processor of every job that has had it for a slice: the job is interrupted through the one path that all
+ * requests take, and goes to the end of the queue. Events that the embedder must see go to a second queue; a byte in a
+ * pipe tells that it isn't empty any more.
  *
  * The lock is held for moments only: never while a guest runs or a request is made.
  */
@@ -69,8 +70,9 @@ struct lucet_pool {
 };
 
 /**
- * How often this process has come out of fork. A child has its parent's pools in memory, but none of their threads, and a lock that was held there is held for ever: so
- * a pool of another process is told by its number, before anything of it is touched.
+ * How often this process has come out of fork. A child has its parent's pools in memory, but none of their threads, and
+ * a lock that was held there is held for ever: so a pool of another process is told by its number, before anything of
+ * it is touched.
  */
 static atomic_uint forks;
 static pthread_once_t forks_once = PTHREAD_ONCE_INIT;

@@ -4,7 +4,9 @@
 
 #include "internal.h"
 
-/** Are the first contents of the module's tables the same in every instance, but for the addresses of its own functions? */
+/**
+ * Are the first contents of the module's tables the same in every instance, but for the addresses of its own functions?
+ */
 static bool constant_tables(const struct metadata *d) {
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++)
     if (d->tables[k].init == LUCET_CONST_KIND_GLOBAL_GET || d->tables[k].init == LUCET_CONST_KIND_CODE) return false;

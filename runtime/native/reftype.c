@@ -1,4 +1,7 @@
-/** Exact types of references: subtyping across modules (core specification 3.0, "Matching"), and values that come from the host. */
+/**
+ * Exact types of references: subtyping across modules (core specification 3.0, "Matching"), and values that come from
+ * the host.
+ */
 #include <string.h>
 
 #include "internal.h"

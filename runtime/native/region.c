@@ -1,27 +1,29 @@
 /**
  * Regions: pools of slots (region.h draws one).
  *
- * *Guarded*: every slot is a reservation of its own, in which nothing is accessible but the stack, the vmctx and the heap's pages.
- * Generated code needs no bounds checks: what is outside faults. Two mappings of the kernel's for each slot.
+ * *Guarded*: every slot is a reservation of its own, in which nothing is accessible but the stack, the vmctx and the
+ * heap's pages. Generated code needs no bounds checks: what is outside faults. Two mappings of the kernel's for each
+ * slot.
  *
- * *Dense*: all slots lie side by side in one readable and writable mapping. Generated code checks every access and every frame. Hundreds of
- * thousands of slots take one mapping and share page tables.
+ * *Dense*: all slots lie side by side in one readable and writable mapping. Generated code checks every access and
+ * every frame. Hundreds of thousands of slots take one mapping and share page tables.
  *
- * Sandbox argument. Generated code reaches memory in three ways only.
- * (1) Heap accesses, base + u32 index + displacement, or base + checked index. They are never negative, so what is below the base (vmctx,
- * stack) is out of reach. Guarded: the compiler checks whatever may exceed the module's reserved_size, and lucet_instance_new refuses
- * modules whose reserved_size exceeds heap_address_space_size; an access of up to 16 bytes that begins below that ends inside HEAP_GUARD.
- * Memories with 64-bit addresses or small pages are compared with their length by the code itself (compiler/wasm/bounds.ts).
- * Dense: that comparison stands before every access, and lucet_instance_new takes only modules whose memory_mode says so.
- * (2) The stack, downwards. Guarded: frames above 32 KiB probe every page, so no instruction skips STACK_GUARD. Dense: the prologue compares
- * with lucet_stack_limit, which run.c sets to the end of the stack that the thread runs on. What is above the stack is
- * the vmctx of its own instance, and frames are never addressed above the arguments of their own.
- * (3) What the runtime gave it pointers to.
+ * Sandbox argument. Generated code reaches memory in three ways only. (1) Heap accesses, base + u32 index +
+ * displacement, or base + checked index. They are never negative, so what is below the base (vmctx, stack) is out of
+ * reach. Guarded: the compiler checks whatever may exceed the module's reserved_size, and lucet_instance_new refuses
+ * modules whose reserved_size exceeds heap_address_space_size; an access of up to 16 bytes that begins below that ends
+ * inside HEAP_GUARD. Memories with 64-bit addresses or small pages are compared with their length by the code itself
+ * (compiler/wasm/bounds.ts). Dense: that comparison stands before every access, and lucet_instance_new takes only
+ * modules whose memory_mode says so. (2) The stack, downwards. Guarded: frames above 32 KiB probe every page, so no
+ * instruction skips STACK_GUARD. Dense: the prologue compares with lucet_stack_limit, which run.c sets to the end of
+ * the stack that the thread runs on. What is above the stack is the vmctx of its own instance, and frames are never
+ * addressed above the arguments of their own. (3) What the runtime gave it pointers to.
  *
- * Reuse. A slot that is given back is reset (reset_linux.c): its stack is zero, its heap is the module's image again. If the system refuses
- * that, the slot's memory is given back to the system and taken anew. Before another module gets the slot, the image is zeroed too, and the
- * vmctx; whatever a guest wrote is gone in either case. What was opened stays open while the slot is free, since the next instance mostly
- * wants the same; a heap that shall be smaller is closed from its end on before the instance exists (memory.c).
+ * Reuse. A slot that is given back is reset (reset_linux.c): its stack is zero, its heap is the module's image again.
+ * If the system refuses that, the slot's memory is given back to the system and taken anew. Before another module gets
+ * the slot, the image is zeroed too, and the vmctx; whatever a guest wrote is gone in either case. What was opened
+ * stays open while the slot is free, since the next instance mostly wants the same; a heap that shall be smaller is
+ * closed from its end on before the instance exists (memory.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,12 +35,15 @@
 #include "internal.h"
 
 #define STACK_GUARD (64u << 10)
-/** Below each dense slot; belt and braces, where the kernel has guards that are no mapping of their own (Linux 6.13). */
+/**
+ * Below each dense slot; belt and braces, where the kernel has guards that are no mapping of their own (Linux 6.13).
+ */
 #define DENSE_GUARD HOST_PAGE
 #define ADVICE_GUARD_INSTALL 102
 /**
- * What one page table maps; and how far above such a boundary a guarded slot's base lies. The upper part of the stack, which is all that most guests use,
- * shares its page table with the vmctx and the heap's bottom; below it there is mostly none, so that resetting doesn't look at every page of the stack.
+ * What one page table maps; and how far above such a boundary a guarded slot's base lies. The upper part of the stack,
+ * which is all that most guests use, shares its page table with the vmctx and the heap's bottom; below it there is
+ * mostly none, so that resetting doesn't look at every page of the stack.
  */
 #define TABLE_SPAN ((uint64_t)2 << 20)
 #define ABOVE_TABLE ((uint64_t)128 << 10)
@@ -112,8 +117,8 @@ static void init_lock(pthread_mutex_t *lock) {
 }
 
 /**
- * A mapped extent splits the mapping that it lies in: up to two more of the 65,530 that a process has by default, which its heap and its threads need too.
- * When so many extents are mapped, further slots get copies.
+ * A mapped extent splits the mapping that it lies in: up to two more of the 65,530 that a process has by default, which
+ * its heap and its threads need too. When so many extents are mapped, further slots get copies.
  */
 #define MOST_MAPPED 16384
 unsigned lucet_most_mapped = MOST_MAPPED;
@@ -269,7 +274,10 @@ static bool scrub(struct slot *s) {
   return true;
 }
 
-/** Open the stack and the vmctx where a vmctx of that size wants them; what is below the stack is closed. All of it is zero. */
+/**
+ * Open the stack and the vmctx where a vmctx of that size wants them; what is below the stack is closed. All of it is
+ * zero.
+ */
 static bool place_stack(const struct lucet_region *r, struct slot *s, uint64_t vmctx) {
   uint8_t *top = s->base - vmctx, *low = top - r->limits.stack_size;
   if (!s->dense) {
@@ -307,7 +315,10 @@ static bool load_image(struct slot *s, const struct image *image) {
   return true;
 }
 
-/** Make a slot that is warm for another module, or for none, ready for `m`. Afterwards only `warm` and the host block are missing. */
+/**
+ * Make a slot that is warm for another module, or for none, ready for `m`. Afterwards only `warm` and the host block
+ * are missing.
+ */
 static lucet_status refill(const struct lucet_region *r, struct slot *s, const lucet_module *m, lucet_error *error) {
   const struct metadata *d = &m->meta;
   s->warm = 0;

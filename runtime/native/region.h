@@ -6,11 +6,12 @@
  *      start                     stack_low            stack_top                base
  *      | never accessible, guard | stack, grows down | vmctx, a page multiple | heap, grows up …
  *
- * `stack_top` is `base` less the module's vmctx in whole pages; so all that a small guest touches lies together, in one mapping and a page
- * table or two. Region.c argues why nothing reaches from one part into another.
+ * `stack_top` is `base` less the module's vmctx in whole pages; so all that a small guest touches lies together, in one
+ * mapping and a page table or two. Region.c argues why nothing reaches from one part into another.
  *
- * A free slot is *warm* for the module that it last ran: its heap holds the module's image, its stack is zero, and its host block
- * (`host`: the lucet_instance and all arrays) is laid out. Making the next instance of that module then touches a few hundred bytes.
+ * A free slot is *warm* for the module that it last ran: its heap holds the module's image, its stack is zero, and its
+ * host block (`host`: the lucet_instance and all arrays) is laid out. Making the next instance of that module then
+ * touches a few hundred bytes.
  */
 #ifndef LUCET_REGION_H
 #define LUCET_REGION_H
@@ -97,7 +98,10 @@ struct slot {
   uint8_t *stack_guard;
   uint8_t *stack_low;
   uint8_t *stack_top;
-  /** Bytes from the base up that may have been written since the slot was reset; in a guarded region, those that are accessible. */
+  /**
+   * Bytes from the base up that may have been written since the slot was reset; in a guarded region, those that are
+   * accessible.
+   */
   uint64_t heap_open;
   /** Bytes from the base up in which the image's file may be mapped, and which of its extents are. */
   uint64_t mapped;
@@ -158,7 +162,9 @@ struct lucet_region {
   struct free_slots free;
 };
 
-/** A slot for an instance of `m`: warm for it, with zeroed stack and its image in the heap; its vmctx may hold anything. */
+/**
+ * A slot for an instance of `m`: warm for it, with zeroed stack and its image in the heap; its vmctx may hold anything.
+ */
 lucet_status lucet_region_take(lucet_region *r, const lucet_module *m, struct slot **slot, lucet_error *error);
 /** Reset it and take it back. `heap_open` tells what may have been written; `m` is the module it was taken for. */
 void lucet_region_give(lucet_region *r, struct slot *slot, const lucet_module *m, bool sole);

@@ -1,23 +1,26 @@
 /**
  * Making a used slot as new, in proportion to what was touched.
  *
- * The kernel lists the pages that an instance has of its own (PAGEMAP_SCAN, since Linux 6.7): anonymous ones that are there, and copies of
- * file pages. They are overwritten, with zeros or with the image; the next instance then finds them mapped. Where there are too many, or
- * where the kernel can't tell, the pages are dropped (MADV_DONTNEED), which brings back zeros or the file's bytes; the next touch of each
- * costs a fault, and what of the image isn't mapped is copied again.
+ * The kernel lists the pages that an instance has of its own (PAGEMAP_SCAN, since Linux 6.7): anonymous ones that are
+ * there, and copies of file pages. They are overwritten, with zeros or with the image; the next instance then finds
+ * them mapped. Where there are too many, or where the kernel can't tell, the pages are dropped (MADV_DONTNEED), which
+ * brings back zeros or the file's bytes; the next touch of each costs a fault, and what of the image isn't mapped is
+ * copied again.
  *
- * Sandbox argument. A page of private anonymous memory that is neither present nor swapped out, or that is the kernel's page of zeros, has no
- * contents but zeros; a page of a private file mapping that is neither an anonymous copy nor swapped out has the contents of the file,
- * which nobody writes. The scan covers stack and heap up to what was accessible; it counts as complete only if the kernel walked to
- * the end, and every page that it lists is overwritten. Nobody runs in the slot meanwhile. What was open before and is closed
- * now was cleared when it was closed last (memory.c), and can't be written. The vmctx, between the two, is not looked at: instance.c writes
- * all of it before the next instance runs, or region.c clears it.
+ * Sandbox argument. A page of private anonymous memory that is neither present nor swapped out, or that is the kernel's
+ * page of zeros, has no contents but zeros; a page of a private file mapping that is neither an anonymous copy nor
+ * swapped out has the contents of the file, which nobody writes. The scan covers stack and heap up to what was
+ * accessible; it counts as complete only if the kernel walked to the end, and every page that it lists is overwritten.
+ * Nobody runs in the slot meanwhile. What was open before and is closed now was cleared when it was closed last
+ * (memory.c), and can't be written. The vmctx, between the two, is not looked at: instance.c writes all of it before
+ * the next instance runs, or region.c clears it.
  *
- * Asking takes most of the time of a small reset. After a run that the caller knows to have been this thread's alone (command.c), the answer is known if
- * the thread has had no page fault since the last one: a page comes to be a slot's own only by a fault, which the kernel counts for the thread
- * whose access or system call it was (mm_account_fault); slots have no huge pages. What the last answer listed is then a superset still: pages only go if
- * somebody drops them, and are zero again then, or the image's. The fault counter is the thread's in this process, so both are part of the comparison; every
- * other way of resetting, or of turning the slot to another module, forgets the list.
+ * Asking takes most of the time of a small reset. After a run that the caller knows to have been this thread's alone
+ * (command.c), the answer is known if the thread has had no page fault since the last one: a page comes to be a slot's
+ * own only by a fault, which the kernel counts for the thread whose access or system call it was (mm_account_fault);
+ * slots have no huge pages. What the last answer listed is then a superset still: pages only go if somebody drops them,
+ * and are zero again then, or the image's. The fault counter is the thread's in this process, so both are part of the
+ * comparison; every other way of resetting, or of turning the slot to another module, forgets the list.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -32,7 +35,10 @@
 
 #include "internal.h"
 
-/** More pages than this are dropped: it bounds the memory that a free slot keeps. Overwriting a page is cheaper than a fault, so it isn't for time. */
+/**
+ * More pages than this are dropped: it bounds the memory that a free slot keeps. Overwriting a page is cheaper than a
+ * fault, so it isn't for time.
+ */
 #define MOST_KEPT_PAGES 256
 /** Stretches of pages. */
 #define MOST_STRETCHES 48

@@ -1,4 +1,7 @@
-/** Initial values of globals, element and data segments (core specification 2.0, section 4.5.4, and table.init, memory.init in 4.4). */
+/**
+ * Initial values of globals, element and data segments (core specification 2.0, section 4.5.4, and table.init,
+ * memory.init in 4.4).
+ */
 #include <string.h>
 
 #include "internal.h"
@@ -47,7 +50,10 @@ uint32_t lucet_elem_init(struct lucet_instance *i, uint32_t table, uint32_t segm
   return 0;
 }
 
-/** The value of an expression that const_code_ok (artifact.c) has accepted: `stack` can't overflow or underflow. Only making objects can fail. */
+/**
+ * The value of an expression that const_code_ok (artifact.c) has accepted: `stack` can't overflow or underflow. Only
+ * making objects can fail.
+ */
 static lucet_status evaluate(struct lucet_instance *i, uint32_t at, uint64_t *result, lucet_error *error) {
   uint64_t stack[LUCET_CONST_DEPTH];
   uint32_t depth = 0;

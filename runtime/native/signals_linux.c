@@ -2,15 +2,16 @@
  * Faults and interruptions of guest code, out of the process's signals.
  *
  * A signal is the guest's if the kernel raised it for an instruction (si_code > 0) whose address is registered guest
- * code, on a thread that runs an activation. The handler then only saves state and goes over to the host
- * side, where everything else happens outside of signal context (lucet_context_may_leave argues why it need not return). Any other signal goes to whoever had the handler
- * before, in the way the kernel would have delivered it.
+ * code, on a thread that runs an activation. The handler then only saves state and goes over to the host side, where
+ * everything else happens outside of signal context (lucet_context_may_leave argues why it need not return). Any other
+ * signal goes to whoever had the handler before, in the way the kernel would have delivered it.
  *
- * A *kick* (SIGURG, which is ignored where nobody handles it, and of which at most one is pending) makes a thread look at the requests of the
- * activation that it runs. In guest code, all state is saved and the thread is diverted as with a fault. Between the look at the requests and guest
- * code it is made to look again. In other code of the host nothing is to be done: the request stays, and is looked at on the way back. What is left is
- * somebody else's signal handler that interrupted the guest and is interrupted in turn: for its sake kicks are repeated until they are heard (control.c).
- * System calls that a kick interrupts are not restarted, so that host functions that wait find out.
+ * A *kick* (SIGURG, which is ignored where nobody handles it, and of which at most one is pending) makes a thread look
+ * at the requests of the activation that it runs. In guest code, all state is saved and the thread is diverted as with
+ * a fault. Between the look at the requests and guest code it is made to look again. In other code of the host nothing
+ * is to be done: the request stays, and is looked at on the way back. What is left is somebody else's signal handler
+ * that interrupted the guest and is interrupted in turn: for its sake kicks are repeated until they are heard
+ * (control.c). System calls that a kick interrupts are not restarted, so that host functions that wait find out.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,7 +34,10 @@
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, KICK};
 enum { SIGNAL_COUNT = sizeof SIGNALS / sizeof SIGNALS[0] };
 
-/** A handler that was there before ours. Records are never freed, as a handler may be reading one; equal ones are made once. */
+/**
+ * A handler that was there before ours. Records are never freed, as a handler may be reading one; equal ones are made
+ * once.
+ */
 struct record {
   struct sigaction action;
   struct record *next;
@@ -230,7 +234,10 @@ static void free_area(void *p) {
   release_area(t);
 }
 
-/** In a child made by fork the thread has another number: kicks to the old one would be lost, and no guest could be stopped. */
+/**
+ * In a child made by fork the thread has another number: kicks to the old one would be lost, and no guest could be
+ * stopped.
+ */
 static void in_child(void) {
   if (lucet_thread == NULL) return;
   lucet_thread->thread = (int32_t)syscall(SYS_gettid);
@@ -251,9 +258,10 @@ static bool make_stack(struct thread_area *t) {
 }
 
 /**
- * Most handlers don't ask for the alternate stack, and would run on the guest's: near its end there is no room for the kernel's frame, the signal is lost, and the
- * guest seems to fault; below a dense stack without a guard the frame would lie in memory of others. So they are made to ask for it, with all else as it was. A
- * thread that has no alternate stack goes on without.
+ * Most handlers don't ask for the alternate stack, and would run on the guest's: near its end there is no room for the
+ * kernel's frame, the signal is lost, and the guest seems to fault; below a dense stack without a guard the frame would
+ * lie in memory of others. So they are made to ask for it, with all else as it was. A thread that has no alternate
+ * stack goes on without.
  */
 static void keep_off_guest_stacks(int sig) {
   struct sigaction now;
@@ -307,8 +315,9 @@ static uint64_t coarse_time(void) {
 
 /**
  * Embedders do replace handlers, and a guest's fault would then be handled, and repeated, without end. Asking the
- * system about six signals takes longer than a short run, and so does asking for the time. So the time is asked for once in RUNS_UNLOOKED runs of a thread, the
- * system once for each tick of the coarse clock (1 to 10 ms), and whenever the embedder says that something changed.
+ * system about six signals takes longer than a short run, and so does asking for the time. So the time is asked for
+ * once in RUNS_UNLOOKED runs of a thread, the system once for each tick of the coarse clock (1 to 10 ms), and whenever
+ * the embedder says that something changed.
  */
 /** Signals of others that are looked at each time, in turn. */
 #define OTHERS_ASKED 4

@@ -1,9 +1,10 @@
 /**
- * Process-wide ids of types: equal types have equal ids, whatever module they come from, so an indirect call compares two
- * numbers. Modules hold their ids; an id without holder is given to the next new type.
+ * Process-wide ids of types: equal types have equal ids, whatever module they come from, so an indirect call compares
+ * two numbers. Modules hold their ids; an id without holder is given to the next new type.
  *
- * The table is one for all modules of a process, strangers' among them. So its hash has a random key, without which nobody can make types that collide, and
- * it has at least as many chains as types: finding one takes one or two comparisons, whatever the types. What is left of a type without holder is its record, which the next takes.
+ * The table is one for all modules of a process, strangers' among them. So its hash has a random key, without which
+ * nobody can make types that collide, and it has at least as many chains as types: finding one takes one or two
+ * comparisons, whatever the types. What is left of a type without holder is its record, which the next takes.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /**
  * Which free slot the next instance gets.
  *
- * LINEAR prefers, in this order: the slot that was last given back by an instance of the same module (its pages are in the processor's
- * caches and hold the module's image); a slot that has never been used, as long as few are kept for other modules; the slot that has been
- * free for longest. RANDOM and CUSTOM choose among all free slots, and pay for a cold one.
+ * LINEAR prefers, in this order: the slot that was last given back by an instance of the same module (its pages are in
+ * the processor's caches and hold the module's image); a slot that has never been used, as long as few are kept for
+ * other modules; the slot that has been free for longest. RANDOM and CUSTOM choose among all free slots, and pay for a
+ * cold one.
  *
  * The region's lock is held by the callers.
  */

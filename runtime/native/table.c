@@ -1,6 +1,6 @@
 /**
- * Tables. The elements lie in the host block of the owner, and move into the C heap when the table outgrows that; everybody finds them through
- * the owner's descriptor.
+ * Tables. The elements lie in the host block of the owner, and move into the C heap when the table outgrows that;
+ * everybody finds them through the owner's descriptor.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,10 @@ lucet_status lucet_table_init(struct table *t, const struct lucet_table_record *
   /* What is of the table's type, or says where its elements are; not what its owner's code does with it. */
   t->flags = type->flags & ~(uint32_t)LUCET_TABLE_FLAG_WRITTEN;
   t->declared_max = type->max;
-  /* Its elements are in the code's read-only data, and nothing but code looks at them: operations on it find an empty table. */
+  /*
+   * Its elements are in the code's read-only data, and nothing but code looks at them: operations on it find an empty
+   * table.
+   */
   if ((type->flags & LUCET_TABLE_FLAG_IMAGE) != 0) return LUCET_OK;
   desc->max = min_u64(type->max, limits->table_elements);
   if (type->min > desc->max) return lucet_table_too_large(index, type->min, desc->max, error);
@@ -47,7 +50,9 @@ uint64_t lucet_table_grow(struct table *t, uint64_t delta, uint64_t value) {
   uint64_t old = d->length;
   if (delta > d->max - old) return UINT64_MAX;
   if (old + delta > t->capacity) {
-    /* At least by half, so that growing one by one stays cheap; max is at most 2^43, so the size in bytes doesn't wrap. */
+    /*
+     * At least by half, so that growing one by one stays cheap; max is at most 2^43, so the size in bytes doesn't wrap.
+     */
     uint64_t capacity = old + old / 2 > old + delta ? min_u64(old + old / 2, d->max) : old + delta;
     bool home = d->elements == t->home;
     uint64_t *elements = realloc(home ? NULL : d->elements, (capacity + 1) * sizeof *elements);

@@ -1,9 +1,10 @@
 /**
- * Throwing: from the place of the throw outwards, frame by frame, to the first call that catches (abi/artifact.ts: LANDING_RECORD).
+ * Throwing: from the place of the throw outwards, frame by frame, to the first call that catches (abi/artifact.ts:
+ * LANDING_RECORD).
  *
- * A frame is left by restoring the registers that its function saved, so that at a landing pad they are what they were at the call. Only
- * frames of one activation are searched: an exception that leaves it ends the run, with all frames still in place for the backtrace. Faults are no
- * exceptions: nothing here ever sees them.
+ * A frame is left by restoring the registers that its function saved, so that at a landing pad they are what they were
+ * at the call. Only frames of one activation are searched: an exception that leaves it ends the run, with all frames
+ * still in place for the backtrace. Faults are no exceptions: nothing here ever sees them.
  */
 #include <string.h>
 
@@ -23,7 +24,10 @@ static const struct lucet_landing_record *landing_at(const lucet_module *m, uint
   return low < m->meta.landing_count && m->meta.landings[low].site == site ? &m->meta.landings[low] : NULL;
 }
 
-/** The clause that catches exceptions of a tag, from scope to scope outwards, or NULL. Scopes lead to lower numbers (artifact.c). */
+/**
+ * The clause that catches exceptions of a tag, from scope to scope outwards, or NULL. Scopes lead to lower numbers
+ * (artifact.c).
+ */
 static const struct lucet_catch_clause_record *clause_for(const struct lucet_instance *i, uint32_t scope, const struct lucet_tag *tag) {
   const struct metadata *d = &i->module->meta;
   for (uint32_t s = scope; s != NONE; s = d->try_scopes[s].parent) {
@@ -37,7 +41,8 @@ static const struct lucet_catch_clause_record *clause_for(const struct lucet_ins
 /**
  * Find who catches `e`, thrown where `a` called the host. If it is caught, `a` is made to go on at the landing pad.
  *
- * Safety: the landing pad is written into the word below its frame, which belongs to frames that are being left, so it is stack.
+ * Safety: the landing pad is written into the word below its frame, which belongs to frames that are being left, so it
+ * is stack.
  */
 static bool find_handler(struct lucet_activation *a, struct lucet_exception *e) {
   struct cursor c;

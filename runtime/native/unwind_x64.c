@@ -1,12 +1,15 @@
 /**
  * Walking guest stacks: frames of fixed size, known from the metadata, so a return address is found by adding.
  *
- * The callee pops its stack arguments, and the caller takes the room back behind the call (compiler/backend/x64/regs.ts): so a caller's stack pointer is found
- * from the end of the arguments, and in the one instruction behind a call it is not back in its place yet.
+ * The callee pops its stack arguments, and the caller takes the room back behind the call
+ * (compiler/backend/x64/regs.ts): so a caller's stack pointer is found from the end of the arguments, and in the one
+ * instruction behind a call it is not back in its place yet.
  *
- * Between a function's first instruction and the end of its prologue, and in an epilogue, the stack pointer is elsewhere: there, and only there, the
- * code is decoded. A prologue may move the return address down, pushes callee-saved registers, then subtracts the rest of the frame (functions with large frames touch its pages
- * before or behind that); an epilogue adds it back, pops, and returns or jumps to the callee of a tail call (frame.ts). Everything that is read is checked to be stack or code.
+ * Between a function's first instruction and the end of its prologue, and in an epilogue, the stack pointer is
+ * elsewhere: there, and only there, the code is decoded. A prologue may move the return address down, pushes
+ * callee-saved registers, then subtracts the rest of the frame (functions with large frames touch its pages before or
+ * behind that); an epilogue adds it back, pops, and returns or jumps to the callee of a tail call (frame.ts).
+ * Everything that is read is checked to be stack or code.
  */
 #include <string.h>
 
@@ -74,7 +77,9 @@ static bool bytes_at(const uint8_t *p, const uint8_t *end, const char *bytes, si
 static bool in_prologue(const uint8_t *start, const uint8_t *end, const uint8_t *at, uint32_t frame_size, struct frame_shape *s) {
   uint32_t pushed = 0, amount = 0;
   const uint8_t *p = start;
-  /* Dense code compares with the stack's limit before it moves a return address far: until then nothing has happened. */
+  /*
+   * Dense code compares with the stack's limit before it moves a return address far: until then nothing has happened.
+   */
   if (bytes_at(p, end, COMPARE_SHIFT, 4) && (size_t)(end - p) > COMPARE_SHIFT_LENGTH) p += COMPARE_SHIFT_LENGTH;
   if (bytes_at(p, end, LOAD_RETURN, 4)) {
     const uint8_t *sub = p + 4, *store = sub + adjust_length(sub, end, 0xec, &amount);
@@ -98,7 +103,10 @@ static bool in_prologue(const uint8_t *start, const uint8_t *end, const uint8_t 
   return p < end && at <= p;
 }
 
-/** Length of the jump of a tail call at p, or 0. Other jumps stay in the function, behind its first instruction, and have no REX.W. */
+/**
+ * Length of the jump of a tail call at p, or 0. Other jumps stay in the function, behind its first instruction, and
+ * have no REX.W.
+ */
 static uint32_t tail_jump_length(const uint8_t *start, const uint8_t *p, const uint8_t *end) {
   if (bytes_at(p, end, "\x48\xff\xe0", 3)) return 3;
   if (end - p < 5 || *p != 0xe9) return 0;
@@ -172,12 +180,15 @@ static void set_frame(struct cursor *c) {
   c->frame = c->sp + shape_of(c).depth - c->module->meta.functions[c->function].frame_size;
 }
 
-/** Registers that a function may save, in the order in which they lie below its return address, and their places in cursor.saved. */
+/**
+ * Registers that a function may save, in the order in which they lie below its return address, and their places in
+ * cursor.saved.
+ */
 static const uint8_t SAVED_ORDER[] = {3, 5, 12, 13, 14, 15};
 
 /**
- * The base register of the function that the cursor has come to: a call that leaves the instance changes it, and the function has its own in the frame.
- * The prologue is over at every call.
+ * The base register of the function that the cursor has come to: a call that leaves the instance changes it, and the
+ * function has its own in the frame. The prologue is over at every call.
  */
 static void find_base(struct cursor *c) {
   const struct lucet_function_record *f = &c->module->meta.functions[c->function];

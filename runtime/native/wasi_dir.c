@@ -32,8 +32,8 @@ bool wasi_fd_is_root(const wasi_fd *fd, const struct stat *st) {
 }
 
 /**
- * A cookie is the position that the kernel gave with the entry before it, so no state is kept between calls. An entry that doesn't fit
- * is cut off; a full buffer tells the guest to go on from the last whole entry.
+ * A cookie is the position that the kernel gave with the entry before it, so no state is kept between calls. An entry
+ * that doesn't fit is cut off; a full buffer tells the guest to go on from the last whole entry.
  */
 wasi_errno wasi_do_fd_readdir(const wasi_call *c) {
   wasi_errno error;
@@ -59,7 +59,8 @@ wasi_errno wasi_do_fd_readdir(const wasi_call *c) {
   _Alignas(struct host_dirent) char entries[32768];
   uint32_t used = 0;
   while (used < capacity) {
-    // A record of the kernel's is about as long as ours: ask for no more than can be passed on, but for at least one name.
+    // A record of the kernel's is about as long as ours: ask for no more than can be passed on, but for at least one
+    // name.
     size_t left = capacity - used;
     size_t chunk = left < 512 ? 512 : left > sizeof entries ? sizeof entries : left;
     long got = syscall(SYS_getdents64, fd->host, entries, chunk);

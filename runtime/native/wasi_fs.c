@@ -1,6 +1,6 @@
 /**
- * The calls that take a path. Each finds its place with wasi_path.c and then acts on one component of one directory, never following a
- * symbolic link; each that changes something refuses on a read-only descriptor first.
+ * The calls that take a path. Each finds its place with wasi_path.c and then acts on one component of one directory,
+ * never following a symbolic link; each that changes something refuses on a read-only descriptor first.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,7 +33,9 @@ typedef struct target {
 
 enum { NO_FOLLOW = 0, FOLLOW = 1, MODIFIES = 2 };
 
-/** Descriptor, rights, path: all checks that come before a place is looked for. `how`: FOLLOW (the last link), MODIFIES. */
+/**
+ * Descriptor, rights, path: all checks that come before a place is looked for. `how`: FOLLOW (the last link), MODIFIES.
+ */
 static wasi_errno check_target(const wasi_call *c, uint32_t fd, uint64_t right, uint32_t path_at, uint32_t path_length, int how, target *t) {
   wasi_errno error = WASI_OK;
   t->fd = wasi_fd_with(c, fd, right, &error);
@@ -216,7 +218,8 @@ typedef struct opening {
 } opening;
 
 static int host_flags(const opening *o) {
-  // Non-blocking: a pipe without another end must not hang the host, nor must a transfer (wasi_io.c). Files don't know the flag.
+  // Non-blocking: a pipe without another end must not hang the host, nor must a transfer (wasi_io.c). Files don't know
+  // the flag.
   int flags = O_CLOEXEC | O_NOCTTY;
   if (GUARD(OPEN_NOFOLLOW)) flags |= O_NOFOLLOW;
   if (GUARD(OPEN_NONBLOCK)) flags |= O_NONBLOCK;
@@ -258,8 +261,9 @@ static int open_place(const wasi_place *p, const opening *o) {
 }
 
 /**
- * Opens what the path leads to: -1 with errno. Mostly by one call of the kernel's (wasi_path_open). What that refuses is looked at again
- * step by step, for the error that both ways of walking agree upon; as is everything where more than opening is to be decided.
+ * Opens what the path leads to: -1 with errno. Mostly by one call of the kernel's (wasi_path_open). What that refuses
+ * is looked at again step by step, for the error that both ways of walking agree upon; as is everything where more than
+ * opening is to be decided.
  */
 static int open_path(target *t, const opening *o, int how) {
   bool plain = t->path.length > 0 && t->path.text[t->path.length - 1] != '/' && !o->readonly;
@@ -316,7 +320,8 @@ wasi_errno wasi_do_path_open(const wasi_call *c) {
   uint64_t asked = wasi_arg64(c, 5);
   o.readonly = t.fd->readonly;
   o.read = (asked & (WASI_RIGHT_FD_READ | WASI_RIGHT_FD_READDIR)) != 0;
-  // What a read-only directory does not pass on counts all the same: that writing is in vain must show when the file is opened.
+  // What a read-only directory does not pass on counts all the same: that writing is in vain must show when the file is
+  // opened.
   uint64_t passed = o.readonly ? asked : asked & t.fd->rights_inheriting;
   o.write = (passed & (WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_ALLOCATE | WASI_RIGHT_FD_FILESTAT_SET_SIZE)) != 0;
   // Toolchains ask for all rights that there are: what the directory does not pass on is left out rather than refused.

@@ -1,7 +1,7 @@
 /**
- * The protections that keep a guest inside of what it was granted, by name. Each can be taken out when a test is compiled
- * (-DLUCET_GUARD_OFF=GUARD_x), to see that an attack then succeeds: scripts/wasi-mutants.ts does that with every one. What can't fail a test
- * protects nothing, or is not tested.
+ * The protections that keep a guest inside of what it was granted, by name. Each can be taken out when a test is
+ * compiled (-DLUCET_GUARD_OFF=GUARD_x), to see that an attack then succeeds: scripts/wasi-mutants.ts does that with
+ * every one. What can't fail a test protects nothing, or is not tested.
  */
 #ifndef LUCET_WASI_GUARDS_H
 #define LUCET_WASI_GUARDS_H

@@ -1,8 +1,9 @@
 /**
- * Path resolution beneath a directory. This file and the readonly checks of wasi_fs.c are all that keeps a guest in its directories.
+ * Path resolution beneath a directory. This file and the readonly checks of wasi_fs.c are all that keeps a guest in its
+ * directories.
  *
- * The rule: no path with more than one component, and none that the kernel would follow a symbolic link in, is ever given to the kernel,
- * but to openat2 with RESOLVE_BENEATH. So every operation of a guest has two steps:
+ * The rule: no path with more than one component, and none that the kernel would follow a symbolic link in, is ever
+ * given to the kernel, but to openat2 with RESOLVE_BENEATH. So every operation of a guest has two steps:
  *
  *   1. `open_beneath` opens the directory that holds the last component (O_PATH), following symbolic links on the way, and refuses to
  *      leave the root. Two implementations of equal strictness:
@@ -16,8 +17,8 @@
  *
  * Opening a file, where it is nothing but that, is one step with openat2 (wasi_path_open), by the same argument.
  *
- * Between the steps another process may swap the component for a link: the operation does not follow it. It may move the directory out of
- * the root: then the guest still acts on a directory it had been granted, as with any descriptor.
+ * Between the steps another process may swap the component for a link: the operation does not follow it. It may move
+ * the directory out of the root: then the guest still acts on a directory it had been granted, as with any descriptor.
  */
 #define _GNU_SOURCE
 #include "wasi_path.h"
@@ -100,8 +101,9 @@ static int walk_up(struct walk *w) {
 }
 
 /**
- * `name` was not opened as a directory, for the reason `refusal`. If it is a symbolic link, its target takes the place of `name` before `behind`.
- * Returns 0 if the walk is to go on (with `name` once more, if that has just become something else), or an errno.
+ * `name` was not opened as a directory, for the reason `refusal`. If it is a symbolic link, its target takes the place
+ * of `name` before `behind`. Returns 0 if the walk is to go on (with `name` once more, if that has just become
+ * something else), or an errno.
  */
 static int walk_link(struct walk *w, const char *name, const char *behind, int refusal) {
   char target[PATH_MAX];
@@ -119,7 +121,10 @@ static int walk_link(struct walk *w, const char *name, const char *behind, int r
   return error;
 }
 
-/** Into the component of `n` bytes at `at`, which is neither `.` nor `..`. Returns 0, also if the component is to be tried again; or an errno. */
+/**
+ * Into the component of `n` bytes at `at`, which is neither `.` nor `..`. Returns 0, also if the component is to be
+ * tried again; or an errno.
+ */
 static int walk_down(struct walk *w, size_t n) {
   if ((GUARD(NAME_BOUND) && n > NAME_MAX) || (GUARD(DEPTH_BOUND) && w->depth == MAX_DEPTH)) return ENAMETOOLONG;
   char name[NAME_MAX + 1];
@@ -266,8 +271,9 @@ int wasi_path_find(int root, const wasi_path *path, wasi_place *place) {
 }
 
 /**
- * The whole path, its last component included, under the flags that keep the walk beneath the root: the kernel then neither follows a link nor
- * steps up to anywhere else, so what is opened lies beneath, in one step without a time between.
+ * The whole path, its last component included, under the flags that keep the walk beneath the root: the kernel then
+ * neither follows a link nor steps up to anywhere else, so what is opened lies beneath, in one step without a time
+ * between.
  */
 int wasi_path_open(int root, const wasi_path *path, int flags) {
   if (atomic_load_explicit(&walk_mode, memory_order_relaxed) == WASI_WALK_COMPONENTS || path->text[0] == '/') {

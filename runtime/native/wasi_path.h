@@ -11,7 +11,9 @@ typedef struct wasi_path {
   char text[PATH_MAX];
 } wasi_path;
 
-/** Where a path leads: an entry `name` of an open directory. `name` is one component, or "." for the directory itself. */
+/**
+ * Where a path leads: an entry `name` of an open directory. `name` is one component, or "." for the directory itself.
+ */
 typedef struct wasi_place {
   int dir;
   /** `dir` is to be closed. */
@@ -22,18 +24,21 @@ typedef struct wasi_place {
 } wasi_place;
 
 /**
- * Finds the place of `path` beneath the directory `root`. The last component may be missing, and a symbolic link in its place is not
- * followed, not even before a trailing slash.
- * Returns 0 or an errno; EPERM: the path leads out of `root`. On success give the place back with wasi_place_done.
+ * Finds the place of `path` beneath the directory `root`. The last component may be missing, and a symbolic link in its
+ * place is not followed, not even before a trailing slash. Returns 0 or an errno; EPERM: the path leads out of `root`.
+ * On success give the place back with wasi_place_done.
  */
 int wasi_path_find(int root, const wasi_path *path, wasi_place *place);
 
-/** The same, with a symbolic link as the last component followed. What it points to may be missing. `path` is rewritten on the way. */
+/**
+ * The same, with a symbolic link as the last component followed. What it points to may be missing. `path` is rewritten
+ * on the way.
+ */
 int wasi_path_find_followed(int root, wasi_path *path, wasi_place *place);
 
 /**
- * Opens what `path` leads to with openat2: -1 with errno, ENOSYS where that is not to be used. `flags` as for open; with O_NOFOLLOW a link as
- * the last component is refused, else followed.
+ * Opens what `path` leads to with openat2: -1 with errno, ENOSYS where that is not to be used. `flags` as for open;
+ * with O_NOFOLLOW a link as the last component is refused, else followed.
  */
 int wasi_path_open(int root, const wasi_path *path, int flags);
 

@@ -38,8 +38,8 @@ wasi_errno wasi_do_sock_accept(const wasi_call *c) {
   if (wasi_memory(c, result_at, 4) == NULL) return WASI_EFAULT;
   int host;
   for (;;) {
-    // The listening socket's own flags are the host's: wait until there is someone, then accept. Another may be faster if it is shared,
-    // and the call would then block if the host left the socket so.
+    // The listening socket's own flags are the host's: wait until there is someone, then accept. Another may be faster
+    // if it is shared, and the call would then block if the host left the socket so.
     struct pollfd p = {.fd = fd->host, .events = POLLIN};
     int ready = poll(&p, 1, 0);
     if (ready > 0) host = accept4(fd->host, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

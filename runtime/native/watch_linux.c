@@ -1,6 +1,7 @@
 /**
- * Debug registers, by perf_event_open: a breakpoint event of the calling thread, which sends it a SIGTRAP at each overflow, that is each hit (Linux 5.13). It needs no privilege
- * where kernel.perf_event_paranoid is 2 or less, as the kernel is left out. On x86 the signal comes behind the access.
+ * Debug registers, by perf_event_open: a breakpoint event of the calling thread, which sends it a SIGTRAP at each
+ * overflow, that is each hit (Linux 5.13). It needs no privilege where kernel.perf_event_paranoid is 2 or less, as the
+ * kernel is left out. On x86 the signal comes behind the access.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,7 +1,9 @@
 /**
- * One thread, started when it is first needed, that does what has to happen at a time: end runs whose time is over, and repeat kicks that nobody heard.
+ * One thread, started when it is first needed, that does what has to happen at a time: end runs whose time is over, and
+ * repeat kicks that nobody heard.
  *
- * Its timers lie in a binary heap by time. An armed timer holds its control block. The lock is never held while a request is made or a control block freed.
+ * Its timers lie in a binary heap by time. An armed timer holds its control block. The lock is never held while a
+ * request is made or a control block freed.
  */
 #define _GNU_SOURCE
 #include <signal.h>

@@ -1,5 +1,6 @@
 /**
- * xxHash32, seed 0, incremental (specification: "xxHash fast digest algorithm" v0.2.0, section "XXH32 algorithm description").
+ * xxHash32, seed 0, incremental (specification: "xxHash fast digest algorithm" v0.2.0, section "XXH32 algorithm
+ * description").
  */
 #include <string.h>
 

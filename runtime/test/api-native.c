@@ -1,7 +1,8 @@
 /**
- * What lucet.h offers beyond calls, by a program that includes no other header of Lucet's: what is known of a module, start functions, instruction bounds, contexts that
- * host functions find, typed yields, and everything that functions of the host may ask for. argv[1] is a module compiled from the text in
- * api-native.test.ts, which counts instructions. Prints the states that it went through.
+ * What lucet.h offers beyond calls, by a program that includes no other header of Lucet's: what is known of a module,
+ * start functions, instruction bounds, contexts that host functions find, typed yields, and everything that functions
+ * of the host may ask for. argv[1] is a module compiled from the text in api-native.test.ts, which counts instructions.
+ * Prints the states that it went through.
  */
 #include <pthread.h>
 #include <string.h>
@@ -123,7 +124,10 @@ static void *resume_there(void *p) {
   return &event;
 }
 
-/** runAsync: a run that gives the thread back each time so many operators were run; here, or on another thread, it goes on. */
+/**
+ * runAsync: a run that gives the thread back each time so many operators were run; here, or on another thread, it goes
+ * on.
+ */
 static void test_bound(lucet_instance *i) {
   enum { BOUND = 1000 };
   uint64_t args[1] = {3000}, before = lucet_instance_instruction_count(i);

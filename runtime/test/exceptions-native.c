@@ -1,4 +1,7 @@
-/* Exceptions by the C API: argv[1] is a module compiled from the text in exceptions-native.test.ts. Prints what it sees. */
+/*
+ * Exceptions by the C API: argv[1] is a module compiled from the text in exceptions-native.test.ts. Prints what it
+ * sees.
+ */
 #include <string.h>
 
 #include "native-expect.h"

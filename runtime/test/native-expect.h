@@ -1,4 +1,7 @@
-/** What C programs that embed Lucet and are run by tests have in common: the first thing that is not as expected ends them. */
+/**
+ * What C programs that embed Lucet and are run by tests have in common: the first thing that is not as expected ends
+ * them.
+ */
 #ifndef LUCET_TEST_NATIVE_EXPECT_H
 #define LUCET_TEST_NATIVE_EXPECT_H
 

@@ -1,6 +1,6 @@
 /**
- * Path resolution under attack. Exits with 0 if all is well; otherwise says what is not. Built with the sanitizers by wasi-path.test.ts.
- * The argument is an empty directory to work in.
+ * Path resolution under attack. Exits with 0 if all is well; otherwise says what is not. Built with the sanitizers by
+ * wasi-path.test.ts. The argument is an empty directory to work in.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -230,8 +230,8 @@ static unsigned random_below(unsigned n) {
 }
 
 /**
- * The kernel's walk and ours must agree on any path. (Not on which error comes first where links are close to the limit: the kernel counts those of an
- * abandoned first attempt too.)
+ * The kernel's walk and ours must agree on any path. (Not on which error comes first where links are close to the
+ * limit: the kernel counts those of an abandoned first attempt too.)
  */
 static void compare_walks(int rounds) {
   static const char *const words[] = {"a",  "b",    "c",  "deep",     "file", "..",   "..",        ".",       "",     "to-b",   "self",   "up",

@@ -1,4 +1,7 @@
-/** Lets another engine's guests call the WASI functions, over a memory that is passed in: a host of the tests (wasi_host.c) behind three doors. */
+/**
+ * Lets another engine's guests call the WASI functions, over a memory that is passed in: a host of the tests
+ * (wasi_host.c) behind three doors.
+ */
 #include "../native/test/wasi_host.h"
 
 /** 0: returned, its result is in args[0]. 1: the guest exits, with the code in args[0]. */

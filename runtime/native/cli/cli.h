@@ -78,18 +78,24 @@ const char *show_type(const lucet_extern *function);
 
 /** What becomes of functions that WASI does not provide, in the order of the option's choices. */
 enum unknown_imports { UNKNOWN_REFUSED = 0, UNKNOWN_TRAPS = 1, UNKNOWN_RETURNS_ZERO = 2 };
-/** WASI's functions for the module's imports; the array and what it refers to live as long as the process. Ends the process, with advice, if one is refused. */
+/**
+ * WASI's functions for the module's imports; the array and what it refers to live as long as the process. Ends the
+ * process, with advice, if one is refused.
+ */
 lucet_import *link_imports(const lucet_module *module, const char *label, lucet_wasi_ctx *ctx, enum unknown_imports unknown);
 
 /**
- * The same before a .wasm is compiled, read from its start, for what surely is refused: it need not be well-formed, and what is not understood of it, or whether functions have the right
- * types, is left to those that come later.
+ * The same before a .wasm is compiled, read from its start, for what surely is refused: it need not be well-formed, and
+ * what is not understood of it, or whether functions have the right types, is left to those that come later.
  */
 void check_imports(int file, const char *label, enum unknown_imports unknown);
 
 /* ---- wasm_imports.c */
 
-/** Imports of a WebAssembly binary, which is read from its start, without their types; what it returns stays. NULL and 0: it has none, or is not understood. */
+/**
+ * Imports of a WebAssembly binary, which is read from its start, without their types; what it returns stays. NULL and
+ * 0: it has none, or is not understood.
+ */
 lucet_extern *wasm_imports(int file, uint32_t *count);
 
 /* ---- report.c */
@@ -120,16 +126,17 @@ struct module_check {
 /** False: Node or its part of Lucet isn't there. */
 bool helper_found(void);
 /**
- * Compiles a .wasm or .wat: path of the artifact, allocated. `public_key`: file with the key that its signature must fit, or NULL. `*temporary`: to be
- * removed after use. Ends the process if it fails. `look` is called, unless it is NULL, with a file that holds a .wat as a .wasm, once that is known and before it is
- * compiled; not if it has been compiled before.
+ * Compiles a .wasm or .wat: path of the artifact, allocated. `public_key`: file with the key that its signature must
+ * fit, or NULL. `*temporary`: to be removed after use. Ends the process if it fails. `look` is called, unless it is
+ * NULL, with a file that holds a .wat as a .wasm, once that is known and before it is compiled; not if it has been
+ * compiled before.
  */
 char *helper_compile(const char *source, int opt_level, bool count_instructions, bool cache, const char *public_key, const struct module_check *look, bool *temporary);
 /** Ends the process unless the artifact (read from `path`) is signed by the key in that file. */
 void helper_verify(const char *path, const uint8_t *bytes, size_t length, const char *public_key);
 /**
- * Prints a trap from its JSON. `memory`: a descriptor of a file with the contents of memory 0, or -1. Paths: files to write the whole report and the core
- * dump to; NULL: none. False: it could not.
+ * Prints a trap from its JSON. `memory`: a descriptor of a file with the contents of memory 0, or -1. Paths: files to
+ * write the whole report and the core dump to; NULL: none. False: it could not.
  */
 bool helper_report(const char *json, size_t length, int memory, const char *json_path, const char *core_path, const struct report_style *style);
 

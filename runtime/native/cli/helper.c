@@ -1,6 +1,7 @@
 /**
- * What JavaScript does for lucet-wasi: compiling, verifying signatures, and reading debug information. It is dist/lucet-wasi-helper.cjs beside this executable's
- * directory, run by the `node` on the PATH ($LUCET_NODE names another). Nothing else ever starts it.
+ * What JavaScript does for lucet-wasi: compiling, verifying signatures, and reading debug information. It is
+ * dist/lucet-wasi-helper.cjs beside this executable's directory, run by the `node` on the PATH ($LUCET_NODE names
+ * another). Nothing else ever starts it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,8 +51,8 @@ bool helper_found(void) { return script() != NULL; }
 static const char MODULE[] = "module\n";
 
 /**
- * Runs it: what it is told on stdin (NULL: ours), what it says on its descriptor 3, and its descriptor 4 (-1: none). `look` is called when that holds a module. Exit
- * status, or -1.
+ * Runs it: what it is told on stdin (NULL: ours), what it says on its descriptor 3, and its descriptor 4 (-1: none).
+ * `look` is called when that holds a module. Exit status, or -1.
  */
 static int run(const char *const *args, const char *input, size_t input_length, int extra, const struct module_check *look, char *answer, size_t answer_room) {
   const char *argv[16] = {node(), script()};

@@ -1,4 +1,7 @@
-/** The command line. What there is to say about each option is data (runtime/lucet-wasi-options.ts, from which the build writes options_text.h). */
+/**
+ * The command line. What there is to say about each option is data (runtime/lucet-wasi-options.ts, from which the build
+ * writes options_text.h).
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,10 @@
 
 /* --------------------------------------------------------------------------------------------------------------- Strings */
 
-/** Bytes of the character at `at`, if it may act on a terminal: controls, and what changes the direction of text. 0: it may not. */
+/**
+ * Bytes of the character at `at`, if it may act on a terminal: controls, and what changes the direction of text. 0: it
+ * may not.
+ */
 static size_t acting(const unsigned char *at, size_t left) {
   if (at[0] < 0x20 || at[0] == 0x7f) return 1;
   if (left >= 2 && at[0] == 0xc2 && at[1] < 0xa0) return 2;

@@ -1,6 +1,7 @@
 /**
- * The imports of a .wasm that has yet to be compiled: what can't be provided is told before the time that compiling takes. The file is anybody's. Whatever is
- * not understood here ends the reading without a word: the compiler will say what is wrong with it, and what it takes is looked at again once it is loaded.
+ * The imports of a .wasm that has yet to be compiled: what can't be provided is told before the time that compiling
+ * takes. The file is anybody's. Whatever is not understood here ends the reading without a word: the compiler will say
+ * what is wrong with it, and what it takes is looked at again once it is loaded.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -109,7 +110,8 @@ static bool find_imports(struct reader *file, struct reader *section) {
 enum { MOST_BYTES = 4 << 20 };
 
 lucet_extern *wasm_imports(int file, uint32_t *count) {
-  // A copy: a file that is mapped, and then cut short by someone, would end us by a signal. The names in the result are in it.
+  // A copy: a file that is mapped, and then cut short by someone, would end us by a signal. The names in the result are
+  // in it.
   uint8_t *bytes = allocate(MOST_BYTES);
   size_t length = 0;
   while (length < MOST_BYTES) {

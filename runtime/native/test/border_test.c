@@ -1,6 +1,7 @@
 /**
- * Every way out of a guest leaves the host's registers as they were: those that functions keep, the modes of both floating-point units, the direction and trap flags, the signal mask and the
- * alternate stack. Each is tried in several modes of the host's, on instances that are ready and that aren't; and guests have their own modes meanwhile.
+ * Every way out of a guest leaves the host's registers as they were: those that functions keep, the modes of both
+ * floating-point units, the direction and trap flags, the signal mask and the alternate stack. Each is tried in several
+ * modes of the host's, on instances that are ready and that aren't; and guests have their own modes meanwhile.
  */
 #define _GNU_SOURCE
 #include "control.h"

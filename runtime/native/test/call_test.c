@@ -1,4 +1,7 @@
-/** Calls of instances that are ready (call.c): everything that must keep the next call from being taken for a plain one; prepared calls; calls by a block. */
+/**
+ * Calls of instances that are ready (call.c): everything that must keep the next call from being taken for a plain one;
+ * prepared calls; calls by a block.
+ */
 #define _GNU_SOURCE
 #include <fenv.h>
 
@@ -25,7 +28,10 @@ static bool is_sum(lucet_event e, uint32_t sum) { return e.kind == LUCET_EVENT_R
 
 static bool is_settled(const lucet_instance *i) { return i->ready != NULL && i->token == lucet_here.token; }
 
-/** The instance's next call is a plain one: the first makes it ready, the second settles it, unless its handlers are to be looked at. */
+/**
+ * The instance's next call is a plain one: the first makes it ready, the second settles it, unless its handlers are to
+ * be looked at.
+ */
 static void make_ready(lucet_instance *i) {
   CHECK(is_sum(call(i, F_ADD, 40), 42) && i->ready != NULL);
   for (int k = 0; k < 2 && !is_settled(i); k++) CHECK(is_sum(call(i, F_ADD, 40), 42));
@@ -43,7 +49,10 @@ static void test_prepared(void) {
     CHECK(is_sum(call_prepared(&add, 1), 3) && lucet_instance_state(i) == LUCET_STATE_READY && lucet_instance_trap_info(i) == NULL);
     CHECK(is_sum(call_prepared(&add, 2), 4));
   }
-  /* Suspended in a run that began as a plain one; nested calls meanwhile; ended on another thread, whose stack is elsewhere. */
+  /*
+   * Suspended in a run that began as a plain one; nested calls meanwhile; ended on another thread, whose stack is
+   * elsewhere.
+   */
   make_ready(i);
   CHECK(call_prepared(&host, 0).kind == LUCET_EVENT_HOSTCALL && lucet_instance_state(i) == LUCET_STATE_SUSPENDED && i->ready == NULL);
   CHECK(is_sum(call_prepared(&add, 5), 7) && is_sum(call(i, F_ADD, 6), 8));
@@ -244,7 +253,10 @@ static void hold_other(lucet_vmctx *vm, uint64_t *args) {
   CHECK(lucet_group_hold(lucet_vmctx_instance(vm), its_instance) == LUCET_OK);
 }
 
-/** Calls of code without floating point leave the modes alone, for as long as it can come to no other code; host functions always have the host's. */
+/**
+ * Calls of code without floating point leave the modes alone, for as long as it can come to no other code; host
+ * functions always have the host's.
+ */
 static void test_no_floats(void) {
   section = "no floats";
   struct guest_options o = GUEST_PLAIN;
@@ -456,7 +468,9 @@ static void ask_instance(lucet_vmctx *vm, uint64_t *args) {
   CHECK(lucet_vmctx_instance(vm) != NULL);
 }
 
-/** A program that runs once in each instance: hostcalls, traps and endless loops leave it to the caller, or are its end. */
+/**
+ * A program that runs once in each instance: hostcalls, traps and endless loops leave it to the caller, or are its end.
+ */
 static void test_command(void) {
   section = "command";
   static const lucet_import imports[] = {{.kind = LUCET_IMPORT_NATIVE, .function = native_import}, {.kind = LUCET_IMPORT_HOSTCALL}};

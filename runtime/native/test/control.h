@@ -1,4 +1,7 @@
-/** What the tests of control have in common: the hand-written guest, on this thread or on one of its own. Each test is one program that includes it. */
+/**
+ * What the tests of control have in common: the hand-written guest, on this thread or on one of its own. Each test is
+ * one program that includes it.
+ */
 #ifndef LUCET_TEST_CONTROL_H
 #define LUCET_TEST_CONTROL_H
 

@@ -1,10 +1,11 @@
 /**
- * Stops a guest of debug code at each of its sequence points, prints what is in the homes there, and changes one of them on request: independent of the runtime's
- * own debugging, by ptrace.
+ * Stops a guest of debug code at each of its sequence points, prints what is in the homes there, and changes one of
+ * them on request: independent of the runtime's own debugging, by ptrace.
  *
  *     debug_step MODULE.so EXPORT ARGUMENT [STOP local|operand NUMBER VALUE]
  *
- * A line for each stop: "wasm offset: locals | operands", each as 64 bits in hex (of a vector the low half). Then "result N".
+ * A line for each stop: "wasm offset: locals | operands", each as 64 bits in hex (of a vector the low half). Then
+ * "result N".
  */
 #define _GNU_SOURCE
 #include <signal.h>

@@ -148,7 +148,10 @@ static void test_steps(void) {
   lucet_instance_release(i);
 }
 
-/** Guests that run elsewhere: one is paused and looked into, another one stops at a breakpoint that is set while it runs. */
+/**
+ * Guests that run elsewhere: one is paused and looked into, another one stops at a breakpoint that is set while it
+ * runs.
+ */
 static void test_running(void) {
   section = "breakpoints for running guests";
   lucet_pool *p;

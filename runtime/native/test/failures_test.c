@@ -1,6 +1,6 @@
 /**
- * Requests to the system fail, one by one: memory of each kind, descriptors, threads. What was asked for ends with an error or does without, and nothing is
- * left behind.
+ * Requests to the system fail, one by one: memory of each kind, descriptors, threads. What was asked for ends with an
+ * error or does without, and nothing is left behind.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -109,7 +109,10 @@ static lucet_status life_of_a_pool(lucet_region_kind kind) {
   return status;
 }
 
-/** All watchpoints: set, opened for a run and for its resumption, exchanged and cleared between the two, and there at the end. */
+/**
+ * All watchpoints: set, opened for a run and for its resumption, exchanged and cleared between the two, and there at
+ * the end.
+ */
 static lucet_status life_of_watchpoints(lucet_region_kind kind) {
   static uint64_t args[2];
   lucet_module *m = NULL;
@@ -197,8 +200,8 @@ static struct system_usage settled(size_t threads) {
 }
 
 /**
- * Let the n-th request to the system fail, for each n. Either the life ends with an error, or it did without (advice, images that are copied instead of mapped).
- * Nothing may be left behind: allocations, mappings, descriptors, threads.
+ * Let the n-th request to the system fail, for each n. Either the life ends with an error, or it did without (advice,
+ * images that are copied instead of mapped). Nothing may be left behind: allocations, mappings, descriptors, threads.
  */
 static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_kind kind, enum system_kind what) {
   const struct guest_options o = {.memory_mode = mode(kind), .pages = 3, .data_offset = 5000, .data_length = 150000};
@@ -219,7 +222,10 @@ static void test_failures(lucet_status (*life)(lucet_region_kind), lucet_region_
     struct system_usage after = settled(before.threads);
     CHECK(after.allocations == before.allocations && after.descriptors == before.descriptors && after.threads == before.threads);
 #ifndef __SANITIZE_ADDRESS__
-    /* Its heap maps memory when it likes; and so does the C library for threads, whose stacks and heaps it keeps: not without end, though. */
+    /*
+     * Its heap maps memory when it likes; and so does the C library for threads, whose stacks and heaps it keeps: not
+     * without end, though.
+     */
     CHECK(threads ? after.mappings <= before.mappings + 16 : after.mappings == before.mappings);
 #endif
     if (!reached) {

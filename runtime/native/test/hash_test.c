@@ -1,4 +1,7 @@
-/** Tests of the hashes: the artifacts' checksum, and the table of type ids. Prints what fails; exit status 1 if anything did. */
+/**
+ * Tests of the hashes: the artifacts' checksum, and the table of type ids. Prints what fails; exit status 1 if anything
+ * did.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +37,10 @@ static void test_signatures(void) {
   lucet_signature_release(z);
 }
 
-/** The next type, of four bytes, whose FNV hash is 0 modulo 4096. What is no key of the table's own can be computed by anybody, like this. */
+/**
+ * The next type, of four bytes, whose FNV hash is 0 modulo 4096. What is no key of the table's own can be computed by
+ * anybody, like this.
+ */
 static void colliding_type(uint32_t *from, uint8_t type[4]) {
   for (;; ++*from) {
     uint32_t h = 2166136261u ^ 4;
@@ -47,7 +53,10 @@ static void colliding_type(uint32_t *from, uint8_t type[4]) {
   type[3] = (uint8_t)h;
 }
 
-/** Types made to collide under an unkeyed hash are found like all others, and leave no memory that the next ones don't take. */
+/**
+ * Types made to collide under an unkeyed hash are found like all others, and leave no memory that the next ones don't
+ * take.
+ */
 static void test_colliding_signatures(void) {
   enum { TYPES = 100000 };
   uint32_t *ids = malloc(TYPES * sizeof *ids);

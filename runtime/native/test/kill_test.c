@@ -427,7 +427,9 @@ static void on_alarm(int signal) {
   atomic_fetch_add(&alarms, 1);
 }
 
-/** A handler that doesn't ask for the alternate stack, as most do not: there may be no room for it where the guest is. */
+/**
+ * A handler that doesn't ask for the alternate stack, as most do not: there may be no room for it where the guest is.
+ */
 static void test_handlers_on_full_stacks(void) {
   section = "handlers on full stacks";
   lucet_instance *i = instance();
@@ -453,7 +455,10 @@ static void test_handlers_on_full_stacks(void) {
   lucet_instance_release(i);
 }
 
-/** In a child of a process that has run guests, but has had no need of a watchdog yet: the thread has another number there. */
+/**
+ * In a child of a process that has run guests, but has had no need of a watchdog yet: the thread has another number
+ * there.
+ */
 static void test_child(void) {
   section = "a child made by fork";
   lucet_instance *i = instance();

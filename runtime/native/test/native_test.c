@@ -136,7 +136,10 @@ static void test_overflow(void) {
   lucet_instance *i = instance();
   CHECK(trap(i, F_RECURSE, 0, 0) == LUCET_TRAP_STACK_OVERFLOW);
   const lucet_trap_info *t = lucet_instance_trap_info(i);
-  /* 32 bytes for each frame of 1 MiB, less the entry thunk's; the last one may have got as far as one of its two writes. */
+  /*
+   * 32 bytes for each frame of 1 MiB, less the entry thunk's; the last one may have got as far as one of its two
+   * writes.
+   */
   CHECK(t->total_frames >= 32766 && t->total_frames <= 32769);
   CHECK(t->frame_count == 201 && t->frames[100].kind == LUCET_FRAME_ELIDED && t->frames[100].count == t->total_frames - 200);
   for (uint32_t k = 0; k < 201; k++) CHECK(k == 100 || (t->frames[k].kind == LUCET_FRAME_WASM && t->frames[k].function == F_RECURSE));
@@ -155,7 +158,9 @@ static void tick(int sig) {
   ticks++;
 }
 
-/** A handler without SA_ONSTACK runs on the guest's stack. Where that has no room for it, the guest's stack overflows. */
+/**
+ * A handler without SA_ONSTACK runs on the guest's stack. Where that has no room for it, the guest's stack overflows.
+ */
 static void test_signals_at_the_end_of_the_stack(void) {
   lucet_limits l;
   lucet_region *r;
@@ -558,7 +563,9 @@ static void undisturbed_thread(void) {
   if (syscall(SYS_rt_sigaction, SIGSEGV, NULL, &now, sizeof now.mask) != 0 || now.restorer != lucet_signal_return || now.mask != 0) _exit(6);
 }
 
-/** … also when somebody's handler is called in the place of ours and calls ours, with a mask that is to be taken back. */
+/**
+ * … also when somebody's handler is called in the place of ours and calls ours, with a mask that is to be taken back.
+ */
 static void chain(void (*above)(int, siginfo_t *, void *)) {
   lucet_instance *i = instance();
   /* From now on, nobody looks at handlers for 63 runs. */

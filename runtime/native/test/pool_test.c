@@ -134,7 +134,10 @@ static lucet_instance *importer_of(lucet_instance *library) {
   return i;
 }
 
-/** The groups of those that import from one instance are apart, but it is not to be run by two threads at a time; nor with them. */
+/**
+ * The groups of those that import from one instance are apart, but it is not to be run by two threads at a time; nor
+ * with them.
+ */
 static void test_shared(void) {
   section = "what two import from";
   lucet_pool *p = pool(3, 0);
@@ -202,7 +205,9 @@ static void test_release(void) {
   }
 }
 
-/** A child made by fork, while guests run and somebody may hold the lock: the pool is refused, and one of its own works. */
+/**
+ * A child made by fork, while guests run and somebody may hold the lock: the pool is refused, and one of its own works.
+ */
 USABLE static void test_child(void) {
   section = "a child made by fork";
   lucet_pool *p = pool(2, 100000);

@@ -1,6 +1,7 @@
 /**
- * Linked into tests for the thread sanitizer, which puts off handlers until the thread next calls the system: a guest that never does would not be interrupted.
- * So handlers are installed without its knowledge. The files whose code runs in them are compiled without it, as a handler may interrupt the sanitizer itself.
+ * Linked into tests for the thread sanitizer, which puts off handlers until the thread next calls the system: a guest
+ * that never does would not be interrupted. So handlers are installed without its knowledge. The files whose code runs
+ * in them are compiled without it, as a handler may interrupt the sanitizer itself.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -320,7 +320,10 @@ static void test_signal_handler(void) {
   lucet_instance_release(i);
 }
 
-/** A failed check, at each depth of a stack of the least size, up to where there is no room for the call of the trap stub, and beyond. */
+/**
+ * A failed check, at each depth of a stack of the least size, up to where there is no room for the call of the trap
+ * stub, and beyond.
+ */
 static lucet_trap_info at_check;
 static lucet_signal_behavior on_check(lucet_instance *i, const lucet_trap_info *trap, void *data) {
   (void)i, (void)data;
@@ -382,7 +385,9 @@ static void test_fatal_handler(void) {
   lucet_instance_release(i);
 }
 
-/** One frame more than fits overflows, one less doesn't; and a full stack has no room for a hostcall's frames either. */
+/**
+ * One frame more than fits overflows, one less doesn't; and a full stack has no room for a hostcall's frames either.
+ */
 static void test_depth(void) {
   section = "depth";
   for (uint64_t size = 16 << 10; size <= 64 << 10; size += 4096) {
@@ -394,7 +399,10 @@ static void test_depth(void) {
     region = r;
     lucet_instance *i = instance();
     region = kept;
-    /* 24 bytes for two return addresses and the entry thunk's push, 8 for the last frame's push, 32 for each of the others. */
+    /*
+     * 24 bytes for two return addresses and the entry thunk's push, 8 for the last frame's push, 32 for each of the
+     * others.
+     */
     uint64_t fits = (size - 24 - 8) / 32;
     lucet_event e = call(i, F_DEEP, fits);
     CHECK(e.kind == LUCET_EVENT_RETURNED && (uint32_t)e.id == fits);

@@ -1,6 +1,7 @@
 /**
- * Many threads at once: instances made, run, stopped and dropped by each, kill switches used by others, time limits, modules that come and go, pools that
- * several threads give work to, WASI contexts of one template that go from thread to thread. What goes wrong here is found by the sanitizers, above all the thread sanitizer.
+ * Many threads at once: instances made, run, stopped and dropped by each, kill switches used by others, time limits,
+ * modules that come and go, pools that several threads give work to, WASI contexts of one template that go from thread
+ * to thread. What goes wrong here is found by the sanitizers, above all the thread sanitizer.
  *
  *     threads_test N            N rounds on each thread (default: 60)
  */

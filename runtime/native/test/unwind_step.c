@@ -1,6 +1,7 @@
 /**
- * Steps a guest instruction by instruction and compares, at each one, what the unwinder says of the innermost frame, its return address and the stack
- * pointer of its caller, with what they were at the call. A tail call is no call: the frame that it makes has the return address of the one before.
+ * Steps a guest instruction by instruction and compares, at each one, what the unwinder says of the innermost frame,
+ * its return address and the stack pointer of its caller, with what they were at the call. A tail call is no call: the
+ * frame that it makes has the return address of the one before.
  *
  *     unwind_step MODULE.so EXPORT [INTEGER…]
  *

@@ -1,9 +1,10 @@
 /**
- * Fuzz target (libFuzzer): a guest that calls WASI functions with hostile arguments, in any order. What it must never do, whatever it calls: make the
- * sanitizers speak, change or learn anything outside of its directories, change what it has read-only, or hang.
+ * Fuzz target (libFuzzer): a guest that calls WASI functions with hostile arguments, in any order. What it must never
+ * do, whatever it calls: make the sanitizers speak, change or learn anything outside of its directories, change what it
+ * has read-only, or hang.
  *
- * An input is a list of calls: a byte for the function, then one or more for each argument (see `word`). Guest memory holds paths and structures at
- * fixed places, which the calls themselves overwrite.
+ * An input is a list of calls: a byte for the function, then one or more for each argument (see `word`). Guest memory
+ * holds paths and structures at fixed places, which the calls themselves overwrite.
  *
  *     clang -fsanitize=fuzzer,address,undefined wasi*.c test/wasi_fuzz.c && ./a.out -max_total_time=300
  */

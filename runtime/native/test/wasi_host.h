@@ -1,4 +1,7 @@
-/** A host for the WASI functions in place of the runtime: guest memory of an exact size, so that the sanitizer sees every byte beyond it. */
+/**
+ * A host for the WASI functions in place of the runtime: guest memory of an exact size, so that the sanitizer sees
+ * every byte beyond it.
+ */
 #ifndef LUCET_WASI_HOST_H
 #define LUCET_WASI_HOST_H
 

@@ -1,4 +1,7 @@
-/** Watchpoints: by guest code, by host functions and by the system for them; while a guest runs; and where the system gives none. */
+/**
+ * Watchpoints: by guest code, by host functions and by the system for them; while a guest runs; and where the system
+ * gives none.
+ */
 #define _GNU_SOURCE
 #include "control.h"
 
@@ -7,7 +10,10 @@
 
 #include "../watch.h"
 
-/** What the system answers in place of a descriptor, to the n-th request from now on and all later ones; 0: its own answer. */
+/**
+ * What the system answers in place of a descriptor, to the n-th request from now on and all later ones; 0: its own
+ * answer.
+ */
 static int refusal;
 static int granted;
 int __real_lucet_watch_open(const void *at, uint32_t size, bool reads, uint64_t mark);
@@ -269,7 +275,10 @@ static void *set_one(void *i) {
   return NULL;
 }
 
-/** Set by another thread while this one calls the instance again and again, which then has nothing to look at: each call is with it or without, and those behind it are with it. */
+/**
+ * Set by another thread while this one calls the instance again and again, which then has nothing to look at: each call
+ * is with it or without, and those behind it are with it.
+ */
 static void test_between_calls(void) {
   section = "between calls";
   for (int n = 0; n < 200; n++) {

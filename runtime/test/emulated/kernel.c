@@ -1,4 +1,7 @@
-/** Runs compiled functions over the same operands and writes their results behind them on the disk: see emulator.ts, which reads both. */
+/**
+ * Runs compiled functions over the same operands and writes their results behind them on the disk: see emulator.ts,
+ * which reads both.
+ */
 #include <stdint.h>
 
 /** Of what emulator.ts writes at sector PAYLOAD; offsets count from its start. */

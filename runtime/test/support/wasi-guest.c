@@ -1,4 +1,5 @@
-// A guest that tries what well-behaved programs don't. argv[1] chooses; a failed check prints its line and exits with 1.
+// A guest that tries what well-behaved programs don't. argv[1] chooses; a failed check prints its line and exits with
+// 1.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -257,7 +258,8 @@ static void waiting(void) {
   CHECK(nanosleep(&pause, NULL) == 0 && clock_gettime(CLOCK_MONOTONIC, &b) == 0);
   int64_t ms = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
   CHECK(ms >= 30 && ms < 5000);
-  // Standard input is at its end, so it is readable at once: before the timeout of an hour, and before an absolute time in the past is.
+  // Standard input is at its end, so it is readable at once: before the timeout of an hour, and before an absolute time
+  // in the past is.
   __wasi_subscription_t in[3] = {
       {.userdata = 7, .u = {.tag = __WASI_EVENTTYPE_FD_READ, .u.fd_read.file_descriptor = 0}},
       {.userdata = 8, .u = {.tag = __WASI_EVENTTYPE_CLOCK, .u.clock = {.id = __WASI_CLOCKID_MONOTONIC, .timeout = 3600000000000ull}}},

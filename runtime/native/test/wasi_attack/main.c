@@ -1,6 +1,7 @@
 /**
- * Guests that try to get at what they were not granted, and hosts that change things meanwhile. Each protection in wasi_guards.h has an attack here
- * that succeeds without it: scripts/wasi-mutants.ts compiles this program without each of them and wants it to fail.
+ * Guests that try to get at what they were not granted, and hosts that change things meanwhile. Each protection in
+ * wasi_guards.h has an attack here that succeeds without it: scripts/wasi-mutants.ts compiles this program without each
+ * of them and wants it to fail.
  *
  * The argument is an empty directory to work in. Exits with 0 if all is well; otherwise says what is not.
  */

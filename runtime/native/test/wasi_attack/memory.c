@@ -52,7 +52,10 @@ static int64_t tell(void *data, const void *bytes, size_t length) {
   return (int64_t)length;
 }
 
-/** Vectors that each are all of the guest's memory: what is captured, or handed to the embedder, is bounded for each call. */
+/**
+ * Vectors that each are all of the guest's memory: what is captured, or handed to the embedder, is bounded for each
+ * call.
+ */
 void more_than_there_is(void) {
   enum { TIMES = 64, MOST = 16 << 20 };
   lucet_wasi_template *t = granted();
