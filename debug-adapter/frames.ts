@@ -18,6 +18,21 @@ export interface ShownFrame {
   readonly reader: FrameReader;
 }
 
+/** Does the thread wait in a host function, which is its innermost frame? */
+export function isInHost(frames: readonly ShownFrame[]): boolean {
+  return frames[0]?.target.kind === 'host';
+}
+
+/** Of a thread that waits in a host function, which the language's library has called: from the frame on whose line is shown. Others whole. */
+export function withoutHost(
+  frames: readonly ShownFrame[],
+  isSkipped: (file: string) => boolean = () => false,
+): readonly ShownFrame[] {
+  if (!isInHost(frames)) return frames;
+  const hasLine = frames.findIndex(f => f.source !== null && f.source.line > 0 && !isSkipped(f.source.file));
+  return frames.slice(hasLine >= 0 ? hasLine : 1);
+}
+
 /** Frames of one stop; gone when the thread runs again. */
 export class Frames {
   private readonly byThread = new Map<number, readonly ShownFrame[]>();
@@ -34,7 +49,7 @@ export class Frames {
   /** The innermost frame of the first thread that is stopped. */
   first(): ShownFrame | null {
     for (const { id } of this.target.threads) {
-      const [frame] = this.of(id);
+      const [frame] = withoutHost(this.of(id));
       if (frame !== undefined) return frame;
     }
     return null;
@@ -63,14 +78,16 @@ export class Frames {
   private expand(thread: number): ShownFrame[] {
     const { symbols, state } = this.target;
     const native = this.target.frames(thread);
-    const bases = frameBasesOf(native, symbols, state);
+    const waits = native[0]?.kind === 'host' ? 1 : 0;
+    const bases = frameBasesOf(native.slice(waits), symbols, state);
     return native.flatMap((frame, i): ShownFrame[] => {
       const codeOffset = symbols.codeOffset(frame.wasmOffset);
-      const reader = this.reader(thread, frame, bases[i] ?? null);
+      const reader = this.reader(thread, frame, bases[i - waits] ?? null);
       const base = { thread, target: frame, codeOffset, reader };
       const name = demangle(frame.functionName) || `function ${frame.functionIndex}`;
       if (frame.kind !== 'wasm') {
-        const text = frame.kind === 'host' ? '[in host]' : `[${frame.count} frames left out]`;
+        const host = frame.functionName === '' ? '[in host]' : `${frame.functionName} [in host]`;
+        const text = frame.kind === 'host' ? host : `[${frame.count} frames left out]`;
         return [{ ...base, id: this.next++, name: text, source: null, call: null }];
       }
       const { debug } = symbols;

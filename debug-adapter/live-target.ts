@@ -101,6 +101,10 @@ class RunningTime {
   }
 }
 
+function importName(module: Module, functionIndex: number): string {
+  return module.imports.filter(i => i.type.kind === 'func')[functionIndex]?.name ?? '';
+}
+
 const MAX_TIMER = 2 ** 31 - 1;
 /** Milliseconds until somebody who has asked for a pause is told why there is none. */
 const PATIENCE = 500;
@@ -136,6 +140,7 @@ export class LiveTarget implements DebugTarget {
   /** Where the guest stops when it is entered. */
   private readonly entries = new Set<number>();
   private isDisposed = false;
+  private isReleased = false;
   private isStarted = false;
   private isKilled = false;
   /** Asked to pause when no run was there to be paused. */
@@ -414,7 +419,7 @@ export class LiveTarget implements DebugTarget {
     if (this.stop !== null || this.report !== null || this.isOver) return;
     const result = this.killSwitch?.pause() ?? 'Invalid';
     if (result === 'Invalid') this.pausesAtEntry = true;
-    // A host function is at work, which may take a moment, or wait for something.
+    // A host function is at work that can't be stopped: one of WASI's that waits can.
     if (result === 'Pending') this.waiting ??= setTimeout(() => this.tellWaiting(), PATIENCE);
   }
 
@@ -426,7 +431,7 @@ export class LiveTarget implements DebugTarget {
   private tellWaiting(): void {
     this.waiting = null;
     if (this.stop !== null || this.report !== null || this.isOver) return;
-    const message = 'pause: the program waits in a host function, and stops as soon as that returns';
+    const message = 'pause: the program is in a host function, and stops as soon as that returns';
     this.emit({ kind: 'told', message });
   }
 
@@ -457,7 +462,16 @@ export class LiveTarget implements DebugTarget {
     }
     // Behind an access or a call may be another statement: what was done is told.
     const back = this.stop.reason === 'watchpoint' ? 1 : 0;
-    return this.stop.frames().map((f, depth) => {
+    return this.stop.frames().map((f, depth): TargetFrame => {
+      if (f.isImport)
+        return {
+          ...base,
+          depth,
+          kind: 'host',
+          functionIndex: f.functionIndex,
+          functionName: f.module === null ? '' : importName(f.module, f.functionIndex),
+          wasmOffset: -1,
+        };
       const textOffset = f.pc - this.module.code.address;
       const innermost =
         back === 0
@@ -516,6 +530,7 @@ export class LiveTarget implements DebugTarget {
 
   registers(): Readonly<Record<string, string>> {
     if (this.stop === null) return this.report?.registers ?? {};
+    if (this.stop.isInHost) return {};
     return Object.fromEntries(
       Object.entries(this.stop.registers).map(([name, v]) => [name, `0x${v.toString(16)}`]),
     );
@@ -533,7 +548,10 @@ export class LiveTarget implements DebugTarget {
     if (this.isOver) this.release();
   }
 
+  /** Once: its descriptors may be somebody else's by then. */
   private release(): void {
+    if (this.isReleased) return;
+    this.isReleased = true;
     this.instance.dispose();
     this.region.dispose();
     this.module.dispose();

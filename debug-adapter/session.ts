@@ -254,7 +254,10 @@ export class LucetSession extends ProgramSession {
     }
     if (reason !== 'breakpoint') {
       parts.stepping.end();
+      const [top] = parts.target.frames(thread);
       if (reason === 'trap') this.stopAtTrap(parts, thread);
+      else if (top?.kind === 'host')
+        this.tellStop(reason, thread, [], `Paused within ${top.functionName}, which waits`);
       else this.tellStop(reason, thread);
       return;
     }
@@ -549,7 +552,7 @@ export class LucetSession extends ProgramSession {
     const { sources, views } = this.parts!;
     const { source, target } = frame;
     const shown: DebugProtocol.StackFrame = new StackFrame(frame.id, frame.name);
-    if (target.kind !== 'wasm') shown.presentationHint = 'label';
+    if (target.kind !== 'wasm') shown.presentationHint = target.functionName === '' ? 'label' : 'subtle';
     else if (source !== null && source.line > 0) {
       shown.source = sources.source(source.file);
       shown.line = source.line;

@@ -3,7 +3,7 @@
  * into ends at the first line of whatever function is entered as well, or, if one call of the line was chosen, of what that call enters. Deeper calls of the same function (recursion) are told apart by their frames.
  */
 import { demangle } from '../runtime/debug.ts';
-import type { Frames, ShownFrame } from './frames.ts';
+import { type Frames, isInHost, type ShownFrame, withoutHost } from './frames.ts';
 import type { DebugTarget } from './target.ts';
 
 export type Granularity = 'statement' | 'line' | 'instruction';
@@ -47,9 +47,14 @@ export class Stepping {
   /** Sets the places where the step may end. The thread is stopped; whoever calls resumes it. */
   begin(thread: number, kind: StepKind, granularity: Granularity, call: number | null = null): void {
     this.end();
-    const frames = this.frames.of(thread);
+    const all = this.frames.of(thread);
+    const frames = withoutHost(all, this.isSkipped);
     const top = frames[0];
     if (top === undefined) return;
+    if (isInHost(all) && kind === 'out') {
+      kind = 'over';
+      granularity = 'instruction';
+    }
     const native = frames.filter(f => f.call === null || !f.call.isInlined);
     const places = new Set<number>();
     const add = (functionIndex: number): void => {

@@ -14,7 +14,7 @@ export interface TargetThread {
 export interface TargetFrame {
   /** 0: the innermost. */
   readonly depth: number;
-  /** host: a host function called the guest again. elided: frames that were left out. */
+  /** host: a host function called the guest again, or, innermost, it waits in the one named. elided: frames that were left out. */
   readonly kind: 'wasm' | 'host' | 'elided';
   readonly functionIndex: number;
   readonly functionName: string;

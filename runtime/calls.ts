@@ -28,6 +28,8 @@ export class Activation {
   wake: (() => void)[] = [];
   /** Ends its waiting for a promise. */
   interrupt: (() => void) | null = null;
+  /** Has a guest that waits for a stream, or a time, go on, which then looks at what is asked of it. */
+  nudge: (() => void) | null = null;
 
   cancel(why: Error): void {
     this.cancelled = why;
@@ -114,6 +116,25 @@ export const HERE: Runner = {
   },
 };
 
+/** The guest does not wait on this thread for a time while it runs: it yields, and is resumed when that is over. */
+function yielding(instance: number, run: () => RunEvent | Promise<RunEvent>): RunEvent | Promise<RunEvent> {
+  native().lucet_instance_set_wasi_yields(instance, 1);
+  try {
+    return run();
+  } finally {
+    native().lucet_instance_set_wasi_yields(instance, 0);
+  }
+}
+
+/** On this thread, which others have while the guest waits. */
+export const SHARING: Runner = {
+  elsewhere: false,
+  call: (instance, func, args) => yielding(instance, () => HERE.call(instance, func, args)),
+  start: instance => yielding(instance, () => HERE.start(instance)),
+  resume: instance => yielding(instance, () => HERE.resume(instance)),
+  throwInto: (instance, exception) => yielding(instance, () => HERE.throwInto(instance, exception)),
+};
+
 /** As in lucet.h. */
 const NO_BOUND = 2n ** 64n - 1n;
 
@@ -129,7 +150,7 @@ export function boundedRunner(bound: number): Runner {
     while (event.status === Status.Ok && event.kind === EventKind.BoundExpired) {
       await new Promise(resolve => setImmediate(resolve));
       arm(instance);
-      event = await HERE.resume(instance);
+      event = await SHARING.resume(instance);
     }
     // It is this run's alone: nobody would resume a call of another kind.
     native().lucet_instance_set_instruction_bound(instance, NO_BOUND);
@@ -137,10 +158,10 @@ export function boundedRunner(bound: number): Runner {
   };
   return {
     elsewhere: false,
-    call: (instance, func, args) => run(instance, () => HERE.call(instance, func, args)),
-    start: instance => run(instance, () => HERE.start(instance)),
-    resume: instance => run(instance, () => HERE.resume(instance)),
-    throwInto: (instance, exception) => run(instance, () => HERE.throwInto(instance, exception)),
+    call: (instance, func, args) => run(instance, () => SHARING.call(instance, func, args)),
+    start: instance => run(instance, () => SHARING.start(instance)),
+    resume: instance => run(instance, () => SHARING.resume(instance)),
+    throwInto: (instance, exception) => run(instance, () => SHARING.throwInto(instance, exception)),
   };
 }
 

@@ -142,6 +142,11 @@ export class Execution {
     }
   }
 
+  /** What a guest waits for that is to be paused may take long. */
+  pausedWhileWaiting(): void {
+    if (!this.disposed) this.#activations.at(-1)?.nudge?.();
+  }
+
   #endInnermost(why: Error): void {
     const top = this.#activations.pop()!;
     native().lucet_instance_abort(this.address, shared().error);

@@ -85,6 +85,7 @@ interface Functions {
   lucet_instance_stack_read(instance: number, address: number, to: number, length: number): number;
   lucet_instance_stack_write(instance: number, address: number, from: number, length: number): number;
   lucet_instance_set_timeout(instance: number, nanoseconds: number): void;
+  lucet_instance_set_wasi_yields(instance: number, yields: number): void;
   lucet_instance_set_signal_handler(instance: number, handler: number, data: number): void;
   lucet_instance_set_fatal_handler(instance: number, handler: number, data: number): void;
   lucet_instance_kill_switch(instance: number, out: number, error: number): number;
@@ -187,6 +188,7 @@ const SIGNATURES: Record<keyof Functions, readonly [result: string, ...params: s
   lucet_instance_stack_read: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_stack_write: ['int', 'p', 'p', 'p', 'size_t'],
   lucet_instance_set_timeout: ['void', 'p', 'uint64_t'],
+  lucet_instance_set_wasi_yields: ['void', 'p', 'int'],
   lucet_instance_set_signal_handler: ['void', 'p', 'p', 'p'],
   lucet_instance_set_fatal_handler: ['void', 'p', 'p', 'p'],
   lucet_instance_kill_switch: ['int', 'p', 'p', 'p'],
@@ -371,6 +373,7 @@ export const enum FrameKind {
   Wasm = 0,
   Host = 1,
   Elided = 2,
+  Waiting = 3,
 }
 
 /** Memory of JavaScript's that C may read and write: never moves, and lives as long as this object. */

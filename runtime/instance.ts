@@ -1,6 +1,6 @@
 /** A module at work: with memories, tables and globals of its own, and a stack. What runs in it is its Execution's part. */
 
-import { boundedRunner, creationError, HERE, type Runner } from './calls.ts';
+import { boundedRunner, creationError, type Runner, SHARING } from './calls.ts';
 import { EmbedContexts } from './embed.ts';
 import { LimitError, StateError } from './errors.ts';
 import { Execution, type ExecutionHome } from './execution.ts';
@@ -255,7 +255,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
     if (this.#execution.rest === 'NotStarted') startHere(this.#execution);
   }
 
-  async runStartAsync(runner: Runner = HERE): Promise<void> {
+  async runStartAsync(runner: Runner = SHARING): Promise<void> {
     if (this.#execution.rest === 'NotStarted') await startAsync(this.#execution, runner);
   }
 
@@ -264,7 +264,7 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /** @param runner where the guest runs; the promise is settled here in any case */
-  invokeAsync(func: Func, args: readonly unknown[], runner: Runner = HERE): Promise<unknown> {
+  invokeAsync(func: Func, args: readonly unknown[], runner: Runner = SHARING): Promise<unknown> {
     return invokeAsync(this.#execution, func, args, runner);
   }
 
@@ -313,7 +313,11 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
     const s = shared();
     if (native().lucet_instance_kill_switch(this.address, s.out, s.error) !== Status.Ok)
       throw new LimitError(errorMessage(), 'resources');
-    return new KillSwitch(s.block.word(AT.OUT), () => this.#execution.killedWhileWaiting());
+    return new KillSwitch(
+      s.block.word(AT.OUT),
+      () => this.#execution.killedWhileWaiting(),
+      () => this.#execution.pausedWhileWaiting(),
+    );
   }
 
   /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: no limit. */

@@ -17,10 +17,12 @@ const registry = new FinalizationRegistry<number>(address => native().lucet_kill
 export class KillSwitch {
   readonly #address: number;
   readonly #whenPending: () => void;
+  readonly #whenPausePending: () => void;
 
-  constructor(address: number, whenPending: () => void = () => {}) {
+  constructor(address: number, whenPending: () => void = () => {}, whenPausePending: () => void = () => {}) {
     this.#address = address;
     this.#whenPending = whenPending;
+    this.#whenPausePending = whenPausePending;
     registry.register(this, address);
   }
 
@@ -31,9 +33,13 @@ export class KillSwitch {
     return result;
   }
 
-  /** The run stops where it is, and Instance.onStop is called. NotTerminable: it is about to. */
+  /**
+   * The run stops where it is, and Instance.onStop is called; also where it waits in WASI, for input, room for output, or a time (Stop.isInHost). NotTerminable: it is about to.
+   */
   pause(): KillResult {
-    return KILL_RESULTS[native().lucet_kill_switch_pause(this.#address)]!;
+    const result = KILL_RESULTS[native().lucet_kill_switch_pause(this.#address)]!;
+    if (result === 'Pending') this.#whenPausePending();
+    return result;
   }
 
   /**

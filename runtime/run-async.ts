@@ -2,10 +2,10 @@
 import {
   type Activation,
   finish,
-  HERE,
   perform,
   type RunEvent,
   type Runner,
+  SHARING,
   unlessCancelled,
 } from './calls.ts';
 import { StateError } from './errors.ts';
@@ -28,7 +28,7 @@ export async function invokeAsync(
   x: Execution,
   func: Func,
   args: readonly unknown[],
-  runner: Runner = HERE,
+  runner: Runner = SHARING,
 ): Promise<unknown> {
   const { params, results } = func.type;
   const block = acquireBlock(Math.max(wordsOf(params), wordsOf(results)));
@@ -106,7 +106,11 @@ async function eventOf(me: Activation, runner: Runner, run: RunEvent | Promise<R
 
 async function waitFor(x: Execution, me: Activation, stream: WaitedFor): Promise<void> {
   me.waiting = true;
-  await unlessCancelled(me, stream.ready());
+  const over = new AbortController();
+  me.nudge = () => over.abort();
+  await unlessCancelled(me, stream.ready(over.signal));
+  me.nudge = null;
+  over.abort();
   await x.untilInnermost(me);
   me.waiting = false;
   if (me.cancelled !== null) throw me.cancelled;

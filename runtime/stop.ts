@@ -15,6 +15,8 @@ export interface StopFrame {
   /** null: here a host function was called which called the guest again. */
   readonly module: Module | null;
   readonly functionIndex: number;
+  /** The innermost, of a guest that waits in the host: what it has called is this imported function, which has neither code nor a place on the stack. */
+  readonly isImport: boolean;
   /** Byte offset in the wasm module. */
   readonly wasmOffset: number;
   /** Address of the instruction (innermost frame), or the return address. */
@@ -62,6 +64,11 @@ export class Stop {
     return address;
   }
 
+  /** It waits in a host function, which goes on when the guest does: there are no registers. */
+  get isInHost(): boolean {
+    return !this.#over && native().lucet_instance_registers(this.#instance) === 0;
+  }
+
   get registers(): Readonly<Record<RegisterName, bigint>> {
     const words = new BigUint64Array(bytesAt(this.#address(), REGISTERS.length * 8).buffer);
     return Object.fromEntries(REGISTERS.map((name, i) => [name, words[i]!])) as Record<RegisterName, bigint>;
@@ -80,11 +87,10 @@ export class Stop {
     const count = native().lucet_instance_backtrace(this.#instance, block.address, MOST_FRAMES);
     return Array.from({ length: Math.min(count, MOST_FRAMES) }, (_, i) => {
       const at = i * FRAME.size;
+      const kind = block.u32[(at + FRAME.kind) >> 2]!;
       return {
-        module:
-          block.u32[(at + FRAME.kind) >> 2] === FrameKind.Wasm
-            ? moduleAt(block.word(at + FRAME.module))
-            : null,
+        module: kind === FrameKind.Host ? null : moduleAt(block.word(at + FRAME.module)),
+        isImport: kind === FrameKind.Waiting,
         functionIndex: block.u32[(at + FRAME.function) >> 2]!,
         wasmOffset: block.u32[(at + FRAME.wasm_offset) >> 2]!,
         pc: block.word(at + FRAME.pc),

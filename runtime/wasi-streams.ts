@@ -20,7 +20,7 @@ const LONGEST_WAIT = 1000;
 const LONGEST_SLEEP = 10;
 const NO_TIME = 2n ** 64n - 1n;
 
-/** A guest that polls: streams, and a time. */
+/** A guest that polls: streams, or none, and a time. */
 class Polling implements WaitedFor {
   constructor(
     private readonly streams: readonly WaitedFor[],
@@ -28,18 +28,15 @@ class Polling implements WaitedFor {
     private readonly timeout: number,
   ) {}
 
-  async ready(): Promise<void> {
+  async ready(signal?: AbortSignal): Promise<void> {
     const over = new AbortController();
     let timer: NodeJS.Timeout | undefined;
-    const time =
-      this.timeout === Infinity
-        ? []
-        : [
-            new Promise<void>(resolve => {
-              timer = setTimeout(resolve, Math.ceil(Math.min(this.timeout, LONGEST_WAIT)));
-            }),
-          ];
-    await Promise.race([...time, ...this.streams.map(s => s.ready(over.signal))]);
+    const time = new Promise<void>(resolve => {
+      const ms = Math.ceil(Math.min(this.timeout, LONGEST_WAIT));
+      if (this.timeout !== Infinity) timer = setTimeout(resolve, ms);
+      signal?.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([time, ...this.streams.map(s => s.ready(over.signal))]);
     clearTimeout(timer);
     over.abort();
   }
@@ -76,7 +73,8 @@ export function streamWaitedFor(instance: number): WaitedFor | null {
   const waited = Array.from(wait.subarray(0, Number(wait[3])), data => streams.get(Number(data)));
   const known = waited.filter(s => s !== undefined);
   if (known.length === 1 && timeout === NO_TIME) return known[0]!;
-  return known.length > 0 ? new Polling(known, timeout === NO_TIME ? Infinity : Number(timeout) / 1e6) : null;
+  if (known.length === 0 && timeout === NO_TIME) return null;
+  return new Polling(known, timeout === NO_TIME ? Infinity : Number(timeout) / 1e6);
 }
 
 const AGAIN = -constants.errno.EAGAIN;

@@ -50,6 +50,8 @@
 #define CONTROL_SUSPENDED 1
 #define CONTROL_GUEST 2
 #define CONTROL_HOST 3
+/* In host code that waits in the system, and wants to hear of requests. */
+#define CONTROL_WAITING 4
 
 /* Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again. lucet.h says so. A power of two. */
 #define RUNS_UNLOOKED 64

@@ -34,7 +34,7 @@ static inline struct lucet_activation *activation_push(struct lucet_instance *i)
   a->instance = i;
   a->requests = &i->control->requests;
   a->path = RESUME_ENTER;
-  a->yield.asked = false;
+  a->yield.asked = a->yield.stops = false;
   memset(&a->step, 0, sizeof a->step);
   a->outer = i->innermost;
   uint64_t top = a->outer != NULL ? a->outer->guest_rsp & ~(uint64_t)15 : (uint64_t)(uintptr_t)i->slot->stack_top;

@@ -9,7 +9,9 @@
  * counting its number up. That last one is a plain store, which may overwrite a bit that was set at that moment: the run has ended, so nothing is lost. A
  * request names the run that it is for, so one that comes late never hits the next run.
  *
- * Kicks to a guest in host code are for its system calls' sake (signals_linux.c), and only killers send those.
+ * Kicks to a guest in host code are for its system calls' sake (signals_linux.c). Killers send them always, since what becomes of the call doesn't matter any more;
+ * others only to host code that says that it waits (lucet_vmctx_wait), as no other expects that its system calls are interrupted. It says so in the same order: first where it is,
+ * then the look at the requests. A kick that comes between that look and the system call is lost, and repeated.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -58,10 +60,20 @@ void lucet_control_release(struct lucet_control *c) {
   if (c != NULL && atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) == 1) free(c);
 }
 
+/** Is a kick for these requests of use to a guest that is there? */
+static bool hears(uint32_t where, uint32_t requests) {
+  switch (where) {
+    case CONTROL_GUEST: return true;
+    case CONTROL_WAITING: return (requests & REQUEST_WAKES) != 0;
+    case CONTROL_HOST: return (requests & REQUEST_ENDS) != 0;
+    default: return false;
+  }
+}
+
 lucet_kill_result lucet_control_request(struct lucet_control *c, uint64_t run, uint32_t request) {
   uint64_t word = atomic_load(&c->requests), same = request;
   /* Whoever is being killed can't be killed again. */
-  if ((request & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0) same = REQUEST_KILL | REQUEST_TIMEOUT;
+  if ((request & REQUEST_ENDS) != 0) same = REQUEST_ENDS;
   do {
     if (word >> 8 != run) return LUCET_KILL_INVALID;
     if ((word & same) != 0) return LUCET_KILL_NOT_TERMINABLE;
@@ -71,10 +83,9 @@ lucet_kill_result lucet_control_request(struct lucet_control *c, uint64_t run, u
   barrier_on_all_threads();
   uint32_t where = atomic_load(&c->where);
   TEST_POINT(killer_after_looking);
-  bool killing = (request & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0;
   if (where == CONTROL_IDLE) return control_run(c) == run ? LUCET_KILL_CANCELLED : LUCET_KILL_INVALID;
   if (where == CONTROL_SUSPENDED) return LUCET_KILL_PENDING;
-  if (where == CONTROL_GUEST || killing) {
+  if (hears(where, request)) {
     lucet_signals_kick(atomic_load(&c->thread));
     TEST_POINT(killer_after_kick);
     /* Without a thread for it, the kick is heard at once but for the rare case that it is there for. */
@@ -88,9 +99,10 @@ atomic_uint lucet_control_resends;
 bool lucet_control_resend(struct lucet_control *c, uint64_t run) {
   uint64_t word = atomic_load(&c->requests);
   uint32_t where = atomic_load(&c->where);
-  if (word >> 8 != run || (word & REQUEST_BITS) == 0 || (where != CONTROL_GUEST && where != CONTROL_HOST)) return false;
+  uint32_t requests = (uint32_t)(word & REQUEST_BITS);
+  if (word >> 8 != run || requests == 0 || (where != CONTROL_HOST && !hears(where, requests))) return false;
   atomic_fetch_add(&lucet_control_resends, 1);
-  if (where == CONTROL_GUEST || (word & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0) lucet_signals_kick(atomic_load(&c->thread));
+  if (hears(where, requests)) lucet_signals_kick(atomic_load(&c->thread));
   return true;
 }
 

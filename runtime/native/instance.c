@@ -306,6 +306,12 @@ uint32_t lucet_instance_slot(const lucet_instance *i) { return i->slot->number; 
 
 lucet_module *lucet_instance_module(const lucet_instance *i) { return i->module; }
 void lucet_instance_set_wasi(lucet_instance *i, struct lucet_wasi_ctx *ctx) { i->wasi = ctx; }
+void lucet_instance_set_wasi_yields(lucet_instance *i, int yields) { i->wasi_yields = yields != 0; }
+/* Not the calling instance's: who runs its caller gets the event. */
+bool lucet_vmctx_wasi_yields(lucet_vmctx *vm) {
+  (void)vm;
+  return lucet_current->instance->wasi_yields;
+}
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm) { return instance_of((const uint8_t *)(void *)vm)->wasi; }
 void *lucet_instance_data(const lucet_instance *i) { return i->data; }
 void lucet_instance_set_data(lucet_instance *i, void *data) { i->data = data; }

@@ -436,6 +436,8 @@ struct lucet_instance {
   uint32_t rest;
   bool start_pending;
   bool poisoned;
+  /** lucet_instance_set_wasi_yields */
+  bool wasi_yields;
   /** A table of its own was, or may have been, written by others than its code. */
   bool tables_touched;
   /** Host functions of the embedder's have asked for this instance, or for addresses in its memory: any thread may have them. */
@@ -472,8 +474,9 @@ void lucet_link_again(struct lucet_instance *i);
 /** The function reference of a function that escapes. */
 struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function);
 
-/** For the WASI functions: `wasi` of the calling instance. */
+/** For the WASI functions: `wasi` of the calling instance; and whether the embedder of this run waits in their place (lucet_instance_set_wasi_yields). */
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
+bool lucet_vmctx_wasi_yields(lucet_vmctx *vm);
 
 /* ---- segments.c: shared by instantiation and the builtins. What returns a number returns a trap code or 0. */
 

@@ -419,7 +419,7 @@ typedef enum lucet_event_kind {
   LUCET_EVENT_FAULTED = 4,
   /** A host function yielded: `id` = the value's bits (lucet_instance_yielded has its type), `code` = 1 if it expects one. */
   LUCET_EVENT_YIELDED = 5,
-  /** The guest was stopped, anywhere, on request: `code` = lucet_interruption. */
+  /** The guest was stopped, anywhere, on request: `code` = lucet_interruption. Also within a native host function that waits, if that offers it (lucet_vmctx_wait). */
   LUCET_EVENT_INTERRUPTED = 6,
   /** The instruction bound is spent. */
   LUCET_EVENT_BOUND_EXPIRED = 7,
@@ -683,6 +683,8 @@ typedef enum lucet_frame_kind {
   LUCET_FRAME_HOST = 1,
   /** `count` frames were left out. */
   LUCET_FRAME_ELIDED = 2,
+  /** Innermost, of a backtrace: the guest was stopped within the imported function `function`, which waits (lucet_vmctx_stop). */
+  LUCET_FRAME_WAITING = 3,
 } lucet_frame_kind;
 
 /** 40 bytes. */
@@ -758,7 +760,7 @@ LUCET_API void lucet_instance_set_fatal_handler(lucet_instance *instance, lucet_
  */
 LUCET_API lucet_status lucet_module_set_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
 LUCET_API lucet_status lucet_module_clear_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
-/** Of a guest that is stopped or interrupted: as in lucet_trap_info, and they may be changed; NULL: it isn't. */
+/** Of a guest that is stopped or interrupted: as in lucet_trap_info, and they may be changed; NULL: it isn't, or within a host function. */
 LUCET_API uint64_t *lucet_instance_registers(lucet_instance *instance);
 /** Likewise the extended state, in the standard form of XSAVE. */
 LUCET_API uint8_t *lucet_instance_extended(lucet_instance *instance, size_t *size);
@@ -825,6 +827,35 @@ LUCET_API LUCET_NORETURN void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t re
 LUCET_API void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data);
 /** 1 if the guest has been killed: a host function that waits for something may give up. Its waiting is interrupted by a signal (EINTR). */
 LUCET_API int lucet_vmctx_terminating(lucet_vmctx *vm);
+
+typedef enum lucet_wait {
+  /** Nobody has asked for anything: it may wait. */
+  LUCET_WAIT_ON = 0,
+  /** The guest has been killed. What the host function returns won't be seen. */
+  LUCET_WAIT_ENDS = 1,
+  /** The guest is to be paused, or to let others of its pool run: return by way of lucet_vmctx_stop, or the guest stops only when the waiting has come to its end. */
+  LUCET_WAIT_STOPS = 2,
+} lucet_wait;
+/**
+ * For a host function that waits in the system: to be called before each system call that waits, until one isn't interrupted (EINTR), and lucet_vmctx_waited after each. In
+ * between a pause interrupts the call, too; elsewhere only a kill does.
+ *
+ *     for (;;) {
+ *       lucet_wait w = lucet_vmctx_wait(vm);
+ *       if (w == LUCET_WAIT_STOPS) lucet_vmctx_stop(vm, (lucet_value){NULL, 0}, the_same_again, data);
+ *       if (w != LUCET_WAIT_ON) return;
+ *       int got = ppoll(…);
+ *       lucet_vmctx_waited(vm);
+ *       if (got >= 0 || errno != EINTR) break;
+ *     }
+ */
+LUCET_API lucet_wait lucet_vmctx_wait(lucet_vmctx *vm);
+LUCET_API void lucet_vmctx_waited(lucet_vmctx *vm);
+/**
+ * After LUCET_WAIT_STOPS: suspend the guest as it was asked to, when the host function has returned. The run stops with INTERRUPTED; when it is resumed, `continuation` goes on with
+ * what the host function was about, `value` being this one: it finds the arguments as they were, if they have been left so. A guest that is killed meanwhile ends without it.
+ */
+LUCET_API void lucet_vmctx_stop(lucet_vmctx *vm, lucet_value value, lucet_continuation continuation, void *data);
 
 /* --------------------------------------------------------------------------------------------------------- AssemblyScript */
 

@@ -92,21 +92,25 @@ uint64_t lucet_hostcall_done(struct lucet_activation *a) {
 
 void lucet_hostcall_abandoned(struct lucet_activation *a) {
   pop_to(a);
-  a->yield.asked = false;
+  a->yield.asked = a->yield.stops = false;
   control_move(a->instance->control, CONTROL_GUEST);
 }
 
 uint64_t lucet_hostcall_continue(struct lucet_activation *a) {
   lucet_continuation continuation = a->yield.continuation;
+  bool stopped = a->yield.stops;
   a->yield.continuation = NULL;
+  a->yield.stops = false;
   control_move(a->instance->control, CONTROL_HOST);
+  /* A guest that was killed as it waited is not to take anything away from others, such as a line of input. */
+  if (stopped && (atomic_load(a->requests) & REQUEST_ENDS) != 0) return LUCET_LEFT_YIELDED;
   if (continuation != NULL) continuation((lucet_vmctx *)(void *)a->host_base, a->host_args, a->yield.value, a->yield.data);
   return lucet_hostcall_done(a);
 }
 
-void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {
-  (void)vm;
+static void ask(bool stops, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {
   struct lucet_activation *a = lucet_current;
+  a->yield.stops = stops;
   a->yield.value = value;
   a->yield.expects = expects;
   a->yield.continuation = continuation;
@@ -114,9 +118,37 @@ void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, 
   a->yield.asked = true;
 }
 
+void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data) {
+  (void)vm;
+  ask(false, value, expects, continuation, data);
+}
+
 int lucet_vmctx_terminating(lucet_vmctx *vm) {
   (void)vm;
-  return (atomic_load(lucet_current->requests) & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0;
+  return (atomic_load(lucet_current->requests) & REQUEST_ENDS) != 0;
+}
+
+lucet_wait lucet_vmctx_wait(lucet_vmctx *vm) {
+  (void)vm;
+  struct lucet_activation *a = lucet_current;
+  control_move(a->instance->control, CONTROL_WAITING);
+  TEST_POINT(wait_after_moving);
+  uint64_t word = atomic_load(a->requests);
+  TEST_POINT(wait_after_looking);
+  if ((word & REQUEST_WAKES) == 0) return LUCET_WAIT_ON;
+  control_move(a->instance->control, CONTROL_HOST);
+  return (word & REQUEST_ENDS) != 0 ? LUCET_WAIT_ENDS : LUCET_WAIT_STOPS;
+}
+
+void lucet_vmctx_waited(lucet_vmctx *vm) {
+  (void)vm;
+  TEST_POINT(wait_before_moving_back);
+  control_move(lucet_current->instance->control, CONTROL_HOST);
+}
+
+void lucet_vmctx_stop(lucet_vmctx *vm, lucet_value value, lucet_continuation continuation, void *data) {
+  (void)vm;
+  ask(true, value, NULL, continuation, data);
 }
 
 static void describe_hostcall(const struct lucet_activation *a, lucet_event *event) {
@@ -155,7 +187,7 @@ static void suspend(struct lucet_activation *a, enum resume_path path, uint32_t 
 
 static bool killed(struct lucet_activation *a, lucet_event *event) {
   uint64_t word = atomic_load(a->requests);
-  if ((word & (REQUEST_KILL | REQUEST_TIMEOUT)) == 0) return false;
+  if ((word & REQUEST_ENDS) == 0) return false;
   terminated(a, (word & REQUEST_KILL) != 0 ? LUCET_REASON_REMOTE : LUCET_REASON_TIMEOUT, 0, event);
   return true;
 }
@@ -190,10 +222,8 @@ static bool behind_call(struct lucet_activation *a) {
   return true;
 }
 
-/** The guest was stopped because of requests: tell the first of them. False: somebody took it back. */
-static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
-  a->path = path;
-  if (killed(a, event)) return true;
+/** What is asked for on the guest's own behalf, while it is debugged. False: nothing is to be told. */
+static bool stopped_by_itself(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
   if ((atomic_load(a->requests) & REQUEST_WATCH) != 0) {
     atomic_fetch_and(a->requests, ~(uint64_t)REQUEST_WATCH);
     /* There can be no hit before anything has run. */
@@ -210,6 +240,15 @@ static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_eve
       return true;
     }
   }
+  return false;
+}
+
+/** The guest was stopped because of requests: tell the first of them. False: somebody took it back. */
+static bool stopped(struct lucet_activation *a, enum resume_path path, lucet_event *event) {
+  a->path = path;
+  if (killed(a, event)) return true;
+  /* Within a host function these are left for when it has returned. */
+  if (path != RESUME_CONTINUATION && stopped_by_itself(a, path, event)) return true;
   static const struct {
     uint32_t request, event, code;
   } ANSWERS[] = {
@@ -291,8 +330,9 @@ static bool finish(struct lucet_activation *a, uint64_t left, lucet_event *event
       return true;
     case LUCET_LEFT_YIELDED:
       if (killed(a, event)) return true;
-      suspend(a, RESUME_CONTINUATION, LUCET_EVENT_YIELDED);
       a->yield.asked = false;
+      if (a->yield.stops) return stopped(a, RESUME_CONTINUATION, event);
+      suspend(a, RESUME_CONTINUATION, LUCET_EVENT_YIELDED);
       event->kind = LUCET_EVENT_YIELDED;
       event->code = a->yield.expects != NULL;
       event->instance = i;
@@ -375,7 +415,7 @@ lucet_status lucet_instance_resume_with(lucet_instance *i, lucet_value value, lu
   if (status != LUCET_OK) return status;
   if (value.type != (a->waits == LUCET_EVENT_YIELDED ? a->yield.expects : NULL))
     return lucet_fail(error, LUCET_ERROR_YIELD_TYPE, 0, "the guest expects %s", a->waits == LUCET_EVENT_YIELDED && a->yield.expects != NULL ? "a value of another type" : "no value");
-  a->yield.value = value;
+  if (a->waits == LUCET_EVENT_YIELDED) a->yield.value = value;
   if (a->waits == LUCET_EVENT_HOSTCALL && !results_hold(a)) {
     memset(event, 0, sizeof *event);
     event->kind = LUCET_EVENT_TRAPPED;
@@ -444,7 +484,7 @@ lucet_state lucet_instance_state(const lucet_instance *i) {
   if (i->poisoned) return LUCET_STATE_POISONED;
   const struct lucet_activation *a = i->innermost;
   uint64_t requests = i->control != NULL ? atomic_load(&i->control->requests) : 0;
-  if ((requests & (REQUEST_KILL | REQUEST_TIMEOUT)) != 0) return LUCET_STATE_TERMINATING;
+  if ((requests & REQUEST_ENDS) != 0) return LUCET_STATE_TERMINATING;
   if (a == NULL) return i->start_pending ? LUCET_STATE_NOT_STARTED : i->rest == 0 ? LUCET_STATE_READY : i->rest;
   if (a->state == ACTIVATION_RUNNING) return a->yield.asked ? LUCET_STATE_YIELDING : LUCET_STATE_RUNNING;
   switch (a->waits) {

@@ -124,6 +124,8 @@ struct lucet_activation {
   /** Of the yield that it asked for or waits in. */
   struct {
     bool asked;
+    /** Not to yield, but to be stopped as it was asked to (lucet_vmctx_stop): `value` is its own. */
+    bool stops;
     lucet_value value;
     const void *expects;
     lucet_continuation continuation;
@@ -162,6 +164,10 @@ void lucet_hostcall_abandoned(struct lucet_activation *a);
 LUCET_NORETURN void lucet_raise(uint32_t left, uint32_t code, uint64_t details);
 /** Is its state in `machine`, and not only where its frames begin? */
 static inline bool stopped_anywhere(const struct lucet_activation *a) { return a->state == ACTIVATION_SUSPENDED && a->path == RESUME_MACHINE; }
+/** Was it stopped within a host function that waited? */
+static inline bool stopped_in_host(const struct lucet_activation *a) {
+  return a->state == ACTIVATION_SUSPENDED && a->path == RESUME_CONTINUATION && a->yield.stops;
+}
 
 /* ---- control.c */
 
@@ -178,6 +184,9 @@ enum {
   /** Watchpoints have been set or cleared, or one was hit in a host function. */
   REQUEST_WATCH = 64,
   REQUEST_BITS = 0xff,
+  /** Those for which a host function stops waiting. The others are for guest code. */
+  REQUEST_ENDS = REQUEST_KILL | REQUEST_TIMEOUT,
+  REQUEST_WAKES = REQUEST_ENDS | REQUEST_PAUSE | REQUEST_SLICE,
 };
 
 /** An entry of the watchdog's; kept inside of the control block. */
@@ -194,7 +203,7 @@ struct timer {
 struct lucet_control {
   /** Number of the run << 8 | requests. Killers set bits while the number is theirs; the end of a run counts up and clears. */
   _Atomic(uint64_t) requests;
-  /** CONTROL_*; and the thread, by the kernel's number, while it is GUEST or HOST. */
+  /** CONTROL_*; and the thread, by the kernel's number, while it is GUEST, HOST or WAITING. */
   _Atomic(uint32_t) where;
   _Atomic(int32_t) thread;
   atomic_uint references;

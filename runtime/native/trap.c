@@ -106,8 +106,13 @@ static uint32_t backtrace(struct collector *c, const struct lucet_activation *a,
 
 uint32_t lucet_instance_backtrace(lucet_instance *i, lucet_frame *frames, uint32_t limit) {
   if (i->innermost == NULL) return 0;
+  const struct lucet_activation *a = i->innermost;
   struct collector c = {.out = frames, .head = limit};
-  backtrace(&c, i->innermost, stopped_anywhere(i->innermost) ? i->innermost->machine : NULL);
+  if (stopped_in_host(a)) {
+    lucet_frame f = {.module = instance_of(a->host_base)->module, .kind = LUCET_FRAME_WAITING, .function = a->host_import};
+    collect(&c, &f);
+  }
+  backtrace(&c, a, stopped_anywhere(a) ? a->machine : NULL);
   return c.total;
 }
 

@@ -26,28 +26,38 @@ wasi_errno wasi_errno_of(int error) {
     E(EPROTONOSUPPORT) E(EPROTOTYPE) E(ERANGE) E(EROFS) E(ESPIPE) E(ESRCH) E(ESTALE) E(ETIMEDOUT) E(ETXTBSY) E(EXDEV)
 #undef E
     case 0: return WASI_OK;
+    case WASI_WAIT_STOPPED: return WASI_STOPS;
     default: return WASI_EIO;
   }
 }
 
 /* --------------------------------------------------------------------------------------------------- Table of functions */
 
-static wasi_errno enter(wasi_errno (*implementation)(const wasi_call *), lucet_vmctx *vm, const uint64_t *args, void *data) {
-  const wasi_call call = {.vm = vm, .ctx = data != NULL ? data : lucet_vmctx_wasi(vm), .args = args};
-  // Nobody said what the guest is granted: that is the embedder's mistake, and nothing can be right for the guest.
-  if (call.ctx == NULL) lucet_vmctx_terminate(vm, LUCET_REASON_PROVIDED, 0);
-  return implementation(&call);
-}
+typedef wasi_errno wasi_function(const wasi_call *);
+
+/** Type of the value that a call which was stopped has for itself: since when it polls. Others may poll before it goes on. */
+static const char stopped;
 
 /** A call that isn't over has its arguments still. */
-static void finish(uint64_t *args, wasi_errno error) {
-  if (error != WASI_WAITS) args[0] = error;
+static inline void enter(wasi_function *implementation, lucet_continuation anew, lucet_vmctx *vm, uint64_t *args, void *data, uint64_t since) {
+  const wasi_call call = {.vm = vm, .ctx = data != NULL ? data : lucet_vmctx_wasi(vm), .args = args, .anew = anew, .since = since};
+  // Nobody said what the guest is granted: that is the embedder's mistake, and nothing can be right for the guest.
+  if (call.ctx == NULL) lucet_vmctx_terminate(vm, LUCET_REASON_PROVIDED, 0);
+  wasi_errno error = implementation(&call);
+  if (error == WASI_STOPS) lucet_vmctx_stop(vm, (lucet_value){&stopped, call.ctx->polling_since}, anew, call.ctx);
+  else if (error != WASI_WAITS) args[0] = error;
 }
 
-#define HOST_FUNCTION(name, signature) \
-  static void host_##name(lucet_vmctx *vm, uint64_t *args, void *data) { finish(args, enter(wasi_do_##name, vm, args, data)); }
-#define HOST_FUNCTION_UNSTABLE(name, signature) \
-  static void host_unstable_##name(lucet_vmctx *vm, uint64_t *args, void *data) { finish(args, enter(wasi_do_unstable_##name, vm, args, data)); }
+/** Since when a call polls that is made anew. */
+static uint64_t since(const lucet_wasi_ctx *ctx, lucet_value value) { return value.type == &stopped ? value.bits : ctx->polling_since; }
+
+#define HOST_FUNCTIONS_OF(name)                                                                              \
+  static void anew_##name(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {                   \
+    enter(wasi_do_##name, anew_##name, vm, args, ctx, since(ctx, value));                                    \
+  }                                                                                                          \
+  static void host_##name(lucet_vmctx *vm, uint64_t *args, void *data) { enter(wasi_do_##name, anew_##name, vm, args, data, 0); }
+#define HOST_FUNCTION(name, signature) HOST_FUNCTIONS_OF(name)
+#define HOST_FUNCTION_UNSTABLE(name, signature) HOST_FUNCTIONS_OF(unstable_##name)
 WASI_FUNCTIONS(HOST_FUNCTION)
 WASI_UNSTABLE_FUNCTIONS(HOST_FUNCTION_UNSTABLE)
 
@@ -87,40 +97,15 @@ lucet_host_function lucet_wasi_lookup(const char *module, const char *name, cons
 /** Type of the value that a guest yields which waits for streams: its bits are the address of what it waits for. */
 static const char waiting;
 
-static void read_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
-  (void)value;
-  host_fd_read(vm, args, ctx);
-}
-
-static void write_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
-  (void)value;
-  host_fd_write(vm, args, ctx);
-}
-
-static void poll_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
-  (void)value;
-  ((lucet_wasi_ctx *)ctx)->polls_anew = true;
-  host_poll_oneoff(vm, args, ctx);
-}
-
-static void unstable_poll_anew(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *ctx) {
-  (void)value;
-  ((lucet_wasi_ctx *)ctx)->polls_anew = true;
-  host_unstable_poll_oneoff(vm, args, ctx);
-}
-
-static wasi_errno yield_waiting(const wasi_call *c, lucet_continuation anew) {
+wasi_errno wasi_wait_for_embedder(const wasi_call *c) {
+  // Whoever wants it to stop has no need to wait for the embedder's stream.
+  lucet_wait asked = lucet_vmctx_wait(c->vm);
+  if (asked == LUCET_WAIT_STOPS) return WASI_STOPS;
+  if (asked == LUCET_WAIT_ON) lucet_vmctx_waited(c->vm);
   lucet_value value = {.type = &waiting, .bits = (uintptr_t)&c->ctx->wait};
-  lucet_vmctx_yield(c->vm, value, NULL, anew, c->ctx);
+  lucet_vmctx_yield(c->vm, value, NULL, c->anew, c->ctx);
   return WASI_WAITS;
 }
-
-wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing) {
-  c->ctx->wait = (lucet_wasi_wait){.streams = {stream->data}, .count = 1, .timeout = UINT64_MAX};
-  return yield_waiting(c, writing ? write_anew : read_anew);
-}
-
-wasi_errno wasi_wait_polling(const wasi_call *c, bool unstable) { return yield_waiting(c, unstable ? unstable_poll_anew : poll_anew); }
 
 int lucet_wasi_waiting(const lucet_instance *instance, lucet_wasi_wait *wait) {
   lucet_value value = lucet_instance_yielded(instance);

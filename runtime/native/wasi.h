@@ -101,7 +101,7 @@ typedef struct lucet_wasi_limits {
 } lucet_wasi_limits;
 LUCET_API int lucet_wasi_template_set_limits(lucet_wasi_template *t, const lucet_wasi_limits *limits);
 
-/** What a guest waits for: the first of these streams of the embedder's that is ready, by their `data`, or a time. */
+/** What a guest waits for: the first of these streams of the embedder's that is ready, by their `data`, or a time. None of them: for the time alone. */
 typedef struct lucet_wasi_wait {
   void *streams[3];
   uint64_t count;
@@ -142,6 +142,11 @@ LUCET_API int lucet_wasi_ctx_within_line(const lucet_wasi_ctx *ctx, int together
  * the caller's. So one linkage serves any number of instances.
  */
 LUCET_API void lucet_instance_set_wasi(lucet_instance *instance, lucet_wasi_ctx *ctx);
+/**
+ * Not 0: where poll_oneoff would wait in a run of this instance, the run stops with LUCET_EVENT_YIELDED (lucet_wasi_waiting), even if there is no stream of the embedder's to be waited for.
+ * For an embedder that has other things to do on the thread. Descriptors of the host's are looked at again after 10 ms.
+ */
+LUCET_API void lucet_instance_set_wasi_yields(lucet_instance *instance, int yields);
 
 /** What lucet_command_run needs to know; fill it once for any number of runs. Holds no handles. */
 typedef struct lucet_command {

@@ -19,6 +19,8 @@ typedef enum wasi_errno {
   WASI_ESTALE = 72, WASI_ETIMEDOUT = 73, WASI_ETXTBSY = 74, WASI_EXDEV = 75, WASI_ENOTCAPABLE = 76,
   /** Never a guest's: the call is not over, since the guest waits for the embedder (wasi_wait_for_stream). */
   WASI_WAITS = 0x10000,
+  /** Nor this: it has done nothing yet, and goes on when the guest does (wasi_wait). */
+  WASI_STOPS = 0x10001,
 } wasi_errno;
 
 enum {

@@ -163,7 +163,6 @@ static void begin(lucet_wasi_ctx *ctx) {
   ctx->fd_count = 0;
   ctx->open = 0;
   ctx->written = 0;
-  ctx->polls_anew = false;
   ctx->last_byte[0] = ctx->last_byte[1] = -1;
   ctx->last_stream = 0;
   memcpy(ctx->stdio, t->stdio, sizeof ctx->stdio);

@@ -129,11 +129,9 @@ struct lucet_wasi_ctx {
   int16_t last_byte[2];
   uint8_t last_stream;
   wasi_stdio stdio[3];
-  /** While the guest has yielded: what it waits for, and since when it polls (CLOCK_MONOTONIC). */
+  /** While the guest has yielded: what it waits for; and since when it polls, or was polling when it was stopped (CLOCK_MONOTONIC). */
   lucet_wasi_wait wait;
   uint64_t polling_since;
-  /** The call of poll_oneoff is one that is made anew. */
-  bool polls_anew;
   wasi_buffer buffers[3];
   wasi_strings own_args;
   wasi_strings own_env;
@@ -168,6 +166,10 @@ typedef struct wasi_call {
   lucet_vmctx *vm;
   lucet_wasi_ctx *ctx;
   const uint64_t *args;
+  /** Makes the same call again, after the guest has waited for the embedder, or was stopped. */
+  lucet_continuation anew;
+  /** It is one that is made again: since when it polls. 0: it isn't. */
+  uint64_t since;
 } wasi_call;
 
 /** Argument `n` of type i32: the upper half of its word is undefined. */
@@ -176,6 +178,7 @@ static inline uint64_t wasi_arg64(const wasi_call *c, int n) { return c->args[n]
 
 /** instance.c */
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
+bool lucet_vmctx_wasi_yields(lucet_vmctx *vm);
 
 /* Guest memory. Every access of this folder's WASI code goes through these; lucet_guest_memory checks bounds without overflow. */
 
@@ -259,12 +262,15 @@ int wasi_gather(const wasi_call *c, uint32_t at, uint32_t count, struct iovec ve
 bool wasi_allow_writing(const lucet_wasi_ctx *ctx, struct iovec *vec, int *count, uint64_t *total);
 /** Until the descriptor is ready. 0 or an errno. Every wait of a guest for a descriptor or a time comes through wasi_wait. */
 int wasi_wait_for(const wasi_call *c, int host, short events);
-/** As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or -1 with errno. */
+/** In the place of an errno: the guest is to be stopped before the waiting is over. None of the kernel's is as large. */
+enum { WASI_WAIT_STOPPED = 4096 };
+/**
+ * As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or -1 with errno, or WASI_WAIT_STOPPED in its place: whoever
+ * has done nothing yet then returns WASI_STOPS, which wasi_errno_of makes of it, and the call is made anew when the guest goes on. A deadline of 0 is no waiting, and never stopped.
+ */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline);
-/** The guest yields until the embedder says that its stream is ready; then the call, of fd_read or fd_write, is made anew. Returns WASI_WAITS. */
-wasi_errno wasi_wait_for_stream(const wasi_call *c, const lucet_wasi_stream *stream, bool writing);
-/** The same for poll_oneoff (`unstable`: wasi_unstable's), which waits for what ctx->wait says; the call that is made anew finds ctx->polls_anew. */
-wasi_errno wasi_wait_polling(const wasi_call *c, bool unstable);
+/** The guest yields until the embedder says that what ctx->wait names is ready; then the call is made anew. Returns WASI_WAITS, or WASI_STOPS. */
+wasi_errno wasi_wait_for_embedder(const wasi_call *c);
 /** Bytes that a stream in memory has to read. */
 size_t wasi_buffer_available(const lucet_wasi_ctx *ctx, const wasi_fd *fd);
 

@@ -74,13 +74,15 @@ static uint64_t monotonic(void) {
 }
 
 /**
- * A guest that is killed waits no longer: its kick interrupts ppoll, and is repeated until it has been heard, so it does no harm if one arrives between
- * the question and the call. The EINTR that the guest would see is never seen: it ends where it would go on.
+ * A guest that is killed or to be stopped waits no longer: its kick interrupts ppoll, and is repeated until it has been heard, so it does no harm if one arrives between
+ * the question and the call. The EINTR that a killed guest would see is never seen: it ends where it would go on.
  */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline) {
   for (;;) {
-    if (lucet_vmctx_terminating(c->vm)) {
-      errno = EINTR;
+    bool waits = deadline != 0;
+    lucet_wait asked = waits ? lucet_vmctx_wait(c->vm) : LUCET_WAIT_ON;
+    if (asked != LUCET_WAIT_ON) {
+      errno = asked == LUCET_WAIT_STOPS ? WASI_WAIT_STOPPED : EINTR;
       return -1;
     }
     struct timespec timeout = {0};
@@ -90,10 +92,11 @@ int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t
       timeout.tv_nsec = (long)((deadline - present) % 1000000000);
     }
     int got = ppoll(polls, count, deadline == UINT64_MAX ? NULL : &timeout, NULL);
-    if (got > 0 || (got < 0 && errno != EINTR)) return got;
-    /* A killed guest won't see what comes of this. */
-    if (got < 0 && lucet_vmctx_terminating(c->vm)) return -1;
-    if (deadline == 0 || (deadline != UINT64_MAX && deadline <= monotonic())) return 0;
+    int why = errno;
+    if (waits) lucet_vmctx_waited(c->vm);
+    errno = why;
+    if (got > 0 || (got < 0 && why != EINTR)) return got;
+    if (got == 0 && (!waits || (deadline != UINT64_MAX && deadline <= monotonic()))) return 0;
   }
 }
 
@@ -261,7 +264,10 @@ static inline wasi_errno transfer(const wasi_call *c, int how) {
       /* The embedder is told addresses. */
       (void)lucet_vmctx_memory(c->vm, 0, 0);
       moved = call_stream(stream, writing, vec, n);
-      if (moved == -EAGAIN && stream->data != NULL && (fd->fdflags & WASI_FDFLAG_NONBLOCK) == 0) return wasi_wait_for_stream(c, stream, writing);
+      if (moved == -EAGAIN && stream->data != NULL && (fd->fdflags & WASI_FDFLAG_NONBLOCK) == 0) {
+        c->ctx->wait = (lucet_wasi_wait){.streams = {stream->data}, .count = 1, .timeout = UINT64_MAX};
+        return wasi_wait_for_embedder(c);
+      }
       break;
     }
     default: moved = writing ? (int64_t)(total > INT32_MAX ? INT32_MAX : total) : 0;

@@ -44,7 +44,7 @@ typedef struct waiter {
   int poll;
 } waiter;
 
-/** How long a guest that has yielded for a stream may leave descriptors of the host unlooked at. */
+/** How long a guest that has yielded may leave descriptors of the host unlooked at. */
 #define LOOK_AGAIN UINT64_C(10000000)
 
 static uint64_t now(clockid_t clock) {
@@ -115,16 +115,17 @@ static void take_poll(waiter *w, const struct pollfd *p) {
 
 /**
  * Waits until a descriptor is ready or the earliest deadline has passed. Returns 0 or an errno.
- * @param wait if there are streams to be waited for, it only looks, and this gets the time until the deadline
+ * @param looks it only looks: the embedder waits
+ * @param wait gets the time until the deadline
  */
-static int wait_for(const wasi_call *c, waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count, lucet_wasi_wait *wait) {
+static int wait_for(const wasi_call *c, waiter *waiters, uint32_t count, struct pollfd *polls, int poll_count, bool looks, lucet_wasi_wait *wait) {
   uint64_t deadline = UINT64_MAX;
   bool ready = false;
   for (uint32_t i = 0; i < count; i++) {
     ready |= waiters[i].ready;
     if (waiters[i].tag == WASI_EVENT_CLOCK && !waiters[i].ready && waiters[i].deadline < deadline) deadline = waiters[i].deadline;
   }
-  if (wasi_wait(c, polls, (uint32_t)poll_count, ready || wait->count > 0 ? 0 : deadline) < 0) return errno;
+  if (wasi_wait(c, polls, (uint32_t)poll_count, ready || looks ? 0 : deadline) < 0) return errno;
   uint64_t present = now(CLOCK_MONOTONIC);
   wait->timeout = deadline == UINT64_MAX ? UINT64_MAX : deadline > present ? deadline - present : 0;
   if (poll_count > 0 && wait->timeout > LOOK_AGAIN) wait->timeout = LOOK_AGAIN;
@@ -163,8 +164,7 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
   }
   int poll_count = 0;
   lucet_wasi_wait wait = {.count = 0};
-  uint64_t since = c->ctx->polls_anew ? c->ctx->polling_since : now(CLOCK_MONOTONIC);
-  c->ctx->polls_anew = false;
+  uint64_t since = c->since != 0 ? c->since : now(CLOCK_MONOTONIC);
   for (uint32_t i = 0; i < count; i++) {
     const uint8_t *from = in + i * stride;
     wasi_subscription s;
@@ -182,7 +182,9 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
       return WASI_EINVAL;
     }
   }
-  int error = wait_for(c, waiters, count, polls, poll_count, &wait);
+  bool embedder_waits = wait.count > 0 || lucet_vmctx_wasi_yields(c->vm);
+  c->ctx->polling_since = since;
+  int error = wait_for(c, waiters, count, polls, poll_count, embedder_waits, &wait);
   uint32_t events = 0;
   for (uint32_t i = 0; error == 0 && i < count; i++) {
     const waiter *w = &waiters[i];
@@ -193,10 +195,9 @@ static wasi_errno poll_oneoff(const wasi_call *c, size_t stride, size_t shift) {
   }
   free(many);
   if (error != 0) return wasi_errno_of(error);
-  if (events == 0 && wait.count > 0) {
+  if (events == 0 && embedder_waits) {
     c->ctx->wait = wait;
-    c->ctx->polling_since = since;
-    return wasi_wait_polling(c, shift != 0);
+    return wasi_wait_for_embedder(c);
   }
   wasi_store32(c, result_at, events);
   return WASI_OK;

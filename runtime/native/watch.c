@@ -198,7 +198,7 @@ static void put_in_force(struct lucet_instance *i) {
   __atomic_store_n(&i->token, 0, __ATOMIC_SEQ_CST);
   struct lucet_control *c = i->control;
   uint32_t where = c != NULL ? atomic_load(&c->where) : CONTROL_IDLE;
-  if (where == CONTROL_GUEST || where == CONTROL_HOST) (void)lucet_control_request(c, control_run(c), REQUEST_WATCH);
+  if (where == CONTROL_GUEST || where == CONTROL_HOST || where == CONTROL_WAITING) (void)lucet_control_request(c, control_run(c), REQUEST_WATCH);
 }
 
 lucet_status lucet_instance_set_watchpoint(lucet_instance *i, uint32_t number, const lucet_watchpoint *p, lucet_error *error) {

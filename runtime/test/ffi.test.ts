@@ -90,6 +90,7 @@ describe('the border to C', () => {
       LUCET_FRAME_WASM: FrameKind.Wasm,
       LUCET_FRAME_HOST: FrameKind.Host,
       LUCET_FRAME_ELIDED: FrameKind.Elided,
+      LUCET_FRAME_WAITING: FrameKind.Waiting,
     };
     for (const [name, value] of Object.entries(enums)) {
       lines.push(`printf("${name} %d\\n", (int)${name});`);

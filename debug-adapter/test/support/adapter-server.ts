@@ -1,7 +1,9 @@
 /** One process of the adapter for all sessions of a test file, as an editor's `debugServer` has it: to begin one takes as long as most sessions do. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { DebugClient } from '@vscode/debugadapter-testsupport';
 import { ADAPTER } from './raw-client.ts';
 
@@ -49,6 +51,19 @@ export class AdapterServer {
     client.defaultTimeout = 30_000;
     await client.start(this.port);
     return client;
+  }
+
+  /** Paths of what the process has open. */
+  openFiles(): string[] {
+    const folder = `/proc/${this.process.pid}/fd`;
+    return readdirSync(folder).flatMap(fd => {
+      try {
+        return [readlinkSync(join(folder, fd))];
+      } catch {
+        // Closed meanwhile.
+        return [];
+      }
+    });
   }
 
   async stop(): Promise<void> {

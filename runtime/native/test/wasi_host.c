@@ -15,6 +15,23 @@ int lucet_vmctx_terminating(lucet_vmctx *vm) {
   return 0;
 }
 
+lucet_wait lucet_vmctx_wait(lucet_vmctx *vm) {
+  (void)vm;
+  return LUCET_WAIT_ON;
+}
+
+void lucet_vmctx_waited(lucet_vmctx *vm) { (void)vm; }
+
+void lucet_vmctx_stop(lucet_vmctx *vm, lucet_value value, lucet_continuation continuation, void *data) {
+  (void)vm, (void)value, (void)continuation, (void)data;
+  abort();
+}
+
+bool lucet_vmctx_wasi_yields(lucet_vmctx *vm) {
+  (void)vm;
+  return false;
+}
+
 void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details) {
   vm->exit_code = details;
   longjmp(vm->exit, reason == LUCET_REASON_EXIT ? 1 : 2);
