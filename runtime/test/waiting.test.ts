@@ -49,7 +49,9 @@ let region: Region;
 let dir: string;
 
 beforeAll(async () => {
-  module = Module.fromBytes(compile(await translateWat('waits.wat', Buffer.from(GUEST)), { countInstructions: true }));
+  module = Module.fromBytes(
+    compile(await translateWat('waits.wat', Buffer.from(GUEST)), { countInstructions: true }),
+  );
   region = Region.create({ capacity: 8 });
   dir = mkdtempSync(join(tmpdir(), 'lucet-waiting-'));
 });
