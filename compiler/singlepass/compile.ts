@@ -14,7 +14,7 @@
  *
  *   x64/state.ts      operands, registers, frame        x64/ints.ts, floats.ts, memory.ts     operators
  *   x64/calls.ts      arguments, results, prologue      x64/control.ts                        constructs, branches
- *   x64/thunks.ts     thunks
+ *   x64/thunks.ts     thunks                            outgoing.ts                           what calls will need, before the walk
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import type { Arena } from '../backend/arena.ts';
@@ -32,13 +32,14 @@ import { Code, OPCODE_OP, OPCODE_OPERAND, OPCODE_RESULT, OpcodePage } from '../w
 import { isDefaultable, isRef } from '../wasm/types.ts';
 import { FrameKind, UNKNOWN, Walk } from '../wasm/walk.ts';
 import { ACTIONS, Action } from './actions.ts';
+import { OutgoingAreas } from './outgoing.ts';
 import { PlacedPoints } from './points.ts';
 import * as calls from './x64/calls.ts';
 import * as control from './x64/control.ts';
 import * as floats from './x64/floats.ts';
 import * as ints from './x64/ints.ts';
 import * as memory from './x64/memory.ts';
-import { AGAIN, isFloatType, Kind, LEFT, State } from './x64/state.ts';
+import { isFloatType, Kind, LEFT, State } from './x64/state.ts';
 import { emitThunk } from './x64/thunks.ts';
 
 const NO_SCOPES: readonly TryScope[] = [];
@@ -59,6 +60,7 @@ export class SinglePass {
   private readonly w: Walk;
   private readonly s: State;
   private readonly points: PlacedPoints;
+  private readonly areas: OutgoingAreas;
   /** Whether the body has locals that must be set before they are read. */
   private checksLocals = false;
 
@@ -69,21 +71,19 @@ export class SinglePass {
     arena: Arena,
   ) {
     this.w = new Walk(module, layout, options);
-    this.s = new State(this.w, options.features, arena);
+    const typeBytes = calls.argumentBytesOf(module);
+    this.areas = new OutgoingAreas(module, typeBytes);
+    this.s = new State(this.w, options.features, arena, typeBytes);
     this.points = new PlacedPoints(module);
   }
 
   /** null: the body is left to the other path. */
   compile(index: number): CompiledFunc | null {
-    this.s.outgoing = 0;
-    for (;;) {
-      try {
-        return this.body(index);
-      } catch (e) {
-        if (e === AGAIN) continue;
-        if (e === LEFT || e instanceof CompileError) return null;
-        throw e;
-      }
+    try {
+      return this.body(index);
+    } catch (e) {
+      if (e === LEFT || e instanceof CompileError) return null;
+      throw e;
     }
   }
 
@@ -104,6 +104,8 @@ export class SinglePass {
     const body = module.bodies[index - module.importedFunctions]!;
     const type = w.funcType(index);
     if (!calls.knowsType(type)) s.leave();
+    s.outgoing = this.areas.of(body);
+    if (s.outgoing < 0) s.leave();
     r.pos = body.start;
     r.end = body.end;
     r.func = index;

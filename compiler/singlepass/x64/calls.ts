@@ -17,7 +17,7 @@ import {
   RCX,
   RSP,
 } from '../../backend/x64/regs.ts';
-import { type FuncType, ValType } from '../../wasm/module.ts';
+import { type FuncType, type Module, ValType } from '../../wasm/module.ts';
 import { IMAGE_ENTRY, type TableImage } from '../../wasm/table-images.ts';
 import { FREE, intBytes, isFloatType, Kind, type State, XMM15 } from './state.ts';
 
@@ -103,15 +103,17 @@ function stackArguments(s: State, from: number, types: readonly ValType[]): void
   }
 }
 
-/** Bytes of stack arguments of a type of the module; a body that needs a type which isn't known is left. */
+/** For each type of a module: bytes of stack arguments; -1: a type that isn't known here. */
+export function argumentBytesOf(module: Module): Int32Array {
+  return Int32Array.from(module.types, type =>
+    knowsType(type) ? stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length) : -1,
+  );
+}
+
+/** Likewise of one; a body that needs a type which isn't known is left. */
 function argumentBytes(s: State, typeIndex: number): number {
-  let bytes = s.typeBytes[typeIndex]!;
-  if (bytes < 0) {
-    const type = s.module.types[typeIndex]!;
-    if (!knowsType(type)) s.leave();
-    bytes = stackBytes(type.params, INT_ARGS.length, FLOAT_ARGS.length);
-    s.typeBytes[typeIndex] = bytes;
-  }
+  const bytes = s.typeBytes[typeIndex]!;
+  if (bytes < 0) s.leave();
   return bytes;
 }
 
@@ -119,7 +121,6 @@ function argumentBytes(s: State, typeIndex: number): number {
 function passArguments(s: State, type: FuncType, bytes: number): void {
   const { w } = s;
   const { params } = type;
-  s.more(bytes);
   s.flushTo(w.sp);
   if (bytes > 0) stackArguments(s, w.sp, params);
   placeAll(s, w.sp, params, INT_ARGS, FLOAT_ARGS);

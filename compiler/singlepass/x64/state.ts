@@ -21,8 +21,7 @@
  * - Flushing leaves the processor's flags alone: it only moves.
  *
  * **Frame** (backend/x64/frame.ts): outgoing area, homes of locals, homes of operands, room for r15. Its size, and whether r15 is saved at all, is known at the
- * end: instructions that depend on it have 4-byte fields, which are filled then. The outgoing area's size must be known from the start; a body that turns
- * out to need more is begun again (`more`).
+ * end: instructions that depend on it have 4-byte fields, which are filled then. The outgoing area's size is known from the start (outgoing.ts).
  */
 import { OPERAND_HOME_SIZE } from '../../abi/artifact.ts';
 import type { Arena } from '../../backend/arena.ts';
@@ -39,8 +38,6 @@ import type { Walk } from '../../wasm/walk.ts';
 
 /** Thrown when a body is left to the other path. */
 export const LEFT = new Error('left to the path over intermediate code');
-/** Thrown when a body must be begun again with a larger outgoing area. */
-export const AGAIN = new Error('the outgoing area is too small');
 
 export const enum Kind {
   Home = 0,
@@ -117,6 +114,7 @@ export class State extends EmitState {
   localHomes = new Int32Array(64);
   operandHomes = 0;
   private mostOperands = 0;
+  /** Bytes of the outgoing area. */
   outgoing = 0;
   private moves = 0;
   private probed = false;
@@ -129,19 +127,18 @@ export class State extends EmitState {
   readonly popcnt: boolean;
   readonly lzcnt: boolean;
   readonly module: Module;
-  /** For each type of the module: bytes of stack arguments; -1: not looked at yet. */
-  readonly typeBytes: Int32Array;
 
   constructor(
     readonly w: Walk,
     features: CompileOptions['features'],
     arena: Arena,
+    /** For each type of the module: bytes of stack arguments (calls.ts). */
+    readonly typeBytes: Int32Array,
   ) {
     super({ checksStack: false, relaxes: false, arena });
     this.popcnt = features.has('popcnt');
     this.lzcnt = features.has('lzcnt');
     this.module = w.module;
-    this.typeBytes = new Int32Array(w.module.types.length).fill(-1);
     this.m = new MachFunc();
     this.unit = new Unit();
   }
@@ -173,13 +170,6 @@ export class State extends EmitState {
     unit.reset();
     this.start(m, unit);
     this.popSites.length = 0;
-  }
-
-  /** Ask for an outgoing area of so many bytes. */
-  more(bytes: number): void {
-    if (bytes <= this.outgoing) return;
-    this.outgoing = align16(Math.max(bytes, 2 * this.outgoing));
-    throw AGAIN;
   }
 
   /** Instructions that take rsp down, and keep r15. A frame that may turn out to need it touches its pages before. */
