@@ -91,15 +91,16 @@ export function describe(section: string, offset: number, e: unknown): string {
   return `${section}+0x${offset.toString(16)}: ${e.message}`;
 }
 
-function readUnit(
-  c: Cursor,
-  offset: number,
-  offsetSize: 4 | 8,
-  s: DwarfSections,
-  abbreviations: AbbreviationTables,
-  budget: RangeBudget,
-  warn: (message: string) => void,
-): Unit | null {
+/** What stands before a unit's root entry. */
+interface UnitHeader extends FormContext {
+  readonly abbrevOffset: number;
+  /** Type unit: offset of the type's entry, and the signature; otherwise -1 and ''. */
+  readonly typeEntry: number;
+  readonly signature: string;
+}
+
+/** DWARF 5, section 7.5.1; up to version 4 the fields came in another order, and all units were compilation units. */
+function readUnitHeader(c: Cursor, offset: number, offsetSize: 4 | 8): UnitHeader {
   const version = c.u16();
   if (version < 2 || version > 5) throw new DwarfError(`DWARF version ${version} is not known`);
   let addressSize: number;
@@ -123,7 +124,20 @@ function readUnit(
   }
   if (addressSize !== 4 && addressSize !== 8)
     throw new DwarfError(`address size ${addressSize} is not known`);
-  const ctx: FormContext = { version, addressSize, offsetSize };
+  return { version, addressSize, offsetSize, abbrevOffset, typeEntry, signature };
+}
+
+/** null: the unit is empty, or its root is no unit's entry. */
+function readUnit(
+  c: Cursor,
+  offset: number,
+  offsetSize: 4 | 8,
+  s: DwarfSections,
+  abbreviations: AbbreviationTables,
+  budget: RangeBudget,
+  warn: (message: string) => void,
+): Unit | null {
+  const { abbrevOffset, typeEntry, signature, ...ctx } = readUnitHeader(c, offset, offsetSize);
 
   const start = c.at;
   const code = c.uleb();

@@ -172,88 +172,13 @@ function fieldsOf(tree: Tree): readonly Item[] {
 }
 
 export function modelOf(tree: Tree): ModuleModel {
-  const { text } = tree;
-  const resolver = new Resolver(text);
-  const fields: Field[] = [];
-  const keyword = (list: List): Range => ({ start: list.items[0]!.start, end: list.items[0]!.end });
-  const define = (
-    space: Space,
-    list: List,
-    name: Atom | null,
-    type: string,
-    imported: boolean,
-  ): Definition => {
-    const definition: Definition = {
-      space,
-      index: resolver.spaces.get(space)!.length,
-      name: atomText(text, name ?? undefined),
-      at: name ?? keyword(list),
-      extent: { start: list.start, end: list.end },
-      type,
-      imported,
-      exports: [],
-    };
-    resolver.define(definition);
-    return definition;
-  };
-
+  const resolver = new Resolver(tree.text);
   // First all definitions: uses may come before them.
-  const declare = (item: Item): void => {
-    if (!isList(item)) return;
-    const head = headOf(text, item);
-    switch (head) {
-      case 'type': {
-        const body = item.items.find(isList);
-        const inner = body ? signatureOf(text, body.items) : '';
-        define(
-          'type',
-          item,
-          nameOf(tree, item, 1),
-          body ? `(${headOf(text, body)}${inner && ` ${inner}`})` : '',
-          false,
-        );
-        break;
-      }
-      case 'rec':
-        for (const inner of item.items.slice(1)) {
-          if (headOf(text, inner) === 'type') declare(inner);
-        }
-        return;
-      case 'import': {
-        const desc = item.items.find(isList);
-        const kind = headOf(text, desc);
-        if (!desc || !IMPORT_KINDS.has(kind)) return;
-        const { name, rest } = split(tree, desc);
-        const definition = define(kind as Space, item, name, typeText(text, kind, rest), true);
-        fields.push({ head: kind, list: desc, definition });
-        return;
-      }
-      case 'func':
-      case 'table':
-      case 'memory':
-      case 'global':
-      case 'tag': {
-        const { name, imported, exports, rest } = split(tree, item);
-        const definition = define(head, item, name, typeText(text, head, rest), imported);
-        for (const e of exports) definition.exports.push(stringValue(atomText(text, e.items[1])));
-        fields.push({ head, list: item, definition });
-        // Inline segments are segments of their own.
-        const inline = rest.find(r => headOf(text, r) === (head === 'table' ? 'elem' : 'data'));
-        if (isList(inline) && (head === 'table' || head === 'memory'))
-          define(head === 'table' ? 'elem' : 'data', inline, null, '', false);
-        return;
-      }
-      case 'elem':
-      case 'data':
-        define(head, item, nameOf(tree, item, 1), '', false);
-        break;
-    }
-    fields.push({ head, list: item, definition: null });
-  };
-  for (const item of fieldsOf(tree)) declare(item);
+  const declarations = new Declarations(tree, resolver);
+  for (const item of fieldsOf(tree)) declarations.declare(item);
 
   const functions: FunctionModel[] = [];
-  for (const { head, list, definition } of fields) {
+  for (const { head, list, definition } of declarations.fields) {
     if (head === 'func') functions.push(functionModel(tree, resolver, list, definition!));
     else use(tree, resolver, head, list);
   }
@@ -264,6 +189,88 @@ export function modelOf(tree: Tree): ModuleModel {
     references: resolver.references.sort((a, b) => a.start - b.start),
     unresolved: resolver.unresolved,
   };
+}
+
+/** Collects what the fields of a module define. */
+class Declarations {
+  readonly fields: Field[] = [];
+
+  constructor(
+    private readonly tree: Tree,
+    private readonly resolver: Resolver,
+  ) {}
+
+  declare(item: Item): void {
+    if (!isList(item)) return;
+    const { tree, fields } = this;
+    const { text } = tree;
+    const head = headOf(text, item);
+    switch (head) {
+      case 'type': {
+        const body = item.items.find(isList);
+        const inner = body ? signatureOf(text, body.items) : '';
+        const type = body ? `(${headOf(text, body)}${inner && ` ${inner}`})` : '';
+        this.define('type', item, nameOf(tree, item, 1), type, false);
+        break;
+      }
+      case 'rec':
+        for (const inner of item.items.slice(1)) {
+          if (headOf(text, inner) === 'type') this.declare(inner);
+        }
+        return;
+      case 'import': {
+        const desc = item.items.find(isList);
+        const kind = headOf(text, desc);
+        if (!desc || !IMPORT_KINDS.has(kind)) return;
+        const { name, rest } = split(tree, desc);
+        const definition = this.define(kind as Space, item, name, typeText(text, kind, rest), true);
+        fields.push({ head: kind, list: desc, definition });
+        return;
+      }
+      case 'func':
+      case 'table':
+      case 'memory':
+      case 'global':
+      case 'tag':
+        this.entity(head, item);
+        return;
+      case 'elem':
+      case 'data':
+        this.define(head, item, nameOf(tree, item, 1), '', false);
+        break;
+    }
+    fields.push({ head, list: item, definition: null });
+  }
+
+  /** A function, table, memory, global or tag, which may have exports, an import and a segment inside of it. */
+  private entity(head: Space, item: List): void {
+    const { tree } = this;
+    const { text } = tree;
+    const { name, imported, exports, rest } = split(tree, item);
+    const definition = this.define(head, item, name, typeText(text, head, rest), imported);
+    for (const e of exports) definition.exports.push(stringValue(atomText(text, e.items[1])));
+    this.fields.push({ head, list: item, definition });
+    // Inline segments are segments of their own.
+    const inline = rest.find(r => headOf(text, r) === (head === 'table' ? 'elem' : 'data'));
+    if (isList(inline) && (head === 'table' || head === 'memory'))
+      this.define(head === 'table' ? 'elem' : 'data', inline, null, '', false);
+  }
+
+  private define(space: Space, list: List, name: Atom | null, type: string, imported: boolean): Definition {
+    const { start, end } = list.items[0]!;
+    const definition: Definition = {
+      space,
+      index: this.resolver.spaces.get(space)!.length,
+      name: atomText(this.tree.text, name ?? undefined),
+      at: name ?? { start, end },
+      extent: { start: list.start, end: list.end },
+      type,
+      imported,
+      exports: [],
+    };
+    this.resolver.define(definition);
+    return definition;
+  }
 }
 
 function typeText(text: string, head: string, rest: readonly Item[]): string {
