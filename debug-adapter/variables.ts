@@ -2,6 +2,7 @@
 import { Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
+import { typeName } from '../compiler/wasm/types.ts';
 import { bitsText } from '../runtime/debug.ts';
 import type { Watchable } from './data-breakpoints.ts';
 import { asType, Evaluator, ExpressionError, type Result, withPointee } from './evaluate.ts';
@@ -35,17 +36,6 @@ interface Container {
 const MAX_CHILDREN = 1_000;
 /** … and with: an array may claim 2^32 elements. */
 const MOST_CHILDREN = 20_000;
-const WASM_TYPES: Readonly<Record<number, string>> = {
-  1: 'i32',
-  2: 'i64',
-  3: 'f32',
-  4: 'f64',
-  5: 'v128',
-  6: 'funcref',
-  7: 'externref',
-  10: 'anyref',
-  28: 'exnref',
-};
 const MAX_LOCALS = 1_000;
 const GONE = 'this belongs to a stop that is over';
 
@@ -292,7 +282,7 @@ export class Variables {
     return {
       name,
       text: bits === null ? '<not kept by optimised code>' : typed,
-      type: WASM_TYPES[type] ?? '',
+      type: type === 0 ? '' : typeName(type),
       value: null,
       path: name,
       target:

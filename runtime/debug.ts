@@ -5,9 +5,10 @@ import type { TrappedInstance } from './raw-trap.ts';
 import type { ModuleSymbols } from './symbols.ts';
 import type { GuestState } from './trap-facts.ts';
 
+export { bitsText } from '../compiler/wasm/types.ts';
 export { demangle } from './demangle.ts';
 export { instanceState } from './raw-trap.ts';
-export { bitsText, callName, valuesIn } from './trap-report.ts';
+export { callName, valuesIn } from './trap-report.ts';
 
 /** See shadow-stack.ts: for each frame, locals that are known to hold an address of its frame in memory. */
 export function frameBasesOf(

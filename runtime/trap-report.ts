@@ -8,7 +8,7 @@ import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
 import { frameBases } from '../compiler/debuginfo/shadow-stack.ts';
 import { Values } from '../compiler/debuginfo/values.ts';
 import type { FuncType } from '../compiler/wasm/module.ts';
-import { typeName } from '../compiler/wasm/types.ts';
+import { bitsText, typeName } from '../compiler/wasm/types.ts';
 import { demangle } from './demangle.ts';
 import { operatorAt, type TrapOperator } from './operators.ts';
 import type { ModuleSymbols } from './symbols.ts';
@@ -388,45 +388,15 @@ export function userFrame(frames: readonly ReportFrame[]): number | null {
 
 // -------------------------------------------------------------------------------------------------------------------- State
 
-const TYPE_NAMES: Readonly<Record<number, string>> = {
-  1: 'i32',
-  2: 'i64',
-  3: 'f32',
-  4: 'f64',
-  5: 'v128',
-  6: 'funcref',
-  7: 'externref',
-  10: 'anyref',
-  28: 'exnref',
-};
-
 function reportGlobals(symbols: ModuleSymbols, state: GuestState): ReportGlobal[] {
   return symbols.artifact.globals.slice(0, MAX_GLOBALS).map(({ type }, index) => {
     const bits = state.global(index);
     return {
       index,
-      type: TYPE_NAMES[type] ?? 'reference',
+      type: typeName(type),
       value: bits === null ? null : bitsText(bits, type),
     };
   });
-}
-
-/** Bits of a wasm value as its type has them. */
-export function bitsText(bits: bigint, type: number): string {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, BigInt.asUintN(64, bits), true);
-  switch (type) {
-    case 1:
-      return `${view.getInt32(0, true)}`;
-    case 2:
-      return `${view.getBigInt64(0, true)}`;
-    case 3:
-      return `${view.getFloat32(0, true)}`;
-    case 4:
-      return `${view.getFloat64(0, true)}`;
-    default:
-      return `0x${bits.toString(16)}`;
-  }
 }
 
 function reportBytes(facts: TrapFacts, state: GuestState): TrapReport['bytes'] {

@@ -1,16 +1,18 @@
 /** Types of values and of external entities, as JavaScript sees them. */
 
-/** With the codes of lucet_valtype. */
+import { ValType } from '../compiler/wasm/module.ts';
+
+/** With the codes of lucet_valtype, which are the compiler's own. */
 const VALUE_CODES = {
-  i32: 1,
-  i64: 2,
-  f32: 3,
-  f64: 4,
-  v128: 5,
-  funcref: 6,
-  externref: 7,
-  anyref: 10,
-  exnref: 28,
+  i32: ValType.I32,
+  i64: ValType.I64,
+  f32: ValType.F32,
+  f64: ValType.F64,
+  v128: ValType.V128,
+  funcref: ValType.FuncRef,
+  externref: ValType.ExternRef,
+  anyref: ValType.AnyRef,
+  exnref: ValType.ExnRef,
 } as const;
 export type ValueType = keyof typeof VALUE_CODES;
 /** Those whose values are references. */

@@ -15,18 +15,8 @@ import {
   type TableType,
   ValType,
 } from '../wasm/module.ts';
+import { bitsText, typeName } from '../wasm/types.ts';
 
-const VAL_TYPES: Readonly<Record<number, string>> = {
-  [ValType.I32]: 'i32',
-  [ValType.I64]: 'i64',
-  [ValType.F32]: 'f32',
-  [ValType.F64]: 'f64',
-  [ValType.V128]: 'v128',
-  [ValType.FuncRef]: 'funcref',
-  [ValType.ExternRef]: 'externref',
-  [ValType.AnyRef]: 'anyref',
-  [ValType.ExnRef]: 'exnref',
-};
 const KINDS: Readonly<Record<number, string>> = {
   [ExternKind.Func]: 'function',
   [ExternKind.Table]: 'table',
@@ -136,7 +126,7 @@ function typeText(t: FuncType, links: TypeLinks): string {
 }
 
 function funcText(t: FuncType): string {
-  const list = (types: readonly ValType[]) => `(${types.map(v => VAL_TYPES[v]).join(', ')})`;
+  const list = (types: readonly ValType[]) => `(${types.map(typeName).join(', ')})`;
   return `${list(t.params)} -> ${list(t.results)}`;
 }
 
@@ -146,11 +136,11 @@ function memoryText(m: MemoryType): string {
 }
 
 function tableText(t: TableType): string {
-  return `${t.index64 ? 'i64 ' : ''}${limitsText(t.limits)} ${VAL_TYPES[t.element]}`;
+  return `${t.index64 ? 'i64 ' : ''}${limitsText(t.limits)} ${typeName(t.element)}`;
 }
 
 function globalText(g: GlobalType): string {
-  return `${g.mutable ? 'mutable ' : ''}${VAL_TYPES[g.type]}`;
+  return `${g.mutable ? 'mutable ' : ''}${typeName(g.type)}`;
 }
 
 function externText(t: ExternType): string {
@@ -197,24 +187,7 @@ function constOpText(op: ConstOp): string {
     case 'array.new_default':
       return `array.new_default ${op.index}`;
     default:
-      return `${VAL_TYPES[op.type]}.${op.op}`;
-  }
-}
-
-function bitsText(bits: bigint, type: ValType): string {
-  const view = new DataView(new ArrayBuffer(16));
-  view.setBigUint64(0, BigInt.asUintN(64, bits), true);
-  switch (type) {
-    case ValType.I32:
-      return `${view.getInt32(0, true)}`;
-    case ValType.I64:
-      return `${view.getBigInt64(0, true)}`;
-    case ValType.F32:
-      return `${view.getFloat32(0, true)}`;
-    case ValType.F64:
-      return `${view.getFloat64(0, true)}`;
-    default:
-      return `0x${bits.toString(16)}`;
+      return `${typeName(op.type)}.${op.op}`;
   }
 }
 
@@ -339,7 +312,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
       mode: MODES[e.mode]!,
       table: e.table,
       offset: offsetOf(e.mode, e.offset),
-      type: VAL_TYPES[e.type],
+      type: typeName(e.type),
       length: e.items.length,
     })),
     start: a.start,

@@ -54,6 +54,24 @@ export function typeName(t: ValType | 0): string {
   return `(ref ${t & ValType.NonNull ? '' : 'null '}${heap})`;
 }
 
+/** The bits of a value (at most 128) as its type has them: a decimal number, or in hex a vector or reference. */
+export function bitsText(bits: bigint, type: ValType): string {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, BigInt.asUintN(64, bits), true);
+  switch (type) {
+    case ValType.I32:
+      return `${view.getInt32(0, true)}`;
+    case ValType.I64:
+      return `${view.getBigInt64(0, true)}`;
+    case ValType.F32:
+      return `${view.getFloat32(0, true)}`;
+    case ValType.F64:
+      return `${view.getFloat64(0, true)}`;
+    default:
+      return `0x${bits.toString(16)}`;
+  }
+}
+
 export function isRef(t: ValType | 0): boolean {
   return t >= ValType.FuncRef && t !== ValType.I8 && t !== ValType.I16;
 }
