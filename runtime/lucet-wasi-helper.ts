@@ -13,10 +13,10 @@
  *
  * Messages go to stderr. Exit status 0 or 1.
  */
-import { readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, readSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
-import { readInput } from '../compiler/cli/files.ts';
+import { readInput, writeOutput } from '../compiler/cli/files.ts';
 import { readPublicKey, verifyInput } from '../compiler/cli/signing.ts';
 import { CompileError } from '../compiler/diagnostics.ts';
 import { tuneEngine } from '../compiler/engine-tuning.ts';
@@ -101,8 +101,18 @@ function report(color: string, frames: string, jsonPath: string, corePath: strin
   });
   const whole = makeReport(facts, m => symbols[facts.modules.indexOf(m)] ?? null, state);
   writeSync(2, formatTrap(whole, { color: color === 'color', full: frames === 'full' }));
-  if (jsonPath !== '') writeFileSync(jsonPath, `${JSON.stringify(whole, null, 2)}\n`);
-  if (corePath !== '') writeFileSync(corePath, makeCoredump(facts, own, state));
+  keep(jsonPath, () => Buffer.from(`${JSON.stringify(whole, null, 2)}\n`));
+  keep(corePath, () => makeCoredump(facts, own, state));
+}
+
+/** The report has been printed: a file that can't be written is only told of. */
+function keep(path: string, make: () => Uint8Array): void {
+  if (path === '') return;
+  try {
+    writeOutput(resolve(path), make());
+  } catch (e) {
+    writeSync(2, `lucet-wasi: ${printableLines(describe(e, path))}\n`);
+  }
 }
 
 function readMemory(address: number, length: number): Uint8Array | null {

@@ -41,6 +41,7 @@ export const DEVELOPMENT_TOOLS = {
   programs: 'scripts/programs.ts',
   fuzz: 'scripts/fuzz/main.ts',
   hostile: 'scripts/hostile.ts',
+  'hostile-memory': 'scripts/hostile-memory.ts',
   scale: 'scripts/scale.ts',
   'code-size': 'scripts/code-size.ts',
   traps: 'scripts/trap-suite.ts',

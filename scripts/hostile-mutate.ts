@@ -1,4 +1,7 @@
-/** Damaged copies of valid input, from a seed: bytes that are flipped, replaced, put in, taken out, repeated, or moved, as compilers and people never leave them. */
+/**
+ * Damaged copies of valid input, from a seed: bytes that are flipped, replaced, put in, taken out, repeated, or moved,
+ * as compilers and people never leave them.
+ */
 
 /** A generator of numbers below 2^32, the same for the same seed. */
 export function random(seed: number): () => number {
@@ -28,7 +31,8 @@ const EDGES: readonly (readonly number[])[] = [
 /**
  * One to four changes at random places.
  * @param tokens what may be put in, besides edges
- * @param framed the bytes are in frames that have lengths, so most copies keep theirs: else little but the frames would be tested
+ * @param framed the bytes are in frames that have lengths, so most copies keep theirs: else little but the frames would
+ * be tested
  */
 export function mutated(
   bytes: Uint8Array,

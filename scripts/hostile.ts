@@ -1,19 +1,22 @@
 /**
- * `npm run hostile [-- --seed N] [--only NAME]`: damaged input. Every prefix of a module and of an artifact, 10,000 byte-flipped ones of each, and thousands of mutated
- * modules, texts, debug information, source maps and bindings must give a clear error (CompileError with an offset; LoadError) or a valid result: never another
- * exception, a crash or a hang. Ends with "N passed, N failed".
+ * `npm run hostile [-- --seed N] [--only NAME]`: damaged input. Every prefix of a module and of an artifact, 10,000
+ * byte-flipped ones of each, and thousands of mutated modules, texts, debug information, source maps and bindings must
+ * give a clear error (CompileError with an offset; LoadError) or a valid result: never another exception, a crash or a
+ * hang. Ends with "N passed, N failed".
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { openDebugInfo } from '../compiler/debuginfo/index.ts';
-import { openSourceMap } from '../compiler/debuginfo/source-map.ts';
-import { DEFAULT_FEATURES } from '../compiler/features.ts';
-import { CompileError, type CompileOptions, compile } from '../compiler/index.ts';
-import { parseBindings } from '../compiler/wasi-bindings.ts';
-import { decodeModule } from '../compiler/wasm/decode.ts';
-import { locate } from '../compiler/wat/locate.ts';
-import { encodeWat } from '../compiler/wat/translate.ts';
-import { LoadError, Module } from '../runtime/index.ts';
+import { type CompileOptions, compile } from '../compiler/index.ts';
 import { clang } from './clang.ts';
+import {
+  checkBindings,
+  checkCompile,
+  checkDebugInfo,
+  checkLoad,
+  checkLoadable,
+  checkSourceMap,
+  checkText,
+  type Verdict,
+} from './hostile-checks.ts';
 import { mutated, random, wordsOf } from './hostile-mutate.ts';
 import { scriptOptions } from './options.ts';
 
@@ -50,8 +53,6 @@ function* damaged(bytes: Uint8Array, seed: number): Generator<[name: string, byt
   }
 }
 
-type Verdict = string | null;
-
 interface Suite {
   readonly name: string;
   readonly inputs: (seed: number) => Iterable<readonly [name: string, bytes: Uint8Array]>;
@@ -69,8 +70,6 @@ function* mutants(
   for (let i = 0; i < count; i++) yield [`mutant ${i} (seed ${seed})`, mutated(bytes, next, tokens)];
 }
 
-const wrong = (e: unknown): string => `threw ${(e as Error).stack ?? String(e)}`;
-
 const VARIANTS: readonly Partial<CompileOptions>[] = [
   {},
   { optLevel: 0 },
@@ -78,78 +77,8 @@ const VARIANTS: readonly Partial<CompileOptions>[] = [
   { memory: 'dense', countInstructions: true },
 ];
 let variant = 0;
-
-function checkMutant(input: Uint8Array): Verdict {
-  try {
-    compile(input, VARIANTS[variant++ % VARIANTS.length]);
-    return null;
-  } catch (e) {
-    if (!(e instanceof CompileError)) return wrong(e);
-    return e.offset >= 0 || e.kind === 'limit' ? null : `CompileError without an offset: ${e.message}`;
-  }
-}
-
-/** As lucetc does it: encode, compile, and find the place of what is wrong. */
-async function checkText(input: Uint8Array): Promise<Verdict> {
-  const text = new TextDecoder().decode(input);
-  let bytes: Uint8Array | null = null;
-  try {
-    bytes = await encodeWat('/hostile.wat', input);
-    compile(bytes, { optLevel: 0 });
-    return null;
-  } catch (e) {
-    if (!(e instanceof CompileError)) return wrong(e);
-    try {
-      const { position, message } = locate(e, text, bytes, DEFAULT_FEATURES);
-      return position.line >= 1 && message !== '' ? null : `no place: ${e.message}`;
-    } catch (thrown) {
-      return wrong(thrown);
-    }
-  }
-}
-
-/** Asks for everything, at some hundred places of the code. */
-function checkDebugInfo(input: Uint8Array): Verdict {
-  try {
-    const { customSections, bodies } = decodeModule(input);
-    const sections = new Map(customSections.map(s => [s.name, input.subarray(s.start, s.end)]));
-    const info = openDebugInfo(sections);
-    const from = bodies[0]?.start ?? 0;
-    for (const { start, end } of bodies) {
-      for (let at = start - from; at < end - from; at += 7) {
-        info.lookup(at);
-        info.statics(at);
-        info.bodyStart(at);
-        for (const call of info.calls(at)) info.variables(call);
-      }
-    }
-    for (const file of info.files) info.positions(file);
-    return info.warnings.length <= 100 ? null : 'too many warnings';
-  } catch (e) {
-    return e instanceof CompileError ? null : wrong(e);
-  }
-}
-
-function checkSourceMap(input: Uint8Array): Verdict {
-  try {
-    const info = openSourceMap(new TextDecoder().decode(input), 0, (source, root) => `${root}/${source}`);
-    for (let at = 0; at < 400; at += 3) info.lookup(at);
-    for (const file of info.files) info.positions(file);
-    return null;
-  } catch (e) {
-    return wrong(e);
-  }
-}
-
-function checkBindings(input: Uint8Array): Verdict {
-  try {
-    parseBindings(new TextDecoder().decode(input));
-    return null;
-  } catch (e) {
-    const { name, message } = e as Error;
-    return (name === 'Error' || name === 'SyntaxError') && message !== '' ? null : wrong(e);
-  }
-}
+const checkMutant = (input: Uint8Array): Verdict =>
+  checkCompile(input, VARIANTS[variant++ % VARIANTS.length]!);
 
 const TEXT = `(module $m ;; a comment
   (type $t (func (param i32 i64) (result i32)))
@@ -184,25 +113,6 @@ const SOURCE_MAP = JSON.stringify({
   mappings: 'AAAA,IACEA,GAAG,CCCA,MDJHA,UEAa,sBAAA,KACf,8BC+GI',
 });
 
-function checkCompile(input: Uint8Array): string | null {
-  try {
-    Module.fromBytes(compile(input, { verify: true })).dispose();
-    return null;
-  } catch (e) {
-    if (!(e instanceof CompileError)) return `threw ${(e as Error).stack ?? String(e)}`;
-    return e.offset >= 0 || e.kind === 'limit' ? null : `CompileError without an offset: ${e.message}`;
-  }
-}
-
-function checkLoad(input: Uint8Array): string | null {
-  try {
-    Module.fromBytes(input).dispose();
-    return 'a damaged artifact was accepted';
-  } catch (e) {
-    return e instanceof LoadError ? null : `threw ${(e as Error).stack ?? String(e)}`;
-  }
-}
-
 interface Work {
   readonly module: Uint8Array;
   /** With names and debug information. */
@@ -219,7 +129,7 @@ function suitesOf({ module, program, text }: Work): Suite[] {
   const map = Buffer.from(SOURCE_MAP);
   const bindings = Buffer.from(BINDINGS);
   return [
-    { name: 'compiler', inputs: seed => damaged(module, seed), check: checkCompile },
+    { name: 'compiler', inputs: seed => damaged(module, seed), check: checkLoadable },
     { name: 'loader', inputs: seed => damaged(artifact, seed), check: checkLoad },
     { name: 'mutated modules', inputs: seed => mutants(module, 4000, seed), check: checkMutant },
     { name: 'mutated programs', inputs: seed => mutants(program, 1000, seed), check: checkMutant },

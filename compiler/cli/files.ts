@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
+  fstatSync,
   openSync,
   readFileSync,
   readlinkSync,
@@ -38,14 +39,33 @@ function checkName(path: string): void {
     throw new FileError(`${path}: the name is not valid UTF-8; rename it, or use - and redirection`);
 }
 
-/** @throws FileError */
-export function readInput(path: string): Uint8Array {
+/** What Node reads of a file at once. */
+const MOST_INPUT = 2 ** 31 - 1;
+
+/**
+ * @param most bytes: devices and pipes may have no end
+ * @throws FileError
+ */
+export function readInput(path: string, most = MOST_INPUT): Uint8Array {
   checkName(path);
+  const name = path === '-' ? 'standard input' : path;
   try {
-    return path === '-' ? readAll(0) : readFileSync(path);
+    const fd = path === '-' ? 0 : openSync(path, constants.O_RDONLY);
+    try {
+      const stat = fstatSync(fd);
+      if (stat.size > most) throw tooLarge(name, most);
+      // A file of the system's that is made when it is read has no size before.
+      return stat.isFile() && stat.size > 0 && fd !== 0 ? readFileSync(fd) : readAll(fd, name, most);
+    } finally {
+      if (fd !== 0) closeSync(fd);
+    }
   } catch (e) {
-    throw new FileError(`${path === '-' ? 'standard input' : path}: ${systemWords(e)}`);
+    throw e instanceof FileError ? e : new FileError(`${name}: ${systemWords(e)}`);
   }
+}
+
+function tooLarge(name: string, most: number): FileError {
+  return new FileError(`${name}: larger than ${most} bytes, the most that is read`);
 }
 
 /** Another process may have made a pipe or a terminal that we share with it non-blocking: try again after a while. */
@@ -60,12 +80,14 @@ function again<T>(transfer: () => T): T {
   }
 }
 
-function readAll(fd: number): Uint8Array {
+function readAll(fd: number, name: string, most: number): Uint8Array {
   const chunks: Uint8Array[] = [];
-  for (;;) {
-    const chunk = new Uint8Array(1 << 16);
+  for (let size = 0; ; ) {
+    const chunk = new Uint8Array(size < 1 << 20 ? 1 << 16 : 1 << 20);
     const n = again(() => readSync(fd, chunk));
     if (n === 0) return Buffer.concat(chunks);
+    size += n;
+    if (size > most) throw tooLarge(name, most);
     chunks.push(chunk.subarray(0, n));
   }
 }
@@ -140,10 +162,12 @@ function whole(step: () => void): void {
 }
 
 function writeAtomically(path: string, bytes: Uint8Array, mode: number): void {
-  const temporary = join(
-    dirname(path),
-    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
-  );
+  // A name of its own may be as long as a name can be.
+  const known = Buffer.from(basename(path))
+    .subarray(0, 200)
+    .toString()
+    .replace(/\ufffd+$/, '');
+  const temporary = join(dirname(path), `.${known}.${process.pid}-${randomBytes(4).toString('hex')}`);
   const fd = openSync(temporary, 'wx', mode);
   try {
     try {

@@ -112,7 +112,7 @@ function parseFlags(tool: string, argv: string[]): { flags: Flags; positionals: 
 
 function readBindings(paths: readonly string[]): Bindings[] {
   return paths.map(path => {
-    const text = new TextDecoder().decode(readInput(path));
+    const text = new TextDecoder().decode(readInput(path, 1 << 26));
     try {
       return parseBindings(text);
     } catch (e) {

@@ -4,13 +4,14 @@ import { disassembleFunction } from '../objdump/disassemble.ts';
 import { formatReport, report } from '../objdump/report.ts';
 import { type Artifact, ArtifactError, readArtifact } from '../object/artifact-reader.ts';
 import { signerOf, splitSignature } from '../object/signature.ts';
+import { printableLines } from '../printable.ts';
 import { parseMessage } from './command-line.ts';
 import { readInput, systemWords } from './files.ts';
 import { readPublicKey, verifyInput } from './signing.ts';
 
 declare const LUCET_VERSION: string;
 
-const OPTIONS = {
+export const OPTIONS = {
   json: { type: 'boolean', doc: 'print the report as JSON' },
   disassemble: {
     type: 'boolean',
@@ -158,7 +159,8 @@ export async function main(
     return 0;
   } catch (e) {
     const file = e instanceof ArtifactError ? `${argv.findLast(a => !a.startsWith('-')) ?? ''}: ` : '';
-    stderr.write(`Error: ${file}${(e as Error).message}\n`);
+    // Names of the command line's and the module's are in it.
+    stderr.write(`Error: ${printableLines(`${file}${(e as Error).message}`)}\n`);
     return 1;
   }
 }

@@ -18,6 +18,7 @@ import {
   verify,
   verifyArtifact,
 } from '../minisign.ts';
+import { readInput } from './files.ts';
 
 /** Before the path of a secret key: it has no password. */
 const RAW = 'raw:';
@@ -59,8 +60,14 @@ function about<T>(path: string, f: () => T): T {
   }
 }
 
+/** A file of a line or two: what has more is no key, and may have no end. @throws FileError */
+function readKey(path: string): Uint8Array {
+  return readInput(path === '-' ? './-' : path, 1 << 16);
+}
+
+/** @throws CompileError, FileError */
 export function readPublicKey(path: string): PublicKey {
-  return about(path, () => parsePublicKey(readFileSync(path, 'utf8')));
+  return about(path, () => parsePublicKey(new TextDecoder().decode(readKey(path))));
 }
 
 /** A line of standard input. @throws CompileError at its end */
@@ -141,7 +148,7 @@ export async function openSecretKey(path: string): Promise<SecretKey> {
   const raw = path.startsWith(RAW);
   const file = raw ? path.slice(RAW.length) : path;
   try {
-    return await readSecretKey(readFileSync(file), async () =>
+    return await readSecretKey(Buffer.from(readKey(file)), async () =>
       raw ? null : askPassword(`Password of ${file}: `),
     );
   } catch (e) {

@@ -307,6 +307,8 @@ class Dwarf implements DebugInfo {
     for (const lazy of silent) {
       const table = this.load(lazy);
       if (table === null) continue;
+      // There may be as many as the section has bytes for.
+      if (table.sequences.length === 0) lazy.table = null;
       for (let i = 0; i < table.sequences.length; i += 2) {
         const low = table.address(table.sequences[i]);
         claims.push({ low, high: table.address(table.sequences[i + 1]), table: lazy });

@@ -249,6 +249,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
   // Offsets of segments are addresses: unsigned.
   const offsetOf = (mode: SegmentMode, c: ConstInfo): string | null =>
     mode !== SegmentMode.Active ? null : c.kind === ConstKind.Bits ? `${c.bits}` : constText(c, ValType.I64);
+  const importedTags = a.imports.filter(i => i.desc.kind === ExternKind.Tag).length;
   return {
     file,
     version: a.version,
@@ -277,7 +278,7 @@ export function report(a: Artifact, file: string, signature: SignatureInfo | nul
     })),
     tags: a.tags.map((t, index) => ({
       index,
-      imported: index < a.imports.filter(i => i.desc.kind === ExternKind.Tag).length,
+      imported: index < importedTags,
       type: funcText(a.types[t]!),
     })),
     tryTables: a.tryScopes.map(({ parent, clauses }, index) => ({
@@ -472,7 +473,11 @@ function contentSections(r: ObjdumpReport): Section[] {
 /** The report for people. */
 export function formatReport(r: ObjdumpReport): string {
   const lines = [r.file, ...facts(r).map(([name, value]) => `  ${name.padEnd(18)} ${value}`)];
-  for (const [title, head, rows] of [...moduleSections(r), ...contentSections(r)])
-    if (rows.length > 0) lines.push('', `${title} (${rows.length})`, ...table(head, rows));
+  for (const [title, head, rows] of [...moduleSections(r), ...contentSections(r)]) {
+    if (rows.length === 0) continue;
+    lines.push('', `${title} (${rows.length})`);
+    // A table may have more lines than a call can have arguments.
+    for (const line of table(head, rows)) lines.push(line);
+  }
   return `${lines.map(clean).join('\n')}\n`;
 }

@@ -121,6 +121,20 @@ describe('what output goes to', () => {
     expect(() => readInput(path('a\ufffd.wasm'))).toThrow(/not valid UTF-8/);
   });
 
+  it('what has no end is not read for ever', () => {
+    expect(() => readInput('/dev/zero', 1 << 20)).toThrow(
+      '/dev/zero: larger than 1048576 bytes, the most that is read',
+    );
+    expect(readInput('/proc/self/status').length).toBeGreaterThan(100);
+  });
+
+  it('a name as long as names can be is one', () => {
+    const long = path('ü'.repeat(127));
+    writeOutput(long, bytes);
+    expect(readInput(long)).toEqual(bytes);
+    rmSync(long);
+  });
+
   it('text that nobody can take is an error without a stack trace', () => {
     const full = openSync('/dev/full', 'w');
     const { status, stderr } = spawnSync(process.execPath, [join(bin, 'lucetc.js'), '--help'], {

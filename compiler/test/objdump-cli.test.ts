@@ -9,6 +9,8 @@ import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARTIFACT_VERSION } from '../abi/artifact.ts';
 import { main } from '../cli/objdump.ts';
+import { formatReport, report } from '../objdump/report.ts';
+import { readArtifact } from '../object/artifact-reader.ts';
 import { decodeModule } from '../wasm/decode.ts';
 import { type Sample, sample, sampleOf } from './support/object-sample.ts';
 
@@ -159,6 +161,12 @@ describe('output', () => {
   });
 });
 
+test('a module may have more of something than a call can have arguments', () => {
+  const many = { ...report(readArtifact(s.link()), 'many.so') };
+  const signatures = Array.from({ length: 300_000 }, (_, index) => ({ index, type: '()', canonical: index }));
+  expect(formatReport({ ...many, signatures }).split('\n').length).toBeGreaterThan(300_000);
+});
+
 describe('as a program', () => {
   test('errors: exit code 1, one line on stderr, nothing on stdout', async () => {
     for (const [args, message] of [
@@ -170,6 +178,7 @@ describe('as a program', () => {
       [['--source', file], /--source: interleaved source lines are not supported yet/],
       [['--signature-pk=x', file], /need each other/],
       [['--frobnicate', file], /unknown option/],
+      [['a\u001b[31m'], /a\\x1b\[31m: no such file/],
       [['--json', '-d', file], /exclude each other/],
       [['--function=x', file], /needs --disassemble/],
       [['-d', '--function=nobody', file], /no code of a function "nobody"/],

@@ -6,6 +6,7 @@ import { Func, ROW } from '../ir/func.ts';
 import { verify } from '../ir/verify.ts';
 import { compileParallel } from '../threads/parallel.ts';
 import { decodeModule } from '../wasm/decode.ts';
+import { LIMITS } from '../wasm/limits.ts';
 import { lowerFunction, validateFunction } from '../wasm/lower.ts';
 import { decodeAndLower, layoutOf, signatures } from './support/lower-all.ts';
 import {
@@ -512,4 +513,33 @@ describe('type sections', () => {
     expect(rejected(chain(64))).toBe('accepted');
     expect(rejected(chain(65))).toMatch(/the limit is 63/);
   });
+});
+
+it('names that no function or local can have are not kept, nor more of them than there may be', () => {
+  const name = (index: number): number[] => [...leb(index), 1, 0x61];
+  const map = (count: number, entry: (i: number) => number[]): number[] => [
+    ...leb(count),
+    ...Array.from({ length: count }, (_, i) => entry(i)).flat(),
+  ];
+  const sub = (id: number, contents: number[]): number[] => [id, ...leb(contents.length), ...contents];
+  const contents = [
+    ...sub(
+      1,
+      map(2, i => name(i * LIMITS.functions)),
+    ),
+    ...sub(2, [
+      ...leb(3),
+      ...leb(LIMITS.functions),
+      ...map(1, name),
+      1,
+      ...map(0, name),
+      2,
+      ...map(2, i => name(i * LIMITS.locals)),
+    ]),
+  ];
+  const { names } = decodeModule(
+    Uint8Array.from([...HEADER, ...section(0, [4, ...Buffer.from('name'), ...contents])]),
+  );
+  expect([...names.functions.keys()]).toEqual([0]);
+  expect([...names.locals].map(([f, locals]) => [f, [...locals.keys()]])).toEqual([[2, [0]]]);
 });

@@ -6,7 +6,15 @@ import { overLimit } from './limits.ts';
 import { type ConstExpr, type ConstOp, type GlobalType, TypeKind, ValType } from './module.ts';
 import { Code, OPCODE_CLASS, OpcodeClass, OpcodePage, unsupportedOpcode } from './opcodes.ts';
 import type { Reader } from './reader.ts';
-import { concreteRef, isDefaultable, matches, readHeapType, type TypeSpace, typeName } from './types.ts';
+import {
+  baseOf,
+  concreteRef,
+  isDefaultable,
+  matches,
+  readHeapType,
+  type TypeSpace,
+  typeName,
+} from './types.ts';
 
 /** What a constant expression may refer to. */
 export interface ConstScope extends TypeSpace {
@@ -39,6 +47,18 @@ function arithmetic(code: number): ConstOp | null {
   if (code >= Arithmetic.I64 && code < Arithmetic.I64 + 3)
     return { op: ARITHMETIC[code - Arithmetic.I64]!, type: ValType.I64 };
   return null;
+}
+
+const NULLS = new Map<ValType, ConstExpr>();
+
+/** Segments may be millions of nulls: those of abstract types are the same expression. */
+function nullExpr(expr: ConstExpr): ConstExpr {
+  const op = expr[0]!;
+  if (op.op !== 'ref.null' || baseOf(op.type) === ValType.Concrete) return expr;
+  const known = NULLS.get(op.type);
+  if (known) return known;
+  NULLS.set(op.type, expr);
+  return expr;
 }
 
 /** An expression and its `end`. It must have exactly one result, of type `expected`. */
@@ -135,7 +155,8 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
       'invalid',
     );
   }
-  return ops.length === 1 && shared ? shared : ops;
+  if (ops.length > 1) return ops;
+  return shared ?? nullExpr(ops);
 }
 
 const ARRAY_NEW_DEFAULT = 7;

@@ -117,6 +117,8 @@ export function decodeModule(bytes: Uint8Array, features: FeatureSet = DEFAULT_F
     if (id === SectionId.Custom) {
       const name = r.name();
       customSections.push({ name, start: r.pos, end });
+      if (customSections.length > LIMITS.customSections)
+        overLimit('too many custom sections', LIMITS.customSections, at);
       r.pos = end;
     } else {
       if (ORDER[id]! <= last) r.fail('unexpected content after last section', at);

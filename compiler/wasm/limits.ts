@@ -32,6 +32,10 @@ export const LIMITS = {
   brTableTargets: 65_520,
   /** Bytes of names that are kept from the name section; what comes later has none. */
   nameBytes: 2 ** 26,
+  /** Names of locals, of all functions: a name takes three bytes there, and dozens in memory. */
+  localNames: 4_000_000,
+  /** Of three bytes at least. */
+  customSections: 1_000_000,
   /** IR rows of one function. */
   rows: 2 ** 22,
   /** Values that the branches of one function carry to labels, beyond BRANCH_VALUES_PER_BYTE: a loop in seven bytes may carry 1,000. */

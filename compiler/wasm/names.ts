@@ -16,10 +16,12 @@ const enum Subsection {
 
 type NameMap = Map<number, string>;
 
-function readMap(r: Reader, into: NameMap): void {
+/** @param most entries and indices: what else there is has no name */
+function readMap(r: Reader, into: NameMap, most: number): void {
   for (let n = r.u32(); n > 0; n--) {
     const index = r.u32();
-    into.set(index, r.name());
+    const name = r.name();
+    if (index < most && into.size < most) into.set(index, name);
   }
 }
 
@@ -28,6 +30,7 @@ class Names implements NameSection {
   readonly functions: NameMap = new Map();
   readonly globals: NameMap = new Map();
   readonly locals = new Map<number, NameMap>();
+  private localNames = 0;
 
   read(r: Reader): void {
     const sectionEnd = Math.min(r.end, r.pos + LIMITS.nameBytes);
@@ -53,16 +56,23 @@ class Names implements NameSection {
         this.module = r.name();
         break;
       case Subsection.Functions:
-        readMap(r, this.functions);
+        readMap(r, this.functions, LIMITS.functions);
         break;
       case Subsection.Globals:
-        readMap(r, this.globals);
+        readMap(r, this.globals, LIMITS.globals);
         break;
       case Subsection.Locals:
         for (let n = r.u32(); n > 0; n--) {
+          const index = r.u32();
           const names: NameMap = new Map();
-          this.locals.set(r.u32(), names);
-          readMap(r, names);
+          try {
+            readMap(r, names, Math.min(LIMITS.locals, LIMITS.localNames - this.localNames));
+          } finally {
+            if (names.size > 0 && index < LIMITS.functions) {
+              this.localNames += names.size - (this.locals.get(index)?.size ?? 0);
+              this.locals.set(index, names);
+            }
+          }
         }
         break;
     }

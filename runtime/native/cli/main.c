@@ -22,13 +22,22 @@ extern char **environ;
 
 static const char *tool = "lucet-wasi";
 
+/** One line. Names in it come from the command line, from modules and from the system. */
+static void say(const char *format, va_list args, const char *end) {
+  char *text = NULL;
+  fflush(stdout);
+  fprintf(stderr, "%s: ", tool);
+  int length = vasprintf(&text, format, args);
+  if (length >= 0) print_safely(stderr, text, (size_t)length);
+  else fputs("out of memory", stderr);
+  fprintf(stderr, "%s\n", end);
+  free(text);
+}
+
 void fail(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  fflush(stdout);
-  fprintf(stderr, "%s: ", tool);
-  vfprintf(stderr, format, args);
-  fputc('\n', stderr);
+  say(format, args, "");
   va_end(args);
   exit(EXIT_ERROR);
 }
@@ -36,12 +45,16 @@ void fail(const char *format, ...) {
 void fail_usage(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  fflush(stdout);
-  fprintf(stderr, "%s: ", tool);
-  vfprintf(stderr, format, args);
-  fprintf(stderr, " (see lucet-wasi --help)\n");
+  say(format, args, " (see lucet-wasi --help)");
   va_end(args);
   exit(EXIT_ERROR);
+}
+
+__attribute__((format(printf, 1, 2))) static void warn(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say(format, args, "");
+  va_end(args);
 }
 
 void *allocate(size_t size) {
@@ -461,6 +474,14 @@ static char *folder_of(const char *path) {
   return folder;
 }
 
+/** It has trapped, and that is its status: a file that can't be written is only told of. */
+static void write_facts(const char *path, const char *json, size_t length) {
+  FILE *file = json != NULL ? fopen(path, "w") : NULL;
+  bool written = file != NULL && fwrite(json, 1, length, file) == length;
+  if (file != NULL && fclose(file) != 0) written = false;
+  if (!written) warn("can't write %s: %s", path, json != NULL ? error_text(errno) : "out of memory");
+}
+
 /** The whole report is made by JavaScript, which reads the debug information; what is known here is told if it can't. */
 static int report_trap(const struct run *r, const lucet_event *event) {
   const lucet_trap_info *info = lucet_instance_trap_info(r->instance);
@@ -477,10 +498,8 @@ static int report_trap(const struct run *r, const lucet_event *event) {
   int memory = copy_memory(r->instance);
   if (json == NULL || !helper_report(json, length, memory, json_path, core_path, &r->style)) {
     print_trap(stderr, event, info, aborted, r->program.label, &r->style);
-    FILE *file = json_path != NULL ? fopen(json_path, "w") : NULL;
-    if (json_path != NULL && (file == NULL || fwrite(json, 1, length, file) != length || fclose(file) != 0))
-      fail("%s: %s", json_path, error_text(errno));
-    if (core_path != NULL) fail("%s: core dumps are written by JavaScript, which takes Node.js", core_path);
+    if (json_path != NULL) write_facts(json_path, json, length);
+    if (core_path != NULL) warn("%s: core dumps are written by JavaScript, which takes Node.js", core_path);
   }
   if (memory >= 0) close(memory);
   free(folder);
