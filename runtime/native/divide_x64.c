@@ -51,7 +51,10 @@ static bool effective_address(struct decoder *d, uint8_t rex, uint8_t modrm, uin
   return true;
 }
 
-/** Divisors are spilled (guest stack), loaded from a memory, a global or a constant of the instance that runs. */
+/**
+ * A divisor in memory is a spilled value (guest stack), or loaded from a memory, a global or a constant of the running
+ * instance.
+ */
 static bool readable(const struct lucet_activation *a, const struct lucet_instance *i, uint64_t address, uint64_t size) {
   if (lucet_stack_holds(a, address, size)) return true;
   const struct lucet_artifact_header *h = i->module->meta.header;

@@ -1,4 +1,4 @@
-/** Embed contexts: few for each instance, so a list that is searched from its start. */
+/** Embed contexts. Each instance has few, so they are a list that is searched from its start. */
 #include <stdlib.h>
 
 #include "internal.h"

@@ -11,11 +11,11 @@
 
 #include "internal.h"
 
-/** Stretches that are less apart than this are one. */
+/** Stretches closer to each other than this are joined. */
 #define LEAST_GAP ((uint64_t)64 << 10)
 /** An extent of this size is mapped; copying it would take longer, and every instance would have its own pages. */
 #define LEAST_MAPPED ((uint64_t)64 << 10)
-/** An image may be larger than the data it is made of, by the gaps; not without bound. */
+/** How much larger than its data an image may be, by the gaps. */
 #define MOST_GAPS ((uint64_t)64 << 20)
 
 struct stretch {

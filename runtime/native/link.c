@@ -7,7 +7,7 @@
 
 #include "internal.h"
 
-/** What an import was given, in one form for all kinds. */
+/** What an import is bound to, in one form for all kinds. */
 struct provided {
   uint32_t kind;
   /** Function: its type, as bytes; NULL: takes the declared one. */
@@ -138,7 +138,7 @@ static bool parse_signature(const char *s, struct provided *p) {
   return true;
 }
 
-/** Is `s` that type? What isn't a signature is no type. */
+/** Whether `s` is that type. Malformed signatures are no type. */
 static bool signature_is(const char *s, const uint8_t *types, uint32_t params, uint32_t results) {
   static const uint8_t codes[128] = {['i'] = LUCET_I32, ['I'] = LUCET_I64, ['f'] = LUCET_F32, ['F'] = LUCET_F64,
                                      ['v'] = LUCET_V128, ['r'] = LUCET_FUNCREF, ['e'] = LUCET_EXTERNREF};
@@ -228,7 +228,7 @@ static void bind_host(struct lucet_instance *i, uint32_t index, const lucet_impo
   memcpy(entry + LUCET_IMPORT_ENTRY_DATA, &data, 8);
 }
 
-/** The usual case, without looking at anything twice. False: not this case, or an error, which the long way finds. */
+/** The usual case, on a fast path. False: not this case, or an error, which the general path finds. */
 static bool bind_fast(struct lucet_instance *i, uint32_t number, const lucet_import *given) {
   const struct metadata *d = &i->module->meta;
   const struct lucet_import_record *r = &d->imports[number];

@@ -1,9 +1,9 @@
 /**
- * From a file, or bytes, to a module: checks that it is an artifact for this runtime and this machine, copies what is
- * needed, maps the code.
+ * Loading a module from a file, or from bytes: checks that it is an artifact for this runtime and this machine, copies
+ * what is needed, and maps the code.
  *
- * The linker of the system is not involved: nothing in the file is executed or relocated by being loaded. The code is
- * mapped readable and executable and is never writable at that address; .rodata is mapped readable only.
+ * The system's dynamic linker is not involved: loading executes and relocates nothing in the file. The code is mapped
+ * readable and executable, and is never writable at that address; .rodata is mapped readable only.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -294,8 +294,8 @@ static lucet_status derive_tables(struct lucet_module *m, lucet_error *error) {
 }
 
 /**
- * Without a signature that may stand behind it (compiler/object/signature.ts). Verifying one is up to who loads: the
- * checksum covers the artifact.
+ * Sets aside a signature that may follow the artifact (compiler/object/signature.ts). Verifying it is the caller's
+ * business: the checksum covers the artifact only.
  */
 static struct source without_signature(struct source f) {
   enum { TRAILER = 16 };

@@ -41,7 +41,7 @@ static bool open_to(struct memory *m, uint64_t length) {
   return true;
 }
 
-/** Close what the slot's last user left open behind `length`. */
+/** Close what the slot's last instance left open behind `length`. */
 static bool close_from(struct memory *m, uint64_t length) {
   uint64_t open = round_up(length, HOST_PAGE);
   if (open >= m->open || m->all_open) return true;

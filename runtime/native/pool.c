@@ -117,7 +117,7 @@ static lucet_status run(struct job *j) {
   }
 }
 
-/** The job's event is for the embedder. The lock is held. */
+/** Hands the job's event to the embedder. The lock is held. */
 static void tell(struct lucet_pool *p, struct job *j) {
   bool first = p->done.first == NULL;
   append(&p->done, j);

@@ -1,11 +1,12 @@
-/** What all instances of a module start with, computed when it is loaded (its memory is in image.c). */
+/** What all instances of a module start with, computed when the module is loaded. (Their memory is in image.c.) */
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
 /**
- * Are the first contents of the module's tables the same in every instance, but for the addresses of its own functions?
+ * Whether the initial contents of the module's tables are the same in every instance, but for the addresses of its own
+ * functions.
  */
 static bool constant_tables(const struct metadata *d) {
   for (uint32_t k = d->header->imported_tables; k < d->table_count; k++)

@@ -36,7 +36,8 @@
 
 #define STACK_GUARD (64u << 10)
 /**
- * Below each dense slot; belt and braces, where the kernel has guards that are no mapping of their own (Linux 6.13).
+ * A second line of defence below each dense slot, where the kernel has guards that are no mapping of their own (Linux
+ * 6.13).
  */
 #define DENSE_GUARD HOST_PAGE
 #define ADVICE_GUARD_INSTALL 102
@@ -48,7 +49,7 @@
 #define TABLE_SPAN ((uint64_t)2 << 20)
 #define ABOVE_TABLE ((uint64_t)128 << 10)
 
-/** Below this a hostcall out of a small function couldn't be served. */
+/** With less than this, even a small function could not call the host. */
 #define LEAST_STACK (16u << 10)
 /** User address space of x86-64; keeps sums of limits from overflowing. */
 #define MOST_BYTES ((uint64_t)1 << 46)

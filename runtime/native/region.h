@@ -7,7 +7,7 @@
  *      | never accessible, guard | stack, grows down | vmctx, a page multiple | heap, grows up …
  *
  * `stack_top` is `base` less the module's vmctx in whole pages; so all that a small guest touches lies together, in one
- * mapping and a page table or two. Region.c argues why nothing reaches from one part into another.
+ * mapping and a page table or two. region.c argues why nothing reaches from one part into another.
  *
  * A free slot is *warm* for the module that it last ran: its heap holds the module's image, its stack is zero, and its
  * host block (`host`: the lucet_instance and all arrays) is laid out. Making the next instance of that module then

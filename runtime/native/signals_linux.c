@@ -56,7 +56,7 @@ static bool area_key_made;
 
 /* ---- Handing on */
 
-/** Does the fault come again when the handler returns? */
+/** Whether the fault recurs when the handler returns. */
 static bool recurs(int sig, const siginfo_t *info) { return info->si_code > 0 && sig != SIGTRAP; }
 
 /** As if the signal had no handler. */

@@ -13,7 +13,7 @@
 
 #include "internal.h"
 
-/** So many free slots are kept for modules that may come again before one of them is given to another module. */
+/** How many free slots are kept for modules that may come again, before one of them is given to another module. */
 #define MOST_KEPT 64
 
 bool lucet_free_slots_init(struct free_slots *f, struct slot *slots, uint32_t capacity, const lucet_region_options *options) {

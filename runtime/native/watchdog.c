@@ -103,7 +103,7 @@ static void *watch(void *unused) {
   return NULL;
 }
 
-/** In a child made by fork there is one thread, and nothing runs. */
+/** A child made by fork has one thread only, and nothing runs in it. */
 static void forget(void) {
   pthread_mutex_init(&lock, NULL);
   started = false;

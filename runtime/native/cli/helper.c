@@ -96,7 +96,7 @@ static int run(const char *const *args, const char *input, size_t input_length, 
     if (look == NULL || got < sizeof MODULE - 1 || memcmp(answer, MODULE, sizeof MODULE - 1) != 0) continue;
     got -= sizeof MODULE - 1;
     memmove(answer, answer + sizeof MODULE - 1, got);
-    // Should it end us, it ends the helper as well.
+    // A signal that ends this process ends the helper as well.
     look->check(extra, look);
     look = NULL;
   }
@@ -141,7 +141,7 @@ void helper_verify(const char *path, const uint8_t *bytes, size_t length, const 
   int status = run(args, NULL, 0, copy, NULL, answer, sizeof answer);
   close(copy);
   if (status == 127) fail("--signature-verify takes Node.js, and there is no %s", node());
-  // It has told why. Whatever else happened to it, nothing has been verified.
+  // The helper has printed why. If it failed in any other way, nothing has been verified.
   if (status != 0 || strcmp(answer, "verified") != 0) exit(EXIT_ERROR);
 }
 

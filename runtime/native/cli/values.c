@@ -24,7 +24,7 @@ const char *show_type(const lucet_extern *f) {
   return text;
 }
 
-/** Either reading, signed or unsigned, is meant by someone. */
+/** Accepts both signed and unsigned: people mean either. */
 static bool parse_integer(const char *text, unsigned bits, uint64_t *word) {
   bool negative = text[0] == '-';
   const char *at = text + (text[0] == '-' || text[0] == '+');
