@@ -60,6 +60,10 @@ export const enum Fired {
   Rotate,
   /** A loop got a version on vectors. */
   Vectorize,
+  /** What those vectors leave is done by one more, and by the loop once. */
+  VectorRest,
+  /** They may store what they have loaded before, as of overlapping arrays. */
+  VectorAhead,
   COUNT,
 }
 
@@ -97,6 +101,8 @@ const NAMES: readonly string[] = [
   'state-thread',
   'rotate',
   'vectorize',
+  'vectorize-rest',
+  'vectorize-ahead',
 ];
 
 export class Tally {

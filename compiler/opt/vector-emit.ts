@@ -6,7 +6,7 @@ import { MemKind, memAccess, Op, Region, rawAccess, Type } from '../ir/ops.ts';
 import { VecOp } from '../ir/vec-ops.ts';
 import { Builder, type Counter } from './counted-loop.ts';
 import { NO_OP, type Node, type Stream, shapeOf, vecOp } from './vector-packs.ts';
-import { LEAST_ROUNDS, lastLane, type Plan, sameBytes, VECTOR } from './vector-plan.ts';
+import { lastLane, type Plan, sameBytes, VECTOR } from './vector-plan.ts';
 import { reduceVector } from './vector-reductions.ts';
 
 const LENGTH = rawAccess(Region.MemoryLength, MemKind.Full);
@@ -65,7 +65,7 @@ class Emission {
     to.before = jump;
     const { rounds, certain } = this.rounds(counter);
     const n = to.emit(Op.And, Type.I32, rounds, to.int(Type.I32, -covers));
-    const enough = to.emit(Op.GeU, Type.I32, n, to.int(Type.I32, covers * LEAST_ROUNDS));
+    const enough = to.emit(Op.GeU, Type.I32, n, to.int(Type.I32, plan.least));
     const isWorth = certain === 0 ? enough : to.emit(Op.And, Type.I32, enough, certain);
     const skip = f.rows[jump * ROW + F_B]!;
     f.unlink(jump);
@@ -76,12 +76,15 @@ class Emission {
     // Ranges.
     to.block = ranges;
     this.unit = Math.min(...plan.streams.map(s => s.pitch));
-    const end = to.times(Type.I64, to.emit(Op.ExtendU, Type.I64, n), plan.packs.lanes * this.unit);
+    const all = plan.overlaps ? rounds : n;
+    const end = this.bytesOf(all);
     const safe = this.rangesAreSafe(end);
     to.emit(Op.BrIf, Type.None, safe, f.newEdge(this.entry), f.newEdge(block, loop.initial));
 
     // Entry, as far as the vectors' values don't add splats.
     to.block = this.entry;
+    const stop = plan.overlaps ? this.bytesOf(n) : end;
+    const last = plan.overlaps ? this.lastValues(end) : [];
     const zero = to.int(Type.I64, 0);
     const accumulators = reductions.map(r => r.begin(to, loop));
     const carriers = plan.nodes.filter(n => n.kind === 'count' || n.kind === 'previous');
@@ -98,10 +101,7 @@ class Emission {
     const offset = f.addParam(this.vectors, Type.I64);
     const partials = reductions.map(() => f.addParam(this.vectors, Type.V128));
     for (const n of carriers) this.carried.set(n, f.addParam(this.vectors, Type.V128));
-    for (const s of plan.streams) {
-      const bytes = to.times(Type.I64, offset, s.pitch / this.unit);
-      this.addresses.set(s, to.emit(s.down ? Op.Sub : Op.Add, Type.I64, this.bases.get(s)!, bytes));
-    }
+    this.locate(offset);
     const stored = plan.stores.map(({ value }) => this.value(value));
     const sums = reductions.map((r, i) => {
       let sum = partials[i]!;
@@ -110,30 +110,69 @@ class Emission {
           sum = to.emit(Op.VBinary, Type.V128, sum, x, 0, 0, r.gather(negative));
       return sum;
     });
+    this.store(stored);
+    const after = carriers.map(n => this.after(n));
+    const next = to.emit(Op.Add, Type.I64, offset, to.int(Type.I64, plan.elements * this.unit));
+    const more = to.emit(Op.Ne, Type.I32, next, stop);
+    to.emit(Op.BrIf, Type.None, more, f.newEdge(this.vectors, [next, ...sums, ...after]), f.newEdge(exit));
+
+    // Exit.
+    to.block = exit;
+    if (plan.overlaps) {
+      this.locateLast(end);
+      this.store(last);
+    }
+    const have = new Set(plan.nodes);
+    const variables = loop.initial.map((start, i) => {
+      const p = f.param(block, i);
+      const step = loop.steps.get(p);
+      if (step !== undefined) return to.emit(Op.Add, Type.I32, start, to.times(Type.I32, all, step));
+      const k = reductions.findIndex(r => r.param === p);
+      return k >= 0 ? reduceVector(to, reductions[k]!, sums[k]!, start) : this.evaluate(loop.next[i]!, have);
+    });
+    to.emit(Op.Jump, Type.None, 0, f.newEdge(block, variables));
+  }
+
+  /** How many bytes the smallest elements of so many iterations take. */
+  private bytesOf(iterations: Value): Value {
+    const { to, plan } = this;
+    const wide = to.emit(Op.ExtendU, Type.I64, iterations);
+    return to.times(Type.I64, wide, plan.packs.lanes * this.unit);
+  }
+
+  /** Addresses of a vector iteration of which the smallest elements begin at `offset`. */
+  private locate(offset: Value): void {
+    const { to, plan } = this;
+    for (const s of plan.streams) {
+      const bytes = to.times(Type.I64, offset, s.pitch / this.unit);
+      this.addresses.set(s, to.emit(s.down ? Op.Sub : Op.Add, Type.I64, this.bases.get(s)!, bytes));
+    }
+  }
+
+  private store(values: readonly (readonly Value[])[]): void {
+    const { to, plan } = this;
     plan.stores.forEach(({ stream }, i) => {
-      stored[i]!.forEach((x, part) => {
+      values[i]!.forEach((x, part) => {
         const access = memAccess(MemKind.Full, this.memory);
         const lanes = this.inOrder(stream, x);
         const at = this.placeOf(stream, part) * VECTOR;
         to.emit(Op.Store, Type.None, this.address(stream), lanes, 0, at, access);
       });
     });
-    const after = carriers.map(n => this.after(n));
-    const next = to.emit(Op.Add, Type.I64, offset, to.int(Type.I64, plan.elements * this.unit));
-    const more = to.emit(Op.Ne, Type.I32, next, end);
-    to.emit(Op.BrIf, Type.None, more, f.newEdge(this.vectors, [next, ...sums, ...after]), f.newEdge(exit));
+  }
 
-    // Exit.
-    to.block = exit;
-    const have = new Set(plan.nodes);
-    const variables = loop.initial.map((start, i) => {
-      const p = f.param(block, i);
-      const step = loop.steps.get(p);
-      if (step !== undefined) return to.emit(Op.Add, Type.I32, start, to.times(Type.I32, n, step));
-      const k = reductions.findIndex(r => r.param === p);
-      return k >= 0 ? reduceVector(to, reductions[k]!, sums[k]!, start) : this.evaluate(loop.next[i]!, have);
-    });
-    to.emit(Op.Jump, Type.None, 0, f.newEdge(block, variables));
+  /** Addresses of the vector iteration that ends where the vectors' last one may. There is at least one, so it begins within the ranges. */
+  private locateLast(end: Value): void {
+    const { to, plan } = this;
+    this.locate(to.emit(Op.Sub, Type.I64, end, to.int(Type.I64, plan.elements * this.unit)));
+  }
+
+  /** What that one stores, by what is in memory before all others. */
+  private lastValues(end: Value): Value[][] {
+    this.locateLast(end);
+    const values = this.plan.stores.map(({ value }) => this.value(value));
+    this.values.clear();
+    return values;
   }
 
   /**
@@ -189,10 +228,12 @@ class Emission {
       }
       and(to.emit(Op.LeU, Type.I32, ends.get(s)!, length));
     }
-    for (const [x, y] of plan.pairs) {
-      const [s, t] = [this.range(x), this.range(y)];
-      const below = to.emit(Op.LeU, Type.I32, ends.get(s)!, this.starts.get(t)!);
-      const above = to.emit(Op.LeU, Type.I32, ends.get(t)!, this.starts.get(s)!);
+    for (const { store, other, loadsAhead } of plan.pairs) {
+      const [s, t] = [this.range(store), this.range(other)];
+      const [from, onward] = [this.starts.get(s)!, this.starts.get(t)!];
+      // What is loaded ahead of the stores, in the direction of the loop, is never what has been stored.
+      const below = to.emit(Op.LeU, Type.I32, loadsAhead && !s.down ? from : ends.get(s)!, onward);
+      const above = to.emit(Op.LeU, Type.I32, loadsAhead && s.down ? onward : ends.get(t)!, from);
       and(to.emit(Op.Or, Type.I32, below, above));
     }
     return all;

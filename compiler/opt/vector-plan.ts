@@ -12,11 +12,23 @@ export const VECTOR = 16;
 const MOST_LANES = 16;
 /** Comparisons of ranges with each other. */
 const MOST_PAIRS = 12;
-/** Fewer vector iterations are not worth the comparisons. */
-export const LEAST_ROUNDS = 4;
+/** Fewer iterations of the loop, or of the vectors, are not worth the comparisons. */
+const LEAST_ITERATIONS = 16;
+const LEAST_ROUNDS = 4;
+/** Iterations that a vector has to cover for what is left of them to be worth another one, and nodes that are made twice for it. */
+const LEAST_OVERLAPPED = 4;
+const MOST_OVERLAPPED_NODES = 12;
 /** Vectors that one pack may fill, and rows of what is evaluated behind the vectors. */
 const MOST_PARTS = 8;
 const MOST_EVALUATED = 8;
+
+/** A stream that is stored to, and another one of which it must not change what is loaded or stored. */
+export interface Pair {
+  readonly store: Stream;
+  readonly other: Stream;
+  /** Of each element the load comes before the store, and before those of all elements behind it. */
+  readonly loadsAhead: boolean;
+}
 
 /** A loop that can be turned, and how. */
 export interface Plan {
@@ -27,7 +39,7 @@ export interface Plan {
   readonly stores: readonly { readonly stream: Stream; readonly value: Node }[];
   readonly reductions: readonly Reduction[];
   readonly streams: readonly Stream[];
-  readonly pairs: readonly (readonly [Stream, Stream])[];
+  readonly pairs: readonly Pair[];
   /** All nodes that are reached from those, operands first, but for what is handed from one iteration to the next. */
   readonly nodes: readonly Node[];
   /** The lanes of vectors are elements from the last one to the first, since memory has them in that order. */
@@ -35,12 +47,27 @@ export interface Plan {
   /** Iterations that a vector iteration covers, and elements. */
   readonly covers: number;
   readonly elements: number;
+  /** Iterations below which the loop is left as it is. */
+  readonly least: number;
+  /** What the vectors leave is done by one more of them, which does some iterations again. */
+  readonly overlaps: boolean;
 }
 
 export function sameBytes(x: Stream, y: Stream): boolean {
   return (
     sameTerms(x.address, y.address) && x.address.constant === y.address.constant && x.offset === y.offset
   );
+}
+
+/** Whether a loop loads each element before it stores that one or one behind it. Both streams have as many accesses in an iteration. */
+function loadsAhead(load: Stream, store: Stream, position: ReadonlyMap<Value, number>): boolean {
+  if (load.stores || load.pitch !== store.pitch || load.down !== store.down) return false;
+  let first = Infinity;
+  for (let k = store.accesses.length - 1; k >= 0; k--) {
+    first = Math.min(first, position.get(store.accesses[k]!)!);
+    if (position.get(load.accesses[k]!)! > first) return false;
+  }
+  return true;
 }
 
 /** Nodes, and what they are made of, operands first. */
@@ -174,7 +201,8 @@ export class Planner {
     )
       return null;
     const covers = elements / lanes;
-    if (loop.mostRounds(counter) < covers * LEAST_ROUNDS) return null;
+    const least = Math.min(covers * LEAST_ROUNDS, LEAST_ITERATIONS);
+    if (loop.mostRounds(counter) < least) return null;
     const parts = (size: number): number => (elements * size) / VECTOR;
     const scalar = position.size * covers;
     const down = used.filter(s => s.down).length * 2 > used.length;
@@ -197,6 +225,12 @@ export class Planner {
       down,
       covers,
       elements,
+      least,
+      overlaps:
+        covers >= LEAST_OVERLAPPED &&
+        nodes.length <= MOST_OVERLAPPED_NODES &&
+        loop.steps.size === loop.next.length &&
+        nodes.every(n => n.kind !== 'count' && n.kind !== 'previous'),
     };
   }
 
@@ -235,11 +269,11 @@ export class Planner {
     return groups.map(({ first, stores }) => (loop.stride(first.address) < 0 ? stores.reverse() : stores));
   }
 
-  /** The different ranges, and those pairs of them that have to be disjoint; null: they can't be, or there are too many. */
+  /** The different ranges, and those pairs of them that have to be compared; null: there are too many, or it would be in vain. */
   private rangesOf(
     all: readonly Stream[],
     position: ReadonlyMap<Value, number>,
-  ): { streams: Stream[]; pairs: [Stream, Stream][] } | null {
+  ): { streams: Stream[]; pairs: Pair[] } | null {
     const streams: Stream[] = [];
     for (let i = 0; i < all.length; i++) {
       const s = all[i]!;
@@ -253,12 +287,13 @@ export class Planner {
         if (load.accesses.some((v, k) => position.get(v)! > position.get(store.accesses[k]!)!)) return null;
       }
     }
-    const pairs: [Stream, Stream][] = [];
+    const pairs: Pair[] = [];
     for (const s of all) {
       if (!s.stores) continue;
       for (const t of streams) {
-        if (sameBytes(s, t) || pairs.some(([x, y]) => sameBytes(x, t) && sameBytes(y, s))) continue;
-        pairs.push([s, t]);
+        if (sameBytes(s, t) || pairs.some(p => sameBytes(p.store, t) && sameBytes(p.other, s))) continue;
+        const equal = all.filter(u => sameBytes(u, t));
+        pairs.push({ store: s, other: t, loadsAhead: equal.every(u => loadsAhead(u, s, position)) });
       }
     }
     return pairs.length > MOST_PAIRS ? null : { streams, pairs };
