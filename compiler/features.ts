@@ -117,13 +117,21 @@ export type FeatureSet = ReadonlySet<Feature>;
 /** What is on unless it is switched off. */
 export const DEFAULT_FEATURES: FeatureSet = new Set(FEATURES.map(f => f.name));
 
+/** What there is of a proposal, or what to do instead. */
+const ADVICE: Readonly<Record<string, string>> = {
+  gc: ', of which there are only the types, ref.eq and array.new_default in constant expressions yet',
+  'legacy-exceptions':
+    ', which was replaced by that for exceptions: build with LLVM 20 or later and -mllvm -wasm-use-legacy-eh=false, or convert the module: wasm-opt --translate-to-exnref',
+};
+
 /** @throws CompileError (unsupported) */
 export function unsupported(name: string, what: string, offset: number, func = -1): never {
-  const partly =
-    name === 'gc'
-      ? ', of which there are only the types, ref.eq and array.new_default in constant expressions yet'
-      : '';
-  throw new CompileError(`${what} needs the ${name} proposal${partly}`, offset, 'unsupported', func);
+  throw new CompileError(
+    `${what} needs the ${name} proposal${ADVICE[name] ?? ''}`,
+    offset,
+    'unsupported',
+    func,
+  );
 }
 
 /** Refuse `what`, at `at`, if the feature is off. @throws CompileError (unsupported) */

@@ -1,10 +1,17 @@
 /** Expressions over a stopped frame: C-like paths, arithmetic, casts; `$l0`, `$g0`, `$s0`, registers and `$mem[…]`. */
 import type { Type } from '../compiler/debuginfo/index.ts';
-import { littleEndian, type Value, type Values, wordBytes } from '../compiler/debuginfo/values.ts';
+import {
+  littleEndian,
+  MAX_STRING,
+  quoted,
+  type Value,
+  type Values,
+  wordBytes,
+} from '../compiler/debuginfo/values.ts';
 import { bitsText } from '../runtime/debug.ts';
 import { objectAt } from './assemblyscript.ts';
 import type { Watchable } from './data-breakpoints.ts';
-import { type Expression, ExpressionError, parseExpression } from './expression-parser.ts';
+import { type Expression, ExpressionError, parseExpression, type TypeName } from './expression-parser.ts';
 import type { Frames, ShownFrame } from './frames.ts';
 import type { DebugTarget } from './target.ts';
 
@@ -17,10 +24,12 @@ export type Result =
       readonly kind: 'number';
       readonly n: bigint | number;
       readonly set?: (bits: bigint) => boolean;
-      readonly hex?: boolean;
+      /** How it is shown, if not in decimal; never negative then. */
+      readonly radix?: 2 | 16;
       /** What a pointer points to, to be shown behind it. */
       readonly points?: string | null;
-    };
+    }
+  | { readonly kind: 'text'; readonly text: string };
 
 const fail = (message: string): never => {
   throw new ExpressionError(message);
@@ -82,15 +91,16 @@ export class Evaluator {
   /** One line. */
   describe(result: Result): string {
     if (result.kind === 'value') return this.values.describe(result.value);
-    return result.hex && typeof result.n === 'bigint'
-      ? `0x${BigInt.asUintN(64, result.n).toString(16)}`
+    if (result.kind === 'text') return quoted(result.text);
+    return result.radix !== undefined && typeof result.n === 'bigint'
+      ? `${result.radix === 16 ? '0x' : '0b'}${BigInt.asUintN(MAX_NUMBER_BYTES * 8, result.n).toString(result.radix)}`
       : withPointee(`${result.n}`, result.points ?? null);
   }
 
   /** Sets what an expression names to what another is. @throws ExpressionError */
   assign(to: Result, from: Result): void {
-    if (to.kind === 'number') {
-      if (to.set === undefined)
+    if (to.kind !== 'value') {
+      if (to.kind === 'text' || to.set === undefined)
         fail('only a variable, a member, an element, or what a pointer points to can be set');
       else if (!to.set(this.bits(this.number(from)))) fail('it could not be set');
       return;
@@ -146,6 +156,16 @@ export class Evaluator {
         return this.binary(e);
       case 'cast':
         return this.cast(e.type, e.stars, this.run(e.of));
+      case 'text':
+        return { kind: 'text', text: e.text };
+      case 'count':
+        return this.count(this.run(e.of), e.isEmpty);
+      case 'sizeof':
+        return { kind: 'number', n: BigInt(this.sizeOf(e.of)) };
+      case 'format':
+        return this.inRadix(this.run(e.of), e.radix);
+      case 'elements':
+        return this.elements(this.run(e.of), e.count);
       case 'assign': {
         const to = this.run(e.to);
         this.assign(to, this.run(e.value));
@@ -222,7 +242,7 @@ export class Evaluator {
     const register = target.registers(frame.thread)[name];
     return register === undefined
       ? (this.localNamed(name) ?? fail(`there is no $${name}`))
-      : { kind: 'number', n: BigInt(register), hex: true };
+      : { kind: 'number', n: BigInt(register), radix: 16 };
   }
 
   private member(e: Extract<Expression, { kind: 'member' }>): Result {
@@ -257,12 +277,19 @@ export class Evaluator {
     return active === null ? null : this.values.member(active.value, name);
   }
 
+  /** What a std::optional holds. */
+  private optional(value: Value): Value | null {
+    return /^std::(?:\w+::)?optional</.test(value.type.plain.name) ? this.child(value, 'value') : null;
+  }
+
   private child(value: Value, name: string): Value | null {
     return this.values.children(value).named.find(c => c.name === name)?.value ?? null;
   }
 
   private index(e: Extract<Expression, { kind: 'index' }>): Result {
-    const number = this.number(this.run(e.index));
+    const key = this.run(e.index);
+    if (key.kind === 'text') return this.entry(this.run(e.of), quoted(key.text));
+    const number = this.number(key);
     const i = Number(number);
     if (!Number.isSafeInteger(i)) return fail('an index must be an integer');
     const memory = e.of.kind === 'special' ? /^mem(8|16|32|64)?$/.exec(e.of.name) : null;
@@ -283,11 +310,71 @@ export class Evaluator {
     }
     const children = this.values.children(value);
     if (i >= 0 && i < children.indexed) return { kind: 'value', value: children.item(i).value };
+    if (children.indexed === 0 && children.named.some(c => c.name.startsWith('[')))
+      return this.entry(of, `${number}`);
     return fail(
       children.indexed > 0
         ? `the index ${i} is not below ${children.indexed}`
         : `${value.type.name} can not be indexed`,
     );
+  }
+
+  /** Of a map, by its key as it is shown. */
+  private entry(of: Result, key: string): Result {
+    if (of.kind !== 'value') return fail('a number can not be indexed');
+    const found = this.child(this.behindReferences(of.value), `[${key}]`);
+    return found === null
+      ? fail(`${this.describe(of)} has no entry ${key}`)
+      : { kind: 'value', value: found };
+  }
+
+  private behindReferences(value: Value): Value {
+    let to = value;
+    for (let hops = 0; hops < MAX_REFERENCES && to.type.plain.kind === 'reference'; hops++) {
+      const next = this.values.deref(to);
+      if (next === null) break;
+      to = next;
+    }
+    return to;
+  }
+
+  /** Elements of a container, bytes of a text. What is shown begins with the number, where it is no text. */
+  private count(of: Result, isEmpty: boolean): Result {
+    if (of.kind !== 'value') return fail('a number has no elements');
+    const value = this.behindReferences(of.value);
+    const text = this.values.describe(value);
+    const stated = /^\((\d+)\) /.exec(text)?.[1];
+    const { indexed } = this.values.children(value);
+    if (stated === undefined && indexed === 0 && text !== '""')
+      return fail(`how many elements ${value.type.name} has is not known`);
+    const n = stated === undefined ? BigInt(indexed) : BigInt(stated);
+    return { kind: 'number', n: isEmpty ? (n === 0n ? 1n : 0n) : n };
+  }
+
+  private sizeOf(of: Expression | TypeName): number {
+    if (of.kind === 'type') return this.typeOf(of).size;
+    const result = this.run(of);
+    return result.kind === 'value'
+      ? this.values.size(this.behindReferences(result.value).type)
+      : fail('of numbers the size is not known');
+  }
+
+  /** As many bytes as it has: a negative one in two's complement. */
+  private inRadix(of: Result, radix: 2 | 16): Result {
+    const n = this.number(of);
+    if (typeof n !== 'bigint') return fail('only integers are shown so');
+    const bytes = of.kind === 'value' ? this.values.size(this.behindReferences(of.value).type) : 8;
+    return { kind: 'number', n: BigInt.asUintN(8 * (bytes || 8), n), radix };
+  }
+
+  private elements(of: Result, count: number): Result {
+    const value = of.kind === 'value' ? this.behindReferences(of.value) : fail('a number points to nothing');
+    const { plain } = value.type;
+    if (plain.kind !== 'pointer' && plain.kind !== 'array')
+      return fail(`${value.type.name} is no pointer, of which a number of elements could be shown`);
+    const at = plain.kind === 'array' ? this.values.address(value) : this.values.pointer(value);
+    if (at === null) return fail('the pointer has no value here');
+    return { kind: 'value', value: this.values.at(plain.target.array(count), at) };
   }
 
   /** Bytes from one element to the next. Of rows of unknown length only the first can be reached. */
@@ -302,7 +389,7 @@ export class Evaluator {
     if (bytes === null) return fail(`there is no memory at 0x${address.toString(16)}`);
     const set = (v: bigint): boolean =>
       this.target.state.writeMemory(0, address, wordBytes(BigInt.asUintN(64, v), size));
-    return { kind: 'number', n: littleEndian(bytes), set, hex: true };
+    return { kind: 'number', n: littleEndian(bytes), set, radix: 16 };
   }
 
   private unary(op: string, operand: Expression): Result {
@@ -322,8 +409,7 @@ export class Evaluator {
       if (of.kind !== 'value') return fail('a number is no pointer: cast it first');
       if (of.value.type.plain.kind === 'array')
         return { kind: 'value', value: this.values.element(of.value, 0) };
-      const to =
-        this.values.deref(of.value) ?? this.values.children(of.value).named.find(c => c.name === '*')?.value;
+      const to = this.values.deref(of.value) ?? this.child(of.value, '*') ?? this.optional(of.value);
       return to == null
         ? fail(`${this.values.describe(of.value)} points to nothing that can be read`)
         : { kind: 'value', value: to };
@@ -340,9 +426,24 @@ export class Evaluator {
     if (e.op === '&&') return { kind: 'number', n: truth(left) && truth(this.run(e.right)) ? 1n : 0n };
     if (e.op === '||') return { kind: 'number', n: truth(left) || truth(this.run(e.right)) ? 1n : 0n };
     const right = this.run(e.right);
+    if (left.kind === 'text' || right.kind === 'text')
+      return { kind: 'number', n: this.sameText(e.op, left, right) ? 1n : 0n };
     const moved = e.op === '+' || e.op === '-' ? this.pointerArithmetic(e.op, left, right) : null;
     if (moved !== null) return moved;
     return { kind: 'number', n: arithmetic(e.op, this.number(left), this.number(right)) };
+  }
+
+  /** Texts are compared as they are shown, whatever type their language has for them; a null pointer is none. */
+  private sameText(op: string, left: Result, right: Result): boolean {
+    if (op !== '==' && op !== '!=') return fail(`texts are compared by == and !=, not by ${op}`);
+    const [a, b] = [left, right].map(side => {
+      if (side.kind === 'text' && new TextEncoder().encode(side.text).length > MAX_STRING)
+        return fail(`only texts of up to ${MAX_STRING} bytes can be compared`);
+      const shown = this.describe(side).replace(/^(?:[\w-]+ )?(?:→ )?(?=")/, '');
+      const text = /^".*"…?/s.exec(shown)?.[0];
+      return text ?? (/^(?:null|nullptr)$/.test(shown) ? '' : fail(`${shown} is no text`));
+    });
+    return (a === b) === (op === '==');
   }
 
   /** p + n, p - n; null: no pointer is in it, or it is the difference of two. */
@@ -363,17 +464,23 @@ export class Evaluator {
   }
 
   private cast(name: string, stars: number, of: Result): Result {
-    let type = this.typeNamed(name) ?? fail(`the program has no type ${name}`);
-    for (let i = 0; i < stars; i++) type = type.pointer;
+    const type = this.typeOf({ kind: 'type', type: name, stars });
     const { plain } = type;
     if (plain.kind !== 'base' && plain.kind !== 'pointer' && plain.kind !== 'enum')
       return fail(`can't cast to ${type.name}`);
     return { kind: 'value', value: this.values.value(type, { kind: 'bytes', bytes: this.encode(type, of) }) };
   }
 
+  private typeOf({ type: name, stars }: TypeName): Type {
+    let type = this.typeNamed(name) ?? fail(`the program has no type ${name}`);
+    for (let i = 0; i < stars; i++) type = type.pointer;
+    return type;
+  }
+
   /** A result as a number. @throws ExpressionError */
   number(r: Result, hops = 0): bigint | number {
     if (r.kind === 'number') return r.n;
+    if (r.kind === 'text') return fail('a text is no number; texts are compared by == and !=');
     const { value } = r;
     const { plain } = value.type;
     if (plain.kind === 'reference') {

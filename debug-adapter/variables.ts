@@ -135,13 +135,14 @@ export class Variables {
 
   /** The result of an expression, as DAP shows it. */
   result(result: Result, frame: ShownFrame, path: string): DebugProtocol.Variable {
-    return this.shown(this.itemOf('result', result, frame, path), frame);
+    // Behind a comma is how it is shown, which nothing can be appended to.
+    return this.shown(this.itemOf('result', result, frame, path.includes(',') ? '' : path), frame);
   }
 
   private itemOf(name: string, result: Result, frame: ShownFrame, path: string): Item {
     if (result.kind === 'value') return this.item(name, result.value, this.frames.values(frame), path);
     const text = new Evaluator(this.target, this.frames, frame).describe(result);
-    const target = result.set === undefined ? null : result;
+    const target = result.kind === 'text' || result.set === undefined ? null : result;
     return { name, text, type: '', value: null, path, target, watchable: null };
   }
 

@@ -57,7 +57,7 @@ function blocksOf(output: string): Block[] {
     if (line.startsWith('#')) blocks.push({ name: line.slice(1), values: [] });
     else if (line !== '') {
       // Expressions hold no single `=`.
-      const at = line.indexOf('=');
+      const at = line.search(/(?<![=!<>])=(?!=)/);
       blocks.at(-1)?.values.push({ expression: line.slice(0, at), value: line.slice(at + 1) });
     }
   }

@@ -18,8 +18,9 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { isatty } from 'node:tty';
+import { SECTION } from '../abi/artifact.ts';
 
 /** The message names the file. */
 export class FileError extends Error {
@@ -37,6 +38,31 @@ export function systemWords(error: unknown): string {
 function checkName(path: string): void {
   if (path.includes('\ufffd'))
     throw new FileError(`${path}: the name is not valid UTF-8; rename it, or use - and redirection`);
+}
+
+/** Languages that are compiled to WebAssembly first, and by what. */
+const SOURCES: Readonly<Record<string, readonly [language: string, build: string]>> = {
+  '.c': ['C', 'clang --target=wasm32-wasip1 -g'],
+  '.cc': ['C++', 'clang++ --target=wasm32-wasip1 -g'],
+  '.cpp': ['C++', 'clang++ --target=wasm32-wasip1 -g'],
+  '.cxx': ['C++', 'clang++ --target=wasm32-wasip1 -g'],
+  '.rs': ['Rust', 'rustc --target wasm32-wasip1 -g'],
+  '.ts': ['AssemblyScript', 'asc --debug --sourceMap'],
+  '.zig': ['Zig', 'zig build-exe -target wasm32-wasi'],
+  '.go': ['Go', 'tinygo build -target=wasip1'],
+};
+
+/** What a file is that is neither a binary module nor text of one, and what to do; null: it may be text. */
+export function otherKind(path: string, bytes: Uint8Array): string | null {
+  const source = SOURCES[extname(path)];
+  if (source !== undefined) return `this is ${source[0]}: build a .wasm of it first, by ${source[1]}`;
+  const begins = (...magic: number[]): boolean => magic.every((b, i) => bytes[i] === b);
+  if (begins(0x7f, 0x45, 0x4c, 0x46))
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(SECTION.module)
+      ? 'this is compiled already: lucet-wasi runs it'
+      : 'this is a program or library of the machine, no WebAssembly';
+  if (begins(0x1f, 0x8b)) return 'this is compressed: unpack it first, by gunzip';
+  return null;
 }
 
 /** What Node reads of a file at once. */

@@ -25,7 +25,7 @@ import { locate } from '../wat/locate.ts';
 import { encodeWat } from '../wat/translate.ts';
 import { helpText, NOT_YET, type OPTIONS, parseConfig, parseMessage } from './command-line.ts';
 import { makeExecutable } from './executable.ts';
-import { FileError, printText, readInput, writeOutput } from './files.ts';
+import { FileError, otherKind, printText, readInput, writeOutput } from './files.ts';
 import {
   checkSignatureFlags,
   generateKeyFiles,
@@ -168,6 +168,12 @@ function compileOptions(tool: string, flags: Flags): CompileOptions {
 /** What a WASI command must have, and that lucetc-wasi knows every WASI import. */
 function checkWasi(module: Module, tool: string, wasiExe: boolean): void {
   if (tool === 'lucetc-wasi') {
+    if (module.imports.some(i => i.module === 'env' && i.name === '__linear_memory'))
+      throw new CompileError(
+        'an object file, which is no program yet: link it, by clang without -c, or by wasm-ld',
+        -1,
+        'invalid',
+      );
     for (const { module: from, name } of module.imports) {
       if (from === WASI_MODULE && !WASI_BINDINGS.get(WASI_MODULE)!.has(name)) {
         throw new CompileError(`import '${from}'.'${name}' is no function of WASI preview1`, -1, 'invalid');
@@ -268,6 +274,8 @@ async function run(tool: string, flags: Flags, input: string, source: TextSource
   }
   if (!isWasm(bytes)) {
     if (flags['no-translate-wat']) throw new CompileError('not a WebAssembly binary', 0, 'malformed');
+    const other = otherKind(input, bytes);
+    if (other !== null) throw new CompileError(other, -1, 'malformed');
     source.text = new TextDecoder().decode(bytes);
     bytes = options.debugInfo
       ? await encodeWat(resolve(input), bytes, options.wasmFeatures)

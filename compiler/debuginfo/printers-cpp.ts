@@ -1,13 +1,14 @@
 /** Values of LLVM's C++ standard library (libc++), by the names of its members in its versions 13 and later. */
-import type { Printer } from './printers.ts';
-import { countedPrinter, sized } from './printers.ts';
+import type { KeyedEntry, Printer } from './printers.ts';
+import { countedPrinter, keyedPrinter, sized, transparent } from './printers.ts';
 import type { Type } from './types.ts';
-import type { Children, Entry, Value, Values } from './values.ts';
+import type { Value, Values } from './values.ts';
 
 /** Nodes of a list or tree that are visited: a damaged one may be a cycle. */
 const MAX_NODES = 2_000;
-/** Nodes that a line takes. */
-const TEXT_NODES = 9;
+
+/** Bits of a bitset that are shown. */
+const MAX_BITSET = 256;
 
 const STD = /^std::(?:__\w+::)?([a-z_]+)(?:<|$)/;
 
@@ -23,10 +24,18 @@ const PRINTERS: Readonly<Record<string, (type: Type) => Printer | null>> = {
   span: type => pointerAndSize(type, '__data_', '__size_', false),
   initializer_list: type => pointerAndSize(type, '__begin_', '__size_', false),
   vector: type => vectorPrinter(type),
-  array: () => ({
-    text: (v, values, depth) => forward(values.member(v, '__elems_'), x => values.text(x, depth)),
-    children: (v, values) => forward(values.member(v, '__elems_'), x => values.children(x)),
-  }),
+  array: () => transparent((v, values) => values.member(v, '__elems_')),
+  deque: type => dequePrinter(type),
+  // Adaptors hold a container.
+  stack: () => transparent((v, values) => values.member(v, 'c')),
+  queue: () => transparent((v, values) => values.member(v, 'c')),
+  priority_queue: () => transparent((v, values) => values.member(v, 'c')),
+  tuple: () => tuplePrinter(),
+  atomic: () => transparent((v, values) => values.dig(v, '__a_', '__a_value')),
+  reference_wrapper: () =>
+    transparent((v, values) => forward(values.member(v, '__f_'), p => values.deref(p))),
+  bitset: type => bitsetPrinter(type),
+  function: () => functionPrinter(),
   map: () => treePrinter(true),
   multimap: () => treePrinter(true),
   set: () => treePrinter(false),
@@ -36,6 +45,7 @@ const PRINTERS: Readonly<Record<string, (type: Type) => Printer | null>> = {
   unordered_set: () => hashPrinter(false),
   unordered_multiset: () => hashPrinter(false),
   list: () => listPrinter(),
+  forward_list: () => forwardListPrinter(),
   optional: () => wrapper(optionalContent, 'nullopt'),
   variant: () => wrapper(variantContent, 'valueless'),
   unique_ptr: () => smartPointer(false),
@@ -138,6 +148,58 @@ function bitVector(element: Type): Printer {
   };
 }
 
+/** Blocks of as many elements as fit into 4096 bytes, of large ones 16; a buffer of pointers to the blocks. */
+function dequePrinter(type: Type): Printer | null {
+  const element = type.typeArguments[0];
+  const bytes = element?.plain.size ?? 0;
+  if (element === undefined || bytes === 0) return null;
+  const perBlock = bytes < 256 ? Math.floor(4096 / bytes) : 16;
+  const parts = (
+    v: Value,
+    values: Values,
+  ): { count: number; item: (i: number) => Value; known: (i: number) => boolean } | null => {
+    const blocks = forward(values.dig(v, '__map_', '__begin_'), p => values.pointer(p));
+    const start = forward(values.member(v, '__start_'), n => numberOf(values.integer(n)));
+    const length = values.member(v, '__size_') ?? values.dig(v, '__size_alloc_', '__value_');
+    const count = forward(length, n => numberOf(values.integer(n)));
+    if (blocks === null || start === null || count === null) return null;
+    const p = type.pointerSize;
+    const block = (i: number): number => word(blocks + p * Math.floor((start + i) / perBlock), p, values);
+    return {
+      count,
+      item: i => values.at(element, block(i) + bytes * ((start + i) % perBlock)),
+      known: i => block(i) !== 0,
+    };
+  };
+  return {
+    text(v, values, depth) {
+      const d = parts(v, values);
+      return d === null ? null : `${sized(d.count)}${values.list(d.count, d.item, depth)}`;
+    },
+    children(v, values) {
+      const d = parts(v, values);
+      return d === null || (d.count > 0 && !d.known(0)) ? null : values.sequence(d.count, d.item);
+    },
+  };
+}
+
+/** The most significant bit first, as its own to_string has it. */
+function bitsetPrinter(type: Type): Printer | null {
+  const size = Number(/^[^<]*<(\d+)/.exec(type.name)?.[1] ?? NaN);
+  if (!(size <= MAX_BITSET)) return null;
+  return {
+    text(v, values) {
+      const first = values.member(v, '__first_');
+      const at = forward(first, f => values.address(f));
+      const bytes = at === null ? null : values.read(at, Math.ceil(size / 8));
+      if (bytes === null) return null;
+      let text = '';
+      for (let i = size - 1; i >= 0; i--) text += (bytes[i >> 3]! >> (i & 7)) & 1;
+      return text === '' ? null : text;
+    },
+  };
+}
+
 // ------------------------------------------------------------------------------------------------------------------- Nodes
 
 /** Containers made of nodes: all that is known of one is its elements, in order. */
@@ -146,10 +208,10 @@ function nodePrinter(
   elements: Elements,
   isMap: boolean,
 ): Printer {
-  const take = (v: Value, values: Values, limit: number): { key: Value; value: Value | null }[] => {
+  const take = (v: Value, values: Values, limit: number): KeyedEntry[] => {
     const contents = contentsOf(v.type.plain, isMap);
     if (contents === null || limit <= 0) return [];
-    const found: { key: Value; value: Value | null }[] = [];
+    const found: KeyedEntry[] = [];
     for (const at of elements(v, values, contents.alignment)) {
       const value = contents.value === null ? null : values.at(contents.value, at + contents.valueAt);
       found.push({ key: values.at(contents.key, at), value });
@@ -157,29 +219,14 @@ function nodePrinter(
     }
     return found;
   };
-  return {
-    text(v, values, depth) {
+  return keyedPrinter(
+    (v, values, limit) => {
       const count = size(v, values);
-      if (count === null) return null;
-      const parts = take(v, values, Math.min(count, TEXT_NODES)).map(({ key, value }) =>
-        value === null
-          ? values.text(key, depth + 1)
-          : `${values.text(key, depth + 1)}: ${values.text(value, depth + 1)}`,
-      );
-      if (count > parts.length) parts.push('…');
-      return isMap ? `${sized(count)}{${parts.join(', ')}}` : `${sized(count)}[${parts.join(', ')}]`;
+      return count === null ? null : { count, items: take(v, values, Math.min(count, limit)) };
     },
-    children(v, values): Children | null {
-      const count = size(v, values);
-      if (count === null) return null;
-      const items = take(v, values, Math.min(count, MAX_NODES));
-      if (!isMap) return values.sequence(items.length, i => items[i]!.key);
-      const named = items.map(
-        ({ key, value }): Entry => ({ name: `[${values.text(key, 2)}]`, value: value ?? key, path: '' }),
-      );
-      return { named, indexed: 0, item: i => named[i]! };
-    },
-  };
+    isMap,
+    '[]',
+  );
 }
 
 /** Addresses of what the nodes hold, for contents of an alignment. */
@@ -291,6 +338,24 @@ function listPrinter(): Printer {
   return nodePrinter(size, elements, false);
 }
 
+/** A node: next, value. How many there are is known by counting. */
+function forwardListPrinter(): Printer {
+  function* elements(v: Value, values: Values, alignment: number): Generator<number> {
+    const head = values.member(v, '__before_begin_') ?? values.dig(v, '__before_begin_', '__value_');
+    const next = forward(head, h => values.member(h, '__next_') ?? values.dig(h, '__value_', '__next_'));
+    const p = v.type.plain.pointerSize;
+    if (next === null) return;
+    const valueAt = alignUp(p, alignment);
+    let at = values.pointer(next) ?? 0;
+    for (let steps = 0; at !== 0 && steps < MAX_NODES; steps++) {
+      yield at + valueAt;
+      at = word(at, p, values);
+    }
+  }
+  const size = (v: Value, values: Values): number => [...elements(v, values, 1)].length;
+  return nodePrinter(size, elements, false);
+}
+
 function numberOf(n: bigint | null): number | null {
   return n === null || n < 0n || n > 2n ** 32n ? null : Number(n);
 }
@@ -334,6 +399,56 @@ function variantContent(v: Value, values: Values): Value | 'empty' | null {
   if (index === null || address === null) return null;
   const type = v.type.plain.typeArguments[Number(index)];
   return type === undefined ? 'empty' : values.at(type, address);
+}
+
+/** A base class for each element, which holds it, or is it where it takes no room. */
+function tuplePrinter(): Printer {
+  const elements = (v: Value, values: Values): Value[] | null => {
+    const base = values.member(v, '__base_');
+    if (base === null) return null;
+    return base.type.plain.members
+      .filter(m => m.isBase)
+      .map(m => {
+        const leaf = values.part(base, m);
+        return values.member(leaf, '__value_') ?? leaf;
+      });
+  };
+  return {
+    text(v, values, depth) {
+      const found = elements(v, values);
+      return found === null ? null : `(${found.map(x => values.text(x, depth + 1)).join(', ')})`;
+    },
+    children(v, values) {
+      const found = elements(v, values);
+      return found === null ? null : values.sequence(found.length, i => found[i]!);
+    },
+  };
+}
+
+/**
+ * What it holds has no type, but is called through a function that has: `__call_func<what it holds>(…)`, before version 21
+ * `__call_impl<__default_alloc_func<what it holds, R (A…)>>(…)`. A pointer to a function lies in its buffer.
+ */
+function functionPrinter(): Printer {
+  return {
+    text(v, values) {
+      const call = values.dig(v, '__f_', '__func_') ?? values.dig(v, '__f_', '__invoker_', '__call_');
+      const index = forward(call, c => values.pointer(c));
+      const name = index === null ? null : values.surroundings.functionAt(index);
+      if (name === null) return null;
+      if (/__(?:empty_func|call_empty)/.test(name)) return 'empty';
+      const held =
+        /__default_alloc_func<(.*), [^,]* \(.*\)>>\(/s.exec(name)?.[1] ??
+        /__call_func(?:\[[^\]]*\])?<(.*)>\(/s.exec(name)?.[1];
+      if (held === undefined) return null;
+      const buffer = forward(values.dig(v, '__f_', '__buf_'), b => values.address(b));
+      const target =
+        !held.includes('(*)(') || buffer === null
+          ? null
+          : values.surroundings.functionAt(word(buffer, v.type.plain.pointerSize, values));
+      return `→ ${target ?? held}`;
+    },
+  };
 }
 
 /** Counts in the control block are one less than the number of owners. */

@@ -1,13 +1,15 @@
 /** Values of Rust's standard library, by the names of its members since about version 1.50. */
 import type { Printer } from './printers.ts';
-import { countedPrinter, sized } from './printers.ts';
+import { countedPrinter, transparent } from './printers.ts';
+import {
+  asNumber,
+  dequePrinter,
+  firstPointer,
+  tablePrinter,
+  treePrinter,
+} from './printers-rust-collections.ts';
 import type { Type } from './types.ts';
 import { type Entry, quoted, type Value, type Values, WRAPPER_DEPTH } from './values.ts';
-
-/** Buckets of a hash table that are looked at. */
-const MAX_BUCKETS = 1 << 16;
-const MAX_ENTRIES = 2_000;
-const TEXT_ENTRIES = 8;
 
 export function rustPrinter(type: Type): Printer | null {
   const name = type.name.replace(/<.*$/s, '');
@@ -22,23 +24,39 @@ export function rustPrinter(type: Type): Printer | null {
       return via('inner', true);
     case 'alloc::vec::Vec':
       return vecPrinter(type, false);
+    case 'alloc::ffi::c_str::CString':
+      return cString();
     case 'alloc::collections::vec_deque::VecDeque':
-      return null;
+      return dequePrinter(type);
+    case 'alloc::collections::binary_heap::BinaryHeap':
+      return member('data');
     case 'std::collections::hash::map::HashMap':
       return tablePrinter(true);
     case 'std::collections::hash::set::HashSet':
       return tablePrinter(false);
+    case 'alloc::collections::btree::map::BTreeMap':
+      return treePrinter(type, true);
+    case 'alloc::collections::btree::set::BTreeSet':
+      return treePrinter(type, false);
     case 'alloc::rc::Rc':
     case 'alloc::sync::Arc':
-      return countedPointer();
+      return countedPointer(false);
+    case 'alloc::rc::Weak':
+    case 'alloc::sync::Weak':
+      return countedPointer(true);
     case 'core::cell::Cell':
     case 'core::cell::UnsafeCell':
-    case 'core::mem::manually_drop::ManuallyDrop':
-    case 'core::num::wrapping::Wrapping':
-      return transparent('value');
     case 'core::cell::RefCell':
-    case 'std::sync::mutex::Mutex':
-      return transparent(name.endsWith('RefCell') ? 'value' : 'data');
+    case 'core::mem::manually_drop::ManuallyDrop':
+      return member('value');
+    case 'core::cell::Ref':
+    case 'core::cell::RefMut':
+      return transparent((v, values) => pointee(values.member(v, 'value'), values));
+    case 'core::num::wrapping::Wrapping':
+    case 'core::num::nonzero::NonZero':
+      return member('__0');
+    case 'core::pin::Pin':
+      return transparent((v, values) => values.member(v, 'pointer') ?? values.member(v, '__pointer'));
     case 'core::slice::iter::Iter':
     case 'core::slice::iter::IterMut':
     case 'alloc::vec::into_iter::IntoIter':
@@ -50,24 +68,85 @@ export function rustPrinter(type: Type): Printer | null {
     case 'core::str::iter::SplitInternal':
       return remainingText();
     default:
+      if (/^core::num::(?:nonzero::NonZero|niche_types::)/.test(name)) return member('__0');
+      if (/^core::sync::atomic::Atomic/.test(name)) return member('v');
+      if (/^std::sync::(?:\w+::)?(?:mutex::Mutex|rwlock::RwLock)$/.test(name)) return member('data');
+      if (/^std::sync::(?:\w+::)?mutex::MutexGuard$/.test(name))
+        return transparent((v, values) => {
+          const mutex = pointee(values.member(v, 'lock'), values);
+          return mutex === null ? null : values.member(mutex, 'data');
+        });
       return null;
   }
 }
 
-const asNumber = (v: Value | null, values: Values): bigint | null => (v === null ? null : values.integer(v));
+/** Shown as one of its members. */
+function member(name: string): Printer {
+  return transparent((v, values) => values.member(v, name));
+}
+
+function pointee(v: Value | null, values: Values): Value | null {
+  const pointer = v === null ? null : firstPointer(v, values);
+  return pointer === null ? null : values.deref(pointer);
+}
+
+/** Types of the standard library that are texts of a length known only while the program runs. */
+const UNSIZED_TEXTS = /^(?:str|std::path::Path|std::ffi::os_str::OsStr|core::ffi::c_str::CStr)$/;
+
+/** What a pointer's or a smart pointer's type names behind it: `str` of `&mut str` and of `alloc::boxed::Box<str, alloc::alloc::Global>`. */
+function pointedName(name: string): string {
+  return name.replace(/^(?:&(?:mut )?|\*(?:const|mut) )|^[\w:]+</, '').replace(/(?:, [\w:]+)?>$/, '');
+}
 
 /** &str, &[T], Box<str>, Box<[T]>: data_ptr and length. */
 function fatPointer(type: Type): Printer | null {
   const pointer = type.members.find(m => m.name === 'data_ptr');
   const length = type.members.find(m => m.name === 'length');
   if (pointer === undefined || length === undefined) return null;
-  const element = pointer.type.plain.target;
+  const pointed = pointedName(type.name);
+  const isText = UNSIZED_TEXTS.test(pointed);
+  // The length of a CStr counts its zero.
+  const behind = pointed.endsWith('CStr') ? 1n : 0n;
   return countedPrinter(
     (v, values) => values.pointer(values.part(v, pointer)),
-    (v, values) => values.integer(values.part(v, length)),
-    element,
-    /(?:^|[&<\s])str(?:[,>].*)?$/s.test(type.name),
+    (v, values) => {
+      const n = values.integer(values.part(v, length));
+      return n === null ? null : n - behind;
+    },
+    isText ? innermost(pointer.type.plain.target) : pointer.type.plain.target,
+    isText,
   );
+}
+
+/** The byte that wrappers of texts are of. */
+function innermost(type: Type, depth = 0): Type {
+  const [first] = type.plain.members;
+  return first === undefined || depth > 8 ? type : innermost(first.type, depth + 1);
+}
+
+/** A boxed slice with its zero. */
+function cString(): Printer {
+  const parts = (v: Value, values: Values): { at: number; length: number; element: Type } | null => {
+    const slice = values.member(v, 'inner');
+    const data = slice === null ? null : values.member(slice, 'data_ptr');
+    const at = data === null ? null : values.pointer(data);
+    const length = slice === null ? null : asNumber(values.member(slice, 'length'), values);
+    return data === null || at === null || length === null || length < 1n
+      ? null
+      : { at, length: Number(length) - 1, element: data.type.plain.target };
+  };
+  return {
+    text(v, values) {
+      const p = parts(v, values);
+      return p === null ? null : values.countedString(p.at, p.length);
+    },
+    children(v, values) {
+      const p = parts(v, values);
+      return p === null
+        ? null
+        : values.sequence(p.length, i => values.at(p.element, p.at + i * p.element.size));
+    },
+  };
 }
 
 /** &dyn Trait: what it is of its vtable tells, if the compiler has described that. */
@@ -172,18 +251,6 @@ function via(member: string, isString: boolean): Printer {
   };
 }
 
-/** The first pointer that a structure holds: RawVec, Unique and NonNull have had many shapes. */
-function firstPointer(v: Value, values: Values, depth = 0): Value | null {
-  const { plain } = v.type;
-  if (plain.kind === 'pointer') return v;
-  if (plain.kind !== 'struct' || depth > 8) return null;
-  for (const m of plain.members) {
-    const found = firstPointer(values.part(v, m), values, depth + 1);
-    if (found !== null) return found;
-  }
-  return null;
-}
-
 function vecPrinter(type: Type, isString: boolean): Printer {
   const element = type.typeArguments[0] ?? type;
   return countedPrinter(
@@ -198,24 +265,16 @@ function vecPrinter(type: Type, isString: boolean): Printer {
   );
 }
 
-function transparent(member: string): Printer {
-  const inner = (v: Value, values: Values): Value | null => values.member(v, member);
-  return {
-    text(v, values, depth) {
-      const x = inner(v, values);
-      return x === null ? null : values.text(x, depth + WRAPPER_DEPTH);
-    },
-    children(v, values) {
-      const x = inner(v, values);
-      return x === null ? null : values.children(x);
-    },
-  };
-}
-
-function countedPointer(): Printer {
+/** Counts, and what they are of, behind one pointer; `Weak` has the same, and a pointer to nowhere if it has never been any other. */
+function countedPointer(isWeak: boolean): Printer {
   const box = (v: Value, values: Values): Value | null => {
     const pointer = firstPointer(v, values);
     return pointer === null ? null : values.deref(pointer);
+  };
+  const isNowhere = (v: Value, values: Values): boolean => {
+    const pointer = firstPointer(v, values);
+    const at = pointer === null ? null : values.pointer(pointer);
+    return at === 2 ** (8 * v.type.plain.pointerSize) - 1;
   };
   const count = (b: Value, name: string, values: Values): bigint | null => {
     let at: Value | null = values.member(b, name);
@@ -226,19 +285,27 @@ function countedPointer(): Printer {
     }
     return asNumber(at, values);
   };
-  const content = (b: Value, values: Values): Value | null =>
-    values.member(b, 'value') ?? values.member(b, 'data');
   return {
     text(v, values, depth) {
+      if (isWeak && isNowhere(v, values)) return '(to nothing)';
       const b = box(v, values);
-      const inner = b === null ? null : content(b, values);
-      if (b === null || inner === null) return null;
+      if (b === null) return null;
       const strong = count(b, 'strong', values);
-      return `${values.text(inner, depth + WRAPPER_DEPTH)}${strong === null ? '' : ` (${strong} ${strong === 1n ? 'owner' : 'owners'})`}`;
+      if (isWeak && strong === 0n) return '(its value is gone)';
+      const inner = sharedText(v, b, values, depth + WRAPPER_DEPTH);
+      if (inner === null) return null;
+      const owners = strong === null ? '' : `${strong} ${strong === 1n ? 'owner' : 'owners'}`;
+      if (isWeak) return `${inner} (weak${owners === '' ? '' : `, ${owners}`})`;
+      return owners === '' ? inner : `${inner} (${owners})`;
     },
     children(v, values) {
+      if (isWeak && isNowhere(v, values)) return { named: [], indexed: 0, item: nothing };
       const b = box(v, values);
-      const inner = b === null ? null : content(b, values);
+      if (b === null) return null;
+      if (isWeak && count(b, 'strong', values) === 0n) return { named: [], indexed: 0, item: nothing };
+      const slice = sharedSlice(v, b, values);
+      if (slice !== null) return values.sequence(slice.count, slice.item);
+      const inner = sharedObject(v, b, values) ?? content(b, values);
       if (inner === null) return null;
       const entry: Entry = { name: '*', value: inner, path: '*' };
       return { named: [entry], indexed: 0, item: () => entry };
@@ -246,69 +313,67 @@ function countedPointer(): Printer {
   };
 }
 
-/** hashbrown: control bytes, and the buckets in reverse order below them. A bucket whose control byte has its top bit clear is full. */
-function tablePrinter(isMap: boolean): Printer {
-  const entries = (v: Value, values: Values, limit: number): { count: number; items: Value[] } | null => {
-    const table = findTable(v, values, 0);
-    if (table === null) return null;
-    const inner = values.member(table, 'table') ?? table;
-    const mask = asNumber(values.member(inner, 'bucket_mask'), values);
-    const count = asNumber(values.member(inner, 'items'), values);
-    const control = values.member(inner, 'ctrl');
-    const pointer = control === null ? null : firstPointer(control, values);
-    const at = pointer === null ? null : values.pointer(pointer);
-    const element = table.type.plain.typeArguments[0];
-    if (mask === null || count === null || at === null || element === undefined) return null;
-    const buckets = Math.min(Number(mask) + 1, MAX_BUCKETS);
-    const bytes = values.read(at, buckets);
-    if (bytes === null || count > BigInt(buckets)) return null;
-    const items: Value[] = [];
-    const size = element.size;
-    for (let i = 0; i < buckets && items.length < limit; i++) {
-      if ((bytes[i]! & 0x80) === 0 && count > 0n) items.push(values.at(element, at - (i + 1) * size));
-    }
-    return { count: Number(count), items };
-  };
-  const halves = (pair: Value, values: Values): [Value | null, Value | null] => [
-    values.member(pair, '__0'),
-    values.member(pair, '__1'),
-  ];
-  return {
-    text(v, values, depth) {
-      const found = entries(v, values, TEXT_ENTRIES);
-      if (found === null) return null;
-      const parts = found.items.map(item => {
-        const [key, value] = halves(item, values);
-        if (key === null) return values.text(item, depth + 1);
-        const text = values.text(key, depth + 1);
-        return isMap && value !== null ? `${text}: ${values.text(value, depth + 1)}` : text;
-      });
-      if (found.count > parts.length) parts.push('…');
-      return `${sized(found.count)}{${parts.join(', ')}}`;
-    },
-    children(v, values) {
-      const found = entries(v, values, MAX_ENTRIES);
-      if (found === null) return null;
-      const named = found.items.map((item, i): Entry => {
-        const [key, value] = halves(item, values);
-        if (key === null || value === null) return { name: `[${i}]`, value: item, path: '' };
-        return isMap
-          ? { name: `[${values.text(key, 2)}]`, value, path: '' }
-          : { name: `[${i}]`, value: key, path: '' };
-      });
-      return { named, indexed: 0, item: i => named[i]! };
-    },
-  };
-}
+const nothing = (): never => {
+  throw new RangeError('no such child');
+};
 
-/** The RawTable in a map or set. */
-function findTable(v: Value, values: Values, depth: number): Value | null {
+const content = (b: Value, values: Values): Value | null =>
+  values.member(b, 'value') ?? values.member(b, 'data');
+
+/** Within a counted pointer, the pointer with a length or a vtable that it is made of; null: it has neither. */
+function fatPart(v: Value, values: Values, depth = 0): Value | null {
   const { plain } = v.type;
-  if (/^hashbrown::raw::RawTable</.test(plain.name)) return v;
-  if (plain.kind !== 'struct' || depth > 5) return null;
+  if (plain.kind !== 'struct' || depth > 8) return null;
+  if (plain.members.some(m => m.name === 'length' || m.name === 'vtable')) return v;
   for (const m of plain.members) {
-    const found = findTable(values.part(v, m), values, depth + 1);
+    const found = fatPart(values.part(v, m), values, depth + 1);
     if (found !== null) return found;
   }
   return null;
+}
+
+interface SharedSlice {
+  readonly at: number;
+  readonly count: number;
+  readonly isText: boolean;
+  readonly item: (i: number) => Value;
+}
+
+/** Rc<str>, Rc<[T]>: the length lies beside the pointer, the elements where the value would be. */
+function sharedSlice(v: Value, box: Value, values: Values): SharedSlice | null {
+  const fat = fatPart(v, values);
+  const length = fat === null ? null : asNumber(values.member(fat, 'length'), values);
+  const first = content(box, values);
+  const at = first === null ? null : values.address(first);
+  if (first === null || at === null || length === null || length > 2n ** 32n) return null;
+  const pointed = pointedName(v.type.plain.name);
+  const isText = UNSIZED_TEXTS.test(pointed);
+  const element = isText ? innermost(first.type) : first.type;
+  const count = Number(length) - (pointed.endsWith('CStr') ? 1 : 0);
+  return { at, count, isText, item: i => values.at(element, at + i * element.size) };
+}
+
+/** Rc<dyn Trait>: the vtable tells what it is, and that where it begins. */
+function sharedObject(v: Value, box: Value, values: Values): Value | null {
+  const fat = fatPart(v, values);
+  const vtable = fat === null ? null : values.member(fat, 'vtable');
+  const table = vtable === null ? null : values.pointer(vtable);
+  const implementor = table === null ? null : values.surroundings.implementor(table);
+  const at = values.address(box);
+  if (implementor === null || at === null) return null;
+  const counts = 2 * v.type.plain.pointerSize;
+  const { alignment } = implementor;
+  return values.at(implementor, at + Math.ceil(counts / alignment) * alignment);
+}
+
+function sharedText(v: Value, box: Value, values: Values, depth: number): string | null {
+  const slice = sharedSlice(v, box, values);
+  if (slice !== null)
+    return slice.isText
+      ? values.countedString(slice.at, slice.count)
+      : values.list(slice.count, slice.item, depth);
+  const object = sharedObject(v, box, values);
+  if (object !== null) return `${object.type.name} ${values.text(object, depth)}`;
+  const inner = content(box, values);
+  return inner === null ? null : values.text(inner, depth);
 }

@@ -6,7 +6,7 @@ import { Language } from './constants.ts';
 import { cppPrinter } from './printers-cpp.ts';
 import { rustPrinter } from './printers-rust.ts';
 import type { Type } from './types.ts';
-import type { Children, Value, Values } from './values.ts';
+import { type Children, type Entry, type Value, type Values, WRAPPER_DEPTH } from './values.ts';
 
 export interface Printer {
   /** Its line; null: not what it seemed. */
@@ -52,7 +52,7 @@ function slicePrinter(type: Type): Printer | null {
   );
 }
 
-type Read<T> = (v: Value, values: Values) => T | null;
+export type Read<T> = (v: Value, values: Values) => T | null;
 
 /** Elements one behind the other, in memory. */
 export function countedPrinter(
@@ -77,6 +77,74 @@ export function countedPrinter(
       const p = parts(v, values);
       if (p === null) return null;
       return values.sequence(p.count, i => values.at(element, p.at + i * element.size));
+    },
+  };
+}
+
+/** Entries of a map or a set that a line shows. */
+const TEXT_ENTRIES = 8;
+/** … and a list of its parts. */
+const MAX_ENTRIES = 2_000;
+
+/** Keys that an expression can hold as they are shown. */
+const SIMPLE_KEY = /^\[(?:-?\d+|"[^"\\…]*")\]$/;
+
+export interface KeyedEntry {
+  readonly key: Value;
+  /** Maps. */
+  readonly value: Value | null;
+}
+
+/**
+ * Maps and sets, and whatever else is made of nodes.
+ * @param entries as many as `limit` of them, and how many there are
+ * @param brackets around a set's elements, by which its language writes them
+ */
+export function keyedPrinter(
+  entries: (
+    v: Value,
+    values: Values,
+    limit: number,
+  ) => { readonly count: number; readonly items: readonly KeyedEntry[] } | null,
+  isMap: boolean,
+  brackets: '[]' | '{}' = '{}',
+): Printer {
+  const [open, close] = isMap ? ['{', '}'] : [brackets[0], brackets[1]];
+  return {
+    text(v, values, depth) {
+      const found = entries(v, values, TEXT_ENTRIES);
+      if (found === null) return null;
+      const parts = found.items.map(({ key, value }) =>
+        value === null
+          ? values.text(key, depth + 1)
+          : `${values.text(key, depth + 1)}: ${values.text(value, depth + 1)}`,
+      );
+      if (found.count > parts.length) parts.push('…');
+      return `${sized(found.count)}${open}${parts.join(', ')}${close}`;
+    },
+    children(v, values) {
+      const found = entries(v, values, MAX_ENTRIES);
+      if (found === null) return null;
+      if (!isMap) return values.sequence(found.items.length, i => found.items[i]!.key);
+      const named = found.items.map(({ key, value }): Entry => {
+        const name = `[${values.text(key, 2)}]`;
+        return { name, value: value ?? key, path: SIMPLE_KEY.test(name) ? name : '' };
+      });
+      return { named, indexed: 0, item: i => named[i]! };
+    },
+  };
+}
+
+/** What adds nothing of its own to what it holds. @param inner null: it isn't what it seemed */
+export function transparent(inner: Read<Value>): Printer {
+  return {
+    text(v, values, depth) {
+      const x = inner(v, values);
+      return x === null ? null : values.text(x, depth + WRAPPER_DEPTH);
+    },
+    children(v, values) {
+      const x = inner(v, values);
+      return x === null ? null : values.children(x);
     },
   };
 }

@@ -196,6 +196,11 @@ export class Type {
     return new PointerType(this.types, this);
   }
 
+  /** As many of this, one behind the other. */
+  array(count: number): Type {
+    return new ArrayType(this.types, this, count);
+  }
+
   /** What a pointer, reference, alias, array or enum is of; what a function returns. */
   get target(): Type {
     return this.types.of(this.die?.type() ?? null);
@@ -439,6 +444,37 @@ class PointerType extends Type {
 
   override get pointerSize(): number {
     return this.to.pointerSize;
+  }
+}
+
+/** An array that no program declares: what is behind a pointer, in a number that the user knows. */
+class ArrayType extends Type {
+  constructor(
+    types: Types,
+    private readonly of: Type,
+    count: number,
+  ) {
+    super(types, null, 'array', [{ count, variable: null }]);
+  }
+
+  override get name(): string {
+    return `${this.of.name}[${this.counts[0]}]`;
+  }
+
+  override get target(): Type {
+    return this.of;
+  }
+
+  override get size(): number {
+    return Math.max(this.counts[0]!, 0) * this.of.size;
+  }
+
+  override get language(): Language {
+    return this.of.language;
+  }
+
+  override get pointerSize(): number {
+    return this.of.pointerSize;
   }
 }
 

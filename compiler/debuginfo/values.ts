@@ -43,7 +43,7 @@ const NO_CHILDREN: Children = {
 /** Largest value that is read whole. */
 const MAX_VALUE_BYTES = 1 << 16;
 /** Bytes of a string that are shown. */
-const MAX_STRING = 200;
+export const MAX_STRING = 200;
 /** Parts of an aggregate that a line shows. */
 const MAX_PARTS = 8;
 const MAX_DEPTH = 4;
@@ -51,6 +51,8 @@ const MAX_DEPTH = 4;
 export const WRAPPER_DEPTH = 1 / 4;
 /** Reads of memory that one description may cost. */
 const MAX_READS = 400;
+/** … and taking a value apart: a tree or list of thousands of nodes is read node by node. */
+const MAX_READS_OF_PARTS = 20_000;
 /** Members that are looked at to find one, or to list all: anonymous structures and bases count as their owner's, and may be made of themselves. */
 const MAX_LOOKED_AT = 20_000;
 
@@ -251,7 +253,9 @@ export class Values {
     } else chosen = part.variants[0];
     if (chosen === undefined) return null;
     const { member } = chosen;
-    return { name: member.name, value: this.part(v, member), path: `.${member.name}` };
+    // A coroutine's (what an async function makes) are numbered; their types have the names: Unresumed, Suspend0, …
+    const name = /^\d+$/.test(member.name) ? member.type.name.replace(/^.*::/s, '') : member.name;
+    return { name, value: this.part(v, member), path: `.${member.name}` };
   }
 
   element(v: Value, i: number): Value {
@@ -265,7 +269,7 @@ export class Values {
   // -------------------------------------------------------------------------------------------------------------- Children
 
   children(v: Value): Children {
-    this.begin();
+    this.reads = MAX_READS - MAX_READS_OF_PARTS;
     const { plain } = v.type;
     const pretty = printerFor(plain)?.children?.(v, this);
     if (pretty) return pretty;
@@ -466,7 +470,9 @@ export class Values {
     }
     if (plain.language === Language.Rust && depth < MAX_DEPTH && target.kind !== 'void') {
       const to = this.deref(v);
-      if (to !== null) return this.text(to, depth);
+      // A raw pointer may be one to anything.
+      if (to !== null)
+        return plain.name.startsWith('*') ? `${raw} → ${this.text(to, depth)}` : this.text(to, depth);
     }
     return raw;
   }
@@ -479,9 +485,14 @@ export class Values {
       const bytes = this.bytesAt(v.place, Math.min(count, MAX_STRING + 1), 0);
       if (typeof bytes === 'string') return `<${bytes}>`;
       const zero = bytes.indexOf(0);
-      // No C string if something follows the zero; then it is an array of numbers.
-      if (zero < 0 || bytes.subarray(zero).every(b => b === 0) || isText(bytes.subarray(0, zero)))
-        return this.stringText(zero < 0 ? bytes : bytes.subarray(0, zero), zero < 0 && count > MAX_STRING);
+      // No C string if something follows the zero, and it is no text; then it is an array of numbers. Of bytes that is likelier.
+      const text = zero < 0 ? bytes : bytes.subarray(0, zero);
+      const followed = zero >= 0 && bytes.subarray(zero).some(b => b !== 0);
+      const isString =
+        element.encoding === Encoding.UnsignedChar
+          ? !followed && text.length > 0 && isText(text)
+          : !followed || isText(text);
+      if (isString) return this.stringText(text, zero < 0 && count > MAX_STRING);
     }
     return this.list(count, i => this.element(v, i), depth);
   }

@@ -21,6 +21,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NOT_YET, OPTIONS } from '../cli/command-line.ts';
 import { readInput, writeOutput } from '../cli/files.ts';
@@ -70,6 +71,42 @@ describe('files', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(message);
     expect(readdirSync(dir)).toEqual(before);
+  });
+
+  it.each([
+    [
+      'hello.c',
+      '#include <stdio.h>\n',
+      'this is C: build a .wasm of it first, by clang --target=wasm32-wasip1 -g',
+    ],
+    [
+      'main.rs',
+      'fn main() {}\n',
+      'this is Rust: build a .wasm of it first, by rustc --target wasm32-wasip1 -g',
+    ],
+    [
+      'program',
+      readFileSync(process.execPath).subarray(0, 64),
+      'this is a program or library of the machine, no WebAssembly',
+    ],
+    ['m.wasm.gz', gzipSync('x'), 'this is compressed: unpack it first, by gunzip'],
+    [
+      'component.wasm',
+      Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0),
+      'unknown binary version: this is a component (WASI 0.2); build a core module, for WASI preview 1 (wasm32-wasip1) at offset 0x4',
+    ],
+  ])('%s is no module, and what to do is said', (name, content, message) => {
+    writeFileSync(path(name), content);
+    expect(run('lucetc', name, '-o', 'x.so').stderr).toBe(`Error: ${name}: malformed: ${message}\n`);
+  });
+
+  it('what is compiled already, and what is not linked yet, is told from a program', async () => {
+    expect(run('lucetc', 'add.wasm', '-o', 'compiled.so').status).toBe(0);
+    expect(run('lucetc', 'compiled.so', '-o', 'x.so').stderr).toMatch(
+      /compiled already: lucet-wasi runs it\n$/,
+    );
+    writeFileSync(path('hello.o'), await wat('(module (import "env" "__linear_memory" (memory 0)))'));
+    expect(run('lucetc-wasi', 'hello.o', '-o', 'x.so').stderr).toMatch(/an object file, .*: link it/);
   });
 
   it("'-' is standard input and output", () => {

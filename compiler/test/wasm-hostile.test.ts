@@ -445,6 +445,7 @@ describe('features that are not there', () => {
     ['gc', [0xfb, 0]],
     ['threads', [0xfe, 0]],
     ['legacy-exceptions', [0x06, 0x40]],
+    ['-wasm-use-legacy-eh=false', [0x06, 0x40]],
   ])('%s', (proposal, code) => {
     const e = rejection(oneFunction([], [], [], code))!;
     expect(e.kind).toBe('unsupported');

@@ -39,7 +39,7 @@ function header(r: Reader): void {
       const component = r.bytes[6] === 1 && r.bytes[7] === 0;
       r.fail(
         component
-          ? 'unknown binary version: this is a component, not a core module'
+          ? 'unknown binary version: this is a component (WASI 0.2); build a core module, for WASI preview 1 (wasm32-wasip1)'
           : 'unknown binary version',
         4,
       );

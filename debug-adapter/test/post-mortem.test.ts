@@ -146,6 +146,19 @@ describe('a trap of optimised code', () => {
       ['nothing', 'error: there is no nothing here'],
       ['one +', 'error: a value expected, found "the end"'],
       ['1 / 0', 'error: division by zero'],
+      ['grid[1],2', '[4, 5]'],
+      ['-7,x', '0xfffffffffffffff9'],
+      ['sizeof(int)', '4'],
+      ['größe', 'error: there is no größe here'],
+      ['"a" + 1', 'error: texts are compared by == and !=, not by +'],
+      ['one.value == "a"', 'error: 1 is no text'],
+      ['one,x', 'error: list is no number'],
+      ['wide,q', 'error: behind a comma: x (hexadecimal), b (binary), or a number of elements'],
+      ['one.size()', 'error: how many elements list has is not known'],
+      [
+        'main(1)',
+        'error: an expression only reads: functions of the program can not be called, but for size(), len() and empty() of what the debugger knows',
+      ],
       ['one.value = 5', 'error: it could not be set'],
     ];
     for (const [expression, result] of expected)

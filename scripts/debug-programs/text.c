@@ -42,6 +42,9 @@ int main(int argc, char **argv) {
   strcat(buffer, "+more");
   AT(main); // #BP main
   I(argc), S(argv[0]), S(local), T(heap, "\"on the heap, tab\\t\""), C(letter), U(raw[2]), S(list[0]), T(list[2], "null"), I(matrix[1][2]), I(matrix[2][0]);
+  U(sizeof(matrix)), U(sizeof(char *)), AS("local == \"local\"", !strcmp(local, "local")), AS("words[0] != \"beta\"", strcmp(words[0], "beta") != 0);
+  AS("list[2] == \"\"", list[2] != NULL), AS("argv[0] == \"text.wasm\" && matrix[1][1] == 5", !strcmp(argv[0], "text.wasm") && matrix[1][1] == 5);
+  printf("heap,3=\"on \"\nmatrix[1],2=[%d, %d]\nraw[2],x=0x%x\nraw[0],b=0b1\n", matrix[1][0], matrix[1][1], raw[2]);
   U(as), I(t), S(buffer), S(words[1]), T(words[2], "\"gamma \\\"quoted\\\"\"");
   return 0;
 }
