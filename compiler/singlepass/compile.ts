@@ -14,7 +14,7 @@
  *
  *   x64/state.ts      operands, registers, frame        x64/ints.ts, floats.ts, memory.ts     operators
  *   x64/calls.ts      arguments, results, prologue      x64/control.ts                        constructs, branches
- *   x64/thunks.ts     thunks                            outgoing.ts                           what calls will need, before the walk
+ *   x64/thunks.ts     thunks                            outgoing.ts                           what calls will need, guessed
  */
 import type { VmctxLayout } from '../abi/vmctx.ts';
 import type { Arena } from '../backend/arena.ts';
@@ -39,7 +39,7 @@ import * as control from './x64/control.ts';
 import * as floats from './x64/floats.ts';
 import * as ints from './x64/ints.ts';
 import * as memory from './x64/memory.ts';
-import { isFloatType, Kind, LEFT, State } from './x64/state.ts';
+import { AGAIN, isFloatType, Kind, LEFT, State } from './x64/state.ts';
 import { emitThunk } from './x64/thunks.ts';
 
 const NO_SCOPES: readonly TryScope[] = [];
@@ -79,11 +79,16 @@ export class SinglePass {
 
   /** null: the body is left to the other path. */
   compile(index: number): CompiledFunc | null {
-    try {
-      return this.body(index);
-    } catch (e) {
-      if (e === LEFT || e instanceof CompileError) return null;
-      throw e;
+    const { module, s } = this;
+    s.outgoing = this.areas.guess(module.bodies[index - module.importedFunctions]!);
+    for (;;) {
+      try {
+        return this.body(index);
+      } catch (e) {
+        if (e === AGAIN) continue;
+        if (e === LEFT || e instanceof CompileError) return null;
+        throw e;
+      }
     }
   }
 
@@ -104,8 +109,6 @@ export class SinglePass {
     const body = module.bodies[index - module.importedFunctions]!;
     const type = w.funcType(index);
     if (!calls.knowsType(type)) s.leave();
-    s.outgoing = this.areas.of(body);
-    if (s.outgoing < 0) s.leave();
     r.pos = body.start;
     r.end = body.end;
     r.func = index;

@@ -116,6 +116,28 @@ describeNative('both paths', () => {
     expect(instance.func('f').call(10, 8)).toBe(-5 + 7);
   });
 
+  it('pass arguments on the stack, whether or not the room for them was guessed', async () => {
+    const digits = Array.from({ length: 8 }, (_, i) => `(i32.mul (local.get ${i}) (i32.const ${10 ** i}))`);
+    const many = `(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) ${digits.join(' ')} ${'(i32.add) '.repeat(7)}`;
+    const pass = (name: string, from: number): string =>
+      `(call $${name} ${Array.from({ length: 8 }, (_, i) => `(i32.const ${(from + i) % 10})`).join(' ')})`;
+    // The number of $near has one byte: it is not guessed. An offset of 16, `f32.nearest` and `nop` look like a call of $far.
+    const wasm =
+      await wat(`(module (memory 1) (func $near ${many}) ${'(func)'.repeat(143)} (func $far ${many})
+      (func (export "near") (param i32) (result i32) (i32.add (local.get 0) ${pass('near', 1)}))
+      (func (export "far") (param i32) (result i32) (i32.add (local.get 0) ${pass('far', 2)}))
+      (func (export "both") (result i32) (i32.sub ${pass('far', 3)} ${pass('near', 1)}))
+      (func (export "none") (param i32) (result i32)
+        local.get 0 i32.const 0 f32.load offset=16 f32.nearest nop i32.trunc_f32_s i32.add))`);
+    expect(paths(wasm)).toEqual({ taken: 149, left: 0 });
+    const instance = await instanceOf(wasm);
+    const call = (name: string, ...args: number[]) => instance.func(name).call(...args);
+    expect(call('near', 1)).toBe(87654322);
+    expect(call('far', 2)).toBe(98765434);
+    expect(call('both')).toBe(9876543 - 87654321);
+    expect(call('none', 5)).toBe(5);
+  });
+
   it('host functions, imports in tables and calls from the host: arguments on the stack as well', async () => {
     const params = 'i32 i64 f32 f64 i32 i32 i32 i32 i32 i64 f32 f32 f32 f32 f32 f32 f64 externref';
     const count = params.split(' ').length;

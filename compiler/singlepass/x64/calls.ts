@@ -121,6 +121,7 @@ function argumentBytes(s: State, typeIndex: number): number {
 function passArguments(s: State, type: FuncType, bytes: number): void {
   const { w } = s;
   const { params } = type;
+  s.more(bytes);
   s.flushTo(w.sp);
   if (bytes > 0) stackArguments(s, w.sp, params);
   placeAll(s, w.sp, params, INT_ARGS, FLOAT_ARGS);

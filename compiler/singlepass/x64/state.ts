@@ -21,7 +21,8 @@
  * - Flushing leaves the processor's flags alone: it only moves.
  *
  * **Frame** (backend/x64/frame.ts): outgoing area, homes of locals, homes of operands, room for r15. Its size, and whether r15 is saved at all, is known at the
- * end: instructions that depend on it have 4-byte fields, which are filled then. The outgoing area's size is known from the start (outgoing.ts).
+ * end: instructions that depend on it have 4-byte fields, which are filled then. The outgoing area's size must be known from the start: it is guessed
+ * (outgoing.ts), and a body that turns out to need more is begun again (`more`).
  */
 import { OPERAND_HOME_SIZE } from '../../abi/artifact.ts';
 import type { Arena } from '../../backend/arena.ts';
@@ -38,6 +39,8 @@ import type { Walk } from '../../wasm/walk.ts';
 
 /** Thrown when a body is left to the other path. */
 export const LEFT = new Error('left to the path over intermediate code');
+/** Thrown when a body must be begun again with a larger outgoing area. */
+export const AGAIN = new Error('the outgoing area is too small');
 
 export const enum Kind {
   Home = 0,
@@ -170,6 +173,13 @@ export class State extends EmitState {
     unit.reset();
     this.start(m, unit);
     this.popSites.length = 0;
+  }
+
+  /** Ask for an outgoing area of so many bytes. */
+  more(bytes: number): void {
+    if (bytes <= this.outgoing) return;
+    this.outgoing = align16(Math.max(bytes, 2 * this.outgoing));
+    throw AGAIN;
   }
 
   /** Instructions that take rsp down, and keep r15. A frame that may turn out to need it touches its pages before. */
