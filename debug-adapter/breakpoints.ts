@@ -103,7 +103,10 @@ export class Breakpoints {
     return [...found.values()].sort((a, b) => a.line - b.line || a.column - b.column);
   }
 
-  /** What was there before and is still wanted stays as it is, with its id and its hits: a guest that runs meanwhile misses none of it. */
+  /**
+   * What was there before and is still wanted stays as it is, with its id and its hits: a guest that runs meanwhile
+   * misses none of it.
+   */
   private replace<T extends { condition?: string; hitCondition?: string; logMessage?: string }>(
     group: string,
     wanted: readonly T[],
@@ -215,7 +218,8 @@ export class Breakpoints {
       );
       here = here.filter(p => p.column === best);
     }
-    // In each function (or copy of one that was inlined) once, at its start: a loop's head is on its line several times.
+    // In each function (or copy of one that was inlined) once, at its start: a loop's head is on its line several
+    // times.
     const seen = new Set<string>();
     const places: Place[] = [];
     let none = false;
@@ -325,7 +329,10 @@ class SourceLines {
   }
 }
 
-/** Functions by each name that a user may know them by: the whole one, or without parameters, template arguments or enclosing namespaces. */
+/**
+ * Functions by each name that a user may know them by: the whole one, or without parameters, template arguments or
+ * enclosing namespaces.
+ */
 class FunctionNames {
   /** Starts of bodies. */
   private readonly byName = new Map<string, Set<number>>();

@@ -1,4 +1,6 @@
-/** Native code with the source lines it comes from. Addresses that the editor sees are offsets in .text, as `text:123`. */
+/**
+ * Native code with the source lines it comes from. Addresses that the editor sees are offsets in .text, as `text:123`.
+ */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { demangle } from '../runtime/debug.ts';
 import type { ModuleSymbols } from '../runtime/index.ts';

@@ -233,7 +233,10 @@ export class Evaluator {
     return file.endsWith('.ts') ? objectAt(target.state, target.symbols, Number(n) >>> 0) : null;
   }
 
-  /** `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register; else a local by its name in text. */
+  /**
+   * `$l0` local, `$g0` global, `$s0` operand stack from the bottom, `$mem` memory, `$rax` register; else a local by its
+   * name in text.
+   */
   private special(name: string): Result {
     const { target, frame } = this;
     const numbered = /^([lgs])(\d+)$/.exec(name);

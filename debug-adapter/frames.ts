@@ -23,7 +23,10 @@ export function isInHost(frames: readonly ShownFrame[]): boolean {
   return frames[0]?.target.kind === 'host';
 }
 
-/** Of a thread that waits in a host function, which the language's library has called: from the frame on whose line is shown. Others whole. */
+/**
+ * Of a thread that waits in a host function, which the language's library has called: from the frame on whose line is
+ * shown. Others whole.
+ */
 export function withoutHost(
   frames: readonly ShownFrame[],
   isSkipped: (file: string) => boolean = () => false,

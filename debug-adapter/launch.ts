@@ -1,4 +1,7 @@
-/** Launch requests: what a launch configuration may hold, checked, and the command line of lucet-wasi that it stands for. */
+/**
+ * Launch requests: what a launch configuration may hold, checked, and the command line of lucet-wasi that it stands
+ * for.
+ */
 import { dirname, resolve } from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 

@@ -1,6 +1,7 @@
 /**
- * A guest that runs in this process, on a thread of the runtime's: debug code, which can stop at each statement and has a home in the stack for every local and operand.
- * The event loop stays free: a stop is a promise that the user's next step fulfils.
+ * A guest that runs in this process, on a thread of the runtime's: debug code, which can stop at each statement and has
+ * a home in the stack for every local and operand. The event loop stays free: a stop is a promise that the user's next
+ * step fulfils.
  */
 import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
@@ -222,7 +223,10 @@ export class LiveTarget implements DebugTarget {
     return Object.fromEntries(Object.keys(this.wasi.imports).map(module => [module, { lookup }]));
   }
 
-  /** proc_exit. A host function can't stop its guest, but ask for a pause, which comes before the guest does anything else. */
+  /**
+   * proc_exit. A host function can't stop its guest, but ask for a pause, which comes before the guest does anything
+   * else.
+   */
   private exit(status: number): void {
     if (this.isKilled || this.killSwitch === null || !this.how.stopsAtExit(status))
       throw new GuestExit(status);
@@ -269,7 +273,10 @@ export class LiveTarget implements DebugTarget {
     }
   }
 
-  /** Stop once, at the first statement that the guest comes to: in the entry point, or, where that has none, in any function. */
+  /**
+   * Stop once, at the first statement that the guest comes to: in the entry point, or, where that has none, in any
+   * function.
+   */
   private stopOnEntry(): void {
     const found = this.symbols.artifact.findExport(this.how.entrypoint);
     const entry = found?.desc.kind === ExternKind.Func ? this.functions.get(found.index) : undefined;
@@ -380,7 +387,8 @@ export class LiveTarget implements DebugTarget {
     const watched = stop.reason === 'watchpoint';
     const reason = watched ? 'watchpoint' : paused ? 'pause' : isEntry ? 'entry' : 'breakpoint';
     return new Promise(resolve => {
-      // The promise is what the runtime waits for: it has to be there before anybody fulfils it. Until it is told, the guest runs for everybody else.
+      // The promise is what the runtime waits for: it has to be there before anybody fulfils it. Until it is told, the
+      // guest runs for everybody else.
       const tell = (): void => {
         if (this.isKilled) {
           resolve('continue');

@@ -1,6 +1,6 @@
 /**
- * What is watched in a running guest. Something in a frame is watched until the frame is left: a breakpoint where its function returns to finds that out; frames that are left by
- * an exception are found out at the next stop.
+ * What is watched in a running guest. Something in a frame is watched until the frame is left: a breakpoint where its
+ * function returns to finds that out; frames that are left by an exception are found out at the next stop.
  */
 import type { Module, Stop, StopFrame } from '../runtime/index.ts';
 import type { TrappedInstance } from '../runtime/raw-trap.ts';

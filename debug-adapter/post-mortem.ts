@@ -1,6 +1,7 @@
 /**
- * A guest that runs in a process of its own, and is looked at when it has trapped: it leaves a report and a core dump. Works with any code, also such as was
- * compiled without places to stop at. A core dump alone is the same with nothing to run.
+ * A guest that runs in a process of its own, and is looked at when it has trapped: it leaves a report and a core dump.
+ * Works with any code, also such as was compiled without places to stop at. A core dump alone is the same with nothing
+ * to run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -70,7 +71,9 @@ abstract class Stopped implements DebugTarget {
   abstract kill(): void;
   abstract dispose(): void;
 
-  /** The report knows more of the frames than the core dump: which are the host's, and where in the native code each is. */
+  /**
+   * The report knows more of the frames than the core dump: which are the host's, and where in the native code each is.
+   */
   frames(): readonly TargetFrame[] {
     if (this.report !== null) {
       return this.report.frames

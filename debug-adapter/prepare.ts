@@ -1,4 +1,7 @@
-/** From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and opening what is known of it. */
+/**
+ * From a launch configuration to something that can be debugged: compiling what has to be, in a process of its own, and
+ * opening what is known of it.
+ */
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -45,7 +48,10 @@ function existing(attribute: string, path: string, advice: string, kind: 'file' 
   return path;
 }
 
-/** What the standard streams are: files that the configuration names, else the terminal, if it wants one. @throws LaunchError */
+/**
+ * What the standard streams are: files that the configuration names, else the terminal, if it wants one. @throws
+ * LaunchError
+ */
 function streamsOf(launch: LaunchArguments, stdin: string | null, terminal: Terminal | null): Streams {
   const opened: number[] = [];
   const open = (name: 'stdout' | 'stderr'): number | null => {

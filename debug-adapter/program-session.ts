@@ -1,6 +1,7 @@
 /**
- * A session's program, from the request for it to its end: it may be given up while it is compiled, while its terminal is opened, and while it waits to be configured,
- * by whoever asked for it; and all that belongs to it ends with the session, whichever way that ends.
+ * A session's program, from the request for it to its end: it may be given up while it is compiled, while its terminal
+ * is opened, and while it waits to be configured, by whoever asked for it; and all that belongs to it ends with the
+ * session, whichever way that ends.
  */
 import { InitializedEvent, TerminatedEvent } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';

@@ -1,6 +1,7 @@
 /**
- * What the protocol asks of any adapter, whatever it debugs: each request has exactly one response, also one that makes no sense, comes at the wrong time, or runs into
- * a defect of ours; output is told in pieces that an editor can keep up with; and when the other side is gone, so is everything that the session has begun.
+ * What the protocol asks of any adapter, whatever it debugs: each request has exactly one response, also one that makes
+ * no sense, comes at the wrong time, or runs into a defect of ours; output is told in pieces that an editor can keep up
+ * with; and when the other side is gone, so is everything that the session has begun.
  */
 import { DebugSession, type ErrorDestination, OutputEvent, Response } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
@@ -20,7 +21,10 @@ const UNSUPPORTED: readonly string[] = [
   ...['terminateThreads', 'completions', 'modules'],
 ];
 
-/** Milliseconds that output waits for more: a program may print a hundred thousand pieces in a second, each of which would be an event. */
+/**
+ * Milliseconds that output waits for more: a program may print a hundred thousand pieces in a second, each of which
+ * would be an event.
+ */
 const OUTPUT_DELAY = 10;
 /** Characters of output that are kept for the next event. */
 const MOST_OUTPUT = 1 << 16;

@@ -1,4 +1,7 @@
-/** Arguments of requests: what each must and may hold (https://microsoft.github.io/debug-adapter-protocol/specification), as far as anything here looks at it. */
+/**
+ * Arguments of requests: what each must and may hold
+ * (https://microsoft.github.io/debug-adapter-protocol/specification), as far as anything here looks at it.
+ */
 
 type Check = (value: unknown) => string | null;
 

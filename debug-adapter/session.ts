@@ -1,7 +1,7 @@
 /**
- * One debug session: the requests of the Debug Adapter Protocol, each handed to the file that knows the matter. It knows nothing of how a guest is run: a
- * DebugTarget (target.ts) does. The editor is told of being initialised when the module has been read, so that its breakpoints can be bound at once, before the
- * guest's first instruction.
+ * One debug session: the requests of the Debug Adapter Protocol, each handed to the file that knows the matter. It
+ * knows nothing of how a guest is run: a DebugTarget (target.ts) does. The editor is told of being initialised when the
+ * module has been read, so that its breakpoints can be bound at once, before the guest's first instruction.
  */
 import {
   BreakpointEvent,

@@ -1,6 +1,8 @@
 /**
- * Stepping, by temporary breakpoints at sequence points. A step ends where another line of the same function begins, or behind the call in its caller; a step
- * into ends at the first line of whatever function is entered as well, or, if one call of the line was chosen, of what that call enters. Deeper calls of the same function (recursion) are told apart by their frames.
+ * Stepping, by temporary breakpoints at sequence points. A step ends where another line of the same function begins, or
+ * behind the call in its caller; a step into ends at the first line of whatever function is entered as well, or, if one
+ * call of the line was chosen, of what that call enters. Deeper calls of the same function (recursion) are told apart
+ * by their frames.
  */
 import { demangle } from '../runtime/debug.ts';
 import { type Frames, isInHost, type ShownFrame, withoutHost } from './frames.ts';

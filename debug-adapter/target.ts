@@ -1,6 +1,7 @@
 /**
- * What the debugger needs of something that can be debugged. A running guest offers all of it; a core dump, or a guest that trapped, is one that has
- * stopped for good (`canRun` is false). Offsets are byte offsets in the wasm module, unless said otherwise.
+ * What the debugger needs of something that can be debugged. A running guest offers all of it; a core dump, or a guest
+ * that trapped, is one that has stopped for good (`canRun` is false). Offsets are byte offsets in the wasm module,
+ * unless said otherwise.
  */
 import type { GuestState, ModuleSymbols, TrapReport } from '../runtime/index.ts';
 
@@ -14,7 +15,10 @@ export interface TargetThread {
 export interface TargetFrame {
   /** 0: the innermost. */
   readonly depth: number;
-  /** host: a host function called the guest again, or, innermost, it waits in the one named. elided: frames that were left out. */
+  /**
+   * host: a host function called the guest again, or, innermost, it waits in the one named. elided: frames that were
+   * left out.
+   */
   readonly kind: 'wasm' | 'host' | 'elided';
   readonly functionIndex: number;
   readonly functionName: string;
@@ -24,7 +28,10 @@ export interface TargetFrame {
   readonly textOffset: number;
   /** elided */
   readonly count: number;
-  /** Identity while it exists: the address behind it on the native stack. Deeper frames have smaller ones; null: not known. */
+  /**
+   * Identity while it exists: the address behind it on the native stack. Deeper frames have smaller ones; null: not
+   * known.
+   */
   readonly stackAddress: number | null;
 }
 
@@ -76,7 +83,10 @@ export type WatchedPlace =
 /** By number, below `count`. */
 export interface Watchpoints {
   readonly count: number;
-  /** @param accesses whether each access stops; else a changed value. @param frame whose end ends it. @returns why it can't be, for people; null: it is set */
+  /**
+   * @param accesses whether each access stops; else a changed value. @param frame whose end ends it. @returns why it
+   * can't be, for people; null: it is set
+   */
   set(number: number, place: WatchedPlace, accesses: boolean, frame: TargetFrame | null): string | null;
   clear(number: number): void;
   /** The value before and after, as unsigned numbers, if the last stop was for it. */

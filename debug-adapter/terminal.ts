@@ -1,7 +1,8 @@
 /**
- * A terminal of the editor's for a program that is debugged ("console"). The editor runs commands in its terminals, and the program is no command of its own: so a
- * *holder* runs there, which tells where its terminal is and keeps it until the program has ended. The program then has the terminal's device, which the
- * terminal's shell leaves alone as long as the holder is in front.
+ * A terminal of the editor's for a program that is debugged ("console"). The editor runs commands in its terminals, and
+ * the program is no command of its own: so a *holder* runs there, which tells where its terminal is and keeps it until
+ * the program has ended. The program then has the terminal's device, which the terminal's shell leaves alone as long as
+ * the holder is in front.
  */
 import { closeSync, constants, mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';

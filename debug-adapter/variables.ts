@@ -1,4 +1,7 @@
-/** Scopes and variables: a stopped frame's, and what they are made of. References are handed out as they are shown, and gone at the next run. */
+/**
+ * Scopes and variables: a stopped frame's, and what they are made of. References are handed out as they are shown, and
+ * gone at the next run.
+ */
 import { Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
@@ -235,7 +238,9 @@ export class Variables {
     });
   }
 
-  /** As its source writes it: plain in languages, `$name` in text; '' when it has none that an expression could hold. */
+  /**
+   * As its source writes it: plain in languages, `$name` in text; '' when it has none that an expression could hold.
+   */
   private localName(frame: ShownFrame, local: number): string {
     const { symbols } = this.target;
     const name = symbols.localName(frame.target.functionIndex, local);

@@ -1,4 +1,7 @@
-/** One call into a guest, as JavaScript sees it: where it runs, the events it stops with, and the host functions it asks for. */
+/**
+ * One call into a guest, as JavaScript sees it: where it runs, the events it stops with, and the host functions it asks
+ * for.
+ */
 import {
   GuestExit,
   LimitError,
@@ -138,7 +141,10 @@ export const SHARING: Runner = {
 /** As in lucet.h. */
 const NO_BOUND = 2n ** 64n - 1n;
 
-/** On this thread, which the guest gives back whenever it has run `bound` operators: other work of the event loop gets its turn. */
+/**
+ * On this thread, which the guest gives back whenever it has run `bound` operators: other work of the event loop gets
+ * its turn.
+ */
 export function boundedRunner(bound: number): Runner {
   const arm = (instance: number): void => {
     const count = BigInt(native().lucet_instance_instruction_count(instance));

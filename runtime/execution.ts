@@ -1,4 +1,7 @@
-/** What runs in one instance: its calls, and what is done with the events that they stop with. Knows nothing of who calls, or waits. */
+/**
+ * What runs in one instance: its calls, and what is done with the events that they stop with. Knows nothing of who
+ * calls, or waits.
+ */
 import { TrapCode } from '../compiler/abi/traps.ts';
 import { toldAtAbort } from './assemblyscript.ts';
 import { Activation, type Caller, type Hostcall, type RunEvent, termination } from './calls.ts';
@@ -83,7 +86,10 @@ export class Execution {
 
   // ------------------------------------------------------------------------------------------------- The stack of calls
 
-  /** Before each call. A call without host functions of JavaScript's leaves no traces but its results. @throws StateError */
+  /**
+   * Before each call. A call without host functions of JavaScript's leaves no traces but its results. @throws
+   * StateError
+   */
   begin(): void {
     if (this.disposed) throw new StateError('the instance was disposed');
     if (this.rest === 'Poisoned') throw new StateError('the instance is lost after an internal fault');
@@ -191,7 +197,8 @@ export class Execution {
   }
 
   /**
-   * The host function ended with an exception of a guest's, which is to be thrown at the call: its native address. `e` must live until the next event.
+   * The host function ended with an exception of a guest's, which is to be thrown at the call: its native address. `e`
+   * must live until the next event.
    * @throws when it can't be thrown into this guest: the host's mistake, which ends the call
    */
   exceptionFor(me: Activation, hostcall: Hostcall, e: WasmException): number {

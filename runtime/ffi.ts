@@ -1,9 +1,10 @@
 /**
- * The border to liblucet.so: every C function that the runtime calls and every C struct that it reads, declared once (runtime/native/lucet.h).
+ * The border to liblucet.so: every C function that the runtime calls and every C struct that it reads, declared once
+ * (runtime/native/lucet.h).
  *
- * Addresses are JavaScript numbers: user addresses are below 2^47, so they are exact. Structs live in one shared block whose address C
- * is told; a field is read from a typed array, which costs a fraction of a conversion by koffi. The block is used only between a call
- * and the reading of what it left, so nested and suspended runs may share it.
+ * Addresses are JavaScript numbers: user addresses are below 2^47, so they are exact. Structs live in one shared block
+ * whose address C is told; a field is read from a typed array, which costs a fraction of a conversion by koffi. The
+ * block is used only between a call and the reading of what it left, so nested and suspended runs may share it.
  */
 import koffi from 'koffi';
 import { libraryPath } from './library.ts';

@@ -1,4 +1,6 @@
-/** A module at work: with memories, tables and globals of its own, and a stack. What runs in it is its Execution's part. */
+/**
+ * A module at work: with memories, tables and globals of its own, and a stack. What runs in it is its Execution's part.
+ */
 
 import { boundedRunner, creationError, type Runner, SHARING } from './calls.ts';
 import { EmbedContexts } from './embed.ts';
@@ -83,8 +85,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /**
-   * For an instance that was made and called by native code, of a linkage that is constant: what the call block holds is what its run stopped with. Runs it
-   * to its end, then gives it back.
+   * For an instance that was made and called by native code, of a linkage that is constant: what the call block holds
+   * is what its run stopped with. Runs it to its end, then gives it back.
    */
   static runOn(region: Region, linkage: Linkage, address: number): void {
     const instance = new Instance(region, linkage, []);
@@ -200,8 +202,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /**
-   * Calls an export of a module compiled with `countInstructions`, and lets the event loop go on each time `bound` operators have been run.
-   * The instance may not be called meanwhile. Host functions may return promises.
+   * Calls an export of a module compiled with `countInstructions`, and lets the event loop go on each time `bound`
+   * operators have been run. The instance may not be called meanwhile. Host functions may return promises.
    */
   async runAsync(name: string, args: readonly unknown[], bound: number): Promise<unknown> {
     if (!Number.isSafeInteger(bound) || bound < 1) throw new RangeError(`${bound} is no number of operators`);
@@ -273,8 +275,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /**
-   * Called wherever a call by callAsync or on a pool stops: at breakpoints, after steps, and when a kill switch paused it. What it returns tells
-   * how the guest goes on. A call that stops without it ends with a StateError.
+   * Called wherever a call by callAsync or on a pool stops: at breakpoints, after steps, and when a kill switch paused
+   * it. What it returns tells how the guest goes on. A call that stops without it ends with a StateError.
    */
   get onStop(): StopHandler | null {
     return this.#execution.onStop;
@@ -285,8 +287,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /**
-   * Calls an export until it returns or a host function gives a Yield. A guest that waits for one of Node's streams yields a promise, which is
-   * settled when `resume` is worth while.
+   * Calls an export until it returns or a host function gives a Yield. A guest that waits for one of Node's streams
+   * yields a promise, which is settled when `resume` is worth while.
    * @throws what `call` throws
    */
   run(name: string, ...args: unknown[]): RunResult {
@@ -320,15 +322,19 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
     );
   }
 
-  /** Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: no limit. */
+  /**
+   * Milliseconds that each later run may take, host functions included; then it ends with a TerminatedError. 0: no
+   * limit.
+   */
   set timeout(milliseconds: number) {
     if (!(milliseconds >= 0)) throw new RangeError(`timeout: ${milliseconds} is no number of milliseconds`);
     native().lucet_instance_set_timeout(this.address, Math.min(Math.ceil(milliseconds * 1e6), 2 ** 62));
   }
 
   /**
-   * Asked whenever guest code that runs for this instance faulted, before the call ends with a Trap; null: no question. It may look at the trap and at
-   * memories, and change those, so that 'continue' fares better; it may not call, reset or dispose the instance. An error in it counts as 'default'.
+   * Asked whenever guest code that runs for this instance faulted, before the call ends with a Trap; null: no question.
+   * It may look at the trap and at memories, and change those, so that 'continue' fares better; it may not call, reset
+   * or dispose the instance. An error in it counts as 'default'.
    */
   set onSignal(handler: ((trap: Trap) => SignalBehavior) | null) {
     setSignalHandler(
@@ -381,8 +387,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   // ----------------------------------------------------------------------------------------------------------- The end
 
   /**
-   * Brings the instance back to where it was made: memories, tables, globals; then runs the start function again. What it imports keeps its
-   * contents, and embed contexts stay. Calls that wait for promises are ended.
+   * Brings the instance back to where it was made: memories, tables, globals; then runs the start function again. What
+   * it imports keeps its contents, and embed contexts stay. Calls that wait for promises are ended.
    * @throws StateError while it runs, or when it is lost; LimitError when the system refuses memory
    */
   reset(options: Pick<InstanceOptions, 'start'> = {}): void {
@@ -405,7 +411,8 @@ export class Instance implements FuncHome, EntityHome, ExecutionHome {
   }
 
   /**
-   * Gives the slot back, as soon as no other instance may hold anything of this one. Calls that wait for promises are ended.
+   * Gives the slot back, as soon as no other instance may hold anything of this one. Calls that wait for promises are
+   * ended.
    * @throws StateError while it runs
    */
   dispose(): void {

@@ -2,17 +2,17 @@
 import { KILL_RESULTS, native } from './ffi.ts';
 
 /**
- * Signalled: it ran, and has been interrupted. Pending: a host function is at work, or the guest waits; it ends as soon as it would go on.
- * Cancelled: it had not begun, and ends before its first instruction. NotTerminable: it has been killed already. Invalid: the run is
- * over, or the instance is gone.
+ * Signalled: it ran, and has been interrupted. Pending: a host function is at work, or the guest waits; it ends as soon
+ * as it would go on. Cancelled: it had not begun, and ends before its first instruction. NotTerminable: it has been
+ * killed already. Invalid: the run is over, or the instance is gone.
  */
 export type KillResult = (typeof KILL_RESULTS)[number];
 
 const registry = new FinalizationRegistry<number>(address => native().lucet_kill_switch_release(address));
 
 /**
- * A handle on one run of an instance: the one under way when it was made, or the next. It may be used at any time, and through its token
- * by other threads: a guest keeps the thread busy that runs it.
+ * A handle on one run of an instance: the one under way when it was made, or the next. It may be used at any time, and
+ * through its token by other threads: a guest keeps the thread busy that runs it.
  */
 export class KillSwitch {
   readonly #address: number;
@@ -34,7 +34,8 @@ export class KillSwitch {
   }
 
   /**
-   * The run stops where it is, and Instance.onStop is called; also where it waits in WASI, for input, room for output, or a time (Stop.isInHost). NotTerminable: it is about to.
+   * The run stops where it is, and Instance.onStop is called; also where it waits in WASI, for input, room for output,
+   * or a time (Stop.isInHost). NotTerminable: it is about to.
    */
   pause(): KillResult {
     const result = KILL_RESULTS[native().lucet_kill_switch_pause(this.#address)]!;

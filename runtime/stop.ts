@@ -15,7 +15,10 @@ export interface StopFrame {
   /** null: here a host function was called which called the guest again. */
   readonly module: Module | null;
   readonly functionIndex: number;
-  /** The innermost, of a guest that waits in the host: what it has called is this imported function, which has neither code nor a place on the stack. */
+  /**
+   * The innermost, of a guest that waits in the host: what it has called is this imported function, which has neither
+   * code nor a place on the stack.
+   */
   readonly isImport: boolean;
   /** Byte offset in the wasm module. */
   readonly wasmOffset: number;
@@ -74,7 +77,9 @@ export class Stop {
     return Object.fromEntries(REGISTERS.map((name, i) => [name, words[i]!])) as Record<RegisterName, bigint>;
   }
 
-  /** What `rip`, `rsp` and `r15` are set to is not checked: a guest that goes on with wrong ones is out of its sandbox. */
+  /**
+   * What `rip`, `rsp` and `r15` are set to is not checked: a guest that goes on with wrong ones is out of its sandbox.
+   */
   setRegister(name: RegisterName, value: bigint): void {
     const bytes = new Uint8Array(BigUint64Array.of(value).buffer);
     native().copyIn(this.#address() + REGISTERS.indexOf(name) * 8, bytes, 8);
@@ -99,7 +104,10 @@ export class Stop {
     });
   }
 
-  /** @param address as in StopFrame.sp and the registers. @throws RangeError when the bytes aren't all in the guest's stack */
+  /**
+   * @param address as in StopFrame.sp and the registers. @throws RangeError when the bytes aren't all in the guest's
+   * stack
+   */
   readStack(address: number, length: number): Uint8Array {
     const block = new Block(length);
     const status = this.#over

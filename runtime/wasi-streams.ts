@@ -1,6 +1,7 @@
 /**
- * Node's streams as a guest's standard streams. A stream that has nothing to read, or has taken enough, says EAGAIN: the guest then yields
- * (lucet_wasi_waiting), and goes on when the stream is ready. So data is asked for when the guest wants it, and the event loop stays free.
+ * Node's streams as a guest's standard streams. A stream that has nothing to read, or has taken enough, says EAGAIN:
+ * the guest then yields (lucet_wasi_waiting), and goes on when the stream is ready. So data is asked for when the guest
+ * wants it, and the event loop stays free.
  */
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
@@ -10,11 +11,17 @@ import { native } from './ffi.ts';
 export interface WaitedFor {
   /** Settled when it is worth another try: there is data, room, or an end; at the latest when the signal is aborted. */
   ready(signal?: AbortSignal): Promise<void>;
-  /** The guest can't wait, since it is called synchronously: take its next output whether there is room or not. False: it is input. */
+  /**
+   * The guest can't wait, since it is called synchronously: take its next output whether there is room or not. False:
+   * it is input.
+   */
   takeAnyway(): boolean;
 }
 
-/** Milliseconds after which a guest that polls looks at its clocks: a timer that outlives a killed guest does so no longer. */
+/**
+ * Milliseconds after which a guest that polls looks at its clocks: a timer that outlives a killed guest does so no
+ * longer.
+ */
 const LONGEST_WAIT = 1000;
 /** The same where nothing else can happen on this thread: a kill switch has to be noticed. */
 const LONGEST_SLEEP = 10;

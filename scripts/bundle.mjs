@@ -1,5 +1,5 @@
-// The JavaScript bundles: command-line tools (ES modules that share chunks), the extension's processes (CommonJS), and the scripts of its
-// webviews.
+// The JavaScript bundles: command-line tools (ES modules that share chunks), the extension's processes (CommonJS), and
+// the scripts of its webviews.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,10 @@ import { notices } from './notices.mjs';
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** Packages that carry native code or WebAssembly: loaded from node_modules when first needed. The first three go into the VSIX. */
+/**
+ * Packages that carry native code or WebAssembly: loaded from node_modules when first needed. The first three go into
+ * the VSIX.
+ */
 export const RUNTIME_PACKAGES = ['koffi', 'wabt', 'iced-x86'];
 const EXTERNAL = [
   ...RUNTIME_PACKAGES,
@@ -63,8 +66,8 @@ export const DEVELOPMENT_TOOLS = {
 };
 
 /**
- * As CommonJS: the extension, the debug adapter, and what compiles for a launch. One CommonJS file takes a tenth less of a compilation's time than ES modules
- * in chunks do.
+ * As CommonJS: the extension, the debug adapter, and what compiles for a launch. One CommonJS file takes a tenth less
+ * of a compilation's time than ES modules in chunks do.
  */
 const EDITOR = {
   extension: 'extension/extension.ts',
@@ -73,7 +76,8 @@ const EDITOR = {
 };
 
 /**
- * `import … from 'lucet'`. CommonJS, which both kinds of modules can load: two builds of it would be two runtimes in one process.
+ * `import … from 'lucet'`. CommonJS, which both kinds of modules can load: two builds of it would be two runtimes in
+ * one process.
  */
 const LIBRARY = { lucet: 'runtime/lucet.ts' };
 

@@ -1,6 +1,7 @@
 /**
- * Where the results of compiling lie: arrays of all functions one behind the other in a few large buffers. So a function's arrays cost no allocation of their own, and
- * a thread hands over a chunk of functions by handing over a buffer.
+ * Where the results of compiling lie: arrays of all functions one behind the other in a few large buffers. So a
+ * function's arrays cost no allocation of their own, and a thread hands over a chunk of functions by handing over a
+ * buffer.
  */
 const BUFFER_BYTES = 1 << 19;
 /** Up to this many elements are copied one by one: a view of the source costs as much. */

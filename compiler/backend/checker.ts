@@ -1,8 +1,10 @@
 /**
- * Symbolic checker of register allocation, in the manner of regalloc2's: an abstract interpretation that knows, for each register and slot, which vregs' values it
- * surely holds. Every operand must find its vreg in the place it was given, on all paths, and its constraint must be met.
+ * Symbolic checker of register allocation, in the manner of regalloc2's: an abstract interpretation that knows, for
+ * each register and slot, which vregs' values it surely holds. Every operand must find its vreg in the place it was
+ * given, on all paths, and its constraint must be met.
  *
- * It shares nothing with the allocator but the definition of machine code (mach.ts). States only shrink as paths meet, so a failure found on the way is a failure.
+ * It shares nothing with the allocator but the definition of machine code (mach.ts). States only shrink as paths meet,
+ * so a failure found on the way is a failure.
  */
 import { bug } from '../diagnostics.ts';
 import {
@@ -154,7 +156,10 @@ class Checker {
     this.write(state, to, cls, moved);
   }
 
-  /** At the start of a block with one incoming edge (whose moves are there), the parameters that get v on that edge are v. */
+  /**
+   * At the start of a block with one incoming edge (whose moves are there), the parameters that get v on that edge are
+   * v.
+   */
   private withParams(v: number, block: number): Held {
     const { m } = this;
     const e = m.edgeTarget.indexOf(block);

@@ -1,6 +1,7 @@
 /**
- * Bundles: the units of register allocation. A bundle is one vreg, or several that never live at the same time and that block edges or copies would have to move into
- * one another: coalesced, they share a register and a spill slot, and those moves vanish. A bundle's ranges and use records are contiguous, in position order.
+ * Bundles: the units of register allocation. A bundle is one vreg, or several that never live at the same time and that
+ * block edges or copies would have to move into one another: coalesced, they share a register and a spill slot, and
+ * those moves vanish. A bundle's ranges and use records are contiguous, in position order.
  */
 import { bug } from '../diagnostics.ts';
 import { atLeast, EARLY, type Flow, grown, LATE, type Liveness, POS, seek } from './liveness.ts';
@@ -23,7 +24,10 @@ export class Bundles {
   rangeVreg = new Int32Array(0);
   usePos = new Int32Array(0);
   useInfo = new Int32Array(0);
-  /** Affinities: lists of other vregs whose place at `affPos` (a position of theirs) this bundle would like at `affOwn` (a position of its own). */
+  /**
+   * Affinities: lists of other vregs whose place at `affPos` (a position of theirs) this bundle would like at `affOwn`
+   * (a position of its own).
+   */
   affHead = new Int32Array(0);
   affNext = new Int32Array(0);
   affOther = new Int32Array(0);
@@ -78,7 +82,9 @@ export class Bundles {
     for (let v = 0; v < nv; v++) this.of[v] = this.find(v);
   }
 
-  /** Parameters with their arguments, hottest edges first: where not all can be joined, the moves stay on the cold ones. */
+  /**
+   * Parameters with their arguments, hottest edges first: where not all can be joined, the moves stay on the cold ones.
+   */
   private joinEdges(m: MachFunc, flow: Flow, live: Liveness): void {
     const edges = m.succStart[m.blockCount];
     const order = (this.edgeOrder = atLeast(this.edgeOrder, edges));

@@ -1,8 +1,10 @@
 /**
- * Control-flow facts and liveness of a MachFunc: predecessors, block frequencies, loop extents, and for each vreg its live ranges and use positions.
+ * Control-flow facts and liveness of a MachFunc: predecessors, block frequencies, loop extents, and for each vreg its
+ * live ranges and use positions.
  *
- * Positions. Row i has four: Gap (4i: allocator-inserted moves in front of it), Early (4i+1: operands are read), Late (4i+2: results are written) and
- * After (4i+3: moves behind it). A range is half-open. What follows from the constraints:
+ * Positions. Row i has four: Gap (4i: allocator-inserted moves in front of it), Early (4i+1: operands are read), Late
+ * (4i+2: results are written) and After (4i+3: moves behind it). A range is half-open. What follows from the
+ * constraints:
  *
  *     use, Reg or Any           live to Early            def, Reg or Any      live from Late
  *     use, Cross                live to Late             def, Cross           live from Early
@@ -10,11 +12,14 @@
  *     input of a Reuse def      live to Gap (copied)     def, Reuse           live from Early
  *     edge argument             live to the block's end  block parameter      live from the block's start
  *
- * so that a value that dies in a copy and the copy's target never interfere, and the register named by a Fixed operand is blocked only for the instruction itself.
+ * so that a value that dies in a copy and the copy's target never interfere, and the register named by a Fixed operand
+ * is blocked only for the instruction itself.
  *
- * Ranges come from path exploration, one vreg at a time (Boissinot et al., "Computing Liveness Sets for SSA-Form Programs", 2011): its cost is the number of
- * (vreg, block) pairs with the vreg live into the block, and nothing of that size is kept. A budget bounds it: once spent, vregs that live across blocks are
- * *homed*: they live in their spill slot, and only the instructions that touch them hold them in a register. So a hostile function costs quality, not time.
+ * Ranges come from path exploration, one vreg at a time (Boissinot et al., "Computing Liveness Sets for SSA-Form
+ * Programs", 2011): its cost is the number of (vreg, block) pairs with the vreg live into the block, and nothing of
+ * that size is kept. A budget bounds it: once spent, vregs that live across blocks are *homed*: they live in their
+ * spill slot, and only the instructions that touch them hold them in a register. So a hostile function costs quality,
+ * not time.
  */
 import { bug } from '../diagnostics.ts';
 import { M_FLAGS, M_OPD, M_OPDS, type MachFunc, MFlag, MROW, Opd, opdArg, type RegSet } from './mach.ts';
@@ -30,9 +35,15 @@ export const enum UseInfo {
   /** A register is a must; otherwise only worth having. */
   Must = 1,
   Def = 2,
-  /** The value is only copied from or to another place here: in memory it costs a load or store in place of a register move. */
+  /**
+   * The value is only copied from or to another place here: in memory it costs a load or store in place of a register
+   * move.
+   */
   Copy = 4,
-  /** An operand that may be in memory, of an instruction with few operands: there a rematerialised value may as well have a register. */
+  /**
+   * An operand that may be in memory, of an instruction with few operands: there a rematerialised value may as well
+   * have a register.
+   */
   Memory = 8,
 }
 /** Bits 4–6 of a use record: sub-position behind the last one at which the operand needs its place. */
@@ -51,8 +62,8 @@ const MAX_WEIGHED_DEPTH = 8;
 /** How many enclosing loops are extended by one that crosses their end. */
 const MAX_CROSSING = 64;
 /**
- * An instruction with up to so many operands may turn those that can lie in memory into register operands (a rematerialised value is in neither); a machine with
- * few registers may not.
+ * An instruction with up to so many operands may turn those that can lie in memory into register operands (a
+ * rematerialised value is in neither); a machine with few registers may not.
  */
 const REMAT_OPERANDS = 4;
 
@@ -104,8 +115,9 @@ export class Flow {
   rowBlock = new Int32Array(0);
   freq = new Float64Array(0);
   /**
-   * Loops as extents of the layout order: blocks loopFirst..loopLast, from a backward edge's target to its source. A heuristic's view (where splits are placed); no
-   * decision about correctness rests on it. Edges out of cold blocks don't count: sunk to the function's end, they all lead backwards.
+   * Loops as extents of the layout order: blocks loopFirst..loopLast, from a backward edge's target to its source. A
+   * heuristic's view (where splits are placed); no decision about correctness rests on it. Edges out of cold blocks
+   * don't count: sunk to the function's end, they all lead backwards.
    */
   loopCount = 0;
   loopFirst = new Int32Array(0);
@@ -293,7 +305,8 @@ export class Liveness {
       } else if (constraint === Opd.Fixed) {
         this.record(v, pos, UseInfo.Copy | ((opdArg(f) + 1) << USE_HINT_SHIFT) | (EARLY << USE_END_SHIFT));
       } else if (v === reused && !(f & Opd.Cross)) {
-        // The reused input, and any further operand that reads the same value: all of them find it in the result's register.
+        // The reused input, and any further operand that reads the same value: all of them find it in the result's
+        // register.
         this.record(v, pos, UseInfo.Copy | (EARLY << USE_END_SHIFT));
       } else {
         this.record(v, pos + EARLY, this.earlyUse(f, end - first));
@@ -451,8 +464,8 @@ export class Liveness {
   }
 
   /**
-   * Of two inputs that may be exchanged, let the result take the register of the one that dies; of two that die, that of the block parameter which the result is
-   * the next value of (a sum in a loop).
+   * Of two inputs that may be exchanged, let the result take the register of the one that dies; of two that die, that
+   * of the block parameter which the result is the next value of (a sum in a loop).
    */
   private commute(m: MachFunc): void {
     const { insts, operands } = m;

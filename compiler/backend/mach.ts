@@ -1,17 +1,19 @@
 /**
  * Machine code before and after register allocation: packed rows, like the IR, for any machine.
  *
- * The instruction selector (`<machine>/lower.ts`) fills a MachFunc; `regalloc.ts` reads only operands, clobbers, blocks and edges, and writes
- * `allocs` and `edits`; the emitter (`<machine>/emit.ts`) reads everything. What an instruction *is* (`op`, `imm`, …) is the machine's own
- * business; what registers it needs is said here in one way for all machines.
+ * The instruction selector (`<machine>/lower.ts`) fills a MachFunc; `regalloc.ts` reads only operands, clobbers, blocks
+ * and edges, and writes `allocs` and `edits`; the emitter (`<machine>/emit.ts`) reads everything. What an instruction
+ * *is* (`op`, `imm`, …) is the machine's own business; what registers it needs is said here in one way for all
+ * machines.
  *
- * Registers. A *physical register* is 0..63: integer class 0..31, float/vector class 32..63. A *virtual register* (vreg) is 0..vregCount-1.
- * Blocks are numbered in layout order: instructions of block b are rows blockStart[b] .. blockStart[b+1]-1; the last one of them
- * is the only branch (it may be a call: its first edge is taken when it returns, the second when it throws). Critical edges have been split, so each edge's moves have a place: at the end of
+ * Registers. A *physical register* is 0..63: integer class 0..31, float/vector class 32..63. A *virtual register*
+ * (vreg) is 0..vregCount-1. Blocks are numbered in layout order: instructions of block b are rows blockStart[b] ..
+ * blockStart[b+1]-1; the last one of them is the only branch (it may be a call: its first edge is taken when it
+ * returns, the second when it throws). Critical edges have been split, so each edge's moves have a place: at the end of
  * the predecessor if it has one successor (before its last instruction), else at the start of the successor.
  *
- * SSA: each vreg has one definition: an operand with Def, or a block parameter. Block 0 has no parameters: function arguments are defined
- * by an ordinary first instruction with fixed Def operands.
+ * SSA: each vreg has one definition: an operand with Def, or a block parameter. Block 0 has no parameters: function
+ * arguments are defined by an ordinary first instruction with fixed Def operands.
  */
 
 /** Register class of a vreg; also how wide a spill slot it needs and which move it takes. */
@@ -34,8 +36,9 @@ export const enum Opd {
   Use = 0,
   Def = 1,
   /**
-   * Position: an early use is read, and a late def written, at the natural point, so both may share a register. `Cross` makes the operand live over
-   * the whole instruction: a use still needed when defs are written, or a def written before all uses are read. (Temporaries: Def | Cross with a fresh vreg.)
+   * Position: an early use is read, and a late def written, at the natural point, so both may share a register. `Cross`
+   * makes the operand live over the whole instruction: a use still needed when defs are written, or a def written
+   * before all uses are read. (Temporaries: Def | Cross with a fresh vreg.)
    */
   Cross = 2,
   /** Constraint in bits 2–4. */
@@ -44,7 +47,10 @@ export const enum Opd {
   Any = 1 << 2,
   /** The physical register in bits 8–15. */
   Fixed = 2 << 2,
-  /** Def only: the same register as use operand number (bits 8–15) of this instruction. That use is never `Any` or `Fixed`. */
+  /**
+   * Def only: the same register as use operand number (bits 8–15) of this instruction. That use is never `Any` or
+   * `Fixed`.
+   */
   Reuse = 3 << 2,
   ConstraintMask = 7 << 2,
 }
@@ -70,38 +76,56 @@ export const M_IMM2 = 4;
 export const M_AUX = 5;
 /** Byte offset in the module of the wasm operator it comes from. */
 export const M_LOC = 6;
-/** bits 0–7 MFlag; bits 8–15 trap code (0: does not trap); bits 16–23 clobber set (index into `clobberSets`, 0 = none) */
+/**
+ * bits 0–7 MFlag; bits 8–15 trap code (0: does not trap); bits 16–23 clobber set (index into `clobberSets`, 0 = none)
+ */
 export const M_FLAGS = 7;
 
 export const enum MFlag {
   None = 0,
-  /** A copy use0 -> def0 of the same class: the allocator may coalesce it away (the emitter drops it when both sides are the same). */
+  /**
+   * A copy use0 -> def0 of the same class: the allocator may coalesce it away (the emitter drops it when both sides are
+   * the same).
+   */
   Move = 1,
-  /** Cheap, no uses, no effect on flags: may be re-emitted instead of being spilled and reloaded (defines operand 0). */
+  /**
+   * Cheap, no uses, no effect on flags: may be re-emitted instead of being spilled and reloaded (defines operand 0).
+   */
   Remat = 2,
   /** Ends a block. */
   Branch = 4,
   Call = 8,
   /** Return: needs no live-outs. */
   Ret = 16,
-  /** Of a row of three operands (result with Reuse, its input, a further use behind that): the allocator may exchange the two inputs. */
+  /**
+   * Of a row of three operands (result with Reuse, its input, a further use behind that): the allocator may exchange
+   * the two inputs.
+   */
   Commutes = 32,
   /**
-   * First row of a block: its Fixed results are in their registers already when the block is entered, before any move in front of the row. (What a call that ends
-   * a block leaves: its results, or what it has thrown.)
+   * First row of a block: its Fixed results are in their registers already when the block is entered, before any move
+   * in front of the row. (What a call that ends a block leaves: its results, or what it has thrown.)
    */
   Arrives = 64,
 }
 
-/** Where a value lies: 0..63 a physical register; >= 64: spill slot number (alloc - 64); -1: nowhere (an unused def may still get a register). */
+/**
+ * Where a value lies: 0..63 a physical register; >= 64: spill slot number (alloc - 64); -1: nowhere (an unused def may
+ * still get a register).
+ */
 export const SLOT_BASE = 64;
 
-/** What the allocator may use; given by the machine (`regs.ts`). Masks: one bit for each register of the class, as [int, float]. */
+/**
+ * What the allocator may use; given by the machine (`regs.ts`). Masks: one bit for each register of the class, as [int,
+ * float].
+ */
 export interface RegSet {
   readonly allocatable: readonly [number, number];
   /** Registers that a function must save if it writes them. */
   readonly calleeSaved: readonly [number, number];
-  /** Preferred order in which free registers are taken (caller-saved first, cheap encodings first), physical numbers. */
+  /**
+   * Preferred order in which free registers are taken (caller-saved first, cheap encodings first), physical numbers.
+   */
   readonly order: readonly [readonly number[], readonly number[]];
   readonly name: (preg: number) => string;
 }
@@ -139,8 +163,9 @@ export class MachFunc {
   /** blockCount + 1 entries. */
   blockStart = new Int32Array(32);
   /**
-   * Successor edges of each block, in one array: edges of block b are succStart[b] .. succStart[b+1]-1. Edge e goes to block edgeTarget[e] with
-   * arguments edgeArgs[edgeArgStart[e] .. edgeArgStart[e+1]-1] (vregs), one for each parameter of the target.
+   * Successor edges of each block, in one array: edges of block b are succStart[b] .. succStart[b+1]-1. Edge e goes to
+   * block edgeTarget[e] with arguments edgeArgs[edgeArgStart[e] .. edgeArgStart[e+1]-1] (vregs), one for each parameter
+   * of the target.
    */
   succStart: number[] = [];
   edgeTarget: number[] = [];

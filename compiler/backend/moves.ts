@@ -1,8 +1,10 @@
 /**
- * Parallel moves: several copies that happen at once, brought into an order in which no source is overwritten before it is read.
+ * Parallel moves: several copies that happen at once, brought into an order in which no source is overwritten before it
+ * is read.
  *
- * A move is ready when no other pending move reads its target. When none is ready, what is left are cycles, each location read once: registers rotate by swaps; a
- * cycle that touches a spill slot has one of its values parked in a scratch slot.
+ * A move is ready when no other pending move reads its target. When none is ready, what is left are cycles, each
+ * location read once: registers rotate by swaps; a cycle that touches a spill slot has one of its values parked in a
+ * scratch slot.
  */
 import { bug } from '../diagnostics.ts';
 import { atLeast, grown } from './liveness.ts';
@@ -60,7 +62,9 @@ export class ParallelMoves {
     return this.count > 0;
   }
 
-  /** Put the added copies in order into `out`. `scratch` is a slot location (even, two units) for cycles through memory. */
+  /**
+   * Put the added copies in order into `out`. `scratch` is a slot location (even, two units) for cycles through memory.
+   */
   resolve(scratch: number): void {
     const { src, dst, readers, ready } = this;
     const n = this.count;

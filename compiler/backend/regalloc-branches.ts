@@ -1,15 +1,17 @@
 /**
  * Moves of an edge out of a conditional branch, put in front of the branch.
  *
- * Such an edge has a block for its moves. Where that block does not fall through, as at the end of a loop, it costs a jump each time:
+ * Such an edge has a block for its moves. Where that block does not fall through, as at the end of a loop, it costs a
+ * jump each time:
  *
  *     je out                 move
  *     move           ->      jne head
  *     jmp head               out:
  *     out:
  *
- * Safe where no register that the moves write holds anything that is wanted on the other edge: the branch itself reads no registers, and edits leave
- * the flags alone. Edges with moves to slots stay as they are: what a slot holds at a place is not known here.
+ * Safe where no register that the moves write holds anything that is wanted on the other edge: the branch itself reads
+ * no registers, and edits leave the flags alone. Edges with moves to slots stay as they are: what a slot holds at a
+ * place is not known here.
  */
 import type { Flow } from './liveness.ts';
 import { M_FLAGS, M_OPDS, type MachFunc, MFlag, MROW } from './mach.ts';
@@ -34,7 +36,10 @@ export interface BranchEdge {
   readonly written: [number, number];
 }
 
-/** Edges whose moves might go in front of their branch, in the order of the branches. `eager`: whether or not they are the more frequent ones. */
+/**
+ * Edges whose moves might go in front of their branch, in the order of the branches. `eager`: whether or not they are
+ * the more frequent ones.
+ */
 export function branchEdges(m: MachFunc, flow: Flow, eager: boolean): BranchEdge[] {
   const found: BranchEdge[] = [];
   for (let block = 0; block < m.blockCount; block++) {

@@ -1,8 +1,8 @@
 /**
  * What it costs to have values in memory, and where to cut pieces so that it costs little.
  *
- * Costs are in units of one reload in a block that is executed once. Moves that a cut needs are placed outside of loops, or in cold blocks, where the piece's uses
- * allow it.
+ * Costs are in units of one reload in a block that is executed once. Moves that a cut needs are placed outside of
+ * loops, or in cold blocks, where the piece's uses allow it.
  */
 import type { Bundles } from './intervals.ts';
 import { EARLY, type Flow, type Liveness, LOOP_FACTOR, POS, seek, UseInfo, useEnd } from './liveness.ts';
@@ -103,7 +103,8 @@ export class SpillCosts {
       const loopStart = this.m.blockStart[flow.loopFirst[l]] * POS;
       if (free >= loopEnd && end >= loopEnd) {
         const head = this.pieceAt(x, loopStart);
-        // In a register at the loop's head, in memory at its end: a reload on the way back. A piece that is not used before `pos` will be spilled before the loop.
+        // In a register at the loop's head, in memory at its end: a reload on the way back. A piece that is not used
+        // before `pos` will be spilled before the loop.
         const hoisted = head === x && (first === pieces.use[x] || bundles.usePos[first - 1] < loopStart);
         if (head >= 0 && !hoisted && (head === x || pieces.reg[head] >= 0)) {
           cost += flow.freq[flow.loopFirst[l]] * (remat ? REMAT_RELOAD : 1);
@@ -128,7 +129,10 @@ export class SpillCosts {
     return outside ? flow.freq[block] / LOOP_FACTOR : flow.freq[block];
   }
 
-  /** Where to have a value back in a register for use record u, when it is in memory from `from` on: outside of loops that don't contain `from`. */
+  /**
+   * Where to have a value back in a register for use record u, when it is in memory from `from` on: outside of loops
+   * that don't contain `from`.
+   */
   reloadPos(from: number, u: number): number {
     const { bundles, flow, m } = this;
     if (bundles.useInfo[u] & UseInfo.Def) return bundles.usePos[u];
@@ -185,7 +189,10 @@ export class SpillCosts {
     return best;
   }
 
-  /** What it costs to change a piece's register at `pos`: a move there, and one on the way back if it lives around a loop. */
+  /**
+   * What it costs to change a piece's register at `pos`: a move there, and one on the way back if it lives around a
+   * loop.
+   */
   moveCost(p: number, pos: number): number {
     const { m, flow, pieces } = this;
     const block = flow.rowBlock[pos >>> 2];

@@ -1,8 +1,8 @@
 /**
  * What the instructions themselves forbid: registers blocked by Fixed operands and by clobbers.
  *
- * Both are looked at from the scan position onwards, for one piece at a time. The looking is bounded; when it is given up, the answer errs on the safe side (a register
- * counts as blocked from there).
+ * Both are looked at from the scan position onwards, for one piece at a time. The looking is bounded; when it is given
+ * up, the answer errs on the safe side (a register counts as blocked from there).
  */
 import type { Bundles } from './intervals.ts';
 import { AFTER, atLeast, EARLY, GAP, grown, LATE, POS, seek } from './liveness.ts';
@@ -29,7 +29,10 @@ export class Obstacles {
   private pieces!: Pieces;
   private allocatable: readonly [number, number] = [0, 0];
   private steps = 0;
-  /** Blocked by Fixed operands: entries fixStart[r] .. fixStart[r + 1] - 1; the cursor is at the first that ends behind the scan position. */
+  /**
+   * Blocked by Fixed operands: entries fixStart[r] .. fixStart[r + 1] - 1; the cursor is at the first that ends behind
+   * the scan position.
+   */
   private readonly fixStart = new Int32Array(REGS + 1);
   private readonly fixCursor = new Int32Array(REGS);
   private fixFrom = new Int32Array(0);

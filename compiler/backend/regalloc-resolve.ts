@@ -9,9 +9,10 @@
  *     EdgeOut   before a block's last instruction: the moves of its only outgoing edge
  *     Behind    after the instruction: fixed results, results stored to their slots
  *
- * Stores. A vreg never changes, so its slot once written stays valid. Each vreg is either stored at its definition (once; later cuts from register to memory need no
- * code), or at each such cut: whichever costs less in block frequencies. So a value that is spilled in a cold path only is stored there. Cuts within an instruction
- * have no place for code and force the former.
+ * Stores. A vreg never changes, so its slot once written stays valid. Each vreg is either stored at its definition
+ * (once; later cuts from register to memory need no code), or at each such cut: whichever costs less in block
+ * frequencies. So a value that is spilled in a cold path only is stored there. Cuts within an instruction have no place
+ * for code and force the former.
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
@@ -156,7 +157,10 @@ export class Resolver {
     return this.live.rangeStart[v] === this.live.rangeStart[v + 1];
   }
 
-  /** Rematerialisable vregs that something reads from memory while they have no register: operands that aren't registers, parameters that lie in slots. */
+  /**
+   * Rematerialisable vregs that something reads from memory while they have no register: operands that aren't
+   * registers, parameters that lie in slots.
+   */
   private findSlotted(): void {
     const { m, live, flow, bundles } = this;
     const { insts, operands } = m;
@@ -193,7 +197,10 @@ export class Resolver {
     }
   }
 
-  /** The register of v at a position, or SPILLED; at the gap before, if it is not live there (an operand that repeats a reused input). */
+  /**
+   * The register of v at a position, or SPILLED; at the gap before, if it is not live there (an operand that repeats a
+   * reused input).
+   */
   private regAtRow(v: number, pos: number): number {
     const { live } = this;
     const k = live.rangeAt(v, pos + 1);
@@ -426,7 +433,10 @@ export class Resolver {
     }
   }
 
-  /** An edge's moves are at its source's end if that has no other successor (and its last instruction reads nothing that they could overwrite). */
+  /**
+   * An edge's moves are at its source's end if that has no other successor (and its last instruction reads nothing that
+   * they could overwrite).
+   */
   private atSource(e: number): boolean {
     const { m, flow } = this;
     const s = flow.edgeSource[e];
@@ -477,7 +487,10 @@ export class Resolver {
     }
   }
 
-  /** A parameter that lies in a register at first is stored at the block's start, or on those edges that don't bring a value already in this slot. */
+  /**
+   * A parameter that lies in a register at first is stored at the block's start, or on those edges that don't bring a
+   * value already in this slot.
+   */
   private storeParameter(b: number, k: number): void {
     const { m, live, flow, cutCost } = this;
     const p = m.blockParams[b][k];
@@ -568,7 +581,10 @@ export class Resolver {
     });
   }
 
-  /** Whether an edge's moves are such that they may go in front of their branch, if the other edge lets them; notes what they write. */
+  /**
+   * Whether an edge's moves are such that they may go in front of their branch, if the other edge lets them; notes what
+   * they write.
+   */
   private mayBeEarly(e: BranchEdge): boolean {
     const { head, next, from, to, info } = this;
     let count = 0;

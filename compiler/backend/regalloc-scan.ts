@@ -1,17 +1,22 @@
 /**
- * Linear scan over bundles with lifetime holes and live-range splitting, after Wimmer and Franz, "Linear Scan Register Allocation on SSA Form" (2010), and Wimmer and
- * Mössenböck, "Optimized Interval Splitting in a Linear Scan Register Allocator" (2005). Bundles are cut into *pieces*; each piece gets one register, or none (its
- * values are then in the spill slot, or rematerialised).
+ * Linear scan over bundles with lifetime holes and live-range splitting, after Wimmer and Franz, "Linear Scan Register
+ * Allocation on SSA Form" (2010), and Wimmer and Mössenböck, "Optimized Interval Splitting in a Linear Scan Register
+ * Allocator" (2005). Bundles are cut into *pieces*; each piece gets one register, or none (its values are then in the
+ * spill slot, or rematerialised).
  *
- * Pieces are visited by start position. A piece takes a register that is free over all its ranges, by preference one that a hint names. If there is none, these are weighed:
- * the register that is free longest, with the rest split off; a register taken from another piece, whose rest is spilled up to its next use; and leaving the piece itself
- * in memory up to its next use. A spill's cost is what its reload, its uses in memory and its store cost in block frequencies (moved out of loops where that is possible),
- * its gain is for how long the register becomes free (Belady's rule, when all costs are the same).
+ * Pieces are visited by start position. A piece takes a register that is free over all its ranges, by preference one
+ * that a hint names. If there is none, these are weighed: the register that is free longest, with the rest split off; a
+ * register taken from another piece, whose rest is spilled up to its next use; and leaving the piece itself in memory
+ * up to its next use. A spill's cost is what its reload, its uses in memory and its store cost in block frequencies
+ * (moved out of loops where that is possible), its gain is for how long the register becomes free (Belady's rule, when
+ * all costs are the same).
  *
- * Where a piece may be cut: at Early, i.e. in the moves in front of an instruction; at the start of a block (the moves are on the edges then); and where the bundle is
- * not live across the cut. Within an instruction (Late, After) a cut is possible if the rest is in memory and the value has been stored since its definition: such values
- * are stored there (see regalloc-resolve.ts), so the cut needs no code. That is why an instruction needs registers only for its own operands, and the scan always
- * succeeds: the *minimal* piece of a register operand covers only its instruction, and takes its register from whatever else holds it.
+ * Where a piece may be cut: at Early, i.e. in the moves in front of an instruction; at the start of a block (the moves
+ * are on the edges then); and where the bundle is not live across the cut. Within an instruction (Late, After) a cut is
+ * possible if the rest is in memory and the value has been stored since its definition: such values are stored there
+ * (see regalloc-resolve.ts), so the cut needs no code. That is why an instruction needs registers only for its own
+ * operands, and the scan always succeeds: the *minimal* piece of a register operand covers only its instruction, and
+ * takes its register from whatever else holds it.
  */
 import { bug } from '../diagnostics.ts';
 import type { Bundles } from './intervals.ts';
@@ -34,7 +39,9 @@ import { PieceHeap, Pieces, SPILLED, UNASSIGNED } from './regalloc-pieces.ts';
 
 /** Push and pop of a callee-saved register, in the units of regalloc-cost.ts. */
 const SAVE_COST = 2;
-/** How much dearer a victim's spill may be than splitting, since a split value often has to change its register again. */
+/**
+ * How much dearer a victim's spill may be than splitting, since a split value often has to change its register again.
+ */
 const VICTIM_BIAS = 1.3;
 /** Bounds on what one decision looks at; an obstacle is assumed where looking ends. */
 const MAX_HINTS = 32;
@@ -64,7 +71,10 @@ export class LinearScan {
   private taken: [number, number] = [0, 0];
   private lastReg = new Int32Array(0);
 
-  /** For the piece at hand: up to where each register is free of fixed operands and clobbers; and of inactive pieces too. */
+  /**
+   * For the piece at hand: up to where each register is free of fixed operands and clobbers; and of inactive pieces
+   * too.
+   */
   private readonly fixedLimit = new Int32Array(REGS);
   private readonly limit = new Int32Array(REGS);
   private readonly hint = new Float64Array(REGS);
@@ -428,8 +438,8 @@ export class LinearScan {
   }
 
   /**
-   * Whether a register operand of the current instruction holds piece x's register at `pos`: 0 no; -1 yes, since an earlier position; else the end of the operand that
-   * starts here.
+   * Whether a register operand of the current instruction holds piece x's register at `pos`: 0 no; -1 yes, since an
+   * earlier position; else the end of the operand that starts here.
    */
   private coverMust(x: number, pos: number): number {
     const { bundles, pieces } = this;
@@ -475,7 +485,9 @@ export class LinearScan {
     return this.costs.spillCost(p, pos) === 0;
   }
 
-  /** Whether a part of a piece, up to its next obstacle, is worth a register although its first use could do without. */
+  /**
+   * Whether a part of a piece, up to its next obstacle, is worth a register although its first use could do without.
+   */
   private worthPart(p: number): boolean {
     const { bundles, pieces } = this;
     const u = this.firstUse(p);
@@ -507,7 +519,10 @@ export class LinearScan {
     return c;
   }
 
-  /** Deal with the rest of a piece that was cut at q: within an instruction it must be in memory, unless its value starts there. */
+  /**
+   * Deal with the rest of a piece that was cut at q: within an instruction it must be in memory, unless its value
+   * starts there.
+   */
   private leave(c: number, q: number): void {
     const { pieces, bundles } = this;
     const start = pieces.start[c];

@@ -1,8 +1,10 @@
 /**
- * Register allocation, for any machine: reads operands, blocks and edges of a MachFunc, writes `allocs`, `edits`, `spillSlots` and `usedRegs`.
+ * Register allocation, for any machine: reads operands, blocks and edges of a MachFunc, writes `allocs`, `edits`,
+ * `spillSlots` and `usedRegs`.
  *
- * Stages: control-flow facts and liveness (liveness.ts), coalescing into bundles (intervals.ts), linear scan with splitting (regalloc-scan.ts), slots and moves
- * (regalloc-resolve.ts, moves.ts). checker.ts verifies the result independently.
+ * Stages: control-flow facts and liveness (liveness.ts), coalescing into bundles (intervals.ts), linear scan with
+ * splitting (regalloc-scan.ts), slots and moves (regalloc-resolve.ts, moves.ts). checker.ts verifies the result
+ * independently.
  */
 import { Bundles } from './intervals.ts';
 import { explorationBudget, Flow, Liveness } from './liveness.ts';
@@ -11,7 +13,10 @@ import { collectUsedRegs, Resolver } from './regalloc-resolve.ts';
 import { LinearScan } from './regalloc-scan.ts';
 
 export interface AllocateOptions {
-  /** 0: bound the work on very large functions more tightly (see `Liveness`). Otherwise all levels are the same: coalescing and splitting pay for themselves in compile time. */
+  /**
+   * 0: bound the work on very large functions more tightly (see `Liveness`). Otherwise all levels are the same:
+   * coalescing and splitting pay for themselves in compile time.
+   */
   readonly level?: 0 | 1 | 2;
   /** Bound on liveness work, in block visits; for tests. */
   readonly explorationBudget?: number;

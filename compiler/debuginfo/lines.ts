@@ -402,7 +402,9 @@ class LineMachine {
   private isStmt = false;
   /** Until an address is set, a sequence starts at 0, where no code is. */
   private dead = true;
-  /** For each standard opcode: 1 if it has the operands of the standard; 0: it is unknown, and its operands are skipped. */
+  /**
+   * For each standard opcode: 1 if it has the operands of the standard; 0: it is unknown, and its operands are skipped.
+   */
   private readonly known = new Uint8Array(256);
   // Of the header, for each step.
   private readonly lineBase: number;

@@ -93,7 +93,10 @@ function pointee(v: Value | null, values: Values): Value | null {
 /** Types of the standard library that are texts of a length known only while the program runs. */
 const UNSIZED_TEXTS = /^(?:str|std::path::Path|std::ffi::os_str::OsStr|core::ffi::c_str::CStr)$/;
 
-/** What a pointer's or a smart pointer's type names behind it: `str` of `&mut str` and of `alloc::boxed::Box<str, alloc::alloc::Global>`. */
+/**
+ * What a pointer's or a smart pointer's type names behind it: `str` of `&mut str` and of
+ * `alloc::boxed::Box<str, alloc::alloc::Global>`.
+ */
 function pointedName(name: string): string {
   return name.replace(/^(?:&(?:mut )?|\*(?:const|mut) )|^[\w:]+</, '').replace(/(?:, [\w:]+)?>$/, '');
 }
@@ -179,7 +182,10 @@ function traitObject(type: Type): Printer | null {
   };
 }
 
-/** What a slice's iterator has yet to give, from its two ends. That of elements without a size counts otherwise, and is shown as it is. */
+/**
+ * What a slice's iterator has yet to give, from its two ends. That of elements without a size counts otherwise, and is
+ * shown as it is.
+ */
 function sliceIterator(type: Type, isString: boolean): Printer | null {
   const element = type.typeArguments[0];
   if (element === undefined || element.size === 0) return null;
@@ -209,7 +215,10 @@ function charIterator(): Printer {
   };
 }
 
-/** What an iterator over parts of a text has yet to give: SplitInternal's haystack, from `start` to `end`. @param path of the SplitInternal */
+/**
+ * What an iterator over parts of a text has yet to give: SplitInternal's haystack, from `start` to `end`. @param path
+ * of the SplitInternal
+ */
 function remainingText(...path: readonly string[]): Printer {
   return {
     text(v, values) {
@@ -265,7 +274,10 @@ function vecPrinter(type: Type, isString: boolean): Printer {
   );
 }
 
-/** Counts, and what they are of, behind one pointer; `Weak` has the same, and a pointer to nowhere if it has never been any other. */
+/**
+ * Counts, and what they are of, behind one pointer; `Weak` has the same, and a pointer to nowhere if it has never been
+ * any other.
+ */
 function countedPointer(isWeak: boolean): Printer {
   const box = (v: Value, values: Values): Value | null => {
     const pointer = firstPointer(v, values);

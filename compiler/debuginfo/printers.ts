@@ -1,6 +1,7 @@
 /**
- * How values of library types are shown: the C++ standard library (LLVM's, as every WASI toolchain ships), Rust's, and the slices and strings of Go and
- * Zig. A printer that doesn't find what it expects says so with null: the value is then shown as the structure that it is.
+ * How values of library types are shown: the C++ standard library (LLVM's, as every WASI toolchain ships), Rust's, and
+ * the slices and strings of Go and Zig. A printer that doesn't find what it expects says so with null: the value is
+ * then shown as the structure that it is.
  */
 import { Language } from './constants.ts';
 import { cppPrinter } from './printers-cpp.ts';

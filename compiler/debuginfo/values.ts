@@ -1,6 +1,6 @@
 /**
- * Values of source-level types: read from a stopped frame, described in a line, and taken apart. Everything is bounded: what is read, how
- * deep, how often; a value that makes no sense is shown as it is, never an exception.
+ * Values of source-level types: read from a stopped frame, described in a line, and taken apart. Everything is bounded:
+ * what is read, how deep, how often; a value that makes no sense is shown as it is, never an exception.
  */
 import { Encoding, Language } from './constants.ts';
 import type { Die } from './dies.ts';
@@ -20,7 +20,10 @@ export { littleEndian } from './expressions.ts';
 export interface Entry {
   readonly name: string;
   readonly value: Value;
-  /** It can be reached from its owner by this: `.x`, `[3]`, `->x`, `*`, `*[3]` (which is `(*owner)[3]`); '' where no expression names it. */
+  /**
+   * It can be reached from its owner by this: `.x`, `[3]`, `->x`, `*`, `*[3]` (which is `(*owner)[3]`); '' where no
+   * expression names it.
+   */
   readonly path: string;
 }
 
@@ -53,7 +56,10 @@ export const WRAPPER_DEPTH = 1 / 4;
 const MAX_READS = 400;
 /** … and taking a value apart: a tree or list of thousands of nodes is read node by node. */
 const MAX_READS_OF_PARTS = 20_000;
-/** Members that are looked at to find one, or to list all: anonymous structures and bases count as their owner's, and may be made of themselves. */
+/**
+ * Members that are looked at to find one, or to list all: anonymous structures and bases count as their owner's, and
+ * may be made of themselves.
+ */
 const MAX_LOOKED_AT = 20_000;
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -485,7 +491,8 @@ export class Values {
       const bytes = this.bytesAt(v.place, Math.min(count, MAX_STRING + 1), 0);
       if (typeof bytes === 'string') return `<${bytes}>`;
       const zero = bytes.indexOf(0);
-      // No C string if something follows the zero, and it is no text; then it is an array of numbers. Of bytes that is likelier.
+      // No C string if something follows the zero, and it is no text; then it is an array of numbers. Of bytes that is
+      // likelier.
       const text = zero < 0 ? bytes : bytes.subarray(0, zero);
       const followed = zero >= 0 && bytes.subarray(zero).some(b => b !== 0);
       const isString =

@@ -119,14 +119,14 @@ function putSegment(
   size: number,
   align: number,
 ): void {
-  view.setUint32(at, type, true);
-  view.setUint32(at + 4, flags, true);
-  putU64(view, at + 8, offset);
-  putU64(view, at + 16, offset);
-  putU64(view, at + 24, offset);
-  putU64(view, at + 32, size);
-  putU64(view, at + 40, size);
-  putU64(view, at + 48, align);
+  view.setUint32(at, type, true); // p_type
+  view.setUint32(at + 4, flags, true); // p_flags
+  putU64(view, at + 8, offset); // p_offset
+  putU64(view, at + 16, offset); // p_vaddr
+  putU64(view, at + 24, offset); // p_paddr
+  putU64(view, at + 32, size); // p_filesz
+  putU64(view, at + 40, size); // p_memsz
+  putU64(view, at + 48, align); // p_align
 }
 
 /**
@@ -152,18 +152,19 @@ export function writeElf(sections: PlacedSections, machine: number): Uint8Array<
   const out = new Uint8Array(total);
   const view = new DataView(out.buffer);
 
+  // e_ident: magic, 64 bits, little-endian, version 1.
   out.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  view.setUint16(16, ET_DYN, true);
-  view.setUint16(18, machine, true);
-  view.setUint32(20, 1, true);
-  putU64(view, 32, EHDR_SIZE);
-  putU64(view, 40, headers);
-  view.setUint16(52, EHDR_SIZE, true);
-  view.setUint16(54, PHDR_SIZE, true);
-  view.setUint16(56, SEGMENTS, true);
-  view.setUint16(58, SHDR_SIZE, true);
-  view.setUint16(60, count, true);
-  view.setUint16(62, count - 1, true);
+  view.setUint16(16, ET_DYN, true); // e_type
+  view.setUint16(18, machine, true); // e_machine
+  view.setUint32(20, 1, true); // e_version
+  putU64(view, 32, EHDR_SIZE); // e_phoff
+  putU64(view, 40, headers); // e_shoff
+  view.setUint16(52, EHDR_SIZE, true); // e_ehsize
+  view.setUint16(54, PHDR_SIZE, true); // e_phentsize
+  view.setUint16(56, SEGMENTS, true); // e_phnum
+  view.setUint16(58, SHDR_SIZE, true); // e_shentsize
+  view.setUint16(60, count, true); // e_shnum
+  view.setUint16(62, count - 1, true); // e_shstrndx
 
   const text = sections.get('.text');
   const dynamic = sections.get('.dynamic');
@@ -185,16 +186,16 @@ export function writeElf(sections: PlacedSections, machine: number): Uint8Array<
 
   at = headers + SHDR_SIZE;
   placed.forEach((s, i) => {
-    view.setUint32(at, nameAt[i]!, true);
-    view.setUint32(at + 4, s.type, true);
-    putU64(view, at + 8, s.flags);
-    if (s.flags & SectionFlag.Alloc) putU64(view, at + 16, s.offset);
-    putU64(view, at + 24, s.offset);
-    putU64(view, at + 32, s.size);
-    view.setUint32(at + 40, s.link === undefined ? 0 : sections.number(s.link), true);
-    view.setUint32(at + 44, s.info ?? 0, true);
-    putU64(view, at + 48, s.align);
-    putU64(view, at + 56, s.entrySize ?? 0);
+    view.setUint32(at, nameAt[i]!, true); // sh_name
+    view.setUint32(at + 4, s.type, true); // sh_type
+    putU64(view, at + 8, s.flags); // sh_flags
+    if (s.flags & SectionFlag.Alloc) putU64(view, at + 16, s.offset); // sh_addr
+    putU64(view, at + 24, s.offset); // sh_offset
+    putU64(view, at + 32, s.size); // sh_size
+    view.setUint32(at + 40, s.link === undefined ? 0 : sections.number(s.link), true); // sh_link
+    view.setUint32(at + 44, s.info ?? 0, true); // sh_info
+    putU64(view, at + 48, s.align); // sh_addralign
+    putU64(view, at + 56, s.entrySize ?? 0); // sh_entsize
     at += SHDR_SIZE;
     s.write(out, s.offset, sections);
   });

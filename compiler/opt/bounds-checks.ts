@@ -1,9 +1,11 @@
 /**
- * Bounds checks that an earlier one covers. What a check (wasm/bounds.ts) lets pass is `x + extent <= length` of the primary memory, x being an
- * address read as an unsigned number; memories don't shrink, so it holds from there on, whatever is called in between and whenever the length that a
- * later check compares with was read. A later check of the same address with no larger extent can't fail.
+ * Bounds checks that an earlier one covers. What a check (wasm/bounds.ts) lets pass is `x + extent <= length` of the
+ * primary memory, x being an address read as an unsigned number; memories don't shrink, so it holds from there on,
+ * whatever is called in between and whenever the length that a later check compares with was read. A later check of the
+ * same address with no larger extent can't fail.
  *
- * Nor can one of the address `x + k`, an i32 sum, with an extent of at most `extent - k`: if the sum wraps, it is less still.
+ * Nor can one of the address `x + k`, an i32 sum, with an extent of at most `extent - k`: if the sum wraps, it is less
+ * still.
  */
 import { TrapCode } from '../abi/traps.ts';
 import type { Func, Value } from '../ir/func.ts';
@@ -61,8 +63,9 @@ export class BoundsChecks {
   }
 
   /**
-   * Take a check's condition apart: `length - extent < x`, or `length < x + extent`, where x is an i32 that is extended, or an i64. That neither side
-   * wraps is argued where they are made; the trap code says that they were made there.
+   * Take a check's condition apart: `length - extent < x`, or `length < x + extent`, where x is an i32 that is
+   * extended, or an i64. That neither side wraps is argued where they are made; the trap code says that they were made
+   * there.
    */
   private readCondition(f: Func, c: Value): boolean {
     if (f.op(c) !== Op.LtU) return false;

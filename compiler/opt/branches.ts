@@ -1,4 +1,7 @@
-/** Clean-up of the control flow graph: edges through empty blocks, blocks in a row, blocks that can't be reached, numbering. */
+/**
+ * Clean-up of the control flow graph: edges through empty blocks, blocks in a row, blocks that can't be reached,
+ * numbering.
+ */
 import type { Cfg } from '../ir/cfg.ts';
 import {
   type Block,
@@ -19,7 +22,10 @@ import { countUses, rewriteUses } from './uses.ts';
 
 /** Empty blocks that an edge is led through, at most; there may be rings of them. */
 const MAX_HOPS = 8;
-/** An edge led through an empty block may get so many arguments more: each predecessor of the block gets its own copy of them. */
+/**
+ * An edge led through an empty block may get so many arguments more: each predecessor of the block gets its own copy of
+ * them.
+ */
 const MAX_MORE_ARGS = 4;
 
 export class Branches {

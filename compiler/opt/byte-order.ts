@@ -1,6 +1,7 @@
 /**
- * Bytes in reverse: WebAssembly has no operator for it, so compilers write it as shifts, masks and disjunctions (sixteen operators for 64 bits), and the machine does
- * it in one. What counts is only which byte of which value each byte of the result is, however it was put together.
+ * Bytes in reverse: WebAssembly has no operator for it, so compilers write it as shifts, masks and disjunctions
+ * (sixteen operators for 64 bits), and the machine does it in one. What counts is only which byte of which value each
+ * byte of the result is, however it was put together.
  */
 import type { Value } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
@@ -71,7 +72,8 @@ function move(op: Op, n: number, width: number, out: number[]): boolean {
 export function reversedBytes(w: Rewriter, v: Value): Value {
   const { f } = w;
   const width = f.type(v) === Type.I64 ? 8 : 4;
-  // The term that compilers write first is the lowest byte on its way to the top: nothing else is looked at any further.
+  // The term that compilers write first is the lowest byte on its way to the top: nothing else is looked at any
+  // further.
   let first = f.a(v);
   for (let hops = 0; hops < DEPTH && f.op(first) === Op.Or; hops++) first = f.a(first);
   if (f.op(first) !== Op.Shl || !w.isConst(f.b(first))) return 0;

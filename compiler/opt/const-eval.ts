@@ -1,7 +1,7 @@
 /**
- * Exact evaluation of operators on constants, without BigInt (save for 64-bit division, which is rare): a 64-bit integer is two int32
- * halves. Each function returns false where there is no result to be had: the operator traps, or its result would be a NaN (whose
- * sign and payload are the hardware's choice, so it is left to the hardware).
+ * Exact evaluation of operators on constants, without BigInt (save for 64-bit division, which is rare): a 64-bit
+ * integer is two int32 halves. Each function returns false where there is no result to be had: the operator traps, or
+ * its result would be a NaN (whose sign and payload are the hardware's choice, so it is left to the hardware).
  */
 import { Op, Type } from '../ir/ops.ts';
 
@@ -234,8 +234,8 @@ export function evalFloatBinary(
   }
   const a = toNumber(type, alo, ahi);
   const b = toNumber(type, blo, bhi);
-  // A sum, difference, product, quotient or root of singles rounded to double and then to single is the correctly rounded single
-  // (double has more than 2 * 24 + 2 bits): storing it in a Float32Array does the second rounding.
+  // A sum, difference, product, quotient or root of singles rounded to double and then to single is the correctly
+  // rounded single (double has more than 2 * 24 + 2 bits): storing it in a Float32Array does the second rounding.
   switch (op) {
     case Op.FAdd:
       return giveFloat(type, a + b);
@@ -289,7 +289,10 @@ function truncate(op: Op, to: Type, x: number): boolean {
   return to === Type.I32 ? give(top, 0) : give(-1, top);
 }
 
-/** An integer as a float. A 64-bit integer that a double can't hold is refused where the result is a single (it would round twice). */
+/**
+ * An integer as a float. A 64-bit integer that a double can't hold is refused where the result is a single (it would
+ * round twice).
+ */
 function fromInteger(op: Op, from: Type, to: Type, lo: number, hi: number): boolean {
   if (from === Type.I32) return giveFloat(to, op === Op.ConvertS ? lo : lo >>> 0);
   const upper = op === Op.ConvertS ? hi : hi >>> 0;

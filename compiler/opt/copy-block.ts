@@ -19,8 +19,8 @@ export class BlockCopier {
   }
 
   /**
-   * A new block with parameters and rows such as b has, but without a terminator: `end` appends one, and may ask edge() and value().
-   * No row of b but its terminator may have a list.
+   * A new block with parameters and rows such as b has, but without a terminator: `end` appends one, and may ask edge()
+   * and value(). No row of b but its terminator may have a list.
    */
   copy(b: Block, end: (to: Block) => void): Block {
     const { f, copyOf, repair } = this;

@@ -1,9 +1,9 @@
 /**
- * Loops of one block, seen as counted: which variables go up by a constant each time round, what addresses and limits are in terms of them, and
- * how often the loop is certain to go round.
+ * Loops of one block, seen as counted: which variables go up by a constant each time round, what addresses and limits
+ * are in terms of them, and how often the loop is certain to go round.
  *
- * All arithmetic on 32-bit numbers is modulo 2^32, as the guest's is: `start + i * stride` is what a linear form is in the i-th iteration, whether
- * that wraps or not.
+ * All arithmetic on 32-bit numbers is modulo 2^32, as the guest's is: `start + i * stride` is what a linear form is in
+ * the i-th iteration, whether that wraps or not.
  */
 import { type Block, type Edge, type Func, NONE, type Value } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
@@ -13,7 +13,10 @@ import { unsignedWidth } from './known-bits.ts';
 const DEPTH = 12;
 const MOST_TERMS = 6;
 
-/** A sum: constant + Σ coefficient * value, modulo 2^32. The values are loop variables or stand outside of the loop; they ascend, none twice. */
+/**
+ * A sum: constant + Σ coefficient * value, modulo 2^32. The values are loop variables or stand outside of the loop;
+ * they ascend, none twice.
+ */
 export interface Linear {
   readonly values: readonly Value[];
   readonly coefficients: readonly number[];

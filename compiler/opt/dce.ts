@@ -1,6 +1,6 @@
 /**
- * Dead code elimination: what has an effect, or may trap, is alive; so is what something alive uses. A block parameter lives by its uses;
- * the arguments for it live if it does. All else goes, cycles through loop headers included.
+ * Dead code elimination: what has an effect, or may trap, is alive; so is what something alive uses. A block parameter
+ * lives by its uses; the arguments for it live if it does. All else goes, cycles through loop headers included.
  */
 import type { Cfg } from '../ir/cfg.ts';
 import { F_A, type Func, NONE, ROW, type Value } from '../ir/func.ts';

@@ -9,8 +9,9 @@ import { Fired } from './tally.ts';
 const MAX_OFFSET = 0x7fffffff;
 
 /**
- * Move a constant part of the address of a wasm access into its offset. The offset is added to the address *without wrapping*, an i32.add
- * (i64.add) before it wraps: so a sum may only move where it provably doesn't wrap. Returns whether it changed the row.
+ * Move a constant part of the address of a wasm access into its offset. The offset is added to the address *without
+ * wrapping*, an i32.add (i64.add) before it wraps: so a sum may only move where it provably doesn't wrap. Returns
+ * whether it changed the row.
  */
 export function foldAddress(w: Rewriter, v: Value): boolean {
   const { f } = w;
@@ -26,7 +27,8 @@ export function foldAddress(w: Rewriter, v: Value): boolean {
   const c = f.b(a);
   if (w.hi(c) !== 0) return false;
   const constant = f.imm(c) >>> 0;
-  // x < 2^width, so x + constant < 2^width + constant: no wrap where that is at most 2^32 (which is enough for i64, too).
+  // x < 2^width, so x + constant < 2^width + constant: no wrap where that is at most 2^32 (which is enough for i64,
+  // too).
   const width = unsignedWidth(f, f.a(a));
   if (width > 32 || 2 ** width + constant > 2 ** 32 || constant + offset > MAX_OFFSET) return false;
   return moved(w, v, f.a(a), constant + offset);

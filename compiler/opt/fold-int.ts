@@ -1,9 +1,9 @@
 /**
  * Folding rules of integer arithmetic, logic, shifts and extensions.
  *
- * A rule looks at a row whose operands are resolved and gives: another value, which replaces the row; the row itself, which stays as it
- * is; or AGAIN, after it has rewritten the row, which is then looked at once more. Each step makes the row simpler or moves a
- * constant to the right, so this ends.
+ * A rule looks at a row whose operands are resolved and gives: another value, which replaces the row; the row itself,
+ * which stays as it is; or AGAIN, after it has rewritten the row, which is then looked at once more. Each step makes
+ * the row simpler or moves a constant to the right, so this ends.
  *
  * All rules are exact modulo 2^32 or 2^64; none may drop or add a trap.
  */
@@ -34,7 +34,10 @@ function rewritten(w: Rewriter, rule: Fired): Value {
   return AGAIN;
 }
 
-/** (x op c1) op c2 => x op (c1 op c2), of an associative and commutative operator, where x op c1 is not needed otherwise. */
+/**
+ * (x op c1) op c2 => x op (c1 op c2), of an associative and commutative operator, where x op c1 is not needed
+ * otherwise.
+ */
 function reassociate(w: Rewriter, v: Value, op: Op): Value {
   const { f } = w;
   const a = f.a(v);

@@ -184,8 +184,8 @@ export function foldSelect(w: Rewriter, v: Value, facts: Facts): Value {
 }
 
 /**
- * The few float rules that are exact in every bit: sign operations are, arithmetic is not (x + 0.0 is not x for -0, and x * 1.0 quiets
- * a signalling NaN).
+ * The few float rules that are exact in every bit: sign operations are, arithmetic is not (x + 0.0 is not x for -0, and
+ * x * 1.0 quiets a signalling NaN).
  */
 export function foldFloatUnary(w: Rewriter, v: Value, op: Op): Value {
   const { f } = w;

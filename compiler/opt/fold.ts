@@ -26,7 +26,10 @@ import { Fired } from './tally.ts';
 /** A row is looked at again after each change, but no more often than this. Chains of rules are far shorter. */
 const MAX_STEPS = 16;
 
-/** Simplify a row whose operands are resolved. Returns the value that replaces it, or the row itself (perhaps rewritten). */
+/**
+ * Simplify a row whose operands are resolved. Returns the value that replaces it, or the row itself (perhaps
+ * rewritten).
+ */
 export function fold(w: Rewriter, v: Value, facts: Facts): Value {
   for (let i = 0; i < MAX_STEPS; i++) {
     const r = step(w, v, facts);

@@ -1,16 +1,19 @@
 /**
  * Branches on a small state that lies in a global.
  *
- * Asyncify (Binaryen's, which TinyGo uses for its scheduler) makes functions that can be left and entered again in their midst: a global tells whether the
- * program runs (0), unwinds (1) or rewinds (2), and each piece of a function is behind a branch on it. The state changes in calls only, so between them all
- * but the first branch is known; but each comes behind a join of the ways on which the piece before was passed, or not, where nothing is.
+ * Asyncify (Binaryen's, which TinyGo uses for its scheduler) makes functions that can be left and entered again in
+ * their midst: a global tells whether the program runs (0), unwinds (1) or rewinds (2), and each piece of a function is
+ * behind a branch on it. The state changes in calls only, so between them all but the first branch is known; but each
+ * comes behind a join of the ways on which the piece before was passed, or not, where nothing is.
  *
- * So what the global may be is found for each block's start, as a set of the constants it is compared with and all other numbers, by the usual iteration
- * over the graph. Then loads of what can be one number only are that number; branches that can go one way only are jumps; and a block of few
- * instructions that ends in a branch which some way in decides is copied for that way in, with a jump at its end. Such copies decide further branches,
- * so it is done over again, a bounded number of times. Mueller and Whalley, "Avoiding Conditional Branches by Code Replication".
+ * So what the global may be is found for each block's start, as a set of the constants it is compared with and all
+ * other numbers, by the usual iteration over the graph. Then loads of what can be one number only are that number;
+ * branches that can go one way only are jumps; and a block of few instructions that ends in a branch which some way in
+ * decides is copied for that way in, with a jump at its end. Such copies decide further branches, so it is done over
+ * again, a bounded number of times. Mueller and Whalley, "Avoiding Conditional Branches by Code Replication".
  *
- * A loop's header is never copied, so loops keep their only entry. What is copied has no effect but that it may trap, as it would have there.
+ * A loop's header is never copied, so loops keep their only entry. What is copied has no effect but that it may trap,
+ * as it would have there.
  */
 import type { Cfg } from '../ir/cfg.ts';
 import {
@@ -54,7 +57,10 @@ export class GlobalStates {
   private where = 0;
   private readonly constants: number[] = [];
   private all = OTHERS;
-  /** For each block: the set, and the value that is in the global (0: none that is known), at its start. No set: not reached yet. */
+  /**
+   * For each block: the set, and the value that is in the global (0: none that is known), at its start. No set: not
+   * reached yet.
+   */
   private setAt: Ints = new Int32Array(64);
   private valueAt: Ints = new Int32Array(64);
   /** For each block: the set that it leaves (0: what it found), and the value (0: the same; -1: none that is known). */
@@ -242,7 +248,10 @@ export class GlobalStates {
     return changed;
   }
 
-  /** Loads at a block's start, in front of anything that may write the global, of what can be one number only, become it. */
+  /**
+   * Loads at a block's start, in front of anything that may write the global, of what can be one number only, become
+   * it.
+   */
   private loadKnown(f: Func, b: Block): boolean {
     const set = this.setAt[b]!;
     if (set === OTHERS || (set & (set - 1)) !== 0) return false;

@@ -1,15 +1,16 @@
 /**
- * Loop-invariant code motion, with restraint: a hoisted value takes a register all through the loop, so it must be worth one.
+ * Loop-invariant code motion, with restraint: a hoisted value takes a register all through the loop, so it must be
+ * worth one.
  *
- * - What can't trap and has no effect moves, so it does not matter that it may run where it did not before. Of loads those from
- *   vmctx fields, and through pointers held in read-only ones (an imported global's, say), and only when the loop writes none of that.
- *   Other raw loads may stand behind a check of their own and stay. Loads of memories, and bounds checks, move only from where a loop
- *   begins: see takeBeginning().
+ * - What can't trap and has no effect moves, so it does not matter that it may run where it did not before. Of loads
+ *   those from vmctx fields, and through pointers held in read-only ones (an imported global's, say), and only when the
+ *   loop writes none of that. Other raw loads may stand behind a check of their own and stay. Loads of memories, and
+ *   bounds checks, move only from where a loop begins: see takeBeginning().
  * - Only from blocks that every iteration runs through.
- * - Never what its user folds: constants, addresses, small shifts, extensions, comparisons. Taking the sum out of a loop's
- *   `load [base + i*4]` costs far more than it saves.
- * - Only so many values for each loop; fewer where the loop carries many variables itself; and only dear ones where the loop calls, as they
- *   would be spilled around each call.
+ * - Never what its user folds: constants, addresses, small shifts, extensions, comparisons. Taking the sum out of a
+ *   loop's `load [base + i*4]` costs far more than it saves.
+ * - Only so many values for each loop; fewer where the loop carries many variables itself; and only dear ones where the
+ *   loop calls, as they would be spilled around each call.
  *
  * An instruction moves out of as many loops at once as its operands allow.
  */
@@ -80,7 +81,10 @@ export class Licm {
     return added;
   }
 
-  /** The block that is the only way into a loop and goes nowhere else, or 0. (The entry may be one; as block 0 it reads as none.) */
+  /**
+   * The block that is the only way into a loop and goes nowhere else, or 0. (The entry may be one; as block 0 it reads
+   * as none.)
+   */
   private findPreheader(f: Func, cfg: Cfg, header: Block): Block {
     let found = 0;
     for (let p = cfg.predStart[header]!; p < cfg.predStart[header + 1]!; p++) {
@@ -168,9 +172,10 @@ export class Licm {
   }
 
   /**
-   * Loads and bounds checks that a loop begins with, before anything else that can be seen, and which are the same each time: done in front, they are done
-   * when they were, if only once. That they can't fail later: memories don't shrink, and the loop does not write what is loaded.
-   * Not out of a loop that hands nothing on to its next iteration: it waits for what an embedder writes while the guest is stopped.
+   * Loads and bounds checks that a loop begins with, before anything else that can be seen, and which are the same each
+   * time: done in front, they are done when they were, if only once. That they can't fail later: memories don't shrink,
+   * and the loop does not write what is loaded. Not out of a loop that hands nothing on to its next iteration: it waits
+   * for what an embedder writes while the guest is stopped.
    */
   private takeBeginning(f: Func, cfg: Cfg, loop: number, counters: Tally): void {
     const header = cfg.loopHeader[loop]!;
@@ -230,7 +235,8 @@ export class Licm {
     for (let level = 0, l = loop; l >= 0 && level < MAX_LEVELS; level++, l = cfg.loopParent[l]!) {
       const header = cfg.loopHeader[l]!;
       if (this.preheader[l] === 0 || budget[l]! <= 0 || (this.calls[l] !== 0 && worth !== Worth.Dear)) break;
-      // Latches of an inner loop's enclosing one are dominated by where the value goes, if that is run through each time.
+      // Latches of an inner loop's enclosing one are dominated by where the value goes, if that is run through each
+      // time.
       if (!cfg.dominates(at, this.latches[l]!)) break;
       if (!this.isInvariant(f, cfg, header, l, v)) break;
       budget[l]!--;
@@ -244,8 +250,8 @@ export class Licm {
   private isInvariant(f: Func, cfg: Cfg, header: Block, loop: number, v: Value): boolean {
     const n = OP_OPERANDS[f.op(v)]!;
     for (let i = 0; i < n; i++) {
-      // A definition dominates its use. If the header does not dominate the definition, that stands before the loop; if it does, the
-      // definition lies between the header and a block of the loop, and so in the loop.
+      // A definition dominates its use. If the header does not dominate the definition, that stands before the loop; if
+      // it does, the definition lies between the header and a block of the loop, and so in the loop.
       const x = f.rows[v * ROW + F_A + i]!;
       if (cfg.dominates(header, f.blockOf(x))) return false;
     }

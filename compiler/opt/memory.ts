@@ -1,12 +1,13 @@
 /**
  * What memory is known to hold, during a walk over the dominator tree: loads that were done, values that were stored.
  *
- * Memory is split into *classes*, none of which overlaps another (ops.ts, Region). Each class has a version, a number that changes when
- * something may have been written there. An entry says: at this version, an access to this address gives this value. Versions meet at
- * joins: if all ways in have the same one it stays, else a new one begins; a loop header begins new ones for all that the loop writes.
+ * Memory is split into *classes*, none of which overlaps another (ops.ts, Region). Each class has a version, a number
+ * that changes when something may have been written there. An entry says: at this version, an access to this address
+ * gives this value. Versions meet at joins: if all ways in have the same one it stays, else a new one begins; a loop
+ * header begins new ones for all that the loop writes.
  *
- * Entries are taken out when the walk leaves the block that made them, so a found value always dominates. That an entry was made also
- * means that the access did not trap: a further one of the same bytes can't trap either.
+ * Entries are taken out when the walk leaves the block that made them, so a found value always dominates. That an entry
+ * was made also means that the access did not trap: a further one of the same bytes can't trap either.
  */
 import { BUILTINS } from '../abi/builtins.ts';
 import type { Cfg } from '../ir/cfg.ts';
@@ -77,7 +78,9 @@ export function mayWriteGlobals(f: Func, v: Value): boolean {
   return op !== Op.CallBuiltin || (BUILTIN_WRITES[f.imm(v)] ?? ALL) === ALL;
 }
 
-/** Entries carried over from one version to the next at a store to a known other place: at most so many are looked at. */
+/**
+ * Entries carried over from one version to the next at a store to a known other place: at most so many are looked at.
+ */
 const CARRY_LIMIT = 16;
 
 /** Marks the entry of a store of fewer bits than its value has; loads have their operator here. */
@@ -296,7 +299,9 @@ export class Memory {
     this.rehash(need);
   }
 
-  /** More buckets: every entry is entered again, oldest first, so that the newest of a bucket is at its head as before. */
+  /**
+   * More buckets: every entry is entered again, oldest first, so that the newest of a bucket is at its head as before.
+   */
   private rehash(size: number): void {
     if (size <= this.heads.length || size > 1 << 20) return;
     this.heads = new Int32Array(size);
@@ -320,8 +325,8 @@ export class Memory {
   }
 
   /**
-   * The value that the load v gives, if it is known: of an earlier load, or of a store of the same type and width. 0 if not; the load
-   * should then be entered.
+   * The value that the load v gives, if it is known: of an earlier load, or of a store of the same type and width. 0 if
+   * not; the load should then be entered.
    */
   findLoad(v: Value): Value {
     const { f } = this;
@@ -365,7 +370,10 @@ export class Memory {
     );
   }
 
-  /** What tells loads of one address and type apart: the kind, and which memory. A raw load's trap code is no part of it. */
+  /**
+   * What tells loads of one address and type apart: the kind, and which memory. A raw load's trap code is no part of
+   * it.
+   */
   private loadAccess(op: Op, access: number): number {
     return op === Op.Load ? access : (rawKind(access) << 8) | rawRegion(access);
   }
@@ -397,7 +405,9 @@ export class Memory {
     return this.find(version, this.base(v, op), f.imm(v), this.storeAccess(op, access), tag) === value;
   }
 
-  /** Account for the store v of `value`: a new version, with the entries that it surely leaves alone and one of its own. */
+  /**
+   * Account for the store v of `value`: a new version, with the entries that it surely leaves alone and one of its own.
+   */
   store(v: Value, value: Value): void {
     const { f } = this;
     const op = f.op(v);
@@ -416,8 +426,8 @@ export class Memory {
     for (let e = none; e !== 0 && looked < CARRY_LIMIT; e = this.eOlder[e]!, looked++) {
       if (this.eBase[e] !== base || (this.eTag[e]! & 0xfff) !== load) continue;
       if (op === Op.Store && memIndex(this.eAccess[e]!) !== memIndex(access)) continue;
-      // Same base: addresses are base + offset without wrapping (wasm traps; vmctx and runtime pointers don't come near the end), so
-      // ranges of offsets that don't meet are bytes that don't meet.
+      // Same base: addresses are base + offset without wrapping (wasm traps; vmctx and runtime pointers don't come near
+      // the end), so ranges of offsets that don't meet are bytes that don't meet.
       const other = this.eOffset[e]!;
       const otherKind = load === Op.Load ? memKind(this.eAccess[e]!) : (this.eAccess[e]! >>> 8) & 7;
       const otherSize = accessSize(otherKind, (this.eTag[e]! >>> 16) & 0xff);

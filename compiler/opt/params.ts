@@ -7,8 +7,8 @@ import { Fired, type Tally } from './tally.ts';
 import { rewriteUses } from './uses.ts';
 
 /**
- * Take parameters out of their blocks, and the arguments for them out of all edges. Nothing may use them any more. Edges are changed in
- * place, so the lists of a Cfg stay good.
+ * Take parameters out of their blocks, and the arguments for them out of all edges. Nothing may use them any more.
+ * Edges are changed in place, so the lists of a Cfg stay good.
  */
 export function dropParams(f: Func, isDropped: (param: Value) => boolean): void {
   const { pool } = f;
@@ -45,9 +45,10 @@ export function dropParams(f: Func, isDropped: (param: Value) => boolean): void 
 }
 
 /**
- * Replaces block parameters that are one and the same value (or themselves) on every way in, over and over until there is none left:
- * Braun et al., "Simple and Efficient Construction of Static Single Assignment Form", section 3.1, with a queue of parameters to look at
- * again in place of recursion. What is looked at again are only the parameters that were given a replaced one.
+ * Replaces block parameters that are one and the same value (or themselves) on every way in, over and over until there
+ * is none left: Braun et al., "Simple and Efficient Construction of Static Single Assignment Form", section 3.1, with a
+ * queue of parameters to look at again in place of recursion. What is looked at again are only the parameters that were
+ * given a replaced one.
  */
 export class RedundantParams {
   /** What stands for a value; 0: itself. */

@@ -42,7 +42,8 @@ const licm = new Licm();
 const vectorizer = new Vectorizer();
 
 /**
- * Optimise a function in place. Blocks are renumbered in reverse postorder; the meaning is the same, traps and their order included.
+ * Optimise a function in place. Blocks are renumbered in reverse postorder; the meaning is the same, traps and their
+ * order included.
  * @param level 0: nothing; 1: cheap passes; 2: all
  * @param counters how often each transformation fired, by name, is added to this
  */

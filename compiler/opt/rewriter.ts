@@ -1,5 +1,6 @@
 /**
- * What the folding rules work with: the function, the replacements made so far, and new rows in front of the instruction being looked at.
+ * What the folding rules work with: the function, the replacements made so far, and new rows in front of the
+ * instruction being looked at.
  */
 import { F_A, F_B, F_C, F_IMM, F_IMM2, type Func, ROW, type Value } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
@@ -30,8 +31,9 @@ export class Rewriter {
   }
 
   /**
-   * Whether v is used in one place only. A rule that looks through v then makes it dead; where v lives on, looking through it would only keep
-   * its operands alive as well (of `i1 = i + 1; i1 == n`, a test of i against n - 1 takes one more register all through a loop).
+   * Whether v is used in one place only. A rule that looks through v then makes it dead; where v lives on, looking
+   * through it would only keep its operands alive as well (of `i1 = i + 1; i1 == n`, a test of i against n - 1 takes
+   * one more register all through a loop).
    */
   hasOneUse(v: Value): boolean {
     return v < this.uses.length && this.uses[v] === 1;

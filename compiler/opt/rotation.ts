@@ -5,15 +5,17 @@
  *     body:   … -> header             ->        body:   … -> header
  *                                               header: test -> body, out
  *
- * Only edges from outside are led to the guard, so what was the header is where iterations end, and what it goes on to is the header. One jump fewer in each
- * iteration; the header joins the body's end, and the loop is one block, which the vectoriser looks at; and behind
- * the guard it is certain that the body runs, so that what it begins with may be done in front (licm.ts).
+ * Only edges from outside are led to the guard, so what was the header is where iterations end, and what it goes on to
+ * is the header. One jump fewer in each iteration; the header joins the body's end, and the loop is one block, which
+ * the vectoriser looks at; and behind the guard it is certain that the body runs, so that what it begins with may be
+ * done in front (licm.ts).
  *
- * That it means the same needs no argument but that each way into a copied block finds one copy of it. The loop keeps a single entry: its body
- * has no other way in than from the header and its copy.
+ * That it means the same needs no argument but that each way into a copied block finds one copy of it. The loop keeps a
+ * single entry: its body has no other way in than from the header and its copy.
  *
- * Only loops of two blocks are turned, which become one. A jump hardly shows by itself, and loops of more blocks lose by it (sqlite3: 1.03 to 1.05 of the run time): the test's
- * copy is code that short loops run as well, and what the header defines has to be handed through all blocks. Nor are long ones turned, such as call, nor those of which the
+ * Only loops of two blocks are turned, which become one. A jump hardly shows by itself, and loops of more blocks lose
+ * by it (sqlite3: 1.03 to 1.05 of the run time): the test's copy is code that short loops run as well, and what the
+ * header defines has to be handed through all blocks. Nor are long ones turned, such as call, nor those of which the
  * header is more than a few instructions.
  */
 import type { Cfg } from '../ir/cfg.ts';

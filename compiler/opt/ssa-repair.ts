@@ -1,11 +1,14 @@
 /**
- * SSA form made good after blocks were copied: a value that has definitions in several blocks now is given to its uses by block parameters.
+ * SSA form made good after blocks were copied: a value that has definitions in several blocks now is given to its uses
+ * by block parameters.
  *
- * As in Braun et al., "Simple and Efficient Construction of Static Single Assignment Form", section 2, only what is used is looked for, from its uses upwards,
- * with a queue in place of recursion. A value wanted at a block's start is the one at the end of the block's immediate dominator if no definition lies between the
- * two, else a parameter, whose arguments are wanted at the ends of the predecessors. Between: in what the dominator strictly dominates, as every block from
- * which the start can be reached without passing the dominator is; and not in what the block itself dominates, unless there is a way back from there. A
- * parameter that was not necessary after all is one value on every way in, and is left for RedundantParams to take out.
+ * As in Braun et al., "Simple and Efficient Construction of Static Single Assignment Form", section 2, only what is
+ * used is looked for, from its uses upwards, with a queue in place of recursion. A value wanted at a block's start is
+ * the one at the end of the block's immediate dominator if no definition lies between the two, else a parameter, whose
+ * arguments are wanted at the ends of the predecessors. Between: in what the dominator strictly dominates, as every
+ * block from which the start can be reached without passing the dominator is; and not in what the block itself
+ * dominates, unless there is a way back from there. A parameter that was not necessary after all is one value on every
+ * way in, and is left for RedundantParams to take out.
  */
 import type { Cfg } from '../ir/cfg.ts';
 import {

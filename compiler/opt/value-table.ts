@@ -1,14 +1,16 @@
 /**
- * The table of global value numbering: values that are available at a point of a walk over the dominator tree, found by what they compute.
- * Leaving a block takes its values out again, last in, first out, so that everything found dominates the point where it is looked up.
+ * The table of global value numbering: values that are available at a point of a walk over the dominator tree, found by
+ * what they compute. Leaving a block takes its values out again, last in, first out, so that everything found dominates
+ * the point where it is looked up.
  */
 import { F_A, F_B, F_C, F_IMM, F_IMM2, type Func, ROW, type Value } from '../ir/func.ts';
 import { OP_FLAGS, Op, OpFlag } from '../ir/ops.ts';
 import { grown, type Ints } from '../ir/scratch.ts';
 
 /**
- * Values of one bucket that are compared, the newest first. Chains have one or two; in longer ones are values that were chosen to collide, whose module would otherwise take
- * the square of its size. What is not found is computed twice, that is all.
+ * Values of one bucket that are compared, the newest first. Chains have one or two; in longer ones are values that were
+ * chosen to collide, whose module would otherwise take the square of its size. What is not found is computed twice,
+ * that is all.
  */
 const MOST_COMPARED = 64;
 

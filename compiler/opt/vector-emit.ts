@@ -28,7 +28,10 @@ class Emission {
   private readonly to: Builder;
   private readonly values = new Map<Node, Value[]>();
   private readonly splats = new Map<Node, Value>();
-  /** Parameters of the vector loop for nodes that go from one iteration to the next: numbers that count, and predecessors. */
+  /**
+   * Parameters of the vector loop for nodes that go from one iteration to the next: numbers that count, and
+   * predecessors.
+   */
   private readonly carried = new Map<Node, Value>();
   private readonly evaluated = new Map<Value, Value>();
   /** Where the bytes of a stream start, those of its first vector iteration, and those of this one. */
@@ -176,12 +179,13 @@ class Emission {
   }
 
   /**
-   * How often the loop is certain to go round again. With F the compared value of the first iteration, and d the distance from there to the limit, in
-   * the stride's direction, that of iteration j (from 0) has moved j * 2^shift towards it.
+   * How often the loop is certain to go round again. With F the compared value of the first iteration, and d the
+   * distance from there to the limit, in the stride's direction, that of iteration j (from 0) has moved j * 2^shift
+   * towards it.
    *
    * - Not equal: as long as j * 2^shift < d, the distance modulo 2^32, the limit is not reached yet.
-   * - Ordered, F on the right side of the limit (`certain`): d is the distance as a natural number, and as long as j * 2^shift < d the value lies
-   *   between F and the limit, without having wrapped.
+   * - Ordered, F on the right side of the limit (`certain`): d is the distance as a natural number, and as long as j *
+   *   2^shift < d the value lies between F and the limit, without having wrapped.
    *
    * That holds for all j < d >> shift, since j * 2^shift <= d - 2^shift then. Where F is at the limit, d is 0.
    */
@@ -197,8 +201,9 @@ class Emission {
   }
 
   /**
-   * All ranges in bounds, and those that have to be disjoint are. No sum wraps: addresses and offsets are below 2^32, lengths of ranges below 2^40. (Where a
-   * difference wraps, a range would start below 0, and the first comparison has failed.)
+   * All ranges in bounds, and those that have to be disjoint are. No sum wraps: addresses and offsets are below 2^32,
+   * lengths of ranges below 2^40. (Where a difference wraps, a range would start below 0, and the first comparison has
+   * failed.)
    */
   private rangesAreSafe(end: Value): Value {
     const { to, plan } = this;

@@ -1,12 +1,13 @@
 /**
- * What one iteration does to several elements (a compiler may have unrolled the loop) as operators on vectors: values are taken in *packs*, one
- * for each element, whose definitions are the same operator on packs, down to loads from consecutive addresses, to invariants, to numbers that count,
- * and to what the element before had.
+ * What one iteration does to several elements (a compiler may have unrolled the loop) as operators on vectors: values
+ * are taken in *packs*, one for each element, whose definitions are the same operator on packs, down to loads from
+ * consecutive addresses, to invariants, to numbers that count, and to what the element before had.
  *
- * A pack is asked for with lanes of a certain size: that of the elements that it is stored to, more often than not. Where that is less than 32 bits, a
- * lane holds the low bits of its scalar, and a pack knows whether the scalar is the lane's zero-extension or sign-extension: what looks at upper bits
- * (shifts to the right, comparisons) needs that, and gets wider lanes, of which the low bits are taken, if it does not find it. Elements in memory that
- * are narrower or wider than what is asked for are extended or cut.
+ * A pack is asked for with lanes of a certain size: that of the elements that it is stored to, more often than not.
+ * Where that is less than 32 bits, a lane holds the low bits of its scalar, and a pack knows whether the scalar is the
+ * lane's zero-extension or sign-extension: what looks at upper bits (shifts to the right, comparisons) needs that, and
+ * gets wider lanes, of which the low bits are taken, if it does not find it. Elements in memory that are narrower or
+ * wider than what is asked for are extended or cut.
  */
 import type { Value } from '../ir/func.ts';
 import { accessSize, MemKind, memIndex, memKind, OP_FLAGS, Op, OpFlag, Type } from '../ir/ops.ts';
@@ -65,7 +66,10 @@ export interface Node extends Extents {
   readonly size: number;
   readonly vec: VecOp;
   readonly operands: readonly Node[];
-  /** What is splatted, or the count of a shift: outside of the loop, or a constant. What the first element's predecessor has. */
+  /**
+   * What is splatted, or the count of a shift: outside of the loop, or a constant. What the first element's predecessor
+   * has.
+   */
   readonly scalar: Value;
   /** A splatted or counting constant that has no row. From one element to the next, of a linear form. */
   readonly constant: number;
@@ -123,7 +127,10 @@ const COMPARISONS: Partial<Record<Op, string>> = {
   [Op.FLe]: 'le',
   [Op.FGe]: 'ge',
 };
-/** By operator: the type that it takes, the one that it yields, lanes being of the same size; how, and how many instructions that takes, about. */
+/**
+ * By operator: the type that it takes, the one that it yields, lanes being of the same size; how, and how many
+ * instructions that takes, about.
+ */
 const CONVERSIONS: Partial<Record<Op, readonly (readonly [Type, Type, VecOp, number])[]>> = {
   [Op.ConvertS]: [[Type.I32, Type.F32, VecOp.f32x4_convert_i32x4_s, 1]],
   [Op.ConvertU]: [[Type.I32, Type.F32, VecOp.f32x4_convert_i32x4_u, 6]],
@@ -196,9 +203,10 @@ export class Packs {
   }
 
   /**
-   * The stream of accesses, one for each element. Addresses go up (or all go down) by the pitch from one to the next, either in the address or in the
-   * offset: so the i-th iteration's bytes are those from `address + i * stride + offset` on without a gap (or those that end one element behind it), if no
-   * address wraps on the way.
+   * The stream of accesses, one for each element. Addresses go up (or all go down) by the pitch from one to the next,
+   * either in the address or in the offset: so the i-th iteration's bytes are those from
+   * `address + i * stride + offset` on without a gap (or those that end one element behind it), if no address wraps on
+   * the way.
    */
   stream(accesses: readonly Value[], stores: boolean): Stream | null {
     const { f } = this.loop;
@@ -232,7 +240,8 @@ export class Packs {
     const known = this.made.get(key);
     if (known !== undefined) return known;
     if (this.made.size >= MOST_NODES) return null;
-    // What is asked for while it is being made depends on itself, from one iteration to the next: there are no vectors of that.
+    // What is asked for while it is being made depends on itself, from one iteration to the next: there are no vectors
+    // of that.
     this.made.set(key, null);
     let node = this.build(values, size);
     if (!node && size < 4) {
@@ -418,8 +427,8 @@ export class Packs {
   }
 
   /**
-   * What the loop hands from each element to the next one: the first value is a variable of the loop, which gets the last element's value next time round,
-   * and the others are those of the elements in between.
+   * What the loop hands from each element to the next one: the first value is a variable of the loop, which gets the
+   * last element's value next time round, and the others are those of the elements in between.
    */
   private previous(values: readonly Value[], size: number): Node | null {
     const { loop } = this;
@@ -452,7 +461,8 @@ export class Packs {
     const extents = { zero: !signed && kind !== MemKind.Full, sign: signed };
     let x: Node = this.node('load', pitch, NO_OP, [], { ...extents, stream });
     if (bytes < pitch) {
-      // An element of which only the low bytes are looked at. (The others lie within the bytes that are known to be there.)
+      // An element of which only the low bytes are looked at. (The others lie within the bytes that are known to be
+      // there.)
       const bits = bytes * 8;
       if (pitch === 8) return null;
       x = signed
@@ -590,7 +600,8 @@ export class Packs {
     const sign = a.sign && b.sign;
     if (size < 4) {
       if (name === 'eq' || name === 'ne' || name.endsWith('_u')) {
-        // Sign-extension keeps the unsigned order, too: it takes the lower half to the bottom, the upper one to the top.
+        // Sign-extension keeps the unsigned order, too: it takes the lower half to the bottom, the upper one to the
+        // top.
         if (!zero && !sign) return null;
       } else if (!sign) {
         if (!zero) return null;

@@ -15,7 +15,10 @@ const MOST_PAIRS = 12;
 /** Fewer iterations of the loop, or of the vectors, are not worth the comparisons. */
 const LEAST_ITERATIONS = 16;
 const LEAST_ROUNDS = 4;
-/** Iterations that a vector has to cover for what is left of them to be worth another one, and nodes that are made twice for it. */
+/**
+ * Iterations that a vector has to cover for what is left of them to be worth another one, and nodes that are made twice
+ * for it.
+ */
 const LEAST_OVERLAPPED = 4;
 const MOST_OVERLAPPED_NODES = 12;
 /** Vectors that one pack may fill, and rows of what is evaluated behind the vectors. */
@@ -59,7 +62,10 @@ export function sameBytes(x: Stream, y: Stream): boolean {
   );
 }
 
-/** Whether a loop loads each element before it stores that one or one behind it. Both streams have as many accesses in an iteration. */
+/**
+ * Whether a loop loads each element before it stores that one or one behind it. Both streams have as many accesses in
+ * an iteration.
+ */
 function loadsAhead(load: Stream, store: Stream, position: ReadonlyMap<Value, number>): boolean {
   if (load.stores || load.pitch !== store.pitch || load.down !== store.down) return false;
   let first = Infinity;
@@ -89,7 +95,10 @@ export function lastLane(packs: Packs, have: ReadonlySet<Node>, v: Value): Node 
     .find(n => have.has(n) && !n.mask && n.kind !== 'splat' && (n.last.zero || n.last.sign));
 }
 
-/** Whether the value that `v` has in the last iteration that the vectors do is one of their lanes, or computed from such. */
+/**
+ * Whether the value that `v` has in the last iteration that the vectors do is one of their lanes, or computed from
+ * such.
+ */
 function isEvaluated(loop: CountedLoop, packs: Packs, have: ReadonlySet<Node>, v: Value): boolean {
   const { f } = loop;
   let left = MOST_EVALUATED;
@@ -234,7 +243,10 @@ export class Planner {
     };
   }
 
-  /** Whether a check is of the address and extent of an access of the same block: that access is in bounds, so it passes. */
+  /**
+   * Whether a check is of the address and extent of an access of the same block: that access is in bounds, so it
+   * passes.
+   */
   private isCheckOfAccess(f: Func, block: Block, check: Value): boolean {
     if (!this.bounds.read(f, check)) return false;
     const { address, extent } = this.bounds;
@@ -269,7 +281,10 @@ export class Planner {
     return groups.map(({ first, stores }) => (loop.stride(first.address) < 0 ? stores.reverse() : stores));
   }
 
-  /** The different ranges, and those pairs of them that have to be compared; null: there are too many, or it would be in vain. */
+  /**
+   * The different ranges, and those pairs of them that have to be compared; null: there are too many, or it would be in
+   * vain.
+   */
   private rangesOf(
     all: readonly Stream[],
     position: ReadonlyMap<Value, number>,

@@ -1,4 +1,7 @@
-/** Loop variables that gather something of all elements: integer sums, bit operations, minima and maxima. In any order it is the same. */
+/**
+ * Loop variables that gather something of all elements: integer sums, bit operations, minima and maxima. In any order
+ * it is the same.
+ */
 import type { Value } from '../ir/func.ts';
 import { Op, Type } from '../ir/ops.ts';
 import { VecOp } from '../ir/vec-ops.ts';
@@ -58,7 +61,10 @@ export class Reduction {
     return this.loop.f.type(this.param);
   }
 
-  /** Take the leaves as packs, in the order of the addresses that they are loaded from, as the loop goes. Returns whether they are such. */
+  /**
+   * Take the leaves as packs, in the order of the addresses that they are loaded from, as the loop goes. Returns
+   * whether they are such.
+   */
   resolve(packs: Packs): boolean {
     const { lanes } = packs;
     if (this.leaves.length % lanes !== 0) return false;
@@ -97,7 +103,10 @@ export class Reduction {
   }
 }
 
-/** Where the first load in an expression lies: the terms of its address, and the constant, in the direction in which the loop goes. */
+/**
+ * Where the first load in an expression lies: the terms of its address, and the constant, in the direction in which the
+ * loop goes.
+ */
 function placeOf(loop: CountedLoop, v: Value, depth: number): { base: string; at: number } | null {
   const { f } = loop;
   if (depth > 4 || loop.isInvariant(v)) return null;
@@ -134,8 +143,9 @@ function usersOf(loop: CountedLoop, v: Value): Value[] {
 }
 
 /**
- * The reduction that the parameter p is, from its way through the block to `next`, what it is next time round. Nothing but the chain of operators may
- * look at a value on that way; behind the loop it may be looked at, since the loop itself has the last iteration.
+ * The reduction that the parameter p is, from its way through the block to `next`, what it is next time round. Nothing
+ * but the chain of operators may look at a value on that way; behind the loop it may be looked at, since the loop
+ * itself has the last iteration.
  */
 export function findReduction(loop: CountedLoop, p: Value, next: Value): Reduction | null {
   const { f, block } = loop;

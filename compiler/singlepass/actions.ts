@@ -1,4 +1,7 @@
-/** What the single pass does for each operator: one look-up and one jump, where the opcode table has several columns to ask. */
+/**
+ * What the single pass does for each operator: one look-up and one jump, where the opcode table has several columns to
+ * ask.
+ */
 import { ValType } from '../wasm/module.ts';
 import {
   Code,

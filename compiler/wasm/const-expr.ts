@@ -23,7 +23,10 @@ export interface ConstScope extends TypeSpace {
   readonly importedGlobals: number;
   /** Type of a reference to a function. */
   funcRefType(index: number): ValType;
-  /** Throws when there is no such function; notes that its address is taken. Returns the shared expression `ref.func index`. */
+  /**
+   * Throws when there is no such function; notes that its address is taken. Returns the shared expression
+   * `ref.func index`.
+   */
   refFunc(index: number, offset: number): ConstExpr;
 }
 

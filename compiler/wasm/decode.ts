@@ -1,6 +1,6 @@
 /**
- * Binary format -> Module: header, sections in order, all validation of Wasm 2.0 that needs no function body ("Validation", "Modules").
- * Bodies are decoded and validated by lower.ts.
+ * Binary format -> Module: header, sections in order, all validation of Wasm 2.0 that needs no function body
+ * ("Validation", "Modules"). Bodies are decoded and validated by lower.ts.
  */
 import { DEFAULT_FEATURES, type FeatureSet } from '../features.ts';
 import { Sections } from './decode-sections.ts';
@@ -134,8 +134,9 @@ export function decodeModule(bytes: Uint8Array, features: FeatureSet = DEFAULT_F
 }
 
 /**
- * A class with data properties. Of an object literal V8 makes the map anew when it is evaluated for the second time, and discards code that relied on what the
- * first module's properties hold; with an accessor it makes a dictionary. The module is asked for something at every second operator.
+ * A class with data properties. Of an object literal V8 makes the map anew when it is evaluated for the second time,
+ * and discards code that relied on what the first module's properties hold; with an accessor it makes a dictionary. The
+ * module is asked for something at every second operator.
  */
 class DecodedModule implements Module {
   readonly types;

@@ -1,6 +1,7 @@
 /**
- * Implementation limits: no module within them makes the compiler use memory or time out of proportion to its size. Where the
- * WebAssembly JavaScript Interface ("Implementation-defined Limits") has a number, it is that number, so that what runs in a browser compiles here.
+ * Implementation limits: no module within them makes the compiler use memory or time out of proportion to its size.
+ * Where the WebAssembly JavaScript Interface ("Implementation-defined Limits") has a number, it is that number, so that
+ * what runs in a browser compiles here.
  */
 import { CompileError } from '../diagnostics.ts';
 
@@ -27,7 +28,10 @@ export const LIMITS = {
   subtypeDepth: 63,
   bodySize: 7_654_321,
   locals: 50_000,
-  /** Parameters and results of all function imports together, beyond IMPORT_VALUES_PER_BYTE: each import gets a thunk that moves them all. */
+  /**
+   * Parameters and results of all function imports together, beyond IMPORT_VALUES_PER_BYTE: each import gets a thunk
+   * that moves them all.
+   */
   importValues: 2 ** 15,
   brTableTargets: 65_520,
   /** Bytes of names that are kept from the name section; what comes later has none. */
@@ -38,9 +42,15 @@ export const LIMITS = {
   customSections: 1_000_000,
   /** IR rows of one function. */
   rows: 2 ** 22,
-  /** Values that the branches of one function carry to labels, beyond BRANCH_VALUES_PER_BYTE: a loop in seven bytes may carry 1,000. */
+  /**
+   * Values that the branches of one function carry to labels, beyond BRANCH_VALUES_PER_BYTE: a loop in seven bytes may
+   * carry 1,000.
+   */
   branchValues: 2 ** 16,
-  /** Values that the calls and returns of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes may pass 2,000, results to parameters. */
+  /**
+   * Values that the calls and returns of one function pass, both ways, beyond CALL_VALUES_PER_BYTE: a call of two bytes
+   * may pass 2,000, results to parameters.
+   */
   callValues: 2 ** 18,
   /** Machine code and constants of a module, beyond MACHINE_BYTES_PER_BYTE. */
   machineBytes: 2 ** 21,
@@ -58,8 +68,9 @@ const BRANCH_VALUES_PER_BYTE = 16;
 export const IMPORT_VALUES_PER_BYTE = 4;
 
 /**
- * For each byte of bodies. Compiled programs have 2 to 8. `npm run code-size` looks for what has most: single operators stay below 100, of which some are there only to
- * be so long; what passes a thousand values by naming a type would have up to 5,000.
+ * For each byte of bodies. Compiled programs have 2 to 8. `npm run code-size` looks for what has most: single operators
+ * stay below 100, of which some are there only to be so long; what passes a thousand values by naming a type would have
+ * up to 5,000.
  */
 const MACHINE_BYTES_PER_BYTE = 128;
 
@@ -69,8 +80,9 @@ export function machineBytesLimit(codeBytes: number): number {
 }
 
 /**
- * For each byte of bodies. Compiled programs have 0.5 to 1.2, code for debuggers up to 1.9; the modules of the official suite stay within 350 words of that. A value that is passed to a call,
- * a block or a branch is a word, so what passes a thousand of them in a few bytes is stopped here, before it takes time.
+ * For each byte of bodies. Compiled programs have 0.5 to 1.2, code for debuggers up to 1.9; the modules of the official
+ * suite stay within 350 words of that. A value that is passed to a call, a block or a branch is a word, so what passes
+ * a thousand of them in a few bytes is stopped here, before it takes time.
  */
 const IR_WORDS_PER_BYTE = 8;
 /** For each function: a stub with a dozen parameters has two bytes. */
@@ -82,8 +94,9 @@ export function irWordsLimit(functions: number, codeBytes: number): number {
 }
 
 /**
- * Values that the branches of a body of that size may carry to labels before its locals move to memory (ssa.ts): each becomes an argument, and mostly a move. Compiled
- * programs stay below one for each byte; nested constructs that all assign all locals have as many as the square of their size.
+ * Values that the branches of a body of that size may carry to labels before its locals move to memory (ssa.ts): each
+ * becomes an argument, and mostly a move. Compiled programs stay below one for each byte; nested constructs that all
+ * assign all locals have as many as the square of their size.
  */
 export function carriedValues(bodyBytes: number): number {
   return Math.min(2 ** 22, 2 ** 15 + 4 * bodyBytes);

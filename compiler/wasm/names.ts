@@ -1,6 +1,6 @@
 /**
- * The name section (core specification, appendix "Name Section"). It is a hint: a section that is broken somewhere is read up to there, and
- * never an error.
+ * The name section (core specification, appendix "Name Section"). It is a hint: a section that is broken somewhere is
+ * read up to there, and never an error.
  */
 import { CompileError } from '../diagnostics.ts';
 import { LIMITS } from './limits.ts';

@@ -1,4 +1,7 @@
-/** What launch and attach configurations do, through the protocol, on real guests; and what is said of those that can't be used. */
+/**
+ * What launch and attach configurations do, through the protocol, on real guests; and what is said of those that can't
+ * be used.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

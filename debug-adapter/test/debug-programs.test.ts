@@ -1,4 +1,6 @@
-/** A few of the programs that `npm run debug-programs` holds against their own output; and that a difference is seen. */
+/**
+ * A few of the programs that `npm run debug-programs` holds against their own output; and that a difference is seen.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

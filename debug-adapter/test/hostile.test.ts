@@ -1,4 +1,7 @@
-/** Clients and guests that don't behave: what is answered, that nothing is lost or mixed up, and that nothing outlives its session. */
+/**
+ * Clients and guests that don't behave: what is answered, that nothing is lost or mixed up, and that nothing outlives
+ * its session.
+ */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

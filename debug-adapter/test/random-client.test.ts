@@ -1,4 +1,7 @@
-/** Debug sessions of a client that does anything: each request has one response, events come in an order that makes sense, and all ends. LUCET_SEEDS=from-to runs others. */
+/**
+ * Debug sessions of a client that does anything: each request has one response, events come in an order that makes
+ * sense, and all ends. LUCET_SEEDS=from-to runs others.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Programs in a terminal ("console"): what they read is what is typed there, and what they print is there, in debug code and in optimised code. */
+/**
+ * Programs in a terminal ("console"): what they read is what is typed there, and what they print is there, in debug
+ * code and in optimised code.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

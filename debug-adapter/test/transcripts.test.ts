@@ -1,6 +1,6 @@
 /**
- * Debug sessions on real programs, word for word: support/transcript.ts has the form, transcripts/ what is expected. BLESS=1 writes what
- * comes out as what is expected; look at the difference before you keep it.
+ * Debug sessions on real programs, word for word: support/transcript.ts has the form, transcripts/ what is expected.
+ * BLESS=1 writes what comes out as what is expected; look at the difference before you keep it.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

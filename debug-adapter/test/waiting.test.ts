@@ -1,4 +1,7 @@
-/** Programs that wait in the system under the debugger: a pause stops them there, and all else works as it does anywhere. */
+/**
+ * Programs that wait in the system under the debugger: a pause stops them there, and all else works as it does
+ * anywhere.
+ */
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
 /**
- * Offsets in struct lucet_activation and struct machine_state that the assembly uses; run.c holds them against the structs.
+ * Offsets in struct lucet_activation and struct machine_state that the assembly uses; run.c holds them against the
+ * structs.
  */
 #ifndef LUCET_ACTIVATION_H
 #define LUCET_ACTIVATION_H
@@ -34,7 +35,9 @@
 #define CONTROL_WHERE 8
 #define PREPARED_INSTANCE 16
 
-/* In struct binding; and the bits of its `refs` for which there is something to do when the host function has returned. */
+/*
+ * In struct binding; and the bits of its `refs` for which there is something to do when the host function has returned.
+ */
 #define BINDING_SIZE_LOG2 5
 #define BINDING_FUNCTION 0
 #define BINDING_DATA 8
@@ -53,7 +56,10 @@
 /* In host code that waits in the system, and wants to hear of requests. */
 #define CONTROL_WAITING 4
 
-/* Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again. lucet.h says so. A power of two. */
+/*
+ * Handlers are looked at once in so many runs of a thread, and of an instance that the thread calls again and again.
+ * lucet.h says so. A power of two.
+ */
 #define RUNS_UNLOOKED 64
 
 /* In struct thread_area. */
@@ -77,7 +83,10 @@
 #define LUCET_LEFT_TRAP 2
 #define LUCET_LEFT_TERMINATED 3
 #define LUCET_LEFT_FAULT 4
-/* There is a request. Nothing was run; the guest is behind a hostcall or builtin; it is anywhere, and was saved now, or before. */
+/*
+ * There is a request. Nothing was run; the guest is behind a hostcall or builtin; it is anywhere, and was saved now, or
+ * before.
+ */
 #define LUCET_LEFT_STOPPED_ENTERING 5
 #define LUCET_LEFT_STOPPED_RETURNING 6
 #define LUCET_LEFT_STOPPED 7

@@ -1,5 +1,6 @@
 /**
- * Activations: how they are stacked, entered and ended. What run.c and call.c share; inline, since all of it takes fewer instructions than calling it would.
+ * Activations: how they are stacked, entered and ended. What run.c and call.c share; inline, since all of it takes
+ * fewer instructions than calling it would.
  *
  * An activation begins at the top of its instance's stack, or below the innermost activation that is there already; it
  * is always the innermost one that is resumed, so activations on a stack end in the reverse order of their beginning,

@@ -1,5 +1,6 @@
 /**
- * Calls by way of a block of memory: for embedders in languages in which each argument of a foreign call takes longer than the whole call here.
+ * Calls by way of a block of memory: for embedders in languages in which each argument of a foreign call takes longer
+ * than the whole call here.
  */
 #include <string.h>
 

@@ -1,10 +1,14 @@
 /**
- * Assembler macros of what crosses the border between host and guest (stack_x64.S, call_x64.S): host frames, floating-point modes, windows.
+ * Assembler macros of what crosses the border between host and guest (stack_x64.S, call_x64.S): host frames,
+ * floating-point modes, windows.
  */
 #ifndef LUCET_BORDER_X64_H
 #define LUCET_BORDER_X64_H
 
-/* The host's frame, from ACT_HOST_RSP: mxcsr, whether its modes are others than the guest's, r15, r14, r13, r12, rbx, rbp, the return address. */
+/*
+ * The host's frame, from ACT_HOST_RSP: mxcsr, whether its modes are others than the guest's, r15, r14, r13, r12, rbx,
+ * rbp, the return address.
+ */
 #define HOST_FRAME_DIFFERS 4
 #define HOST_FRAME_BASE 8
 #define HOST_FRAME_RBP 48
@@ -32,7 +36,10 @@ lucet_stopped_\name:
         movq    %fs:(\reg), \reg
 .endm
 
-/* Load the guest's or the host's mxcsr, where the host's, at the stack pointer, has other modes than the guest's: then the word behind it isn't 0. */
+/*
+ * Load the guest's or the host's mxcsr, where the host's, at the stack pointer, has other modes than the guest's: then
+ * the word behind it isn't 0.
+ */
 .macro GUEST_MXCSR
         cmpl    $0, HOST_FRAME_DIFFERS(%rsp)
         je      .Lsame\@

@@ -1,6 +1,6 @@
 /**
- * Calling guests. Calls that have nothing to look at are all in call_x64.S: such a call takes a few nanoseconds more than its guest does. Here is what makes an instance ready for
- * them, and everything else.
+ * Calling guests. Calls that have nothing to look at are all in call_x64.S: such a call takes a few nanoseconds more
+ * than its guest does. Here is what makes an instance ready for them, and everything else.
  */
 #include "activations.h"
 #include "internal.h"
@@ -21,9 +21,13 @@ _Static_assert(offsetof(lucet_prepared_call, entry) == offsetof(struct lucet_fun
                "the stubs of call_x64.S take either");
 _Static_assert(offsetof(struct lucet_control, requests) == 0, "they look at it");
 
-/** Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known. */
+/**
+ * Native host functions and guests may call each other this deep; each level takes host stack, whose end isn't known.
+ */
 #define MOST_NESTED 256
-/** A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code. */
+/**
+ * A new activation needs this much stack before its first instruction, so that a full stack overflows in guest code.
+ */
 #define LEAST_ROOM LUCET_STACK_RED_AREA
 
 static lucet_status no_signals(lucet_error *error) {
@@ -73,19 +77,23 @@ static bool arm_deadline(struct lucet_instance *i) {
 }
 
 /**
- * Sandbox argument for calls of a *ready* instance. It becomes ready where a run has ended and nothing runs or waits on it, if nothing about it needs
- * to be looked at: not poisoned, started, no time limit, no watchpoints, a control block, no fences, no trap that could be asked about, at rest as after a run that
- * returned. What changes one of these calls lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin
- * a run takes it, too (activation_push), unless it is running, which `innermost` tells. The
- * activation has everything that its runs have in common; what a run changes of it otherwise (guest_rsp, saved, host_*) is
- * written before it is read. So a call writes what others may look at meanwhile, and nothing else.
+ * Sandbox argument for calls of a *ready* instance. It becomes ready where a run has ended and nothing runs or waits on
+ * it, if nothing about it needs to be looked at: not poisoned, started, no time limit, no watchpoints, a control block,
+ * no fences, no trap that could be asked about, at rest as after a run that returned. What changes one of these calls
+ * lucet_call_unready, or frees the activation (lucet_activations_free); every other way to begin a run takes it, too
+ * (activation_push), unless it is running, which `innermost` tells. The activation has everything that its runs have in
+ * common; what a run changes of it otherwise (guest_rsp, saved, host_*) is written before it is read. So a call writes
+ * what others may look at meanwhile, and nothing else.
  *
- * What is the thread's (whom to kick, the stack limit) is settled by the first of such calls, which gives a number that is given once (token_next) to both, the instance and the
- * thread. As long as the two have the same one, the thread has settled nothing else since, nor any other thread this instance; the thread forgets its number when it begins any other
- * run (activation_begin), so no run of another activation is under way on it, either; and the instance has none when it isn't ready, or its handlers are to be looked at.
+ * What is the thread's (whom to kick, the stack limit) is settled by the first of such calls, which gives a number that
+ * is given once (token_next) to both, the instance and the thread. As long as the two have the same one, the thread has
+ * settled nothing else since, nor any other thread this instance; the thread forgets its number when it begins any
+ * other run (activation_begin), so no run of another activation is under way on it, either; and the instance has none
+ * when it isn't ready, or its handlers are to be looked at.
  *
- * So these calls compare four words (call_x64.S): the number; lucet_signals_stale; `innermost`, since the run that a nested call is made in has the same number; and the
- * function's instance with plain_base or modes_base, which tells that it is this one, whose functions take no references.
+ * So these calls compare four words (call_x64.S): the number; lucet_signals_stale; `innermost`, since the run that a
+ * nested call is made in has the same number; and the function's instance with plain_base or modes_base, which tells
+ * that it is this one, whose functions take no references.
  */
 static void make_ready(struct lucet_instance *i) {
   bool room = i->slot->stack_top - i->slot->stack_low >= LEAST_ROOM;
@@ -209,11 +217,14 @@ static lucet_status call(struct lucet_instance *i, const struct lucet_funcref *f
 }
 
 /**
- * Sandbox argument for calls that leave the floating-point modes alone (keeps_modes). Code without operators on floating-point numbers does the same in any modes, so it need
- * not be given its own, and host functions that it calls have the host's all along. All code that can run in such a call is the instance's own: it is alone in its
- * group, and holds no other instance. Where that ends (lucet_group_unite, lucet_group_hold), its calls are plain ones no more, and those that are under way get the
- * modes of guests from there on, the host's being kept in their frames (lucet_modes_matter). A guest that is stopped, and may be resumed elsewhere, has the modes of
- * guests in its saved state (lucet_context_save, lucet_machine_at_check); a fault's handler is left in a way that restores what the guest had (lucet_context_may_leave).
+ * Sandbox argument for calls that leave the floating-point modes alone (keeps_modes). Code without operators on
+ * floating-point numbers does the same in any modes, so it need not be given its own, and host functions that it calls
+ * have the host's all along. All code that can run in such a call is the instance's own: it is alone in its group, and
+ * holds no other instance. Where that ends (lucet_group_unite, lucet_group_hold), its calls are plain ones no more, and
+ * those that are under way get the modes of guests from there on, the host's being kept in their frames
+ * (lucet_modes_matter). A guest that is stopped, and may be resumed elsewhere, has the modes of guests in its saved
+ * state (lucet_context_save, lucet_machine_at_check); a fault's handler is left in a way that restores what the guest
+ * had (lucet_context_may_leave).
  */
 lucet_status lucet_call_unsettled(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error) {
   bool settled = false;

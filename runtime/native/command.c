@@ -18,7 +18,10 @@ lucet_status lucet_command_run(const lucet_command *c, lucet_instance **instance
   if (status == LUCET_OK && event->kind != LUCET_EVENT_RETURNED && event->kind != LUCET_EVENT_TERMINATED)
     *instance = i;
   else {
-    /* Nobody has had its handle. Of what it imports only functions run, on this thread; a reference to its own that one of them keeps unites the groups. */
+    /*
+     * Nobody has had its handle. Of what it imports only functions run, on this thread; a reference to its own that one
+     * of them keeps unites the groups.
+     */
     i->sole = !i->told && lucet_group_alone(i);
     lucet_instance_release(i);
   }

@@ -1,17 +1,20 @@
 /**
  * Requests to a guest from other threads: kill it, pause it, take the processor from it.
  *
- * Who makes a request sets a bit in the request word, then orders his store before the loads of all threads (membarrier), then reads where the guest is.
- * Whoever is about to enter guest code stores where he is, then compares the word with 0. One of the two therefore sees the other: either the guest isn't
- * entered, or the kick is sent to the thread that entered it. The entering side pays a store and a load; where the kernel has no membarrier, a fence.
+ * Who makes a request sets a bit in the request word, then orders his store before the loads of all threads
+ * (membarrier), then reads where the guest is. Whoever is about to enter guest code stores where he is, then compares
+ * the word with 0. One of the two therefore sees the other: either the guest isn't entered, or the kick is sent to the
+ * thread that entered it. The entering side pays a store and a load; where the kernel has no membarrier, a fence.
  *
- * The bits are taken back by the guest's own thread only: single ones when they are told to the embedder, all of them when the run ends, along with
- * counting its number up. That last one is a plain store, which may overwrite a bit that was set at that moment: the run has ended, so nothing is lost. A
- * request names the run that it is for, so one that comes late never hits the next run.
+ * The bits are taken back by the guest's own thread only: single ones when they are told to the embedder, all of them
+ * when the run ends, along with counting its number up. That last one is a plain store, which may overwrite a bit that
+ * was set at that moment: the run has ended, so nothing is lost. A request names the run that it is for, so one that
+ * comes late never hits the next run.
  *
- * Kicks to a guest in host code are for its system calls' sake (signals_linux.c). Killers send them always, since what becomes of the call doesn't matter any more;
- * others only to host code that says that it waits (lucet_vmctx_wait), as no other expects that its system calls are interrupted. It says so in the same order: first where it is,
- * then the look at the requests. A kick that comes between that look and the system call is lost, and repeated.
+ * Kicks to a guest in host code are for its system calls' sake (signals_linux.c). Killers send them always, since what
+ * becomes of the call doesn't matter any more; others only to host code that says that it waits (lucet_vmctx_wait), as
+ * no other expects that its system calls are interrupted. It says so in the same order: first where it is, then the
+ * look at the requests. A kick that comes between that look and the system call is lost, and repeated.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>

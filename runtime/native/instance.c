@@ -384,7 +384,10 @@ lucet_status lucet_instance_global_set(lucet_instance *i, uint32_t global, const
   return LUCET_OK;
 }
 
-/** Its elements are in the code's read-only data, and most of their functions have no record that a reference could be of. */
+/**
+ * Its elements are in the code's read-only data, and most of their functions have no record that a reference could be
+ * of.
+ */
 static bool is_image(const struct lucet_instance *i, uint32_t table) { return (i->tables[table]->flags & LUCET_TABLE_FLAG_IMAGE) != 0; }
 
 uint64_t lucet_instance_table_size(const lucet_instance *i, uint32_t table) {

@@ -23,7 +23,9 @@
 
 #define NONE UINT32_MAX
 #define NO_MAX UINT64_MAX
-/** The only page size of the machines and systems that guarded regions are made for; checked when a region is created. */
+/**
+ * The only page size of the machines and systems that guarded regions are made for; checked when a region is created.
+ */
 #define HOST_PAGE 4096u
 #define WASM_PAGE_LOG2 16u
 
@@ -64,7 +66,10 @@ uint64_t lucet_cpu_missing(uint64_t needed);
 const char *lucet_cpu_feature_name(unsigned bit);
 /** Bytes that the signal frame's extended state can take. */
 size_t lucet_xsave_size(void);
-/** Components of it that are restored, once lucet_xsave_size was called; 0: the processor has no XSAVE. Read by stack_x64.S. */
+/**
+ * Components of it that are restored, once lucet_xsave_size was called; 0: the processor has no XSAVE. Read by
+ * stack_x64.S.
+ */
 extern uint32_t lucet_xrstor_mask __attribute__((visibility("hidden")));
 
 /** Where the extended state has the rights register of protection keys; 0: the system uses none. */
@@ -96,7 +101,10 @@ static inline uint32_t valtype_base(uint32_t code) { return code & 0xff; }
 static inline bool valtype_nonnull(uint32_t code) { return (code & LUCET_VAL_TYPE_NON_NULL) != 0; }
 /** Of a concrete type: a type of the module. */
 static inline uint32_t valtype_index(uint32_t code) { return code >> 9; }
-/** Number types, or LUCET_FUNCREF, LUCET_EXTERNREF, LUCET_EXNREF, LUCET_ANYREF; 0: no such type. The index of a concrete type must be one of the module. */
+/**
+ * Number types, or LUCET_FUNCREF, LUCET_EXTERNREF, LUCET_EXNREF, LUCET_ANYREF; 0: no such type. The index of a concrete
+ * type must be one of the module.
+ */
 struct metadata;
 uint32_t lucet_valtype_erased(const struct metadata *m, uint32_t code);
 /** Is `sub`, of module a, a subtype of `sup`, of module b? */
@@ -148,8 +156,9 @@ struct metadata {
 };
 
 /**
- * Find the parts of the metadata and check every number in them against every other: afterwards nothing in it needs another check,
- * whoever wrote the file. `m->bytes`, `m->size` are given; `file_offset` is where they begin in the file.
+ * Find the parts of the metadata and check every number in them against every other: afterwards nothing in it needs
+ * another check, whoever wrote the file. `m->bytes`, `m->size` are given; `file_offset` is where they begin in the
+ * file.
  */
 lucet_status lucet_metadata_check(struct metadata *m, uint64_t file_offset, lucet_error *error);
 /** Position of a function in the escaping list, or NONE. */
@@ -174,7 +183,10 @@ struct prototype {
   bool constant_tables;
   /** The module's own code may write its tables. */
   bool writes_tables;
-  /** With constant tables: by item of an active element segment, where its function is among the escaping ones; NONE: null. Otherwise NULL. */
+  /**
+   * With constant tables: by item of an active element segment, where its function is among the escaping ones; NONE:
+   * null. Otherwise NULL.
+   */
   uint32_t *elem_positions;
 };
 
@@ -250,7 +262,9 @@ struct memory {
   uint64_t own_length;
   /** Bytes from `base` that are readable and writable: the length, rounded up to host pages. */
   uint64_t open;
-  /** Address space from `base` on that belongs to this memory and to nothing else, and may be opened. The guard follows. */
+  /**
+   * Address space from `base` on that belongs to this memory and to nothing else, and may be opened. The guard follows.
+   */
   uint64_t reserved;
   /** In pages. */
   uint64_t max;
@@ -403,11 +417,17 @@ struct lucet_instance {
 
   /* Of one instance: zero when it is made. `innermost` must stay the first of them. */
   struct lucet_activation *innermost;
-  /** `first`, unused or of the run that is under way, when the next call has nothing to look at but the thread: see call.c. */
+  /**
+   * `first`, unused or of the run that is under way, when the next call has nothing to look at but the thread: see
+   * call.c.
+   */
   struct lucet_activation *ready;
   /** That of the thread which runs it again and again; 0: the next call has something to look at. */
   uint64_t token;
-  /** Ready: `base`, if none of its functions takes references, and its calls leave the thread's floating-point modes alone; otherwise NULL. */
+  /**
+   * Ready: `base`, if none of its functions takes references, and its calls leave the thread's floating-point modes
+   * alone; otherwise NULL.
+   */
   uint8_t *plain_base;
   /** NULL until it is first run, or can be killed. */
   struct lucet_control *control;
@@ -440,7 +460,10 @@ struct lucet_instance {
   bool wasi_yields;
   /** A table of its own was, or may have been, written by others than its code. */
   bool tables_touched;
-  /** Host functions of the embedder's have asked for this instance, or for addresses in its memory: any thread may have them. */
+  /**
+   * Host functions of the embedder's have asked for this instance, or for addresses in its memory: any thread may have
+   * them.
+   */
   bool told;
   /** It was made and run by the thread that frees it, and nobody else could touch its memory. */
   bool sole;
@@ -474,7 +497,10 @@ void lucet_link_again(struct lucet_instance *i);
 /** The function reference of a function that escapes. */
 struct lucet_funcref *lucet_instance_funcref(struct lucet_instance *i, uint32_t function);
 
-/** For the WASI functions: `wasi` of the calling instance; and whether the embedder of this run waits in their place (lucet_instance_set_wasi_yields). */
+/**
+ * For the WASI functions: `wasi` of the calling instance; and whether the embedder of this run waits in their place
+ * (lucet_instance_set_wasi_yields).
+ */
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 bool lucet_vmctx_wasi_yields(lucet_vmctx *vm);
 
@@ -494,7 +520,10 @@ lucet_status lucet_initialise_elems(struct lucet_instance *i, lucet_error *error
 void lucet_group_new(struct lucet_instance *i);
 /** All code that its runs can come to is its own, and does the same in any floating-point modes. */
 bool lucet_group_keeps_modes(const struct lucet_instance *i);
-/** References may flow either way from now on: the two live and die together. False: code of one can't run on a stack of the other. */
+/**
+ * References may flow either way from now on: the two live and die together. False: code of one can't run on a stack of
+ * the other.
+ */
 bool lucet_group_unite(struct lucet_instance *a, struct lucet_instance *b);
 /** `i` refers to `other`, but `other` never to `i`. LUCET_ERROR_LINK: as above; LUCET_ERROR_RESOURCES. */
 lucet_status lucet_group_hold(struct lucet_instance *i, struct lucet_instance *other);
@@ -506,7 +535,10 @@ bool lucet_group_alone(const struct lucet_instance *i);
 bool lucet_group_adopt(struct lucet_instance *i, uint64_t funcref);
 /** Can code of both come to run, or to change, one and the same instance? Then the two must not run at a time. */
 bool lucet_groups_meet(struct group *a, struct group *b);
-/** The last handle was given back by a host function of a run that has ended: free the group, unless another member runs. */
+/**
+ * The last handle was given back by a host function of a run that has ended: free the group, unless another member
+ * runs.
+ */
 static inline bool lucet_group_dying(const struct lucet_instance *i) { return atomic_load_explicit(&i->group->dying, memory_order_relaxed); }
 void lucet_group_leave(struct lucet_instance *i);
 void lucet_instance_free(struct lucet_instance *i);
@@ -524,7 +556,10 @@ void lucet_embed_free(struct lucet_instance *i);
 
 /* ---- divide_x64.c */
 
-/** The divisor of the (i)div at which `a` faulted. False: no such instruction, or its operand isn't where a divisor can be. */
+/**
+ * The divisor of the (i)div at which `a` faulted. False: no such instruction, or its operand isn't where a divisor can
+ * be.
+ */
 bool lucet_divisor(const struct lucet_activation *a, const struct machine_state *m, struct lucet_instance *i, uint64_t *divisor);
 
 /* ---- unwind_x64.c */
@@ -539,12 +574,18 @@ struct cursor {
   uint32_t function;
   /** Stack pointer behind the function's prologue. */
   uint64_t frame;
-  /** Callee-saved registers and base at `pc`, in the order of lucet_activation.saved; not in a frame that faulted, nor where that is not known. */
+  /**
+   * Callee-saved registers and base at `pc`, in the order of lucet_activation.saved; not in a frame that faulted, nor
+   * where that is not known.
+   */
   uint64_t saved[6];
 };
 enum { SAVED_BASE = 5 };
 
-/** The innermost frame of an activation: at `m`, or at the call of the runtime when that is NULL. False: it isn't in guest code. */
+/**
+ * The innermost frame of an activation: at `m`, or at the call of the runtime when that is NULL. False: it isn't in
+ * guest code.
+ */
 bool lucet_unwind_start(struct cursor *c, const struct lucet_activation *a, const struct machine_state *m);
 /** The caller's frame; false at the end of the activation. */
 bool lucet_unwind_next(struct cursor *c);
@@ -559,7 +600,9 @@ struct frame_shape {
 struct frame_shape lucet_unwind_shape(const lucet_module *m, uint32_t function, uint64_t pc);
 /** Is the instruction at `pc`, in the module's code, a failed check's call of the trap stub? */
 bool lucet_trap_call_at(const lucet_module *m, uint64_t pc);
-/** The stack pointer of the caller as it was at its call, from where the callee's arguments end and the return address. */
+/**
+ * The stack pointer of the caller as it was at its call, from where the callee's arguments end and the return address.
+ */
 uint64_t lucet_unwind_caller_sp(const lucet_module *m, uint32_t function, uint64_t pc, uint64_t args_end);
 /** Are [address, address + size) part of the stack that `a` runs on? */
 bool lucet_stack_holds(const struct lucet_activation *a, uint64_t address, uint64_t size);
@@ -567,8 +610,9 @@ bool lucet_stack_holds(const struct lucet_activation *a, uint64_t address, uint6
 /* ---- trap.c */
 
 /**
- * Begin the trap info of the activation's instance, before its stack is used again; returns the trap code, or 0 when guest code can't rightly fault
- * that way. `m`: where it faulted, to be exchanged for another state that may be written; NULL: it called the runtime, which raised `code`.
+ * Begin the trap info of the activation's instance, before its stack is used again; returns the trap code, or 0 when
+ * guest code can't rightly fault that way. `m`: where it faulted, to be exchanged for another state that may be
+ * written; NULL: it called the runtime, which raised `code`.
  */
 uint32_t lucet_trap_describe(const struct lucet_activation *a, uint32_t code, struct machine_state **m);
 /** The guest goes on where it faulted: `m` gets what describe took. False: there is nothing, or no memory. */

@@ -9,20 +9,23 @@
  *     lucet_instance_call_export(i, lucet_module_find_export(m, "fib", 3), v, &ev, &e);
  *     // ev.kind == LUCET_EVENT_RETURNED, v[0] is the result
  *
- * Conventions. Fallible functions return a lucet_status (0 = success) and fill `error`, which may be NULL. All handles are opaque and
- * counted: what a function returns through a `**` argument is owned by the caller, who gives it back with the matching `_release`.
+ * Conventions. Fallible functions return a lucet_status (0 = success) and fill `error`, which may be NULL. All handles
+ * are opaque and counted: what a function returns through a `**` argument is owned by the caller, who gives it back
+ * with the matching `_release`.
  *
- * Values cross the border in arrays of 64-bit words: one word for each value, two for a v128, in order, parameters and results in the
- * same array from its start (so it must hold the larger of both). i32 and f32 use the low half of their word; when the guest wrote it the
- * high half is undefined. A funcref is the address of a lucet_funcref or 0; an exnref that of a lucet_exception or 0; an externref is an opaque word of the
- * embedder's, 0 is null. An anyref, of an object of the guest's own or 0, is opaque too: it is valid until its instance is reset or gone, and only for instances
- * that could have been given it; any other word is refused.
+ * Values cross the border in arrays of 64-bit words: one word for each value, two for a v128, in order, parameters and
+ * results in the same array from its start (so it must hold the larger of both). i32 and f32 use the low half of their
+ * word; when the guest wrote it the high half is undefined. A funcref is the address of a lucet_funcref or 0; an exnref
+ * that of a lucet_exception or 0; an externref is an opaque word of the embedder's, 0 is null. An anyref, of an object
+ * of the guest's own or 0, is opaque too: it is valid until its instance is reset or gone, and only for instances that
+ * could have been given it; any other word is refused.
  *
- * Threads. Modules and regions may be used by any number of threads. Instances that are linked to each other (by imports, or by function
- * references handed from one to another) form a group; a group may be used from any thread, but from one at a time.
+ * Threads. Modules and regions may be used by any number of threads. Instances that are linked to each other (by
+ * imports, or by function references handed from one to another) form a group; a group may be used from any thread, but
+ * from one at a time.
  *
- * Lifetime. The memory of an instance lives as long as any handle to an instance of its group; so no import, table element or function
- * reference ever dangles. A lucet_funcref lives as long as its instance.
+ * Lifetime. The memory of an instance lives as long as any handle to an instance of its group; so no import, table
+ * element or function reference ever dangles. A lucet_funcref lives as long as its instance.
  */
 #ifndef LUCET_H
 #define LUCET_H
@@ -41,7 +44,10 @@ extern "C" {
 #define LUCET_API
 #define LUCET_NORETURN
 #endif
-/** Called by address, not by way of the jump table of the embedder's program, which takes a nanosecond; linked statically, it is a plain call. */
+/**
+ * Called by address, not by way of the jump table of the embedder's program, which takes a nanosecond; linked
+ * statically, it is a plain call.
+ */
 #if defined(__has_attribute)
 #if __has_attribute(noplt)
 #define LUCET_FAST __attribute__((noplt))
@@ -145,7 +151,10 @@ typedef struct lucet_extern {
   uint32_t results;
   /** Global: type. Table: element type. */
   uint32_t valtype;
-  /** Global: 1 = mutable. Table, memory: bit 0 = 64-bit index, bit 1 = shared; memory: bits 8-15 = log2 of the page size. */
+  /**
+   * Global: 1 = mutable. Table, memory: bit 0 = 64-bit index, bit 1 = shared; memory: bits 8-15 = log2 of the page
+   * size.
+   */
   uint32_t flags;
   /** Table: elements; memory: pages. */
   uint64_t min;
@@ -198,17 +207,20 @@ typedef struct lucet_limits {
 /** Fills in the defaults: 4 GiB, 8 GiB, 1 MiB, 1 MiB, 10,000,000 elements, 1 GiB. */
 LUCET_API void lucet_limits_default(lucet_limits *limits);
 
-/** Fills in the defaults of dense regions: 1 MiB, 1 MiB (the two are one), 128 KiB, 64 KiB, 1,000,000 elements, 1 MiB. */
+/**
+ * Fills in the defaults of dense regions: 1 MiB, 1 MiB (the two are one), 128 KiB, 64 KiB, 1,000,000 elements, 1 MiB.
+ */
 LUCET_API void lucet_limits_default_dense(lucet_limits *limits);
 
 typedef enum lucet_region_kind {
   /** A reservation for each slot; accesses need no checks. For speed; up to 16,000 slots with the default limits. */
   LUCET_REGION_GUARDED = 0,
   /**
-   * All slots side by side in one mapping; for modules compiled with `--memory dense`. For hundreds of thousands of slots. A slot takes
-   * heap_memory_size + stack_size + vmctx_size + 4 KiB of address space (heap_address_space_size isn't used), and page tables in
-   * proportion to the stretches of 2 MiB in which something was touched: small limits make dense regions. Its instances can be linked only with
-   * code that was compiled that way, because calls among linked instances run on the caller's stack.
+   * All slots side by side in one mapping; for modules compiled with `--memory dense`. For hundreds of thousands of
+   * slots. A slot takes heap_memory_size + stack_size + vmctx_size + 4 KiB of address space (heap_address_space_size
+   * isn't used), and page tables in proportion to the stretches of 2 MiB in which something was touched: small limits
+   * make dense regions. Its instances can be linked only with code that was compiled that way, because calls among
+   * linked instances run on the caller's stack.
    */
   LUCET_REGION_DENSE = 1,
 } lucet_region_kind;
@@ -222,7 +234,10 @@ typedef enum lucet_slot_strategy {
   LUCET_SLOTS_CUSTOM = 2,
 } lucet_slot_strategy;
 
-/** Returns which of the `count` numbers in `free` (of slots, from 0) the next instance gets: its position. Must not use the region. */
+/**
+ * Returns which of the `count` numbers in `free` (of slots, from 0) the next instance gets: its position. Must not use
+ * the region.
+ */
 typedef uint32_t (*lucet_slot_chooser)(const uint32_t *free, uint32_t count, void *data);
 
 typedef struct lucet_region_options {
@@ -235,7 +250,10 @@ typedef struct lucet_region_options {
   const lucet_limits *limits;
 } lucet_region_options;
 
-/** A pool of `capacity` slots. Memory is taken when a slot is first used, and kept. `limits` may be NULL: defaults. Guarded, linear. */
+/**
+ * A pool of `capacity` slots. Memory is taken when a slot is first used, and kept. `limits` may be NULL: defaults.
+ * Guarded, linear.
+ */
 LUCET_API lucet_status lucet_region_create(uint32_t capacity, const lucet_limits *limits, lucet_region **region, lucet_error *error);
 LUCET_API lucet_status lucet_region_create_with(uint32_t capacity, const lucet_region_options *options, lucet_region **region, lucet_error *error);
 /** Gives the caller's handle back; the region goes when its last instance is gone. */
@@ -248,8 +266,9 @@ LUCET_API uint32_t lucet_region_free_slots(lucet_region *region);
 /* ------------------------------------------------------------------------------------------------------------- Instances */
 
 /**
- * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from the start.
- * It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap, _throw, _rethrow or _terminate.
+ * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from
+ * the start. It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap, _throw,
+ * _rethrow or _terminate.
  */
 typedef void (*lucet_host_function)(lucet_vmctx *vm, uint64_t *args, void *data);
 
@@ -258,7 +277,9 @@ typedef enum lucet_import_kind {
   LUCET_IMPORT_MISSING = 0,
   /** `function`, `data`, `signature`. */
   LUCET_IMPORT_NATIVE = 1,
-  /** A function that the embedder carries out: a call suspends the guest with LUCET_EVENT_HOSTCALL. `id`, `signature`. */
+  /**
+   * A function that the embedder carries out: a call suspends the guest with LUCET_EVENT_HOSTCALL. `id`, `signature`.
+   */
   LUCET_IMPORT_HOSTCALL = 2,
   /** Export `index` of `instance`, of any kind. */
   LUCET_IMPORT_EXPORT = 3,
@@ -288,17 +309,18 @@ typedef struct lucet_import {
     uint64_t value[2];
   };
   /**
-   * Type of a host function, to be checked: a letter for each parameter, ':', a letter for each result; i = i32, I = i64, f = f32, F = f64,
-   * v = v128, r = funcref, e = externref, x = exnref, a = anyref. "iI:i" is (i32, i64) -> i32. NULL: taken as the module says.
+   * Type of a host function, to be checked: a letter for each parameter, ':', a letter for each result; i = i32, I =
+   * i64, f = f32, F = f64, v = v128, r = funcref, e = externref, x = exnref, a = anyref. "iI:i" is (i32, i64) -> i32.
+   * NULL: taken as the module says.
    */
   const char *signature;
   uint64_t reserved2;
 } lucet_import;
 
 /**
- * Allocate, link and initialise an instance: memories, tables, globals, active element segments, then active data segments.
- * The start function isn't run: see lucet_instance_needs_start. When a segment is out of bounds the status is LUCET_ERROR_TRAP,
- * and what was written before it into imported tables and memories stays.
+ * Allocate, link and initialise an instance: memories, tables, globals, active element segments, then active data
+ * segments. The start function isn't run: see lucet_instance_needs_start. When a segment is out of bounds the status is
+ * LUCET_ERROR_TRAP, and what was written before it into imported tables and memories stays.
  */
 LUCET_API lucet_status lucet_instance_new(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
                                           lucet_instance **instance, lucet_error *error);
@@ -317,8 +339,9 @@ typedef struct lucet_instance_options {
 LUCET_API lucet_status lucet_instance_new_with(lucet_region *region, lucet_module *module, const lucet_import *imports, uint32_t import_count,
                                                const lucet_instance_options *options, lucet_instance **instance, lucet_error *error);
 /**
- * Bring an instance back to where lucet_instance_new left it: memories, tables, globals, segments; the start function is pending again.
- * Suspended activations are aborted. What it imports keeps its contents, and its embed contexts stay. LUCET_ERROR_STATE while it runs.
+ * Bring an instance back to where lucet_instance_new left it: memories, tables, globals, segments; the start function
+ * is pending again. Suspended activations are aborted. What it imports keeps its contents, and its embed contexts stay.
+ * LUCET_ERROR_STATE while it runs.
  */
 LUCET_API lucet_status lucet_instance_reset(lucet_instance *instance, lucet_error *error);
 /** Number of its slot in the region, from 0. */
@@ -369,14 +392,20 @@ typedef enum lucet_state {
 LUCET_API lucet_state lucet_instance_state(const lucet_instance *instance);
 
 /**
- * Operators that the instance's own functions have run, if its module was compiled with --count-instructions: most count 1, indirect calls and br_table 2,
- * block, loop, else, end, nop and drop 0. Else 0.
+ * Operators that the instance's own functions have run, if its module was compiled with --count-instructions: most
+ * count 1, indirect calls and br_table 2, block, loop, else, end, nop and drop 0. Else 0.
  */
 LUCET_API uint64_t lucet_instance_instruction_count(const lucet_instance *instance);
-/** The count from which on the guest yields, at its next call, return, br_table or branch back to a loop. Without a bound it is UINT64_MAX. */
+/**
+ * The count from which on the guest yields, at its next call, return, br_table or branch back to a loop. Without a
+ * bound it is UINT64_MAX.
+ */
 LUCET_API void lucet_instance_set_instruction_bound(lucet_instance *instance, uint64_t count);
 
-/* Entities are named by their index in the module's index space of their kind (lucet_extern.index), imported ones included. */
+/*
+ * Entities are named by their index in the module's index space of their kind (lucet_extern.index), imported ones
+ * included.
+ */
 
 LUCET_API void *lucet_instance_memory(lucet_instance *instance, uint32_t memory, uint64_t *length);
 /** Old size in pages, or -1. */
@@ -385,8 +414,8 @@ LUCET_API lucet_status lucet_instance_global_get(const lucet_instance *instance,
 /** LUCET_ERROR_STATE when the global is immutable. */
 LUCET_API lucet_status lucet_instance_global_set(lucet_instance *instance, uint32_t global, const uint64_t value[2]);
 /**
- * Number of elements; 0 when there is no such table. Of a table that only indirect calls use, and nobody else can see, elements can't be had: LUCET_ERROR_STATE,
- * and it does not grow.
+ * Number of elements; 0 when there is no such table. Of a table that only indirect calls use, and nobody else can see,
+ * elements can't be had: LUCET_ERROR_STATE, and it does not grow.
  */
 LUCET_API uint64_t lucet_instance_table_size(const lucet_instance *instance, uint32_t table);
 LUCET_API lucet_status lucet_instance_table_get(const lucet_instance *instance, uint32_t table, uint64_t index, uint64_t *value);
@@ -417,15 +446,21 @@ typedef enum lucet_event_kind {
    * The instance is poisoned.
    */
   LUCET_EVENT_FAULTED = 4,
-  /** A host function yielded: `id` = the value's bits (lucet_instance_yielded has its type), `code` = 1 if it expects one. */
+  /**
+   * A host function yielded: `id` = the value's bits (lucet_instance_yielded has its type), `code` = 1 if it expects
+   * one.
+   */
   LUCET_EVENT_YIELDED = 5,
-  /** The guest was stopped, anywhere, on request: `code` = lucet_interruption. Also within a native host function that waits, if that offers it (lucet_vmctx_wait). */
+  /**
+   * The guest was stopped, anywhere, on request: `code` = lucet_interruption. Also within a native host function that
+   * waits, if that offers it (lucet_vmctx_wait).
+   */
   LUCET_EVENT_INTERRUPTED = 6,
   /** The instruction bound is spent. */
   LUCET_EVENT_BOUND_EXPIRED = 7,
   /**
-   * An exception left the guest uncaught. `id` = its lucet_exception, of which the caller gets a reference; `code` = the trap code for that.
-   * lucet_instance_trap_info has the place of the throw and its backtrace.
+   * An exception left the guest uncaught. `id` = its lucet_exception, of which the caller gets a reference; `code` =
+   * the trap code for that. lucet_instance_trap_info has the place of the throw and its backtrace.
    */
   LUCET_EVENT_EXCEPTION = 8,
   /** For debuggers: `code` = lucet_stop, `id` = the program counter. Resuming goes on behind it. */
@@ -436,7 +471,10 @@ typedef enum lucet_stop {
   LUCET_STOP_BREAKPOINT = 0,
   /** lucet_instance_step */
   LUCET_STOP_STEP = 1,
-  /** lucet_instance_set_watchpoint: the program counter is behind the access, or behind the call of the host function that it was in. */
+  /**
+   * lucet_instance_set_watchpoint: the program counter is behind the access, or behind the call of the host function
+   * that it was in.
+   */
   LUCET_STOP_WATCHPOINT = 2,
 } lucet_stop;
 
@@ -468,7 +506,10 @@ typedef enum lucet_reason {
 typedef struct lucet_event {
   /** lucet_event_kind */
   uint32_t kind;
-  /** RETURNED: 0. TRAPPED, EXCEPTION: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the instance's imported functions. */
+  /**
+   * RETURNED: 0. TRAPPED, EXCEPTION: trap code. TERMINATED: lucet_reason. HOSTCALL: number of the import among the
+   * instance's imported functions.
+   */
   uint32_t code;
   /** HOSTCALL: the instance that calls its import; it may be another one than the one that was called. Not counted. */
   lucet_instance *instance;
@@ -482,10 +523,12 @@ typedef struct lucet_event {
 
 /**
  * Tell that the process's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP have been replaced, or may have been:
- * the next run puts the runtime's back in front. Without that it happens 10 ms later, at the latest at the
- * 64th run of the thread from then on, or of an instance that is called again and again; a guest that traps before would hang in the other handler.
+ * the next run puts the runtime's back in front. Without that it happens 10 ms later, at the latest at the 64th run of
+ * the thread from then on, or of an instance that is called again and again; a guest that traps before would hang in
+ * the other handler.
  *
- * Handlers of all other signals get SA_ONSTACK, within a fraction of a second or by this call, as they would otherwise run on the stack of a guest, which may be full.
+ * Handlers of all other signals get SA_ONSTACK, within a fraction of a second or by this call, as they would otherwise
+ * run on the stack of a guest, which may be full.
  */
 LUCET_API void lucet_signals_changed(void);
 
@@ -494,16 +537,17 @@ LUCET_API int lucet_instance_needs_start(const lucet_instance *instance);
 LUCET_API lucet_status lucet_instance_run_start(lucet_instance *instance, lucet_event *event, lucet_error *error);
 
 /**
- * Run a function on the instance's stack until an event. `function` may belong to any instance. `args` must stay valid until RETURNED.
- * While the instance is suspended (or in a native host function) it may be called again: the new activation is innermost until it ends.
+ * Run a function on the instance's stack until an event. `function` may belong to any instance. `args` must stay valid
+ * until RETURNED. While the instance is suspended (or in a native host function) it may be called again: the new
+ * activation is innermost until it ends.
  */
 LUCET_API LUCET_FAST lucet_status lucet_instance_call(lucet_instance *instance, const lucet_funcref *function, uint64_t *args, lucet_event *event, lucet_error *error);
 /** By number of the export. */
 LUCET_API lucet_status lucet_instance_call_export(lucet_instance *instance, uint32_t export_, uint64_t *args, lucet_event *event, lucet_error *error);
 
 /**
- * A call that was looked at once, for callers to whom nanoseconds matter: which function, on the stack of which instance. Holds nothing: it is valid as
- * long as both instances. Its members are the runtime's.
+ * A call that was looked at once, for callers to whom nanoseconds matter: which function, on the stack of which
+ * instance. Holds nothing: it is valid as long as both instances. Its members are the runtime's.
  */
 typedef struct lucet_prepared_call {
   const uint8_t *code;
@@ -514,17 +558,21 @@ typedef struct lucet_prepared_call {
 /** LUCET_ERROR_ARGUMENT: the function takes references, or can't run there. */
 LUCET_API lucet_status lucet_call_prepare(lucet_instance *instance, const lucet_funcref *function, lucet_prepared_call *call, lucet_error *error);
 /**
- * As lucet_instance_call, on a thread whose floating-point environment is the default one (FE_DFL_ENV), as it is unless somebody changed it. It isn't
- * looked at, as that takes as long as the call: with other modes guests calculate in these, and a floating-point exception that is not masked is an internal fault.
+ * As lucet_instance_call, on a thread whose floating-point environment is the default one (FE_DFL_ENV), as it is unless
+ * somebody changed it. It isn't looked at, as that takes as long as the call: with other modes guests calculate in
+ * these, and a floating-point exception that is not masked is an internal fault.
  */
 LUCET_API LUCET_FAST lucet_status lucet_call_prepared(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
 
 /**
- * Let the innermost activation go on, from any thread, until the next event: behind its HOSTCALL, or wherever it was stopped.
- * LUCET_ERROR_YIELD_TYPE when it yielded and expects a value.
+ * Let the innermost activation go on, from any thread, until the next event: behind its HOSTCALL, or wherever it was
+ * stopped. LUCET_ERROR_YIELD_TYPE when it yielded and expects a value.
  */
 LUCET_API lucet_status lucet_instance_resume(lucet_instance *instance, lucet_event *event, lucet_error *error);
-/** The same, as if the host function had thrown the exception, of which the caller keeps its reference: the guest may catch it. */
+/**
+ * The same, as if the host function had thrown the exception, of which the caller keeps its reference: the guest may
+ * catch it.
+ */
 LUCET_API lucet_status lucet_instance_resume_throw(lucet_instance *instance, lucet_exception *exception, lucet_event *event, lucet_error *error);
 /** End the innermost, suspended activation without resuming it. */
 LUCET_API lucet_status lucet_instance_abort(lucet_instance *instance, lucet_error *error);
@@ -538,9 +586,9 @@ enum {
 };
 
 /**
- * For embedders in languages in which each argument of a foreign call takes longer than the call: everything is in one block of memory of theirs, whose
- * address is the one argument. Addresses are numbers as such languages have them. Calls may nest: the block is used by C until it returns, and
- * what it left is to be read before the next call.
+ * For embedders in languages in which each argument of a foreign call takes longer than the call: everything is in one
+ * block of memory of theirs, whose address is the one argument. Addresses are numbers as such languages have them.
+ * Calls may nest: the block is used by C until it returns, and what it left is to be read before the next call.
  */
 typedef struct lucet_call_block {
   double instance;
@@ -548,8 +596,8 @@ typedef struct lucet_call_block {
   /** lucet_status */
   uint32_t status;
   /**
-   * HOSTCALL: so many words of arguments are in `args`; LUCET_NO_WORDS: there are too many, they are in event.args. Before resuming:
-   * so many words of results are in `args`; LUCET_NO_WORDS: they are in event.args already.
+   * HOSTCALL: so many words of arguments are in `args`; LUCET_NO_WORDS: there are too many, they are in event.args.
+   * Before resuming: so many words of results are in `args`; LUCET_NO_WORDS: they are in event.args already.
    */
   uint32_t words;
   lucet_event event;
@@ -569,19 +617,25 @@ typedef struct lucet_value {
   uint64_t bits;
 } lucet_value;
 
-/** The rest of a host function that yielded, with what lucet_instance_resume_with brought. Like a host function it leaves results in `args`. */
+/**
+ * The rest of a host function that yielded, with what lucet_instance_resume_with brought. Like a host function it
+ * leaves results in `args`.
+ */
 typedef void (*lucet_continuation)(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *data);
 
 /** What the innermost activation yielded; type NULL: no value, or it hasn't yielded. */
 LUCET_API lucet_value lucet_instance_yielded(const lucet_instance *instance);
-/** Go on after YIELDED. LUCET_ERROR_YIELD_TYPE when `value` isn't of the type that is expected: the instance still waits. */
+/**
+ * Go on after YIELDED. LUCET_ERROR_YIELD_TYPE when `value` isn't of the type that is expected: the instance still
+ * waits.
+ */
 LUCET_API lucet_status lucet_instance_resume_with(lucet_instance *instance, lucet_value value, lucet_event *event, lucet_error *error);
 
 /* ----------------------------------------------------------------------------------------------------- Stopping from outside */
 
 /**
- * A handle on the run of an instance that is under way, or on the next one; for use by any thread, at any time, also when the instance
- * is gone. A run lasts from the outermost call to its last event.
+ * A handle on the run of an instance that is under way, or on the next one; for use by any thread, at any time, also
+ * when the instance is gone. A run lasts from the outermost call to its last event.
  */
 typedef struct lucet_kill_switch lucet_kill_switch;
 
@@ -606,19 +660,26 @@ LUCET_API lucet_kill_result lucet_kill_switch_pause(lucet_kill_switch *kill_swit
 LUCET_API void lucet_kill_switch_retain(lucet_kill_switch *kill_switch);
 LUCET_API void lucet_kill_switch_release(lucet_kill_switch *kill_switch);
 
-/** Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with LUCET_REASON_TIMEOUT. 0: no limit. */
+/**
+ * Each later run may take so many nanoseconds of wall time, what host functions take included, then it ends with
+ * LUCET_REASON_TIMEOUT. 0: no limit.
+ */
 LUCET_API void lucet_instance_set_timeout(lucet_instance *instance, uint64_t nanoseconds);
 
 /* ------------------------------------------------------------------------------------------------------------- Exceptions */
 
-/** A tag of an instance, imported or its own; NULL: none of that index. Valid as long as the instance. Tags are compared by address. */
+/**
+ * A tag of an instance, imported or its own; NULL: none of that index. Valid as long as the instance. Tags are compared
+ * by address.
+ */
 LUCET_API lucet_tag *lucet_instance_tag(const lucet_instance *instance, uint32_t tag);
 /** lucet_valtype of each value. */
 LUCET_API const uint8_t *lucet_tag_types(const lucet_tag *tag, uint32_t *params);
 
 /**
- * An exception of a tag, with values as in an argument array (LUCET_ERROR_ARGUMENT: they are not of its type). It belongs to the instance's group; the caller owns a reference.
- * An exnref in an array of arguments or results is no such reference: retain it before the guest runs again.
+ * An exception of a tag, with values as in an argument array (LUCET_ERROR_ARGUMENT: they are not of its type). It
+ * belongs to the instance's group; the caller owns a reference. An exnref in an array of arguments or results is no
+ * such reference: retain it before the guest runs again.
  */
 LUCET_API lucet_status lucet_exception_new(lucet_instance *instance, lucet_tag *tag, const uint64_t *values, lucet_exception **exception,
                                            lucet_error *error);
@@ -630,9 +691,9 @@ LUCET_API void lucet_exception_release(lucet_exception *exception);
 /* ----------------------------------------------------------------------------------------------------------------- Pools */
 
 /**
- * Threads that run instances for the embedder, in time slices. Its functions may be called from any thread. A child made by fork has no threads of its parent's: there,
- * jobs for a pool of the parent's are refused (LUCET_ERROR_STATE), it has no events, and lucet_pool_release gives back the child's descriptors; pools that the child
- * makes are its own.
+ * Threads that run instances for the embedder, in time slices. Its functions may be called from any thread. A child
+ * made by fork has no threads of its parent's: there, jobs for a pool of the parent's are refused (LUCET_ERROR_STATE),
+ * it has no events, and lucet_pool_release gives back the child's descriptors; pools that the child makes are its own.
  */
 typedef struct lucet_pool lucet_pool;
 
@@ -658,9 +719,10 @@ LUCET_API lucet_status lucet_pool_create(const lucet_pool_options *options, luce
 /** Kills what runs, waits for its threads, and drops jobs that wait. */
 LUCET_API void lucet_pool_release(lucet_pool *pool);
 /**
- * Have the pool call a function, run the start function, or resume, as the functions of lucet_instance_ with these names do. From then on the pool
- * uses the instance, and with it its group, until the event of the job was taken; it holds a handle meanwhile. Of instances that are linked with each other,
- * directly or by way of one that they import from, one runs at a time.
+ * Have the pool call a function, run the start function, or resume, as the functions of lucet_instance_ with these
+ * names do. From then on the pool uses the instance, and with it its group, until the event of the job was taken; it
+ * holds a handle meanwhile. Of instances that are linked with each other, directly or by way of one that they import
+ * from, one runs at a time.
  */
 LUCET_API lucet_status lucet_pool_call(lucet_pool *pool, lucet_instance *instance, const lucet_funcref *function, uint64_t *args, uint64_t id,
                                        lucet_error *error);
@@ -672,7 +734,10 @@ LUCET_API lucet_status lucet_pool_resume_throw(lucet_pool *pool, lucet_instance 
 LUCET_API uint32_t lucet_pool_take(lucet_pool *pool, lucet_pool_event *events, uint32_t limit);
 /** Wait until there is an event, at most so long; 1 if there is one. */
 LUCET_API int lucet_pool_wait(lucet_pool *pool, uint64_t nanoseconds);
-/** A descriptor that is readable while there are events, for the caller to close; lucet_pool_take empties it. -1: none to be had. */
+/**
+ * A descriptor that is readable while there are events, for the caller to close; lucet_pool_take empties it. -1: none
+ * to be had.
+ */
 LUCET_API int lucet_pool_descriptor(const lucet_pool *pool);
 
 /* ------------------------------------------------------------------------------------------------------------------ Traps */
@@ -683,7 +748,10 @@ typedef enum lucet_frame_kind {
   LUCET_FRAME_HOST = 1,
   /** `count` frames were left out. */
   LUCET_FRAME_ELIDED = 2,
-  /** Innermost, of a backtrace: the guest was stopped within the imported function `function`, which waits (lucet_vmctx_stop). */
+  /**
+   * Innermost, of a backtrace: the guest was stopped within the imported function `function`, which waits
+   * (lucet_vmctx_stop).
+   */
   LUCET_FRAME_WAITING = 3,
 } lucet_frame_kind;
 
@@ -705,7 +773,10 @@ typedef struct lucet_frame {
 
 typedef struct lucet_trap_info {
   uint32_t code;
-  /** Signal number of the fault; SIGILL for a failed check of the guest's own, though no signal is raised; 0: neither (a builtin, a host function). */
+  /**
+   * Signal number of the fault; SIGILL for a failed check of the guest's own, though no signal is raised; 0: neither (a
+   * builtin, a host function).
+   */
   uint32_t signal;
   lucet_module *module;
   uint64_t pc;
@@ -732,7 +803,10 @@ typedef struct lucet_trap_info {
 
 /** Of the instance's last TRAPPED, FAULTED or EXCEPTION event; NULL: none. Valid until the instance runs again. */
 LUCET_API const lucet_trap_info *lucet_instance_trap_info(const lucet_instance *instance);
-/** The present frames of a suspended instance, innermost first; returns the number of frames, of which up to `limit` are stored. */
+/**
+ * The present frames of a suspended instance, innermost first; returns the number of frames, of which up to `limit` are
+ * stored.
+ */
 LUCET_API uint32_t lucet_instance_backtrace(lucet_instance *instance, lucet_frame *frames, uint32_t limit);
 
 typedef enum lucet_signal_behavior {
@@ -744,7 +818,10 @@ typedef enum lucet_signal_behavior {
   LUCET_SIGNAL_TERMINATE = 2,
 } lucet_signal_behavior;
 
-/** Asked when guest code faulted, or failed a check of its own, outside of the signal handler, on the host's stack. It may not run the instance. */
+/**
+ * Asked when guest code faulted, or failed a check of its own, outside of the signal handler, on the host's stack. It
+ * may not run the instance.
+ */
 typedef lucet_signal_behavior (*lucet_signal_handler)(lucet_instance *instance, const lucet_trap_info *trap, void *data);
 /** NULL: as if it said DEFAULT. */
 LUCET_API void lucet_instance_set_signal_handler(lucet_instance *instance, lucet_signal_handler handler, void *data);
@@ -755,12 +832,16 @@ LUCET_API void lucet_instance_set_fatal_handler(lucet_instance *instance, lucet_
 /* -------------------------------------------------------------------------------------------------------------- Debugging */
 
 /**
- * Stop every guest that comes to the instruction at `offset` of the module's code, with LUCET_EVENT_STOPPED. Costs nothing elsewhere. It must be the first
- * byte of an instruction, behind the function's prologue; a module stays the same for all of its instances, so all of them stop.
+ * Stop every guest that comes to the instruction at `offset` of the module's code, with LUCET_EVENT_STOPPED. Costs
+ * nothing elsewhere. It must be the first byte of an instruction, behind the function's prologue; a module stays the
+ * same for all of its instances, so all of them stop.
  */
 LUCET_API lucet_status lucet_module_set_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
 LUCET_API lucet_status lucet_module_clear_breakpoint(lucet_module *module, uint32_t offset, lucet_error *error);
-/** Of a guest that is stopped or interrupted: as in lucet_trap_info, and they may be changed; NULL: it isn't, or within a host function. */
+/**
+ * Of a guest that is stopped or interrupted: as in lucet_trap_info, and they may be changed; NULL: it isn't, or within
+ * a host function.
+ */
 LUCET_API uint64_t *lucet_instance_registers(lucet_instance *instance);
 /** Likewise the extended state, in the standard form of XSAVE. */
 LUCET_API uint8_t *lucet_instance_extended(lucet_instance *instance, size_t *size);
@@ -770,7 +851,10 @@ LUCET_API lucet_status lucet_instance_step(lucet_instance *instance, lucet_error
 typedef enum lucet_watch_kind {
   LUCET_WATCH_MEMORY = 0,
   LUCET_WATCH_GLOBAL = 1,
-  /** The stack of a suspended guest: who watches a local in its frame has to clear the watchpoint when the frame is left. */
+  /**
+   * The stack of a suspended guest: who watches a local in its frame has to clear the watchpoint when the frame is
+   * left.
+   */
   LUCET_WATCH_STACK = 2,
 } lucet_watch_kind;
 
@@ -789,9 +873,10 @@ typedef struct lucet_watchpoint {
 /** As many as the processor has. */
 #define LUCET_WATCHPOINTS 4
 /**
- * Stop the guest with LUCET_STOP_WATCHPOINT behind each access that `watchpoint` is about, by any code that it runs or calls; what the system writes for a host function is
- * seen when that returns. Costs nothing otherwise. `number`, below LUCET_WATCHPOINTS, is replaced. From the thread that may use the instance, or
- * from any while the instance runs. LUCET_ERROR_RESOURCES: the system gives none, and the message says why.
+ * Stop the guest with LUCET_STOP_WATCHPOINT behind each access that `watchpoint` is about, by any code that it runs or
+ * calls; what the system writes for a host function is seen when that returns. Costs nothing otherwise. `number`, below
+ * LUCET_WATCHPOINTS, is replaced. From the thread that may use the instance, or from any while the instance runs.
+ * LUCET_ERROR_RESOURCES: the system gives none, and the message says why.
  */
 LUCET_API lucet_status lucet_instance_set_watchpoint(lucet_instance *instance, uint32_t number, const lucet_watchpoint *watchpoint, lucet_error *error);
 LUCET_API void lucet_instance_clear_watchpoint(lucet_instance *instance, uint32_t number);
@@ -799,14 +884,19 @@ LUCET_API void lucet_instance_clear_watchpoint(lucet_instance *instance, uint32_
 LUCET_API int lucet_instance_watchpoint_hit(lucet_instance *instance, uint32_t number, uint64_t *before, uint64_t *after);
 /** LUCET_ERROR_RESOURCES: when the guest last went on, the system did not give this one (any more). */
 LUCET_API lucet_status lucet_instance_watchpoint_status(lucet_instance *instance, uint32_t number, lucet_error *error);
-/** Bytes of the suspended guest's stack, by address (lucet_frame.sp). LUCET_ERROR_ARGUMENT: not all inside, or it runs. */
+/**
+ * Bytes of the suspended guest's stack, by address (lucet_frame.sp). LUCET_ERROR_ARGUMENT: not all inside, or it runs.
+ */
 LUCET_API lucet_status lucet_instance_stack_read(const lucet_instance *instance, uint64_t address, void *to, size_t length);
 LUCET_API lucet_status lucet_instance_stack_write(lucet_instance *instance, uint64_t address, const void *from, size_t length);
 
 /* -------------------------------------------------------------------------------------------------- Inside host functions */
 
 LUCET_API lucet_instance *lucet_vmctx_instance(lucet_vmctx *vm);
-/** `length` bytes at `offset` of the caller's memory 0, or NULL if they aren't all inside. Valid until the guest runs again. */
+/**
+ * `length` bytes at `offset` of the caller's memory 0, or NULL if they aren't all inside. Valid until the guest runs
+ * again.
+ */
 LUCET_API void *lucet_vmctx_memory(lucet_vmctx *vm, uint64_t offset, uint64_t length);
 LUCET_API uint64_t lucet_vmctx_memory_length(lucet_vmctx *vm);
 /** Old size in pages, or -1. */
@@ -820,12 +910,15 @@ LUCET_API LUCET_NORETURN void lucet_vmctx_rethrow(lucet_vmctx *vm, lucet_excepti
 /** Unwind the guest: the run ends with TERMINATED. */
 LUCET_API LUCET_NORETURN void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details);
 /**
- * Ask to suspend the guest when the host function has returned: the run stops with YIELDED. When it is resumed, `continuation` runs first
- * (NULL: the results are what the host function left in its array). `value` goes to the embedder; `expects` is the type of the one that
- * must come back, NULL: none.
+ * Ask to suspend the guest when the host function has returned: the run stops with YIELDED. When it is resumed,
+ * `continuation` runs first (NULL: the results are what the host function left in its array). `value` goes to the
+ * embedder; `expects` is the type of the one that must come back, NULL: none.
  */
 LUCET_API void lucet_vmctx_yield(lucet_vmctx *vm, lucet_value value, const void *expects, lucet_continuation continuation, void *data);
-/** 1 if the guest has been killed: a host function that waits for something may give up. Its waiting is interrupted by a signal (EINTR). */
+/**
+ * 1 if the guest has been killed: a host function that waits for something may give up. Its waiting is interrupted by a
+ * signal (EINTR).
+ */
 LUCET_API int lucet_vmctx_terminating(lucet_vmctx *vm);
 
 typedef enum lucet_wait {
@@ -833,12 +926,16 @@ typedef enum lucet_wait {
   LUCET_WAIT_ON = 0,
   /** The guest has been killed. What the host function returns won't be seen. */
   LUCET_WAIT_ENDS = 1,
-  /** The guest is to be paused, or to let others of its pool run: return by way of lucet_vmctx_stop, or the guest stops only when the waiting has come to its end. */
+  /**
+   * The guest is to be paused, or to let others of its pool run: return by way of lucet_vmctx_stop, or the guest stops
+   * only when the waiting has come to its end.
+   */
   LUCET_WAIT_STOPS = 2,
 } lucet_wait;
 /**
- * For a host function that waits in the system: to be called before each system call that waits, until one isn't interrupted (EINTR), and lucet_vmctx_waited after each. In
- * between a pause interrupts the call, too; elsewhere only a kill does.
+ * For a host function that waits in the system: to be called before each system call that waits, until one isn't
+ * interrupted (EINTR), and lucet_vmctx_waited after each. In between a pause interrupts the call, too; elsewhere only a
+ * kill does.
  *
  *     for (;;) {
  *       lucet_wait w = lucet_vmctx_wait(vm);
@@ -852,23 +949,25 @@ typedef enum lucet_wait {
 LUCET_API lucet_wait lucet_vmctx_wait(lucet_vmctx *vm);
 LUCET_API void lucet_vmctx_waited(lucet_vmctx *vm);
 /**
- * After LUCET_WAIT_STOPS: suspend the guest as it was asked to, when the host function has returned. The run stops with INTERRUPTED; when it is resumed, `continuation` goes on with
- * what the host function was about, `value` being this one: it finds the arguments as they were, if they have been left so. A guest that is killed meanwhile ends without it.
+ * After LUCET_WAIT_STOPS: suspend the guest as it was asked to, when the host function has returned. The run stops with
+ * INTERRUPTED; when it is resumed, `continuation` goes on with what the host function was about, `value` being this
+ * one: it finds the arguments as they were, if they have been left so. A guest that is killed meanwhile ends without
+ * it.
  */
 LUCET_API void lucet_vmctx_stop(lucet_vmctx *vm, lucet_value value, lucet_continuation continuation, void *data);
 
 /* --------------------------------------------------------------------------------------------------------- AssemblyScript */
 
 /**
- * `env.abort`, which AssemblyScript's programs ask of any host; NULL for any other name. `signature` gets its type as in lucet_import.signature; its `data` is not
- * used. It traps (LUCET_TRAP_UNREACHABLE).
+ * `env.abort`, which AssemblyScript's programs ask of any host; NULL for any other name. `signature` gets its type as
+ * in lucet_import.signature; its `data` is not used. It traps (LUCET_TRAP_UNREACHABLE).
  */
 LUCET_API lucet_host_function lucet_assemblyscript_lookup(const char *module, const char *name, const char **signature);
 /** Bytes that what it was told fits into. */
 enum { LUCET_ASSEMBLYSCRIPT_TOLD = 12288 };
 /**
- * "MESSAGE, at FILE:LINE:COLUMN", in UTF-8 and terminated: what the guest said as it called that. It is told once, after the trap. The length, or 0: nothing was
- * said. `text` has room for LUCET_ASSEMBLYSCRIPT_TOLD bytes.
+ * "MESSAGE, at FILE:LINE:COLUMN", in UTF-8 and terminated: what the guest said as it called that. It is told once,
+ * after the trap. The length, or 0: nothing was said. `text` has room for LUCET_ASSEMBLYSCRIPT_TOLD bytes.
  */
 LUCET_API size_t lucet_assemblyscript_told(const lucet_instance *instance, char *text);
 

@@ -213,7 +213,10 @@ static void tell_stop(struct lucet_activation *a, uint32_t code, lucet_event *ev
   suspend(a, RESUME_MACHINE, LUCET_EVENT_STOPPED);
 }
 
-/** A guest behind a call of the host is as good as stopped anywhere, so that it can be looked into and stepped. False: no memory. */
+/**
+ * A guest behind a call of the host is as good as stopped anywhere, so that it can be looked into and stepped. False:
+ * no memory.
+ */
 static bool behind_call(struct lucet_activation *a) {
   if (a->machine == NULL && (a->machine = lucet_machine_new()) == NULL) return false;
   lucet_machine_behind_call(a->machine, a);

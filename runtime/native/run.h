@@ -1,12 +1,13 @@
 /**
- * How guests are run, stopped and resumed: what run.c, control.c, watchdog.c, the signal handlers and the assembly share.
+ * How guests are run, stopped and resumed: what run.c, control.c, watchdog.c, the signal handlers and the assembly
+ * share.
  *
- * An *activation* is one run of guest code, from the host's call to its end; it lies on the stack of one instance. It leaves guest code in one of few
- * ways (LUCET_LEFT_*), every one of which ends on the host's stack, in `proceed`; and it is resumed along one of four paths (enum resume_path),
- * according to what of it was saved.
+ * An *activation* is one run of guest code, from the host's call to its end; it lies on the stack of one instance. It
+ * leaves guest code in one of few ways (LUCET_LEFT_*), every one of which ends on the host's stack, in `proceed`; and
+ * it is resumed along one of four paths (enum resume_path), according to what of it was saved.
  *
- * A *control block* is what other threads may know of an instance: which requests they have for it, and on which thread it runs. It outlives its
- * instance as long as somebody holds a kill switch.
+ * A *control block* is what other threads may know of an instance: which requests they have for it, and on which thread
+ * it runs. It outlives its instance as long as somebody holds a kill switch.
  */
 #ifndef LUCET_RUN_H
 #define LUCET_RUN_H
@@ -137,7 +138,10 @@ struct lucet_activation {
 struct thread_here {
   /** The activation that it runs; NULL: none. */
   struct lucet_activation *current;
-  /** That of the instance that it has run last, if its calls need no look at the thread (call.c); otherwise TOKEN_FORGOTTEN. */
+  /**
+   * That of the instance that it has run last, if its calls need no look at the thread (call.c); otherwise
+   * TOKEN_FORGOTTEN.
+   */
   uint64_t token;
 };
 extern _Thread_local struct thread_here lucet_here __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -201,7 +205,10 @@ struct timer {
 };
 
 struct lucet_control {
-  /** Number of the run << 8 | requests. Killers set bits while the number is theirs; the end of a run counts up and clears. */
+  /**
+   * Number of the run << 8 | requests. Killers set bits while the number is theirs; the end of a run counts up and
+   * clears.
+   */
   _Atomic(uint64_t) requests;
   /** CONTROL_*; and the thread, by the kernel's number, while it is GUEST, HOST or WAITING. */
   _Atomic(uint32_t) where;
@@ -227,8 +234,8 @@ bool lucet_control_resend(struct lucet_control *c, uint64_t run);
 static inline uint64_t control_run(const struct lucet_control *c) { return atomic_load_explicit(&c->requests, memory_order_acquire) >> 8; }
 
 /**
- * Publish where the guest is, before its requests are looked at. Killers do the two things in the other order, with a barrier on all threads in
- * between (membarrier), so one of the two sees the other.
+ * Publish where the guest is, before its requests are looked at. Killers do the two things in the other order, with a
+ * barrier on all threads in between (membarrier), so one of the two sees the other.
  */
 static inline void control_move(struct lucet_control *c, uint32_t where) {
   atomic_store_explicit(&c->where, where, memory_order_release);
@@ -262,7 +269,10 @@ bool lucet_stack_range(const struct lucet_instance *i, uint64_t address, size_t 
 
 /* ---- watchdog.c: one thread for everything that has to happen at a time */
 
-/** After `delay` ns, if the run is still that one: end it (`deadline`), or repeat the kick (`resend`). False: there is no thread or memory to be had. */
+/**
+ * After `delay` ns, if the run is still that one: end it (`deadline`), or repeat the kick (`resend`). False: there is
+ * no thread or memory to be had.
+ */
 bool lucet_watchdog_arm(struct timer *t, struct lucet_control *c, uint64_t run, uint64_t delay);
 void lucet_watchdog_disarm(struct timer *t);
 /** CLOCK_MONOTONIC in nanoseconds. */
@@ -272,12 +282,16 @@ uint64_t lucet_now(void);
 
 uint64_t lucet_enter(struct lucet_activation *a);
 /**
- * The same for a ready instance that the thread has settled (call_x64.S), all of the call; to be called last. `what`: lucet_funcref or lucet_prepared_call. `plain`: the
- * thread's floating-point modes are good for what is called. Only if the activation is stopped before the guest's first instruction it learns what was to be run.
+ * The same for a ready instance that the thread has settled (call_x64.S), all of the call; to be called last. `what`:
+ * lucet_funcref or lucet_prepared_call. `plain`: the thread's floating-point modes are good for what is called. Only if
+ * the activation is stopped before the guest's first instruction it learns what was to be run.
  */
 lucet_status lucet_call_function(struct lucet_instance *i, const void *what, uint64_t *args, lucet_event *event, lucet_error *error);
 lucet_status lucet_call_plain(struct lucet_instance *i, const void *what, uint64_t *args, lucet_event *event, lucet_error *error);
-/** call.c, where calls go on that have something to look at; and where the guest was left otherwise than by returning to a ready instance. */
+/**
+ * call.c, where calls go on that have something to look at; and where the guest was left otherwise than by returning to
+ * a ready instance.
+ */
 lucet_status lucet_call_unsettled(struct lucet_instance *i, const lucet_funcref *f, uint64_t *args, lucet_event *event, lucet_error *error);
 lucet_status lucet_call_prepared_unsettled(const lucet_prepared_call *call, uint64_t *args, lucet_event *event, lucet_error *error);
 lucet_status lucet_call_left(uint64_t left, lucet_event *event, lucet_error *error);
@@ -288,14 +302,17 @@ uint64_t lucet_reenter_machine(struct lucet_activation *a);
 LUCET_NORETURN void lucet_land(struct lucet_activation *a);
 LUCET_NORETURN void lucet_leave(struct lucet_activation *a, uint64_t left);
 /**
- * Runs that are under way on this thread, and have left its floating-point modes as they were, go on in those of guests; the thread gets its own back behind them. To be
- * called by host code.
+ * Runs that are under way on this thread, and have left its floating-point modes as they were, go on in those of
+ * guests; the thread gets its own back behind them. To be called by host code.
  */
 void lucet_modes_matter(void);
 /** Return addresses of the guest's outermost frame. */
 extern const uint8_t lucet_enter_return[], lucet_call_function_return[], lucet_call_plain_return[], lucet_call_prepared_return[];
 extern const uint8_t lucet_fault_return[], lucet_builtin_stub[], lucet_hostcall_stub[], lucet_trap_stub[], lucet_signal_return[];
-/** The host function is done, and there is something to look at: may the guest have its results? LUCET_LEFT_RETURNED, or how to leave. */
+/**
+ * The host function is done, and there is something to look at: may the guest have its results? LUCET_LEFT_RETURNED, or
+ * how to leave.
+ */
 uint64_t lucet_hostcall_done(struct lucet_activation *a);
 /** Called on the way back from a yield. */
 uint64_t lucet_hostcall_continue(struct lucet_activation *a);
@@ -314,7 +331,10 @@ struct thread_area {
   /** The next one that it gives. */
   uint64_t token;
 };
-/** It has run something else than the instance that it last settled, or its number has changed, or it has no area. No instance has that token, nor 0, which instances have that nobody has settled. */
+/**
+ * It has run something else than the instance that it last settled, or its number has changed, or it has no area. No
+ * instance has that token, nor 0, which instances have that nobody has settled.
+ */
 #define TOKEN_FORGOTTEN 1
 static inline void thread_forget(void) { lucet_here.token = TOKEN_FORGOTTEN; }
 extern _Thread_local struct thread_area *lucet_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -341,12 +361,15 @@ bool lucet_context_save(const void *ucontext, struct machine_state *m);
 /** Make the handler's return go to lucet_fault_return of `a`, to leave as `left`. */
 void lucet_context_divert(void *ucontext, const struct lucet_activation *a, uint64_t left);
 /**
- * May the handler be left for good, by lucet_leave, instead of by the system call that restores what was interrupted? `cfa`: __builtin_dwarf_cfa of the handler.
+ * May the handler be left for good, by lucet_leave, instead of by the system call that restores what was interrupted?
+ * `cfa`: __builtin_dwarf_cfa of the handler.
  */
 bool lucet_context_may_leave(const void *ucontext, const void *cfa);
 /** Before it is: signals are blocked as they were. `cfa` as above. */
 void lucet_context_restore_mask(const void *ucontext, const void *cfa);
-/** Install a handler of faults, which takes what SA_SIGINFO says: it may be interrupted by the signal that it handles. */
+/**
+ * Install a handler of faults, which takes what SA_SIGINFO says: it may be interrupted by the signal that it handles.
+ */
 bool lucet_context_install(int sig, void (*handler)(void));
 /** End a single step that has led into the host. */
 void lucet_context_end_step(void *ucontext);

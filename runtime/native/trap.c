@@ -1,8 +1,9 @@
 /**
  * What a fault, or a trap raised in C, means: code, place, backtrace. All of it happens on the host's stack, after the
- * guest has been left and before its stack is used again. The code is found at once; the rest when somebody asks for it, since many don't, and it takes as
- * long as the fault itself. The guest's frames stay as they are until the instance runs again; those of instances that called it through a host function
- * don't, so there the backtrace isn't put off.
+ * guest has been left and before its stack is used again. The code is found at once; the rest when somebody asks for
+ * it, since many don't, and it takes as long as the fault itself. The guest's frames stay as they are until the
+ * instance runs again; those of instances that called it through a host function don't, so there the backtrace isn't
+ * put off.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -147,8 +148,8 @@ static bool in_stack_guard(const struct lucet_activation *a, uint64_t address) {
 }
 
 /**
- * A check that failed where the stack had no room for the return address of its call: the call faulted, before anything else happened. It is made what the
- * trap stub would have made of it, so no trap depends on how deep the stack is.
+ * A check that failed where the stack had no room for the return address of its call: the call faulted, before anything
+ * else happened. It is made what the trap stub would have made of it, so no trap depends on how deep the stack is.
  */
 static void complete_check(const struct lucet_activation *a, const struct cursor *c, struct machine_state *m) {
   if (m->signal == SIGSEGV && m->address_known && in_stack_guard(a, m->address) && lucet_trap_call_at(c->module, c->pc)) lucet_machine_at_check(m);

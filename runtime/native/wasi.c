@@ -35,7 +35,10 @@ wasi_errno wasi_errno_of(int error) {
 
 typedef wasi_errno wasi_function(const wasi_call *);
 
-/** Type of the value that a call which was stopped has for itself: since when it polls. Others may poll before it goes on. */
+/**
+ * Type of the value that a call which was stopped has for itself: since when it polls. Others may poll before it goes
+ * on.
+ */
 static const char stopped;
 
 /** A call that isn't over has its arguments still. */
@@ -153,8 +156,8 @@ static const uint8_t signals[] = {
 };
 
 /**
- * A guest has no handlers, so a signal does what it does to a process that has none: it ends the guest, with the status that a shell
- * would see, or nothing. A guest can't be stopped and continued. The host's process never gets any.
+ * A guest has no handlers, so a signal does what it does to a process that has none: it ends the guest, with the status
+ * that a shell would see, or nothing. A guest can't be stopped and continued. The host's process never gets any.
  */
 wasi_errno wasi_do_proc_raise(const wasi_call *c) {
   uint32_t number = wasi_arg(c, 0) & 0xff;

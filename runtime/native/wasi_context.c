@@ -1,9 +1,9 @@
 /**
  * What guests are granted (templates), and what one guest makes of it (contexts).
  *
- * A template is written by one thread, then fixed by its first context, and only read from then on. Descriptors of the host that it holds are
- * never closed, moved or changed by a context: contexts borrow them, and what a guest does to them (position, flags) is played on
- * its own entry.
+ * A template is written by one thread, then fixed by its first context, and only read from then on. Descriptors of the
+ * host that it holds are never closed, moved or changed by a context: contexts borrow them, and what a guest does to
+ * them (position, flags) is played on its own entry.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -111,7 +111,8 @@ static int add_preopen(lucet_wasi_template *t, int host_fd, bool owned, const ch
                       .rights_base = WASI_DIRECTORY_RIGHTS,
                       .rights_inheriting = WASI_DIRECTORY_RIGHTS | WASI_FILE_RIGHTS,
                   }};
-  // The rights that it passes on stay: wasi-libc asks for no more than these, and opening for writing would quietly open for reading.
+  // The rights that it passes on stay: wasi-libc asks for no more than these, and opening for writing would quietly
+  // open for reading.
   if (g.fd.readonly && GUARD(READONLY)) g.fd.rights_base &= ~WASI_MODIFYING_RIGHTS;
   char *name = strdup(guest_path);
   if (name == NULL) return ENOMEM;

@@ -52,10 +52,16 @@ typedef struct wasi_fd {
   /** WASI_FD_* */
   uint8_t kind;
   uint8_t filetype;
-  /** Ours to close. A borrowed descriptor's flags are the host's too: they are never changed, `fdflags` stands in for them. */
+  /**
+   * Ours to close. A borrowed descriptor's flags are the host's too: they are never changed, `fdflags` stands in for
+   * them.
+   */
   bool owned;
   bool readonly;
-  /** Filetype and rights are known. A standard stream is looked at when the guest first uses it, so that granting it costs no system call. */
+  /**
+   * Filetype and rights are known. A standard stream is looked at when the guest first uses it, so that granting it
+   * costs no system call.
+   */
   bool described;
   /** WASI_BLOCKS_* */
   uint8_t blocks;
@@ -125,11 +131,17 @@ struct lucet_wasi_ctx {
   uint32_t fd_count;
   uint32_t open;
   uint64_t written;
-  /** Last byte written to the process's own standard output and error; -1: none. And to which of them (1, 2) the last one of all went; 0: none. */
+  /**
+   * Last byte written to the process's own standard output and error; -1: none. And to which of them (1, 2) the last
+   * one of all went; 0: none.
+   */
   int16_t last_byte[2];
   uint8_t last_stream;
   wasi_stdio stdio[3];
-  /** While the guest has yielded: what it waits for; and since when it polls, or was polling when it was stopped (CLOCK_MONOTONIC). */
+  /**
+   * While the guest has yielded: what it waits for; and since when it polls, or was polling when it was stopped
+   * (CLOCK_MONOTONIC).
+   */
   lucet_wasi_wait wait;
   uint64_t polling_since;
   wasi_buffer buffers[3];
@@ -180,7 +192,10 @@ static inline uint64_t wasi_arg64(const wasi_call *c, int n) { return c->args[n]
 struct lucet_wasi_ctx *lucet_vmctx_wasi(lucet_vmctx *vm);
 bool lucet_vmctx_wasi_yields(lucet_vmctx *vm);
 
-/* Guest memory. Every access of this folder's WASI code goes through these; lucet_guest_memory checks bounds without overflow. */
+/*
+ * Guest memory. Every access of this folder's WASI code goes through these; lucet_guest_memory checks bounds without
+ * overflow.
+ */
 
 /** `length` bytes at guest address `at`, or NULL. */
 static inline void *wasi_memory(const wasi_call *c, uint32_t at, uint64_t length) { return lucet_guest_memory(c->vm, at, length); }
@@ -230,7 +245,10 @@ static inline wasi_fd *wasi_fd_get(const wasi_call *c, uint32_t number) {
   return fd;
 }
 
-/** Puts a descriptor into the lowest free entry from `from`. Returns 0 or an errno; the caller keeps what he passed if it fails. */
+/**
+ * Puts a descriptor into the lowest free entry from `from`. Returns 0 or an errno; the caller keeps what he passed if
+ * it fails.
+ */
 int wasi_fd_add(lucet_wasi_ctx *ctx, const wasi_fd *fd, uint32_t from, uint32_t *number);
 /** Closes what is ours and frees the entry. Returns 0 or an errno. */
 int wasi_fd_drop(lucet_wasi_ctx *ctx, wasi_fd *fd);
@@ -248,28 +266,39 @@ wasi_fd *wasi_fd_with(const wasi_call *c, uint32_t number, uint64_t right, wasi_
 /** Room for the host's form of a guest's vectors. */
 enum { WASI_MAX_VECTORS = 1024 };
 /**
- * Bytes that one call moves to or from a stream in the embedder's memory, or one of the embedder's functions: vectors may overlap, so that a thousand of them come to a thousand times the
- * guest's memory. What is beyond isn't moved, as the kernel does beyond 2 GiB: the guest calls again.
+ * Bytes that one call moves to or from a stream in the embedder's memory, or one of the embedder's functions: vectors
+ * may overlap, so that a thousand of them come to a thousand times the guest's memory. What is beyond isn't moved, as
+ * the kernel does beyond 2 GiB: the guest calls again.
  */
 enum { WASI_MAX_COPIED = 16 << 20 };
 
 /**
- * The guest's vectors as the host's, pointing into guest memory. Only the first WASI_MAX_VECTORS are looked at: a call may transfer less
- * than was asked for. Returns their number, or -1: out of bounds.
+ * The guest's vectors as the host's, pointing into guest memory. Only the first WASI_MAX_VECTORS are looked at: a call
+ * may transfer less than was asked for. Returns their number, or -1: out of bounds.
  */
 int wasi_gather(const wasi_call *c, uint32_t at, uint32_t count, struct iovec vec[WASI_MAX_VECTORS], uint64_t *total);
 /** How much of `total` bytes the guest may still write: cuts the vectors. False: nothing, and there was something. */
 bool wasi_allow_writing(const lucet_wasi_ctx *ctx, struct iovec *vec, int *count, uint64_t *total);
-/** Until the descriptor is ready. 0 or an errno. Every wait of a guest for a descriptor or a time comes through wasi_wait. */
+/**
+ * Until the descriptor is ready. 0 or an errno. Every wait of a guest for a descriptor or a time comes through
+ * wasi_wait.
+ */
 int wasi_wait_for(const wasi_call *c, int host, short events);
-/** In the place of an errno: the guest is to be stopped before the waiting is over. None of the kernel's is as large. */
+/**
+ * In the place of an errno: the guest is to be stopped before the waiting is over. None of the kernel's is as large.
+ */
 enum { WASI_WAIT_STOPPED = 4096 };
 /**
- * As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or -1 with errno, or WASI_WAIT_STOPPED in its place: whoever
- * has done nothing yet then returns WASI_STOPS, which wasi_errno_of makes of it, and the call is made anew when the guest goes on. A deadline of 0 is no waiting, and never stopped.
+ * As ppoll: `deadline` on the monotonic clock in ns, UINT64_MAX: none. Number of ready ones (0: the time is over), or
+ * -1 with errno, or WASI_WAIT_STOPPED in its place: whoever has done nothing yet then returns WASI_STOPS, which
+ * wasi_errno_of makes of it, and the call is made anew when the guest goes on. A deadline of 0 is no waiting, and never
+ * stopped.
  */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline);
-/** The guest yields until the embedder says that what ctx->wait names is ready; then the call is made anew. Returns WASI_WAITS, or WASI_STOPS. */
+/**
+ * The guest yields until the embedder says that what ctx->wait names is ready; then the call is made anew. Returns
+ * WASI_WAITS, or WASI_STOPS.
+ */
 wasi_errno wasi_wait_for_embedder(const wasi_call *c);
 /** Bytes that a stream in memory has to read. */
 size_t wasi_buffer_available(const lucet_wasi_ctx *ctx, const wasi_fd *fd);

@@ -1,9 +1,10 @@
 /**
  * Reading, writing, and waiting.
  *
- * Whether a descriptor of the host's blocks is not for a guest to change, nor is the guest to notice what others made of it: its
- * O_NONBLOCK is played here. No transfer ever blocks in the kernel, but on files. One that would block fails with EAGAIN if the guest set that
- * flag; otherwise it waits in wasi_wait, and is then tried again. So there is one place where a guest waits.
+ * Whether a descriptor of the host's blocks is not for a guest to change, nor is the guest to notice what others made
+ * of it: its O_NONBLOCK is played here. No transfer ever blocks in the kernel, but on files. One that would block fails
+ * with EAGAIN if the guest set that flag; otherwise it waits in wasi_wait, and is then tried again. So there is one
+ * place where a guest waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -74,8 +75,9 @@ static uint64_t monotonic(void) {
 }
 
 /**
- * A guest that is killed or to be stopped waits no longer: its kick interrupts ppoll, and is repeated until it has been heard, so it does no harm if one arrives between
- * the question and the call. The EINTR that a killed guest would see is never seen: it ends where it would go on.
+ * A guest that is killed or to be stopped waits no longer: its kick interrupts ppoll, and is repeated until it has been
+ * heard, so it does no harm if one arrives between the question and the call. The EINTR that a killed guest would see
+ * is never seen: it ends where it would go on.
  */
 int wasi_wait(const wasi_call *c, struct pollfd *polls, uint32_t count, uint64_t deadline) {
   for (;;) {
@@ -165,8 +167,9 @@ static ssize_t transfer_socket(int host, bool writing, struct iovec *vec, int co
 }
 
 /**
- * Writing to what the guest itself has opened: a pipe that it finds in a directory of its own, and of which it closes the other end, is no reason for the
- * host to die. A SIGPIPE of the write's own goes to this thread, so it is pending when the write has failed, and is taken away again.
+ * Writing to what the guest itself has opened: a pipe that it finds in a directory of its own, and of which it closes
+ * the other end, is no reason for the host to die. A SIGPIPE of the write's own goes to this thread, so it is pending
+ * when the write has failed, and is taken away again.
  */
 static ssize_t write_quietly(int host, const struct iovec *vec, int count) {
   sigset_t broken, before, pending;

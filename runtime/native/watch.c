@@ -1,16 +1,20 @@
 /**
- * Watchpoints: a guest stops behind the instruction that changes, or touches, bytes of a memory, of a global, or of its own stack.
+ * Watchpoints: a guest stops behind the instruction that changes, or touches, bytes of a memory, of a global, or of its
+ * own stack.
  *
- * The debug registers are a thread's, and it is the thread that runs the guest which has them, from the moment it enters guest code until the guest is left for the embedder
- * to act. So a guest may go on on another thread, and nobody else's accesses are seen. Host functions that the guest calls run meanwhile, and what they
- * write is seen as well: the signal then finds the thread in host code, and makes it a request, which stops the guest when they return. What the *system* writes for them is not
- * seen; therefore values are compared, too, when a host function has returned. The flag BINDING_WATCHED of the instance's bindings leads there, so that it costs nobody else
- * anything.
+ * The debug registers are a thread's, and it is the thread that runs the guest which has them, from the moment it
+ * enters guest code until the guest is left for the embedder to act. So a guest may go on on another thread, and nobody
+ * else's accesses are seen. Host functions that the guest calls run meanwhile, and what they write is seen as well: the
+ * signal then finds the thread in host code, and makes it a request, which stops the guest when they return. What the
+ * *system* writes for them is not seen; therefore values are compared, too, when a host function has returned. The flag
+ * BINDING_WATCHED of the instance's bindings leads there, so that it costs nobody else anything.
  *
- * A value is compared with what it was when it was last looked at. A write of the same value is no change, and does not stop. Two signals at once, from an access to what two
- * watchpoints watch, become one (and so do a watchpoint's and a single step's), so all are compared at each.
+ * A value is compared with what it was when it was last looked at. A write of the same value is no change, and does not
+ * stop. Two signals at once, from an access to what two watchpoints watch, become one (and so do a watchpoint's and a
+ * single step's), so all are compared at each.
  *
- * Any thread may set and clear them. What it changes is in force when the guest enters its code the next time, which a request makes happen.
+ * Any thread may set and clear them. What it changes is in force when the guest enters its code the next time, which a
+ * request makes happen.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -194,7 +198,10 @@ static struct watches *watches_of(struct lucet_instance *i) {
 static void put_in_force(struct lucet_instance *i) {
   for (uint32_t k = 0; k < i->module->meta.header->imported_functions; k++)
     __atomic_fetch_or(&i->bindings[k].refs, BINDING_WATCHED, __ATOMIC_RELAXED);
-  /* Any thread may be about to call it: that call comes before, or finds the watchpoints (settle in call.c). So does the one behind a run that ends without having heard of the request. */
+  /*
+   * Any thread may be about to call it: that call comes before, or finds the watchpoints (settle in call.c). So does
+   * the one behind a run that ends without having heard of the request.
+   */
   __atomic_store_n(&i->token, 0, __ATOMIC_SEQ_CST);
   struct lucet_control *c = i->control;
   uint32_t where = c != NULL ? atomic_load(&c->where) : CONTROL_IDLE;

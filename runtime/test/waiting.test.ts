@@ -1,4 +1,7 @@
-/** Guests that wait in WASI: for times they leave the event loop alone, and a pause stops them there at once, with nothing lost. */
+/**
+ * Guests that wait in WASI: for times they leave the event loop alone, and a pause stops them there at once, with
+ * nothing lost.
+ */
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +19,10 @@ import { Pool } from '../pool.ts';
 import { Region } from '../region.ts';
 import { WasiContext, type WasiOptions } from '../wasi.ts';
 
-/** `sleep` polls for one clock, `poll` for that or input; `read` and `write` move bytes at 256. Each returns how many there were, or 1000 and the error. */
+/**
+ * `sleep` polls for one clock, `poll` for that or input; `read` and `write` move bytes at 256. Each returns how many
+ * there were, or 1000 and the error.
+ */
 const GUEST = `(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))

@@ -1,8 +1,9 @@
 /**
- * Blocks and the branches between them: the order in which they are emitted, jumps through blocks that only jump on, what falls through, tables.
+ * Blocks and the branches between them: the order in which they are emitted, jumps through blocks that only jump on,
+ * what falls through, tables.
  *
- * A loop's short block that ends in a jump through a table is copied to where it is jumped to: an interpreter then jumps from one
- * operation to the next directly, and the processor has a history of its own for what follows each.
+ * A loop's short block that ends in a jump through a table is copied to where it is jumped to: an interpreter then
+ * jumps from one operation to the next directly, and the processor has a history of its own for what follows each.
  */
 import { grown } from '../../ir/scratch.ts';
 import { RelocKind } from '../code.ts';
@@ -142,7 +143,10 @@ export abstract class BlockEmitter extends EmitState {
     if (found) this.findFetches();
   }
 
-  /** Short blocks that many jump to and that jump to a dispatch, such as LLVM makes of computed gotos: they fetch what is dispatched, and are copied together with it. */
+  /**
+   * Short blocks that many jump to and that jump to a dispatch, such as LLVM makes of computed gotos: they fetch what
+   * is dispatched, and are copied together with it.
+   */
   private findFetches(): void {
     const { m } = this;
     const n = m.blockCount;
@@ -158,7 +162,10 @@ export abstract class BlockEmitter extends EmitState {
     }
   }
 
-  /** The code of a block of `dispatch`, in place of a jump to it. Its rows, edits and tables don't know where they stand. */
+  /**
+   * The code of a block of `dispatch`, in place of a jump to it. Its rows, edits and tables don't know where they
+   * stand.
+   */
   private copyDispatch(b: number): void {
     const { m } = this;
     const back = this.edit;
@@ -254,7 +261,8 @@ export abstract class BlockEmitter extends EmitState {
     const index = this.reg(o + 2);
     const list = insts[row * MROW + M_IMM]!;
     const n = unit.tables[list]!;
-    // Safety: an index below n is the only one to reach the table, and as a 32-bit value with a zero upper half it may be scaled.
+    // Safety: an index below n is the only one to reach the table, and as a 32-bit value with a zero upper half it may
+    // be scaled.
     asm.ri(Ins.CMP, 4, index, n);
     asm.jcc(CC.AE, this.label(this.succ(b, unit.tables[list + 1 + n]!)));
     const made = this.tableAt[list]!;

@@ -1,9 +1,9 @@
 /**
- * What the flags say while code is emitted, so that a comparison that would say the same again is left out: `test r, r` behind the addition that made r,
- * a comparison that several selects share.
+ * What the flags say while code is emitted, so that a comparison that would say the same again is left out: `test r, r`
+ * behind the addition that made r, a comparison that several selects share.
  *
- * A block begins with nothing known. What is not listed here as leaving the flags alone is taken to change them, and what is known of a register goes when
- * anything writes it. (The allocator's edits leave the flags alone, emit.ts.)
+ * A block begins with nothing known. What is not listed here as leaving the flags alone is taken to change them, and
+ * what is known of a register goes when anything writes it. (The allocator's edits leave the flags alone, emit.ts.)
  */
 import { FLOAT_BASE, M_AUX, M_IMM, M_OP, M_OPD, type MachFunc, MROW, SLOT_BASE } from '../mach.ts';
 import { CC, Ins } from './encode-table.ts';

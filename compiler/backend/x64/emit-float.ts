@@ -1,8 +1,9 @@
 /**
- * Float operations that SSE does not have in the form wasm wants: minimum and maximum, conversions from and to integers. The usual case is
- * straight; the rest is a slow path behind the function's code.
+ * Float operations that SSE does not have in the form wasm wants: minimum and maximum, conversions from and to
+ * integers. The usual case is straight; the rest is a slow path behind the function's code.
  *
- * `ucomis` sets ZF, PF, CF for unordered operands. `cvtt` yields the integer indefinite value (the lowest number) for what doesn't fit.
+ * `ucomis` sets ZF, PF, CF for unordered operands. `cvtt` yields the integer indefinite value (the lowest number) for
+ * what doesn't fit.
  */
 import { TrapCode } from '../../abi/traps.ts';
 import { bug } from '../../diagnostics.ts';
@@ -124,7 +125,8 @@ export function emitTrunc(e: EmitState, row: number): void {
     asm.ri(Ins.CMP, bytes, d, 1);
     asm.jcc(CC.O, e.slowPath(row, 0, back));
   } else if ((sub & TruncSub.To64) === 0) {
-    // As a signed 64-bit number: whatever is not below 2^32 has something in its upper half, negative numbers and NaN too.
+    // As a signed 64-bit number: whatever is not below 2^32 has something in its upper half, negative numbers and NaN
+    // too.
     const tmp = e.reg(o + 2);
     asm.rr(cvt, 8, d, x);
     asm.rr(Ins.MOV, 8, tmp, d);

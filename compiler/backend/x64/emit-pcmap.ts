@@ -23,7 +23,10 @@ export class PcMapWriter {
   private pcWritten = 0;
   private locWritten = 0;
 
-  /** @param relaxes positions are tokens that the assembler maps once it has finished: entries are kept until then. Else they are written as they come. */
+  /**
+   * @param relaxes positions are tokens that the assembler maps once it has finished: entries are kept until then. Else
+   * they are written as they come.
+   */
   constructor(private readonly relaxes: boolean) {}
 
   start(wasmStart: number): void {
@@ -38,8 +41,8 @@ export class PcMapWriter {
   }
 
   /**
-   * Code from `token` on comes from the operator at `loc` (0: the same as before), and can trap if `trap` is not 0. Every trapping
-   * instruction gets an entry; others only where the place changes.
+   * Code from `token` on comes from the operator at `loc` (0: the same as before), and can trap if `trap` is not 0.
+   * Every trapping instruction gets an entry; others only where the place changes.
    */
   note(token: number, loc: number, trap: number): void {
     if (loc === 0) loc = this.loc;

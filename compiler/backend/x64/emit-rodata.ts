@@ -1,9 +1,14 @@
 import type { Arena } from '../arena.ts';
 
-/** Places where a constant is looked for. Where all are taken, its module chose constants that collide: it gets one of its own, which nobody finds. */
+/**
+ * Places where a constant is looked for. Where all are taken, its module chose constants that collide: it gets one of
+ * its own, which nobody finds.
+ */
 const MOST_PLACES = 128;
 
-/** A function's read-only data: constants, shared when equal, and jump tables. Offsets are from its 16-aligned start. */
+/**
+ * A function's read-only data: constants, shared when equal, and jump tables. Offsets are from its 16-aligned start.
+ */
 export class Rodata {
   private words = new Int32Array(64);
   private size = 0;

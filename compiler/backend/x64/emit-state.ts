@@ -1,6 +1,6 @@
 /**
- * What all parts of the emitter share: the function in hand, operands as the assembler takes them, relocations, and what is put behind the
- * function's code: slow paths and trap stubs.
+ * What all parts of the emitter share: the function in hand, operands as the assembler takes them, relocations, and
+ * what is put behind the function's code: slow paths and trap stubs.
  */
 import { TrapCode } from '../../abi/traps.ts';
 import { VMCTX } from '../../abi/vmctx.ts';
@@ -78,8 +78,8 @@ export class EmitState {
   }
 
   /**
-   * Touch each page that `sub rsp` is about to skip, downwards, so that a frame of any size faults in the guard area below the stack. r10 and
-   * r11 carry nothing at a function's start.
+   * Touch each page that `sub rsp` is about to skip, downwards, so that a frame of any size faults in the guard area
+   * below the stack. r10 and r11 carry nothing at a function's start.
    */
   probe(bytes: number): void {
     const { asm } = this;
@@ -170,7 +170,10 @@ export class EmitState {
     if (this.ripAt < 0) return;
     this.reloc(this.ripKind, this.asm.lastDisp, 0, this.ripAt - this.asm.lastTail);
   }
-  /** Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the memory in hand (-1). */
+  /**
+   * Operand `o` if the row has no address: a register (then the caller's turn: returns it) or its spill slot as the
+   * memory in hand (-1).
+   */
   source(row: number, o: number): number {
     if (this.m.insts[row * MROW + M_AUX] !== 0) {
       this.memOf(row);
@@ -229,7 +232,10 @@ export class EmitState {
     return label;
   }
 
-  /** A slow path of a row, emitted behind the code by emitSlowPath: its label. `back` is where it returns to; `part` tells those of one row apart. */
+  /**
+   * A slow path of a row, emitted behind the code by emitSlowPath: its label. `back` is where it returns to; `part`
+   * tells those of one row apart.
+   */
   slowPath(row: number, part: number, back: number): number {
     const at = this.slowCount++ * SLOW;
     this.slow = grown(this.slow, at + SLOW);
@@ -278,8 +284,9 @@ export class EmitState {
   }
 
   /**
-   * A failed check or `unreachable`: nothing comes back from the call. Everywhere in a function's body, behind calls that change it and at landing pads too, the base
-   * register is the instance's own; and there is room for the return address (frame.ts).
+   * A failed check or `unreachable`: nothing comes back from the call. Everywhere in a function's body, behind calls
+   * that change it and at landing pads too, the base register is the instance's own; and there is room for the return
+   * address (frame.ts).
    */
   trap(): void {
     this.asm.m(Ins.CALL, 8, BASE_REG, NO_REG, 0, -VMCTX.TRAP_STUB);

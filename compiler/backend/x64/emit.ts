@@ -1,8 +1,9 @@
 /**
  * Machine rows after register allocation to bytes.
  *
- * One pass over the blocks (emit-blocks.ts): the allocator's edits, the rows. Slow paths and trap stubs come behind the last block. Every allocator
- * edit leaves the flags alone (mov, xchg, xorps, loads), so edits may stand between a compare and its consumer.
+ * One pass over the blocks (emit-blocks.ts): the allocator's edits, the rows. Slow paths and trap stubs come behind the
+ * last block. Every allocator edit leaves the flags alone (mov, xchg, xorps, loads), so edits may stand between a
+ * compare and its consumer.
  */
 import { TrapCode } from '../../abi/traps.ts';
 import { VMCTX } from '../../abi/vmctx.ts';
@@ -140,7 +141,10 @@ export class Emitter extends BlockEmitter {
     asm.rm(Ins.CMP, 8, reg, R11, NO_REG, 0, 0);
   }
 
-  /** Before a return address is moved down far: the trap stands in line, so that the unwinder tells by its place that nothing has been moved yet. */
+  /**
+   * Before a return address is moved down far: the trap stands in line, so that the unwinder tells by its place that
+   * nothing has been moved yet.
+   */
   private checkShift(): void {
     const { asm, frame, pcMap } = this;
     asm.rm(Ins.LEA, 8, R10, RSP, NO_REG, 0, -frame.shift);
@@ -164,13 +168,17 @@ export class Emitter extends BlockEmitter {
     else this.asm.plain(Ins.RET);
   }
 
-  /** frame.ts has the picture. r11 and the scratch register carry no arguments, and all operands of the row are in registers. */
+  /**
+   * frame.ts has the picture. r11 and the scratch register carry no arguments, and all operands of the row are in
+   * registers.
+   */
   private tailCall(row: number): void {
     const { asm, frame, m } = this;
     const at = row * MROW;
     const n = m.insts[at + M_IMM2]!;
     const gap = frame.popped - n;
-    // The outgoing area is part of the frame, so source and destination are apart, and the return address stays until all is copied.
+    // The outgoing area is part of the frame, so source and destination are apart, and the return address stays until
+    // all is copied.
     const args = frame.size + 8 + gap;
     for (let i = 0; i < n; i += 16) {
       asm.rm(Ins.MOVUPS, 16, SCRATCH, RSP, NO_REG, 0, i);
@@ -305,7 +313,10 @@ export class Emitter extends BlockEmitter {
     this.jumpTo(b, this.succ(b, 0));
   }
 
-  /** Break the dependency of an instruction on what its destination held. The instruction itself, which may trap, comes next. */
+  /**
+   * Break the dependency of an instruction on what its destination held. The instruction itself, which may trap, comes
+   * next.
+   */
   private clear(row: number, alloc: number): void {
     const { asm, m } = this;
     if (alloc >= FLOAT_BASE) {
@@ -462,7 +473,8 @@ export class Emitter extends BlockEmitter {
         const d = this.reg(o);
         const tmp = this.reg(o + 2);
         const bits = size * 8;
-        // The scan leaves ZF set for zero, for which the count is the width: 2 * width - 1 turned round, or the width itself.
+        // The scan leaves ZF set for zero, for which the count is the width: 2 * width - 1 turned round, or the width
+        // itself.
         asm.rr(ins, size, d, this.reg(o + 1));
         asm.ri(Ins.MOV, 4, tmp, ins === Ins.BSR ? 2 * bits - 1 : bits);
         asm.cmov(CC.E, size, d, tmp);

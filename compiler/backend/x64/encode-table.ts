@@ -60,7 +60,8 @@ export const enum Ins {
   LZCNT,
   TZCNT,
   POPCNT,
-  // BMI. Three-operand ones: vrr(ins, size, dst, vvvv, src): ANDN: dst = ~vvvv & src; shifts, BZHI, BEXTR: dst = src shifted by vvvv.
+  // BMI. Three-operand ones: vrr(ins, size, dst, vvvv, src): ANDN: dst = ~vvvv & src; shifts, BZHI, BEXTR: dst = src
+  // shifted by vvvv.
   ANDN,
   BLSR,
   BLSMSK,
@@ -358,7 +359,9 @@ export const enum CC {
   G,
 }
 
-/** A form: bits 0–7 opcode, 8–9 opcode map, 10–11 mandatory prefix (both numbered as VEX does), 12–14 digit, then flags. */
+/**
+ * A form: bits 0–7 opcode, 8–9 opcode map, 10–11 mandatory prefix (both numbered as VEX does), 12–14 digit, then flags.
+ */
 export const enum Form {
   Opcode = 0xff,
   MapShift = 8,

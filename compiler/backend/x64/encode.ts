@@ -1,12 +1,13 @@
 /**
  * The x86-64 assembler: instructions to bytes, labels, branch relaxation.
  *
- * Registers are encodings 0..15 of either class. A memory operand is (base, index, scaleLog2, disp): base 0..15, NO_REG, or RIP; index 0..15
- * but not 4 (rsp), or NO_REG. Sizes are 1, 2, 4, 8 bytes; vector instructions take 32 for 256 bits (VEX) and otherwise look at `size` only
- * where one side is an integer register.
+ * Registers are encodings 0..15 of either class. A memory operand is (base, index, scaleLog2, disp): base 0..15,
+ * NO_REG, or RIP; index 0..15 but not 4 (rsp), or NO_REG. Sizes are 1, 2, 4, 8 bytes; vector instructions take 32 for
+ * 256 bits (VEX) and otherwise look at `size` only where one side is an integer register.
  *
- * Positions. While code is appended, branches to labels have their long form and alignments their greatest length. `finish` makes them short
- * and moves the code together. A *position token* (`here()`, `lastDisp`) taken before is valid after it through `map`.
+ * Positions. While code is appended, branches to labels have their long form and alignments their greatest length.
+ * `finish` makes them short and moves the code together. A *position token* (`here()`, `lastDisp`) taken before is
+ * valid after it through `map`.
  */
 import { bug } from '../../diagnostics.ts';
 import { Arena } from '../arena.ts';
@@ -64,8 +65,8 @@ function rawLength(kind: number, arg: number): number {
 
 export class Assembler {
   /**
-   * @param relaxes make branches short that reach so. Without, those to labels behind them stay long: then every position is final from the start, and
-   * `finish` has next to nothing to do.
+   * @param relaxes make branches short that reach so. Without, those to labels behind them stay long: then every
+   * position is final from the start, and `finish` has next to nothing to do.
    */
   constructor(readonly relaxes = true) {}
 
@@ -127,8 +128,9 @@ export class Assembler {
   }
 
   /**
-   * Prefixes and opcode of a legacy-encoded form. `reg`, `index`, `rm`: what REX.R, X, B are taken from (negative: 0). `byteRegs`: one of
-   * the operands is a byte register spl, bpl, sil or dil, which only a REX prefix makes different from ah, ch, dh, bh.
+   * Prefixes and opcode of a legacy-encoded form. `reg`, `index`, `rm`: what REX.R, X, B are taken from (negative: 0).
+   * `byteRegs`: one of the operands is a byte register spl, bpl, sil or dil, which only a REX prefix makes different
+   * from ah, ch, dh, bh.
    */
   private head(form: number, size: number, reg: number, index: number, rm: number, byteRegs: boolean): void {
     this.room(ROOM);
@@ -176,8 +178,8 @@ export class Assembler {
   }
 
   /**
-   * modrm, SIB and displacement of a memory operand; `tail`: bytes of immediate that will follow. `unit`: what a displacement of one byte
-   * counts in.
+   * modrm, SIB and displacement of a memory operand; `tail`: bytes of immediate that will follow. `unit`: what a
+   * displacement of one byte counts in.
    */
   private memory(
     reg: number,
@@ -694,7 +696,10 @@ export class Assembler {
     return arena.copyBytes(this.buf, this.pos);
   }
 
-  /** Pad with NOPs to a multiple of n, a power of two; functions start at multiples of 16, so more than that has no effect. */
+  /**
+   * Pad with NOPs to a multiple of n, a power of two; functions start at multiples of 16, so more than that has no
+   * effect.
+   */
   align(n: number): void {
     if (!this.relaxes) bug('alignment without relaxation');
     if (n > 1) this.item(KIND_ALIGN, Math.min(n, 16));
@@ -735,8 +740,9 @@ export class Assembler {
   }
 
   /**
-   * Resolve labels and alignments; the code is a copy in the arena. Branches start short, and those that don't reach become long, until all
-   * reach: a branch never becomes short again, so this ends, and every short branch has been checked against the layout returned.
+   * Resolve labels and alignments; the code is a copy in the arena. Branches start short, and those that don't reach
+   * become long, until all reach: a branch never becomes short again, so this ends, and every short branch has been
+   * checked against the layout returned.
    */
   finish(arena: Arena = new Arena()): Uint8Array<ArrayBuffer> {
     if (this.finished) bug('finish() called twice');
@@ -771,8 +777,8 @@ export class Assembler {
   }
 
   /**
-   * Make branches long that don't reach; whether there were any. `last`: keep short only those that reach when everything between has its
-   * raw length, which no further layout can undo.
+   * Make branches long that don't reach; whether there were any. `last`: keep short only those that reach when
+   * everything between has its raw length, which no further layout can undo.
    */
   private lengthen(last: boolean): boolean {
     const items = this.items;

@@ -12,18 +12,20 @@
  *        outgoing area           16-aligned size
  *      lower addresses           <- rsp in the body, a multiple of 16 if the function calls or aligned data lies in the frame
  *
- * If a tail call passes more stack arguments than the function itself has, the prologue begins with moving the return address down by the difference (`shift`),
- * from then on all is as if the function had that many more bytes of stack arguments, and popped them:
+ * If a tail call passes more stack arguments than the function itself has, the prologue begins with moving the return
+ * address down by the difference (`shift`), from then on all is as if the function had that many more bytes of stack
+ * arguments, and popped them:
  *
  *      mov r11, [rsp]; sub rsp, shift; mov [rsp], r11
  *
- * A tail call copies its stack arguments, which have been put into the outgoing area, up to where the stack arguments end, moves the return address up to them
- * if they are fewer than the room, takes the frame down, and jumps:
+ * A tail call copies its stack arguments, which have been put into the outgoing area, up to where the stack arguments
+ * end, moves the return address up to them if they are fewer than the room, takes the frame down, and jumps:
  *
  *      add rsp, sub; pop …; lea rsp, [rsp + k]; jmp; ret n
  *
- * The `lea` (if k > 0) tells the unwinder apart from the frame's `add`; the `ret n` behind it is never executed: it tells the bytes of stack arguments while the
- * jump is about to be executed. A jump through a register has a superfluous REX.W here, and only here.
+ * The `lea` (if k > 0) tells the unwinder apart from the frame's `add`; the `ret n` behind it is never executed: it
+ * tells the bytes of stack arguments while the jump is about to be executed. A jump through a register has a
+ * superfluous REX.W here, and only here.
  *
  * There is no red zone: nothing below rsp is ever live, as signals that suspend a guest may arrive at any instruction.
  */
@@ -75,17 +77,19 @@ export const PROBE_LIMIT = 32768;
 export const PROBE_STEP = 4096;
 
 /**
- * Dense code has no guard area below its stack: a prologue compares rsp, once the frame is taken, with the stack's limit (VMCTX.STACK_LIMIT). Nothing
- * was written to the frame by then but what fits STACK_RED_AREA. By induction rsp >= limit wherever a function calls, so that
- * rsp >= limit - 8 at a function's start, and below that lie at most
+ * Dense code has no guard area below its stack: a prologue compares rsp, once the frame is taken, with the stack's
+ * limit (VMCTX.STACK_LIMIT). Nothing was written to the frame by then but what fits STACK_RED_AREA. By induction rsp >=
+ * limit wherever a function calls, so that rsp >= limit - 8 at a function's start, and below that lie at most
  *
- * - the six pushes of a prologue, and a return address that was moved down by up to UNCHECKED_SHIFT; a greater shift is compared by itself, before; or
- * - the frame of a function that calls nothing and is not above UNCHECKED_FRAME. A tail call goes from there, too, but leaves
- *   rsp where it was at the start, as such a function does not move its return address down;
+ * - the six pushes of a prologue, and a return address that was moved down by up to UNCHECKED_SHIFT; a greater shift is
+ *   compared by itself, before; or
+ * - the frame of a function that calls nothing and is not above UNCHECKED_FRAME. A tail call goes from there, too, but
+ *   leaves rsp where it was at the start, as such a function does not move its return address down;
  *
- * and below that the return address of a failed check that calls the trap stub, which uses the guest's stack no further. The check of the stack itself fails with
- * rsp anywhere, so what it comes to is a `hlt`. In guarded code there may be no room for that return address either: then the call faults in the guard area, and
- * the runtime takes it for what it is by the instruction (runtime/native/trap.c).
+ * and below that the return address of a failed check that calls the trap stub, which uses the guest's stack no
+ * further. The check of the stack itself fails with rsp anywhere, so what it comes to is a `hlt`. In guarded code there
+ * may be no room for that return address either: then the call faults in the guard area, and the runtime takes it for
+ * what it is by the instruction (runtime/native/trap.c).
  */
 const UNCHECKED_FRAME = 256;
 export const UNCHECKED_SHIFT = 128;
@@ -97,7 +101,10 @@ if (
   bug('the red area is too small');
 }
 
-/** Length of the comparison that stands before a great shift: `lea r10, [rsp - shift]; mov r11, [r15 - limit]; cmp r10, fs:[r11]; jae +1; hlt`. */
+/**
+ * Length of the comparison that stands before a great shift:
+ * `lea r10, [rsp - shift]; mov r11, [r15 - limit]; cmp r10, fs:[r11]; jae +1; hlt`.
+ */
 const SHIFT_CHECK = [0x4c, 0x8d, 0x94, 0x24] as const;
 export function shiftCheckLength(code: Uint8Array): number {
   return SHIFT_CHECK.every((byte, i) => code[i] === byte) ? 19 : 0;

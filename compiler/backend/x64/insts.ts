@@ -1,8 +1,8 @@
 /**
  * The machine instructions of x86-64, as rows of a MachFunc.
  *
- * A row's opcode word says the *shape* (X: which operands there are and how they are encoded), the assembler instruction (Ins), its operand
- * size and a small `sub` field (condition code or variant):
+ * A row's opcode word says the *shape* (X: which operands there are and how they are encoded), the assembler
+ * instruction (Ins), its operand size and a small `sub` field (condition code or variant):
  *
  *     M_OP    bits 0–7 X, bits 8–15 sub, bits 16–25 Ins, bits 26–29 size in bytes (0 for 16)
  *     M_IMM   immediate
@@ -18,11 +18,17 @@ import type { Ins } from './encode-table.ts';
 export const enum X {
   /** [d…] function arguments in their registers. */
   Args,
-  /** [d] constant: size 4: IMM zero-extended; size 8: IMM low, IMM2 high. sub 1: flags are dead, so zero may be made by `xor`. */
+  /**
+   * [d] constant: size 4: IMM zero-extended; size 8: IMM low, IMM2 high. sub 1: flags are dead, so zero may be made by
+   * `xor`.
+   */
   Imm,
   /** [d] xmm zero */
   FZero,
-  /** [d, any|mem] `ins d, src`. sub 1: `d` is zeroed before, to break the dependency on its old value (flags must be dead if it is a gpr). */
+  /**
+   * [d, any|mem] `ins d, src`. sub 1: `d` is zeroed before, to break the dependency on its old value (flags must be
+   * dead if it is a gpr).
+   */
   Rm,
   /** [d, any|mem] `ins d, src, IMM`; sub as in Rm. */
   RmI,
@@ -90,7 +96,10 @@ export const enum X {
   /** [results…] */
   Ret,
   Trap,
-  /** [args…] (and [code in rax] if sub 1) IMM = function index, IMM2 = bytes of stack arguments: they lie at the start of the outgoing area */
+  /**
+   * [args…] (and [code in rax] if sub 1) IMM = function index, IMM2 = bytes of stack arguments: they lie at the start
+   * of the outgoing area
+   */
   TailCall,
   // -- Vectors
   /** [d] all bits one */
@@ -126,7 +135,10 @@ export const enum TruncSub {
   Evex = 8,
 }
 
-/** Conditions beyond the sixteen of x86, for float equality: `equal and not unordered`, and its negation. `cc ^ 1` negates any condition. */
+/**
+ * Conditions beyond the sixteen of x86, for float equality: `equal and not unordered`, and its negation. `cc ^ 1`
+ * negates any condition.
+ */
 export const CC_FEQ = 16;
 export const CC_FNE = 17;
 
@@ -174,7 +186,10 @@ export function addressOperands(aux: number): number {
   return ((aux & ADDR_BASE_MASK) === Base.Reg ? 1 : 0) + ((aux & ADDR_INDEX) !== 0 ? 1 : 0);
 }
 
-/** What belongs to one function's code besides its rows: filled by selection, read by the emitter. Reused from function to function. */
+/**
+ * What belongs to one function's code besides its rows: filled by selection, read by the emitter. Reused from function
+ * to function.
+ */
 export class Unit {
   readonly rodata = new Rodata();
   /** Bytes of the outgoing area (stack arguments and results of calls). */
@@ -187,7 +202,10 @@ export class Unit {
   slotBytes = 0;
   /** Bytes of the function's own stack arguments, 16-aligned. */
   argBytes = 0;
-  /** Bytes by which the prologue moves the return address down, so that the stack arguments of all tail calls find room above it. */
+  /**
+   * Bytes by which the prologue moves the return address down, so that the stack arguments of all tail calls find room
+   * above it.
+   */
   shift = 0;
   /** Switches: n, successor index of each of the n entries, successor index of the default. */
   tables: number[] = [];

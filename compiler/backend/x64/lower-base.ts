@@ -1,17 +1,20 @@
 /**
- * The state of instruction selection and what all its parts share: naming of values, constants, addresses, load folding.
+ * The state of instruction selection and what all its parts share: naming of values, constants, addresses, load
+ * folding.
  *
- * Selection walks blocks and instructions backwards: an instruction is selected when something behind it asked for its value (`val`), or when
- * it has an effect. Rows are appended to the MachFunc in natural order within one IR instruction, which is then reversed as a group (lower.ts).
+ * Selection walks blocks and instructions backwards: an instruction is selected when something behind it asked for its
+ * value (`val`), or when it has an effect. Rows are appended to the MachFunc in natural order within one IR
+ * instruction, which is then reversed as a group (lower.ts).
  *
- * **Zero-extension.** A vreg of an i32 value has zeros in the upper half of its register, unless the value is *raw*: a Wrap, a call's result, or an
- * argument of the function. Everything else that makes an i32 does so by a 32-bit machine instruction, which zeroes the upper half: ALU,
- * shift, multiply, divide, cmov, lea, mov, movzx, movd and cvtt instructions with 32-bit destinations; setcc writes into a zeroed register.
- * Block parameters get only extended values: edges ask with `ext`. Copies, spills and reloads move all 64 bits, so they keep it. A raw
- * value has up to two vregs: `vreg`, with anything above, for those who ignore the upper half, and `vregZ`, the same by
- * `mov r32, r32`, made only if someone asks. So ExtendU costs nothing, and a Wrap costs nothing to those who look at the low half only.
- * `ext` must be used wherever all 64 bits count: heap addresses (where the sandbox depends on it), table indices, edges, arguments
- * of builtins, i64 values that come from ExtendU.
+ * **Zero-extension.** A vreg of an i32 value has zeros in the upper half of its register, unless the value is *raw*: a
+ * Wrap, a call's result, or an argument of the function. Everything else that makes an i32 does so by a 32-bit machine
+ * instruction, which zeroes the upper half: ALU, shift, multiply, divide, cmov, lea, mov, movzx, movd and cvtt
+ * instructions with 32-bit destinations; setcc writes into a zeroed register. Block parameters get only extended
+ * values: edges ask with `ext`. Copies, spills and reloads move all 64 bits, so they keep it. A raw value has up to two
+ * vregs: `vreg`, with anything above, for those who ignore the upper half, and `vregZ`, the same by `mov r32, r32`,
+ * made only if someone asks. So ExtendU costs nothing, and a Wrap costs nothing to those who look at the low half only.
+ * `ext` must be used wherever all 64 bits count: heap addresses (where the sandbox depends on it), table indices,
+ * edges, arguments of builtins, i64 values that come from ExtendU.
  */
 
 import { TrapCode } from '../../abi/traps.ts';
@@ -190,7 +193,10 @@ export class Selection {
   isPart(v: Value, op: Op): boolean {
     return this.opOf(v) === op && this.uses[v] === 1 && this.inBlock(v);
   }
-  /** Whether the value is needed behind the current root, as far as selection has seen: a copy would be needed to overwrite it. */
+  /**
+   * Whether the value is needed behind the current root, as far as selection has seen: a copy would be needed to
+   * overwrite it.
+   */
   liveAfter(v: Value): boolean {
     if (this.vreg[v]! >= 0 || this.vregZ[v]! >= 0) return true;
     if (this.isConst(v)) return false;
@@ -226,7 +232,8 @@ export class Selection {
   /** Register of a value. i32: the upper half is not to be looked at. Constants are made anew for each use, here. */
   val(v: Value): number {
     const r = this.func.rows;
-    // Names for other values are followed a few steps only: a long chain with many users must not be walked by each of them.
+    // Names for other values are followed a few steps only: a long chain with many users must not be walked by each of
+    // them.
     for (let hops = 0; hops < NAME_HOPS; hops++) {
       switch (r[v * ROW]! & 0xffff) {
         case Op.IConst:
@@ -417,9 +424,10 @@ export class Selection {
   }
 
   /**
-   * Address of a wasm memory access. Safety: what is added to the memory's base is the exact sum of the zero-extended 32-bit address and the
-   * 32-bit offset, at most 2^33 - 2; the slot reserves that much and a guard behind it for the access's own width. Parts of the address
-   * computation are taken into the addressing mode only where `bound` shows that their 32-bit result did not wrap.
+   * Address of a wasm memory access. Safety: what is added to the memory's base is the exact sum of the zero-extended
+   * 32-bit address and the 32-bit offset, at most 2^33 - 2; the slot reserves that much and a guard behind it for the
+   * access's own width. Parts of the address computation are taken into the addressing mode only where `bound` shows
+   * that their 32-bit result did not wrap.
    */
   heapAddress(v: Value): void {
     const r = this.func.rows;
@@ -484,8 +492,9 @@ export class Selection {
   }
 
   /**
-   * The same for a 64-bit address. Safety: the access stands behind a check of exactly address + offset (wasm/bounds.ts). Addresses
-   * are computed modulo 2^64 by the IR as by the machine, so that taking part of the computation into the addressing mode changes nothing.
+   * The same for a 64-bit address. Safety: the access stands behind a check of exactly address + offset
+   * (wasm/bounds.ts). Addresses are computed modulo 2^64 by the IR as by the machine, so that taking part of the
+   * computation into the addressing mode changes nothing.
    */
   private wideHeapAddress(base: Base, baseReg: number, address: Value, offset: number): void {
     const r = this.func.rows;
@@ -580,9 +589,10 @@ export class Selection {
   }
 
   /**
-   * Whether a load may happen at the current root instead of at its own place: it is this block's, has no other use, and what lies between
-   * does not write what it reads. One that can trap must have no effect at all between, so that traps keep their order among
-   * effects and other traps. Nor may somebody have asked for its value: a user that takes an addition apart has the use of its operand, which stays the addition's too.
+   * Whether a load may happen at the current root instead of at its own place: it is this block's, has no other use,
+   * and what lies between does not write what it reads. One that can trap must have no effect at all between, so that
+   * traps keep their order among effects and other traps. Nor may somebody have asked for its value: a user that takes
+   * an addition apart has the use of its operand, which stays the addition's too.
    */
   canSink(v: Value): boolean {
     if (this.uses[v] !== 1 || this.vreg[v]! >= 0 || this.shared || !this.inBlock(v)) return false;
@@ -599,8 +609,8 @@ export class Selection {
   }
 
   /**
-   * Build the address of a load that has passed `canSink`, which then has no row of its own. The other operands' registers must have
-   * been asked for before: making a constant may use the address fields.
+   * Build the address of a load that has passed `canSink`, which then has no row of its own. The other operands'
+   * registers must have been asked for before: making a constant may use the address fields.
    */
   takeLoad(v: Value): void {
     this.folded[v] = 1;

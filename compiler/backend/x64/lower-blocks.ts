@@ -1,9 +1,10 @@
 /**
- * Order of blocks in the code, critical edges, and which values are live: what selection needs to know before it starts.
+ * Order of blocks in the code, critical edges, and which values are live: what selection needs to know before it
+ * starts.
  *
- * Order: reverse postorder, with the blocks of a loop together, and cold ones (ending in a trap, unlikely, or dominated by such) at the
- * end. A block's dominators stand before it. A split critical edge gets a block: before its target when it leaves a loop forwards (so that
- * the loop's code stays together) or a call that throws, else behind its source.
+ * Order: reverse postorder, with the blocks of a loop together, and cold ones (ending in a trap, unlikely, or dominated
+ * by such) at the end. A block's dominators stand before it. A split critical edge gets a block: before its target when
+ * it leaves a loop forwards (so that the loop's code stays together) or a call that throws, else behind its source.
  */
 import type { Cfg } from '../../ir/cfg.ts';
 import type { Block, Edge, Func, Value } from '../../ir/func.ts';
@@ -28,8 +29,8 @@ export class BlockPlan {
   splitPosition = new Int32Array(16);
 
   /**
-   * Outgoing edges of IR block b after equal ones of a switch have been merged: succStart[b] .. succStart[b + 1] - 1 (by order index). `succSplit`
-   * is the number of the split edge, or -1.
+   * Outgoing edges of IR block b after equal ones of a switch have been merged: succStart[b] .. succStart[b + 1] - 1
+   * (by order index). `succSplit` is the number of the split edge, or -1.
    */
   succStart = new Int32Array(64);
   succEdge = new Int32Array(64);
@@ -92,7 +93,9 @@ export class BlockPlan {
     }
   }
 
-  /** Reverse postorder, with loops kept together: each loop's blocks are a list, in which inner loops stand as items. */
+  /**
+   * Reverse postorder, with loops kept together: each loop's blocks are a list, in which inner loops stand as items.
+   */
   private orderBlocks(cfg: Cfg): void {
     const n = cfg.orderCount;
     const loops = cfg.loopCount;
@@ -190,7 +193,8 @@ export class BlockPlan {
         }
         succEdge[at++] = edge;
       }
-      // What a call leaves in registers is taken up in a block of its own: of an Invoke both edges are split. The one of its return stands right behind it.
+      // What a call leaves in registers is taken up in a block of its own: of an Invoke both edges are split. The one
+      // of its return stands right behind it.
       const invoked = func.op(term) === Op.Invoke;
       for (let j = first; j < at; j++) {
         const k = invoked ? first + at - 1 - j : j;
@@ -235,8 +239,8 @@ export class BlockPlan {
   }
 
   /**
-   * Count the uses of each value by rows that will be selected and by edges to parameters that are used; dead code counts nothing.
-   * `uses` must be zeroed.
+   * Count the uses of each value by rows that will be selected and by edges to parameters that are used; dead code
+   * counts nothing. `uses` must be zeroed.
    */
   countUses(func: Func, cfg: Cfg, uses: Int32Array): void {
     this.live = sized(this.live, func.count);

@@ -117,7 +117,10 @@ export class Calls {
     }
   }
 
-  /** The call's row: definitions, then arguments. One that is invoked ends its block, and defines nothing: its results arrive in the next one. */
+  /**
+   * The call's row: definitions, then arguments. One that is invoked ends its block, and defines nothing: its results
+   * arrive in the next one.
+   */
   private callRow(op: number, imm: number, imm2: number, aux: number): void {
     const { s } = this;
     s.unit.calls = true;
@@ -320,7 +323,8 @@ export class Calls {
       const p = this.args.next(type);
       if (s.vreg[v]! < 0 && s.vregZ[v]! < 0) continue;
       if (p < 0) {
-        // Only a tail call writes the function's argument area, at its very end: reading it again is as good as a spill slot.
+        // Only a tail call writes the function's argument area, at its very end: reading it again is as good as a spill
+        // slot.
         s.address(Base.In, -1, -1, 0, -1 - p);
         s.rowMem(xop(X.Rm, moveIns(type), moveSize(type)), MFlag.Remat, 0, s.loc());
         s.def(s.result(v));
@@ -354,7 +358,10 @@ export class Calls {
     for (let i = 0; i < this.argCount; i++) s.m.opd(this.argVregs[i]!, fixed(this.argRegs[i]!));
   }
 
-  /** Stack arguments are put into the outgoing area first: their places may still hold this function's own, or its frame. */
+  /**
+   * Stack arguments are put into the outgoing area first: their places may still hold this function's own, or its
+   * frame.
+   */
   tailCall(v: Value): void {
     const { s } = this;
     const r = s.func.rows;

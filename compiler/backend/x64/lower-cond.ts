@@ -127,7 +127,8 @@ function selectIntCompare(s: Selection, v: Value): number {
     }
     const x = s.val(a);
     if (imm === 0) {
-      // `test` leaves the flags that `cmp` with zero would: CF and OF are clear. The sign alone is there behind an addition, too (emit-flags.ts).
+      // `test` leaves the flags that `cmp` with zero would: CF and OF are clear. The sign alone is there behind an
+      // addition, too (emit-flags.ts).
       s.row(xop(X.Cmp, Ins.TEST, size));
       s.use(x);
       s.use(x);
@@ -220,9 +221,10 @@ function selectCompare(s: Selection, v: Value): number {
 }
 
 /**
- * Flags for an i32 condition, at the current root: the condition under which it is nonzero. Comparisons of this block are made here,
- * again if need be: a `cmp` for each consumer is no more than the `test` it would need instead. Everything else that the root needs in
- * registers must have been asked for before, as making constants and addresses may change flags.
+ * Flags for an i32 condition, at the current root: the condition under which it is nonzero. Comparisons of this block
+ * are made here, again if need be: a `cmp` for each consumer is no more than the `test` it would need instead.
+ * Everything else that the root needs in registers must have been asked for before, as making constants and addresses
+ * may change flags.
  */
 export function selectCondition(s: Selection, v: Value): number {
   const r = s.func.rows;
@@ -332,8 +334,8 @@ function sameValue(s: Selection, a: Value, b: Value): boolean {
 }
 
 /**
- * `a < b ? a : b`, which is what MINSS is in every bit: its second operand if either is NaN, or if both are zeros. MAXSS is so with `>`. (Not the minimum
- * and maximum of wasm, and nothing with `<=`.)
+ * `a < b ? a : b`, which is what MINSS is in every bit: its second operand if either is NaN, or if both are zeros.
+ * MAXSS is so with `>`. (Not the minimum and maximum of wasm, and nothing with `<=`.)
  */
 function selectLesser(s: Selection, v: Value, d: number): boolean {
   const r = s.func.rows;
@@ -398,8 +400,8 @@ function selectByComparison(s: Selection, v: Value, d: number): boolean {
 }
 
 /**
- * A vector by the condition's bit in every lane's sign. A branch that is always guessed right costs half as much, one that isn't four times as much: whoever
- * wrote a select expects that.
+ * A vector by the condition's bit in every lane's sign. A branch that is always guessed right costs half as much, one
+ * that isn't four times as much: whoever wrote a select expects that.
  */
 function selectByMask(s: Selection, condition: Value, yes: number, no: number, d: number): void {
   const none = s.int(0, 0, 4);

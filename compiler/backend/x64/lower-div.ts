@@ -1,8 +1,8 @@
 /**
  * Selection of integer division and remainder.
  *
- * By a constant: multiplication by a scaled reciprocal (Granlund and Montgomery, "Division by Invariant Integers using Multiplication",
- * PLDI 1994; N is the width, figures 4.2, 5.2 and 6.2). Everything else divides.
+ * By a constant: multiplication by a scaled reciprocal (Granlund and Montgomery, "Division by Invariant Integers using
+ * Multiplication", PLDI 1994; N is the width, figures 4.2, 5.2 and 6.2). Everything else divides.
  */
 import { TrapCode } from '../../abi/traps.ts';
 import { F_A, F_B, F_IMM2, ROW, type Value } from '../../ir/func.ts';
@@ -19,7 +19,10 @@ interface Reciprocal {
   readonly shift: number;
 }
 
-/** Figure 6.2: the reciprocal of d > 0 that is right for all dividends of `precision` bits, its multiplier as small as can be. */
+/**
+ * Figure 6.2: the reciprocal of d > 0 that is right for all dividends of `precision` bits, its multiplier as small as
+ * can be.
+ */
 export function reciprocal(d: bigint, width: number, precision: number): Reciprocal {
   let shift = d === 1n ? 0 : (d - 1n).toString(2).length;
   const scale = 1n << BigInt(width + shift);
@@ -214,8 +217,8 @@ function byPowerOfTwo(
 }
 
 /**
- * Division faults in the instruction itself; which trap it is, zero or overflow, is read off the divisor, so that stays in a register. The
- * remainder of -1 must not divide, as the lowest number would overflow.
+ * Division faults in the instruction itself; which trap it is, zero or overflow, is read off the divisor, so that stays
+ * in a register. The remainder of -1 must not divide, as the lowest number would overflow.
  */
 export function selectDiv(s: Selection, v: Value): void {
   const r = s.func.rows;

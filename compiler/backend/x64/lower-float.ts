@@ -1,8 +1,8 @@
 /**
  * Selection of floating-point arithmetic and conversions.
  *
- * NaN: SSE arithmetic returns a quiet NaN whenever an operand is one, as wasm asks. Negation, absolute value and copysign are bit operations, and
- * moves keep all bits.
+ * NaN: SSE arithmetic returns a quiet NaN whenever an operand is one, as wasm asks. Negation, absolute value and
+ * copysign are bit operations, and moves keep all bits.
  */
 import { F_A, F_B, ROW, type Value } from '../../ir/func.ts';
 import { Op, Type } from '../../ir/ops.ts';
@@ -42,7 +42,8 @@ export function selectFloatArith(s: Selection, v: Value): void {
   const d = s.result(v);
   let a = r[v * ROW + F_A]!;
   let b = r[v * ROW + F_B]!;
-  // With a constant, which is no NaN or the only one looked at, order makes no difference to the result's payload that wasm could see.
+  // With a constant, which is no NaN or the only one looked at, order makes no difference to the result's payload that
+  // wasm could see.
   if ((op === Op.FAdd || op === Op.FMul) && s.opOf(a) === Op.FConst && s.opOf(b) !== Op.FConst) {
     const t = a;
     a = b;
@@ -227,7 +228,10 @@ export function selectTrunc(s: Selection, v: Value): void {
   if (unsigned && !to64) s.temp(RegClass.Int);
 }
 
-/** Between register classes. Integer to integer is a name for the same vreg, unless a chain of names was too long to be followed. */
+/**
+ * Between register classes. Integer to integer is a name for the same vreg, unless a chain of names was too long to be
+ * followed.
+ */
 export function selectBitcast(s: Selection, v: Value): void {
   const a = s.func.rows[v * ROW + F_A]!;
   const from = s.typeOf(a);

@@ -21,7 +21,10 @@ function unary(s: Selection, ins: Ins, size: number, d: number, x: number): void
   s.use(x);
 }
 
-/** `ins d, src` without reuse, src from a register, a spill slot or a folded load. `clear`: break the dependency on d's old value. */
+/**
+ * `ins d, src` without reuse, src from a register, a spill slot or a folded load. `clear`: break the dependency on d's
+ * old value.
+ */
 function convert(s: Selection, ins: Ins, size: number, d: number, a: Value, width: number, clear = 0): void {
   if (s.canFold(a, width)) {
     s.takeLoad(a);

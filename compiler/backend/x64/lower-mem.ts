@@ -107,7 +107,9 @@ function modifyIns(op: Op): Ins {
   }
 }
 
-/** Read-modify-write of one place: its low bytes depend on the operands' low bytes only, so narrow accesses qualify too. */
+/**
+ * Read-modify-write of one place: its low bytes depend on the operands' low bytes only, so narrow accesses qualify too.
+ */
 function selectModify(s: Selection, store: Value, value: Value, size: number): boolean {
   const ins = modifyIns(s.opOf(value));
   if (ins === Ins.COUNT || s.uses[value] !== 1 || !s.inBlock(value)) return false;

@@ -1,9 +1,10 @@
 /**
  * Selection of shuffles: the cheapest instruction that moves the bytes as asked.
  *
- * The indices are matched against shuffles of one operand (broadcasts, words by an immediate, rotation), of one operand and zeros (extension, shifts by
- * bytes), then of two (interleaving, concatenation, blends, one lane inserted), with the operands either way round. Where one operand's words stay in their
- * places the other is shuffled alone and the two are blended. What matches nothing takes one PSHUFB for each operand, indices in rodata.
+ * The indices are matched against shuffles of one operand (broadcasts, words by an immediate, rotation), of one operand
+ * and zeros (extension, shifts by bytes), then of two (interleaving, concatenation, blends, one lane inserted), with
+ * the operands either way round. Where one operand's words stay in their places the other is shuffled alone and the two
+ * are blended. What matches nothing takes one PSHUFB for each operand, indices in rodata.
  */
 import { F_A, F_B, F_C, ROW, type Value } from '../../ir/func.ts';
 import { Op } from '../../ir/ops.ts';

@@ -1,7 +1,8 @@
 /**
  * Selection of vector arithmetic: what is one instruction comes from simd-table.ts, the rest is spelled out here.
  *
- * Sequences keep the exact results of the specification: NaNs are quiet, zeros have their signs, out-of-range conversions saturate.
+ * Sequences keep the exact results of the specification: NaNs are quiet, zeros have their signs, out-of-range
+ * conversions saturate.
  */
 import { bug } from '../../diagnostics.ts';
 import { F_A, F_B, F_C, F_IMM2, ROW, type Value } from '../../ir/func.ts';
@@ -90,7 +91,10 @@ function widthOf(op: VecOp): number {
 
 // ---- one operand
 
-/** A value whose lower half is a load of 8 bytes made for it alone: that load may be the operand of an instruction that reads no more. */
+/**
+ * A value whose lower half is a load of 8 bytes made for it alone: that load may be the operand of an instruction that
+ * reads no more.
+ */
 function lowHalfLoad(s: Selection, a: Value): Value {
   if (!s.isPart(a, Op.VZext)) return 0;
   const load = s.func.rows[a * ROW + F_A]!;
@@ -235,7 +239,9 @@ function readsHalf(ins: Ins): boolean {
   }
 }
 
-/** Both halves of 16 bits are exact as f32; only their sum is rounded. The upper one is halved to be a positive number. */
+/**
+ * Both halves of 16 bits are exact as f32; only their sum is rounded. The upper one is halved to be a positive number.
+ */
 function convertU32(s: Selection, a: number, d: number): void {
   const low = op2i(s, Ins.PBLENDW, zero(s), a, 0x55);
   const half = op1(s, Ins.CVTDQ2PS, shift(s, Ins.PSRLD, op2(s, Ins.PSUBD, a, low), 1));
@@ -409,7 +415,10 @@ export function selectVectorBinary(s: Selection, v: Value): void {
   }
 }
 
-/** Indices from 16 on choose zero; PSHUFB looks at bit 7 and the low four bits only. Saturating addition of 0x70 sets bit 7 of just those. */
+/**
+ * Indices from 16 on choose zero; PSHUFB looks at bit 7 and the low four bits only. Saturating addition of 0x70 sets
+ * bit 7 of just those.
+ */
 function swizzle(s: Selection, av: Value, bv: Value, d: number): void {
   const a = s.val(av);
   if (s.opOf(bv) === Op.VConst) {
@@ -425,8 +434,8 @@ function swizzle(s: Selection, av: Value, bv: Value, d: number): void {
 }
 
 /**
- * d = a > b, signed. Without SSE4.2: the upper words decide, or, where they are equal, the borrow of b - a, whose upper word is then
- * all ones or all zeros.
+ * d = a > b, signed. Without SSE4.2: the upper words decide, or, where they are equal, the borrow of b - a, whose upper
+ * word is then all ones or all zeros.
  */
 function greater64(s: Selection, a: number, b: number, d: number): number {
   if (s.cpu.sse42) return op2(s, Ins.PCMPGTQ, a, b, d);
@@ -439,8 +448,9 @@ function multiply32(s: Selection, ins: Ins, spread: number, a: number, b: number
 }
 
 /**
- * MINPS gives its second operand when one is a NaN, and when both are zeros: taken both ways round, the disjunction has the sign of
- * either zero, and is a NaN if there is one. That becomes the canonical NaN by setting all its bits and then clearing the payload.
+ * MINPS gives its second operand when one is a NaN, and when both are zeros: taken both ways round, the disjunction has
+ * the sign of either zero, and is a NaN if there is one. That becomes the canonical NaN by setting all its bits and
+ * then clearing the payload.
  */
 function minimum(
   s: Selection,
@@ -458,8 +468,8 @@ function minimum(
 }
 
 /**
- * The same for the maximum, where a difference of both ways is the sign of a zero or there is a NaN: subtracted from the
- * disjunction, -0 - -0 is +0, and a NaN stays one.
+ * The same for the maximum, where a difference of both ways is the sign of a zero or there is a NaN: subtracted from
+ * the disjunction, -0 - -0 is +0, and a NaN stays one.
  */
 function maximum(
   s: Selection,
@@ -496,7 +506,8 @@ export function selectVectorTernary(s: Selection, v: Value): void {
       laneselect(s, Ins.VPBLENDVB, a, b, c, d);
       return;
     case VecOp.i16x8_relaxed_laneselect:
-      // A blend of bytes takes each byte by its own top bit, which the proposal does not allow for lanes of 16 bits with mixed masks.
+      // A blend of bytes takes each byte by its own top bit, which the proposal does not allow for lanes of 16 bits
+      // with mixed masks.
       bitselect(s, a, b, c, d);
       return;
     case VecOp.i32x4_relaxed_laneselect:
@@ -642,7 +653,8 @@ function shiftBytesBy(s: Selection, left: boolean, signed: boolean, a: number, b
   }
   const count = shiftCount(s, bv, 7, 0);
   const ins = left ? Ins.PSLLW : Ins.PSRLW;
-  // The mask: words of ones shifted alike; the lower byte of one shows what stays of a byte to the left, the upper one to the right.
+  // The mask: words of ones shifted alike; the lower byte of one shows what stays of a byte to the left, the upper one
+  // to the right.
   const words = op2r(s, ins, ones(s), count);
   const mask = left ? op2(s, Ins.PSHUFB, words, zero(s)) : op2c(s, Ins.PSHUFB, words, all8(1));
   op2(s, Ins.PAND, op2r(s, ins, a, count), mask, d);

@@ -1,9 +1,10 @@
 /**
  * IR to machine rows: instruction selection (lower-base.ts explains the method and the zero-extension invariant).
  *
- * Blocks are taken from the last to the first of the layout, and each from its last instruction to its first, so that when an instruction is
- * looked at, all that uses it has been selected, except for back edges, whose arguments are asked for when their source is selected, which is dominated
- * by the definitions. The rows come out in reverse and are turned round at the end.
+ * Blocks are taken from the last to the first of the layout, and each from its last instruction to its first, so that
+ * when an instruction is looked at, all that uses it has been selected, except for back edges, whose arguments are
+ * asked for when their source is selected, which is dominated by the definitions. The rows come out in reverse and are
+ * turned round at the end.
  */
 
 import type { CpuFeature } from '../../abi/artifact.ts';
@@ -78,7 +79,10 @@ export class Lowering {
   private unit = new Unit();
   /** Number of rows when a machine block was begun, by layout position. */
   private blockEnd = new Int32Array(64);
-  /** Arguments of all edges, in the order in which edges were looked at; where those of a successor or of a split edge start. */
+  /**
+   * Arguments of all edges, in the order in which edges were looked at; where those of a successor or of a split edge
+   * start.
+   */
   private edgeVregs: number[] = [];
   private succVregs = new Int32Array(64);
   private splitVregs = new Int32Array(16);
@@ -111,8 +115,8 @@ export class Lowering {
   }
 
   /**
-   * Fill `m` (reset here) with the code of a function; `cfg` must be computed. The emitter wants the Unit returned, which is valid until
-   * the next call.
+   * Fill `m` (reset here) with the code of a function; `cfg` must be computed. The emitter wants the Unit returned,
+   * which is valid until the next call.
    */
   lower(func: Func, cfg: Cfg, m: MachFunc): Unit {
     const { s, plan, unit } = this;

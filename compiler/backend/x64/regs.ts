@@ -1,20 +1,23 @@
 /**
  * x86-64 registers and the calling convention of wasm code.
  *
- * r15 is pinned: the vmctx base, which is also the first byte of the primary memory (abi/vmctx.ts). rsp is the stack. No frame pointer: frames have fixed
- * sizes after the prologue. Integer registers are numbered as encoded; xmm n is FLOAT_BASE + n. xmm15 is never allocated: the emitter's scratch for
- * slot-to-slot moves of vectors and for moves of float cycles.
+ * r15 is pinned: the vmctx base, which is also the first byte of the primary memory (abi/vmctx.ts). rsp is the stack.
+ * No frame pointer: frames have fixed sizes after the prologue. Integer registers are numbered as encoded; xmm n is
+ * FLOAT_BASE + n. xmm15 is never allocated: the emitter's scratch for slot-to-slot moves of vectors and for moves of
+ * float cycles.
  *
- * Arguments, in order, from two independent sequences: integers and references rdi rsi rdx rcx r8 r9, floats and vectors xmm0–xmm7; what doesn't fit goes to the stack.
- * Results likewise: rax rdx rcx rsi rdi r8, xmm0–xmm7. Stack arguments lie at [rsp at the call instruction + 0, 8, …] (a v128 takes 16, 16-aligned), in order;
- * stack results follow behind the stack arguments (16-aligned start) in the same area, which belongs to the caller's frame. rsp is 16-aligned at every call.
- * The *callee* pops the stack arguments, rounded up to 16 (`ret n`), and the caller takes the room back by `sub rsp, n` directly behind the call. So the
- * address behind the stack arguments, where the results are, is the same for caller and callee, and a tail call may replace the arguments by more or
- * fewer of them below that address, with the return address moved accordingly: no caller has to know who returns to it.
- * A tail call jumps with the frame gone, the callee-saved registers restored, and the return address directly below the new callee's stack arguments.
- * Callee-saved: rbx rbp r12 r13 r14 (and r15, by everybody's not touching it). All xmm registers are clobbered.
- * rax at a CallImport is the address of the import entry; rax and r10, r11 never carry arguments.
- * Upper halves of registers that hold i32 arguments and results are undefined.
+ * Arguments, in order, from two independent sequences: integers and references rdi rsi rdx rcx r8 r9, floats and
+ * vectors xmm0–xmm7; what doesn't fit goes to the stack. Results likewise: rax rdx rcx rsi rdi r8, xmm0–xmm7. Stack
+ * arguments lie at [rsp at the call instruction + 0, 8, …] (a v128 takes 16, 16-aligned), in order; stack results
+ * follow behind the stack arguments (16-aligned start) in the same area, which belongs to the caller's frame. rsp is
+ * 16-aligned at every call. The *callee* pops the stack arguments, rounded up to 16 (`ret n`), and the caller takes the
+ * room back by `sub rsp, n` directly behind the call. So the address behind the stack arguments, where the results are,
+ * is the same for caller and callee, and a tail call may replace the arguments by more or fewer of them below that
+ * address, with the return address moved accordingly: no caller has to know who returns to it. A tail call jumps with
+ * the frame gone, the callee-saved registers restored, and the return address directly below the new callee's stack
+ * arguments. Callee-saved: rbx rbp r12 r13 r14 (and r15, by everybody's not touching it). All xmm registers are
+ * clobbered. rax at a CallImport is the address of the import entry; rax and r10, r11 never carry arguments. Upper
+ * halves of registers that hold i32 arguments and results are undefined.
  */
 import { FLOAT_BASE, type RegSet } from '../mach.ts';
 

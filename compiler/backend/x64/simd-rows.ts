@@ -1,12 +1,14 @@
 /**
  * Rows of vector instructions: three operands with VEX where the machine has it, two otherwise.
  *
- * Mixing both encodings costs nothing: a VEX instruction on 128 bits zeroes the upper half of its register, so upper halves are never dirty.
+ * Mixing both encodings costs nothing: a VEX instruction on 128 bits zeroes the upper half of its register, so upper
+ * halves are never dirty.
  *
- * **Memory operands.** Without VEX, a memory operand of 16 bytes must be aligned, and faults with a general protection exception if it
- * isn't, which wasm code must never see: only spill slots and rodata, which are aligned, may be such operands. Loads of 16 bytes from
- * elsewhere are folded into VEX instructions only (`foldable`). Operands of 8 bytes and less may lie anywhere, in either encoding. A value
- * of RegClass.Float has a spill slot of 8 bytes, so it must be in a register wherever an instruction would read 16.
+ * **Memory operands.** Without VEX, a memory operand of 16 bytes must be aligned, and faults with a general protection
+ * exception if it isn't, which wasm code must never see: only spill slots and rodata, which are aligned, may be such
+ * operands. Loads of 16 bytes from elsewhere are folded into VEX instructions only (`foldable`). Operands of 8 bytes
+ * and less may lie anywhere, in either encoding. A value of RegClass.Float has a spill slot of 8 bytes, so it must be
+ * in a register wherever an instruction would read 16.
  */
 import type { Value } from '../../ir/func.ts';
 import { Op } from '../../ir/ops.ts';
@@ -181,7 +183,10 @@ export function foldable(s: Selection, v: Value): boolean {
   return s.cpu.avx && s.canFold(v, 16);
 }
 
-/** A row with the load `v` as its memory operand, which is the last one; the other operands come between `mem` and `s.addr()`. */
+/**
+ * A row with the load `v` as its memory operand, which is the last one; the other operands come between `mem` and
+ * `s.addr()`.
+ */
 export function memRow(s: Selection, word: number, v: Value, imm = 0): void {
   s.takeLoad(v);
   s.rowMem(word, trapFlags(s.foldTrap), imm, s.foldLoc);

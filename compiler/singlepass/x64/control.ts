@@ -1,11 +1,12 @@
 /**
  * Constructs and branches.
  *
- * A construct begins with everything in its home. A branch with values moves them to the homes of its label's results, so whatever way leads to a
- * label, the state behind it is the same. A construct that nothing branches to ends as it is.
+ * A construct begins with everything in its home. A branch with values moves them to the homes of its label's results,
+ * so whatever way leads to a label, the state behind it is the same. A construct that nothing branches to ends as it
+ * is.
  *
- * Of a control frame of the walk, `Label` is where branches to it go, `Term` whether there are any, and `Row` (of an `if`) where its condition leads when it is not
- * met.
+ * Of a control frame of the walk, `Label` is where branches to it go, `Term` whether there are any, and `Row` (of an
+ * `if`) where its condition leads when it is not met.
  */
 import { TrapCode } from '../../abi/traps.ts';
 import { RelocKind } from '../../backend/code.ts';
@@ -113,7 +114,10 @@ function labelOf(s: State, frame: number): number {
   return s.w.frames[at + Fr.Label]!;
 }
 
-/** Move the `n` values at `sp…` to the homes of a frame's results. The state stays, and so do the flags. Entries go down or stay, so going upwards overwrites none. */
+/**
+ * Move the `n` values at `sp…` to the homes of a frame's results. The state stays, and so do the flags. Entries go down
+ * or stay, so going upwards overwrites none.
+ */
 function moveTo(s: State, frame: number, n: number): void {
   const { w } = s;
   const to = w.frames[frame * Fr.SIZE + Fr.Height]!;
@@ -202,7 +206,8 @@ export function brTable(s: State): void {
   if (count > 0) {
     table = s.unit.rodata.table(count);
     const beyond = asm.newLabel();
-    // Safety: an index below the count is the only one to reach the table, and as a 32-bit value with a zero upper half it may be scaled.
+    // Safety: an index below the count is the only one to reach the table, and as a 32-bit value with a zero upper half
+    // it may be scaled.
     asm.ri(Ins.CMP, 4, RCX, count);
     asm.jcc(CC.AE, beyond);
     asm.rm(Ins.LEA, 8, R11, RIP, NO_REG, 0, 0);

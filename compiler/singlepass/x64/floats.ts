@@ -1,5 +1,6 @@
 /**
- * Float operators. Those with a slow path are rows of machine code whose registers are given: the emitter's own code writes them (backend/x64/emit-float.ts).
+ * Float operators. Those with a slow path are rows of machine code whose registers are given: the emitter's own code
+ * writes them (backend/x64/emit-float.ts).
  */
 import { emitCvtFromU64, emitMinMax, emitTrunc } from '../../backend/x64/emit-float.ts';
 import { CC, Ins } from '../../backend/x64/encode.ts';

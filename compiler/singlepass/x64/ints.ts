@@ -237,7 +237,9 @@ export function intUnary(s: State, op: Op, type: ValType, result: ValType): void
   }
 }
 
-/** The scan leaves ZF set for zero, for which the count is the width: 2 * width - 1 turned round, or the width itself. */
+/**
+ * The scan leaves ZF set for zero, for which the count is the width: 2 * width - 1 turned round, or the width itself.
+ */
 function bitScan(s: State, ins: Ins, type: ValType): void {
   const { a, asm } = s;
   const size = intBytes(type);

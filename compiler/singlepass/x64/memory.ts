@@ -15,10 +15,11 @@ import { FREE, intBytes, isFloatType, Kind, type Operand, type State, XMM15 } fr
 const MAX_DISPLACEMENT = 0x7fffffff;
 
 /**
- * Take the address `o` of an access with the walk's offset into the memory operand in hand. r10 and r11 are used, and rcx.
+ * Take the address `o` of an access with the walk's offset into the memory operand in hand. r10 and r11 are used, and
+ * rcx.
  *
- * Sandbox argument (wasm/bounds.ts): the memory is guarded; an address is zero-extended in its register, or a constant below 2^31 with the offset
- * added, and an offset is below 2^32: the sum stays inside of the slot's reservation.
+ * Sandbox argument (wasm/bounds.ts): the memory is guarded; an address is zero-extended in its register, or a constant
+ * below 2^31 with the offset added, and an offset is below 2^32: the sum stays inside of the slot's reservation.
  */
 function address(s: State, memory: number, o: Operand): void {
   const { asm, w } = s;

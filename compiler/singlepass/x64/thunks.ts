@@ -1,6 +1,7 @@
 /**
- * Thunks (thunks.ts says what they are) without intermediate code: there are a few dozen in a module, and it is not worth an engine's while to warm up a second
- * compiler for them. Their types are such that results are in registers and nothing is a vector.
+ * Thunks (thunks.ts says what they are) without intermediate code: there are a few dozen in a module, and it is not
+ * worth an engine's while to warm up a second compiler for them. Their types are such that results are in registers and
+ * nothing is a vector.
  */
 import { VMCTX } from '../../abi/vmctx.ts';
 import { FLOAT_BASE } from '../../backend/mach.ts';

@@ -1,4 +1,7 @@
-/** A debug session of a client that does anything at any time: requests in any order, with arguments that make sense or none, in bursts, and an end of any kind. */
+/**
+ * A debug session of a client that does anything at any time: requests in any order, with arguments that make sense or
+ * none, in bursts, and an end of any kind.
+ */
 import { join } from 'node:path';
 import type { Random } from '../../../scripts/fuzz/random.ts';
 import { delay, type Message, RawClient } from './raw-client.ts';

@@ -1,6 +1,7 @@
 /**
- * A test double of a running guest: an interpreter of the part of WebAssembly that clang -O0 needs for small programs, one operator at a time, with every operator that
- * begins a source line as a sequence point. It knows nothing of the debugger, and the compiler and the runtime have no part in it.
+ * A test double of a running guest: an interpreter of the part of WebAssembly that clang -O0 needs for small programs,
+ * one operator at a time, with every operator that begins a source line as a sequence point. It knows nothing of the
+ * debugger, and the compiler and the runtime have no part in it.
  */
 import { openSymbols } from '../../../runtime/index.ts';
 import type { DebugTarget, TargetEvent, TargetFrame, TargetState } from '../../target.ts';

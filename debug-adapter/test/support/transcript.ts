@@ -1,6 +1,7 @@
 /**
- * Transcripts of debug sessions: each request with its arguments, what came back, and the events in between, as text that is the same on every run and
- * machine. Folders, native addresses and the text of native instructions are left out; addresses in the guest's memory are not: the compilers' versions are fixed.
+ * Transcripts of debug sessions: each request with its arguments, what came back, and the events in between, as text
+ * that is the same on every run and machine. Folders, native addresses and the text of native instructions are left
+ * out; addresses in the guest's memory are not: the compilers' versions are fixed.
  */
 import type { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';

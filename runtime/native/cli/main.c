@@ -1,8 +1,8 @@
 /**
  * lucet-wasi: runs a WASI program. stdout is the guest's alone; all that we have to say goes to stderr.
  *
- * The same executable with an artifact behind it (lucetc --emit exe) is a program of its own: every argument is the guest's, and what it is granted was
- * written behind the artifact when it was made.
+ * The same executable with an artifact behind it (lucetc --emit exe) is a program of its own: every argument is the
+ * guest's, and what it is granted was written behind the artifact when it was made.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -389,8 +389,8 @@ static void grant_directories(lucet_wasi_template *t, const struct command_line 
 }
 
 /**
- * A standard stream that whoever started us has closed is closed for the guest; and its number is taken, so that no file of ours becomes
- * what the guest then reads or writes.
+ * A standard stream that whoever started us has closed is closed for the guest; and its number is taken, so that no
+ * file of ours becomes what the guest then reads or writes.
  */
 static void grant_stdio(lucet_wasi_template *t, const bool closed[3]) {
   for (uint32_t fd = 0; fd < 3; fd++) lucet_wasi_template_set_stdio(t, fd, closed[fd] ? LUCET_WASI_STDIO_CLOSED : LUCET_WASI_STDIO_FD, (int)fd);
@@ -440,7 +440,10 @@ struct run {
   struct report_style style;
 };
 
-/** Of larger memories only the start is handed on, where stacks and static data usually are: a program that has run out of memory is to be told of as well. */
+/**
+ * Of larger memories only the start is handed on, where stacks and static data usually are: a program that has run out
+ * of memory is to be told of as well.
+ */
 #define MOST_MEMORY_BYTES (1ull << 30)
 #define START_BYTES (64ull << 20)
 
@@ -482,7 +485,9 @@ static void write_facts(const char *path, const char *json, size_t length) {
   if (!written) warn("can't write %s: %s", path, json != NULL ? error_text(errno) : "out of memory");
 }
 
-/** The whole report is made by JavaScript, which reads the debug information; what is known here is told if it can't. */
+/**
+ * The whole report is made by JavaScript, which reads the debug information; what is known here is told if it can't.
+ */
 static int report_trap(const struct run *r, const lucet_event *event) {
   const lucet_trap_info *info = lucet_instance_trap_info(r->instance);
   const char *json_path = value_of(r->line, OPTION_TRAP_JSON), *core_path = value_of(r->line, OPTION_COREDUMP);

@@ -1,4 +1,7 @@
-/** Host functions that wait in the system: stopped there at once, and going on with what is left; nothing is lost, nothing is done twice. */
+/**
+ * Host functions that wait in the system: stopped there at once, and going on with what is left; nothing is lost,
+ * nothing is done twice.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
