@@ -133,7 +133,7 @@ function dynamicSections(): Section[] {
   ];
 }
 
-/** What of an artifact is known before its sections have places. */
+/** The parts of an artifact that are known before its sections have places. */
 export interface ArtifactContents {
   readonly ehFrameHeader: Uint8Array;
   readonly ehFrame: Uint8Array;
