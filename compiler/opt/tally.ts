@@ -39,6 +39,8 @@ export const enum Fired {
   Branch,
   /** A branch condition without its test against zero. */
   Condition,
+  /** A block got a number in place of a condition that is known on the way to it. */
+  KnownArgument,
   /** An edge through an empty block goes to that block's target. */
   Thread,
   /** A block was appended to its only predecessor. */
@@ -88,6 +90,7 @@ const NAMES: readonly string[] = [
   'bounds-check',
   'branch',
   'condition',
+  'known-argument',
   'thread',
   'merge',
   'unreachable',

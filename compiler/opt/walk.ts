@@ -255,7 +255,29 @@ export class Walk implements Facts {
     if (OP_FLAGS[op]! & OpFlag.ListB) this.resolveList(rows[i + F_B]!, 1);
     if (op === Op.CallIndirect && rows[i + F_C] !== NONE) rows[i + F_C] = w.resolve(rows[i + F_C]!);
     const edges = f.succCount(v);
-    for (let k = 0; k < edges; k++) this.resolveList(f.succEdge(v, k), 2);
+    for (let k = 0; k < edges; k++) {
+      const edge = f.succEdge(v, k);
+      this.resolveList(edge, 2);
+      if (this.factCount > 0) this.knownArguments(edge, NONE, false);
+    }
+  }
+
+  /**
+   * Hand on 0 or 1 in place of a comparison that is known: it need not become a number then. (Other values are in a register anyway, where the
+   * next block may take them from.)
+   * @param condition one that is known on this edge: to be nonzero, or zero
+   */
+  private knownArguments(edge: Edge, condition: Value, nonzero: boolean): void {
+    const { f, w } = this;
+    const end = edge + f.pool[edge]!;
+    for (let i = edge + 2; i <= end; i++) {
+      const v = f.pool[i]!;
+      if (!(OP_FLAGS[f.op(v)]! & OpFlag.Compare)) continue;
+      const known = v === condition ? (nonzero ? 1 : 0) : this.known(v);
+      if (known < 0) continue;
+      f.pool[i] = w.int(Type.I32, known);
+      w.fired(Fired.KnownArgument);
+    }
   }
 
   private resolveList(list: List, first: number): void {
@@ -456,6 +478,9 @@ export class Walk implements Facts {
     } else if (this.sameEdge(yes, no)) {
       this.kill(no);
       this.setJump(v, yes);
+    } else {
+      this.knownArguments(yes, f.a(v), true);
+      this.knownArguments(no, f.a(v), false);
     }
   }
 
