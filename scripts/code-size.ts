@@ -148,7 +148,9 @@ function* bulk(): Generator<Construct> {
   yield of('try_table around a call', [0x1f, 0x40, 1, 2, 0, 0x10, IMPORTS - 1, 0x0b]);
   yield of('if', [...get('i32'), 0x04, 0x40, 0x0b]);
   yield of('loop with a branch', [0x03, 0x40, ...get('i32'), 0x0d, 0, 0x0b]);
-  yield of('br_table', [...get('i32'), 0x0e, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0x00].slice(0, 2).concat([0x0d, 0]));
+  yield of('br_if to the end of the function', [...get('i32'), 0x0d, 0]);
+  yield of('br_table', [0x02, 0x40, ...get('i32'), 0x0e, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b]);
+  yield of('br_table to the end of the function', [0x02, 0x40, ...get('i32'), 0x0e, 3, 0, 1, 0, 1, 0, 0x0b]);
   yield { name: 'nested blocks', unit: [0x02, 0x40], close: [0x0b] };
   yield { name: 'nested loops', unit: [0x03, 0x40], close: [0x0b] };
   yield {
