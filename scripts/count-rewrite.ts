@@ -3,10 +3,11 @@
  * Each operator is preceded by code that adds its cost, so the count is right at any moment, whoever runs it.
  */
 import { decodeModule } from '../compiler/wasm/decode.ts';
-import { Code, OpcodePage } from '../compiler/wasm/opcodes.ts';
+import { Code, OPCODE_IMM, OpcodePage } from '../compiler/wasm/opcodes.ts';
 import { Reader } from '../compiler/wasm/reader.ts';
+import { skipImmediate } from '../compiler/wasm/skip.ts';
 import { SECTION_ID, TYPE_CODE, uleb, vector } from '../runtime/wasm-writer.ts';
-import { extendedSection, skipImmediates, withSections } from './fuzz/rewrite.ts';
+import { extendedSection, withSections } from './fuzz/rewrite.ts';
 
 /** Name of the exported global. */
 export const COUNTER = 'lucet:instructions';
@@ -30,7 +31,7 @@ export function countingItself(bytes: Uint8Array): Uint8Array {
       let op = r.u8();
       if (op === Code.MiscPrefix) op = OpcodePage.Misc + r.u32();
       else if (op === Code.SimdPrefix) op = OpcodePage.Simd + r.u32();
-      skipImmediates(r, op);
+      skipImmediate(r, OPCODE_IMM[op]!);
       const cost = FREE.has(op) ? 0 : TWO.has(op) ? 2 : 1;
       if (cost > 0) {
         const global = uleb(counter);

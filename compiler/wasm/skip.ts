@@ -12,6 +12,12 @@ export function skipType(r: Reader): void {
   else r.s33();
 }
 
+/** An alignment, of which bit 6 says that the index of a memory follows, and an offset. */
+function skipMemArg(r: Reader): void {
+  if (r.u32() & 0x40) r.u32();
+  r.u64();
+}
+
 /** Read past an immediate without looking at it. */
 export function skipImmediate(r: Reader, imm: Imm): void {
   switch (imm) {
@@ -44,9 +50,7 @@ export function skipImmediate(r: Reader, imm: Imm): void {
       skipType(r);
       break;
     case Imm.MemArg:
-      // Bit 6 of the alignment: a memory index follows.
-      if (r.u32() & 0x40) r.u32();
-      r.u64();
+      skipMemArg(r);
       break;
     case Imm.I32:
       r.s32();
@@ -64,8 +68,7 @@ export function skipImmediate(r: Reader, imm: Imm): void {
       r.skip(16);
       break;
     case Imm.MemArgLane:
-      r.u32();
-      r.u64();
+      skipMemArg(r);
       r.u8();
       break;
     case Imm.Lane:

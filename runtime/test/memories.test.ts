@@ -122,4 +122,23 @@ describeNative('several memories', () => {
     expect(() => apart.call('copy03', 65536, 0, 1)).toThrow('out of bounds memory access');
     expect(() => apart.call('copy30', 0, 65536, 1)).toThrow('out of bounds memory access');
   });
+
+  it('vector lanes of a further memory are read, whatever number the lane has', async () => {
+    // Passes that read over bodies see the lane behind the index of the memory: taken for an operator, it would end the loop's block, say.
+    const lanes = Array.from({ length: 16 }, (_, lane) => lane);
+    const loop = (lane: number): string => `
+      (func (export "lane${lane}") (result i32) (local $n i32) (local $v v128)
+        (loop $again
+          (local.set $v (v128.load8_lane $far offset=3 ${lane} (local.get $n) (local.get $v)))
+          (v128.store8_lane $far offset=32 ${lane} (local.get $n) (local.get $v))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br_if $again (i32.lt_u (local.get $n) (i32.const 10))))
+        (i32.add (i32.mul (local.get $n) (i32.const 100)) (i32.load8_u $far offset=41 (i32.const 0))))`;
+    const guest = await guests.instance(
+      watNewer(
+        `(module (memory 0) (memory $far 1) (data (memory $far) (i32.const 12) "\\07") ${lanes.map(loop).join('')})`,
+      ),
+    );
+    expect(lanes.map(lane => guest.call(`lane${lane}`))).toEqual(lanes.map(() => 1007));
+  });
 });

@@ -3,10 +3,11 @@
  * `try … catch $t br $l end`. References to exceptions have no counterpart.
  */
 import { decodeModule } from '../../compiler/wasm/decode.ts';
-import { Code, OpcodePage } from '../../compiler/wasm/opcodes.ts';
+import { Code, OPCODE_IMM, OpcodePage } from '../../compiler/wasm/opcodes.ts';
 import { Reader } from '../../compiler/wasm/reader.ts';
+import { skipImmediate } from '../../compiler/wasm/skip.ts';
 import { SECTION_ID, uleb, vector } from '../../runtime/wasm-writer.ts';
-import { skipImmediates, withSections } from './rewrite.ts';
+import { withSections } from './rewrite.ts';
 
 const TRY = 0x06;
 const CATCH = 0x07;
@@ -50,7 +51,7 @@ function earlierBody(bytes: Uint8Array, start: number, end: number): number[] {
       open.push(handlers(r));
       continue;
     }
-    skipImmediates(r, op);
+    skipImmediate(r, OPCODE_IMM[op]!);
     if (op === Code.Block || op === Code.Loop || op === Code.If) open.push([]);
     else if (op === Code.End) code.push(...(open.pop() ?? []));
     for (let i = at; i < r.pos; i++) code.push(bytes[i]!);

@@ -4,8 +4,9 @@
  */
 import { decodeModule } from '../../compiler/wasm/decode.ts';
 import type { Limits } from '../../compiler/wasm/module.ts';
-import { Code, Imm, OPCODE_IMM, OpcodePage } from '../../compiler/wasm/opcodes.ts';
+import { Code, OPCODE_IMM, OpcodePage } from '../../compiler/wasm/opcodes.ts';
 import { Reader } from '../../compiler/wasm/reader.ts';
+import { skipImmediate } from '../../compiler/wasm/skip.ts';
 import { valueTypeOf } from '../../runtime/types.ts';
 import {
   exportEntry,
@@ -233,7 +234,7 @@ function canonicalBody(bytes: Uint8Array, start: number, end: number, params: nu
     let op = r.u8();
     if (op === Code.MiscPrefix) op = OpcodePage.Misc + r.u32();
     else if (op === Code.SimdPrefix) op = OpcodePage.Simd + r.u32();
-    skipImmediates(r, op);
+    skipImmediate(r, OPCODE_IMM[op]!);
     const shown = SHOWS_BITS.get(op);
     if (shown !== undefined) canonicalise(shown);
     for (let i = at; i < r.pos; i++) code.push(bytes[i]!);
@@ -248,50 +249,4 @@ function canonicalBody(bytes: Uint8Array, start: number, end: number, params: nu
     ...scratch,
     ...code,
   ];
-}
-
-export function skipImmediates(r: Reader, code: number): void {
-  const lebs = (n: number): void => {
-    for (let i = 0; i < n; i++) while (r.u8() >= 0x80);
-  };
-  switch (OPCODE_IMM[code]) {
-    case Imm.BlockType:
-    case Imm.Index:
-    case Imm.HeapType:
-    case Imm.I32:
-    case Imm.I64:
-      lebs(1);
-      return;
-    case Imm.Catches:
-      lebs(1);
-      // Kind, tag unless it catches all, label.
-      for (let n = r.u32(); n > 0; n--) lebs(r.u8() < 2 ? 2 : 1);
-      return;
-    case Imm.IndexPair:
-    case Imm.MemArg:
-      lebs(2);
-      return;
-    case Imm.LabelTable:
-      lebs(r.u32() + 1);
-      return;
-    case Imm.Types:
-      lebs(r.u32());
-      return;
-    case Imm.F32:
-      r.pos += 4;
-      return;
-    case Imm.F64:
-      r.pos += 8;
-      return;
-    case Imm.Bytes16:
-      r.pos += 16;
-      return;
-    case Imm.Lane:
-      r.pos += 1;
-      return;
-    case Imm.MemArgLane:
-      lebs(2);
-      r.pos += 1;
-      return;
-  }
 }
