@@ -257,8 +257,15 @@ export class Breakpoints {
       const offset = this.pointAt((debug?.bodyStart(start) ?? start) + artifact.codeStart);
       return offset === null ? [] : [{ offset, line: debug?.lookup(start)?.line ?? 0, column: 0 }];
     });
+    // Copies of it within other functions, too.
+    const inlined = debug?.inlinedCalls(name) ?? [];
+    for (const codeOffset of inlined) {
+      const offset = this.pointAt(codeOffset + artifact.codeStart);
+      if (offset !== null) places.push({ offset, line: debug?.lookup(codeOffset)?.line ?? 0, column: 0 });
+    }
     if (places.length > 0) return { places };
-    return { message: found.length > 0 ? NOT_COMPILED : `The module has no function ${name}.` };
+    const isThere = found.length > 0 || inlined.length > 0;
+    return { message: isThere ? NOT_COMPILED : `The module has no function ${name}.` };
   }
 
   /** The guest stands at an offset whose breakpoint is set. */

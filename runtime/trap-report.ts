@@ -451,9 +451,11 @@ function reportTable(
   const functionIndex = image
     ? initialElement(symbols, table, index)
     : (state.tableElement(table, index)?.functionIndex ?? null);
-  if (functionIndex === null) return { ...base, index };
+  // Registers may hold other things that look so: neither an empty entry nor a function of the expected type fails this check.
+  if (functionIndex === null) return base;
   const { artifact } = symbols;
   const actual = artifact.types[artifact.func(functionIndex).typeIndex];
+  if (actual !== undefined && signatureText(actual) === expected) return base;
   return {
     ...base,
     index,

@@ -386,6 +386,17 @@ export function _start(): void { peek(0x7ffffff0); }`,
     /./,
   ),
   wat(
+    // No register has the index: no entry is named then, and never a wrong one.
+    'constant-index',
+    `(module (memory (export "memory") 1) (table 3 3 funcref) (elem (i32.const 1) $sum $sum)
+  (func $sum (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func $half (drop (call_indirect (param f64) (result i32) (f64.const 2) (i32.const 1))))
+  (func (export "_start") (call $half)))`,
+    'BadSignature',
+    'half _start',
+    /^A function of type \(f64\) -> i32 was called through a pointer, but (?:entry 1 of table 0 is sum, of type \(i32, i32\) -> i32|the function there is of another type)\.$/,
+  ),
+  wat(
     'grown-apart',
     `(module (memory (export "memory") 1)
   (func $store (param i32) (i64.store offset=16 (local.get 0) (i64.const 1)))

@@ -86,6 +86,8 @@ function check(t: TrapCase, report: TrapReport): string[] {
   const wrong: string[] = [];
   if (report.code !== t.code) wrong.push(`code ${report.code}, not ${t.code}`);
   if (!t.says.test(report.explanation)) wrong.push(`it says: ${report.explanation}`);
+  if (report.code === 'BadSignature' && report.table?.index != null && report.table.actual === null)
+    wrong.push(`entry ${report.table.index} is named, but not what is there`);
   const frames = report.frames.filter(f => f.kind === 'wasm');
   const user = report.userFrame === null ? 0 : report.userFrame;
   const own = report.frames.slice(user).filter(f => f.kind === 'wasm');

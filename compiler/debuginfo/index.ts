@@ -83,6 +83,8 @@ export interface DebugInfo {
   implementor(vtable: number): Type | null;
   /** By qualified name. */
   typeNamed(name: string): Type | null;
+  /** Code offsets where a function was inlined, by its name or qualified name. */
+  inlinedCalls(name: string): readonly number[];
   /** DW_LANG of the code's unit; 0: not known. */
   language(codeOffset: number): number;
   /** What was found broken so far, at most MAX_WARNINGS of them. */
@@ -197,6 +199,10 @@ class Dwarf implements DebugInfo {
 
   typeNamed(name: string): Type | null {
     return this.scopes.types.named(name);
+  }
+
+  inlinedCalls(name: string): readonly number[] {
+    return this.scopes.inlinedCalls(name);
   }
 
   language(codeOffset: number): number {

@@ -39,11 +39,14 @@ export interface Extent {
 }
 
 const MAX_NESTING = 256;
+/** Places that a breakpoint on a function that was inlined is set at. */
+const MAX_INLINED = 1_000;
 
 export class Scopes {
   readonly types: Types;
   private readonly extents = new Map<Unit, readonly Extent[]>();
   private vtables: Map<number, Type> | null = null;
+  private inlined: Map<string, number[]> | null = null;
 
   constructor(
     readonly dies: Dies,
@@ -107,6 +110,35 @@ export class Scopes {
     }
     const extent = extents[lo - 1];
     return extent === undefined || address >= extent.high ? null : extent;
+  }
+
+  /** Where the code of a function begins that was inlined into others, by its name or qualified name. Reads all units when first asked. */
+  inlinedCalls(name: string): readonly number[] {
+    return (this.inlined ??= this.findInlined()).get(name) ?? [];
+  }
+
+  private findInlined(): Map<string, number[]> {
+    const found = new Map<string, number[]>();
+    const add = (name: string, address: number): void => {
+      const known = found.get(name);
+      if (known === undefined) found.set(name, [address]);
+      else if (known.length < MAX_INLINED && !known.includes(address)) known.push(address);
+    };
+    for (const unit of this.dies.units) {
+      const tree = this.dies.tree(unit);
+      for (let i = 0; i < tree.length; i++) {
+        if (tree.tag(i) !== Tag.InlinedSubroutine) continue;
+        const die = this.dies.at(tree, i);
+        const ranges = this.rangesOf(die) ?? [];
+        if (ranges.length === 0) continue;
+        const start = ranges.reduce((least, at, k) => (k % 2 === 0 ? Math.min(least, at) : least), Infinity);
+        const name = die.qualifiedName;
+        const last = name.slice(name.lastIndexOf('::') + 2);
+        add(name, start);
+        if (name.includes('::')) add(last, start);
+      }
+    }
+    return found;
   }
 
   /** All functions with code of a unit, by address. */

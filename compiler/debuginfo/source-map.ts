@@ -121,6 +121,10 @@ class SourceMap implements DebugInfo {
     return null;
   }
 
+  inlinedCalls(): readonly number[] {
+    return [];
+  }
+
   typeNamed(): null {
     return null;
   }

@@ -19,6 +19,10 @@ int fact(int n) {
     return 1;
   return n * fact(n - 1); // AGAIN
 }
+static inline __attribute__((always_inline)) int twice(int n) {
+  int result = 2 * n; // COPIED
+  return result;
+}
 void go(void) {
   struct pair p = {3, 4}; // FIRST
   int x = add(p.a, p.b); // CALL
@@ -26,6 +30,7 @@ void go(void) {
     total += i * x; // BODY
   total += fact(4); // FACTORIAL
   total = total + 1; // LAST
+  total = twice(total) + twice(x); // TWICE
 }
 void spin(void) {
   for (;;)
@@ -198,6 +203,16 @@ describe('breakpoints', () => {
     await client.request('continue', { threadId: 1 });
     await client.event('exited');
     expect(target.state.memorySize(0)).toBeGreaterThan(0);
+  });
+
+  it('on a function that was inlined, in each of its copies', async () => {
+    const set = await launch([], [{ name: 'twice' }]);
+    expect(set.map(b => b.verified)).toEqual([true]);
+    expect(await stop()).toBe(`breakpoint twice [inlined]:${line('COPIED')} go:${line('TWICE')}`);
+    const first = BigInt(await evaluate('n'));
+    expect(await step('continue')).toBe(`breakpoint twice [inlined]:${line('COPIED')} go:${line('TWICE')}`);
+    expect([first > 7n, await evaluate('n')]).toEqual([true, '7']);
+    await client.request('setFunctionBreakpoints', { breakpoints: [] });
   });
 
   it('with conditions, counts and messages', async () => {
