@@ -1,7 +1,8 @@
 /**
  * Classes of AssemblyScript's programs, as far as their code tells. The compiler writes no types, but what it makes unoptimised (`asc --debug`) sets each field by a
  * function of its own, `module/Class#set:field`, which stores at the field's offset and does nothing else but tell the collector; reads it by `…#get:field`; and its
- * constructor allocates an object with a size and the number of its class. What does not look exactly like that is not believed.
+ * constructor allocates an object with a size and the number of its class, unless it is given one by that of a derived class, which takes what it returns for its own `this`. What does not
+ * look exactly like that is not believed.
  */
 import type { ModuleSymbols } from '../runtime/index.ts';
 
@@ -17,7 +18,7 @@ export interface ClassLayout {
   readonly name: string;
   /** Bytes of an object, without its header. */
   readonly size: number;
-  /** By offset. Those of a base class have their names from there: they are not among them. */
+  /** By offset, those of its base classes included, as far as these are known. */
   readonly fields: readonly Field[];
 }
 
@@ -44,7 +45,17 @@ const LOADS: Readonly<Record<number, Access>> = {
   47: unsigned(2),
 };
 
-const OPERATOR = { localGet: 0x20, call: 0x10, i32Const: 0x41, end: 0x0b } as const;
+const OPERATOR = {
+  localGet: 0x20,
+  localSet: 0x21,
+  localTee: 0x22,
+  call: 0x10,
+  i32Const: 0x41,
+  end: 0x0b,
+} as const;
+
+/** Classes that a class derives from, one from the other. */
+const MAX_BASES = 32;
 
 class Bytes {
   constructor(
@@ -84,16 +95,18 @@ export function classesOf(symbols: ModuleSymbols): ReadonlyMap<number, ClassLayo
   return classes;
 }
 
+type Layout = ClassLayout & { readonly id: number };
+
 function findClasses(symbols: ModuleSymbols): Map<number, ClassLayout> {
   const fields = new Map<string, Map<string, Field>>();
   const getters = new Map<string, Access>();
-  const constructors: { name: string; functionIndex: number }[] = [];
+  const constructors = new Map<string, number>();
   const { artifact } = symbols;
   for (let f = artifact.importedFunctions; f < artifact.functionCount; f++) {
     const [, owner, what, field] =
       /^([^#]+)#(constructor|set:(.+)|get:.+)$/.exec(artifact.func(f).name) ?? [];
-    if (owner === undefined || owner.startsWith('~lib/')) continue;
-    if (what === 'constructor') constructors.push({ name: owner, functionIndex: f });
+    if (owner === undefined) continue;
+    if (what === 'constructor') constructors.set(owner, f);
     else if (field !== undefined) {
       const set = setterOf(symbols, f, field);
       if (set === null) continue;
@@ -104,19 +117,55 @@ function findClasses(symbols: ModuleSymbols): Map<number, ClassLayout> {
       if (get !== null) getters.set(`${owner}#${what!.slice(4)}`, get);
     }
   }
+  const ownFields = (name: string): Field[] =>
+    [...(fields.get(name)?.values() ?? [])].map(f => {
+      const get = getters.get(`${name}#${f.name}`);
+      return get !== undefined && get.size === f.size ? { ...f, kind: get.kind } : f;
+    });
+  const layouts = new Map<string, Layout | null>();
+  /** Null: not to be believed. Classes derive from others a bounded number of times, whatever the code says. */
+  const layoutOf = (name: string, depth: number): Layout | null => {
+    let layout = layouts.get(name);
+    if (layout === undefined) layouts.set(name, (layout = makeLayout(name, depth)));
+    return layout;
+  };
+  const makeLayout = (name: string, depth: number): Layout | null => {
+    const maker = constructors.get(name);
+    const made = maker === undefined ? null : allocationOf(symbols, maker);
+    if (made === null) return null;
+    const baseName = baseOf(symbols, maker!);
+    const base = baseName === null || depth >= MAX_BASES ? null : layoutOf(baseName, depth + 1);
+    const inherited = base === null || base.size > made.size ? [] : base.fields;
+    // One that is declared again is the same.
+    const own = ownFields(name).filter(f => !inherited.some(i => i.name === f.name && i.offset === f.offset));
+    const first = inherited.length > 0 ? base!.size : 0;
+    if (own.some(f => f.offset < first || f.offset + f.size > made.size)) return null;
+    const all = [...inherited, ...own].sort((x, y) => x.offset - y.offset);
+    return { ...made, name: name.replace(/^.*\//, ''), fields: all };
+  };
   const classes = new Map<number, ClassLayout>();
-  for (const { name, functionIndex } of constructors) {
-    const made = allocationOf(symbols, functionIndex);
-    const own = [...(fields.get(name)?.values() ?? [])]
-      .map(f => {
-        const get = getters.get(`${name}#${f.name}`);
-        return get !== undefined && get.size === f.size ? { ...f, kind: get.kind } : f;
-      })
-      .sort((a, b) => a.offset - b.offset);
-    if (made === null || own.some(f => f.offset + f.size > made.size)) continue;
-    classes.set(made.id, { name: name.replace(/^.*\//, ''), size: made.size, fields: own });
+  for (const name of constructors.keys()) {
+    const layout = name.startsWith('~lib/') ? null : layoutOf(name, 0);
+    if (layout !== null) classes.set(layout.id, layout);
   }
   return classes;
+}
+
+/** The class whose constructor one calls for its own object: what that returns is its `this`. */
+function baseOf(symbols: ModuleSymbols, maker: number): string | null {
+  const { artifact, wasm } = symbols;
+  const body = symbols.body(maker);
+  if (wasm === null || body === null) return null;
+  for (const { at, functionIndex } of symbols.calls(maker)) {
+    const name =
+      functionIndex === null ? null : /^([^#]+)#constructor$/.exec(artifact.func(functionIndex).name);
+    if (!name) continue;
+    const r = new Bytes(wasm, at, body.end);
+    if (!r.are(OPERATOR.call) || r.leb !== functionIndex) continue;
+    const then = r.next;
+    if ((then === OPERATOR.localSet || then === OPERATOR.localTee) && r.are(0)) return name[1]!;
+  }
+  return null;
 }
 
 function bodyOf(symbols: ModuleSymbols, f: number): Bytes | null {

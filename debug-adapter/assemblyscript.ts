@@ -75,7 +75,7 @@ function fieldsText(program: Program, layout: ClassLayout, pointer: number, dept
     if (bytes === null || bytes.length !== size) return null;
     parts.push(`${name}: ${valueText(program, bytes, kind, depth)}`);
   }
-  // Those of a base class stand in front.
+  // Those of a base class of which nothing is known stand in front.
   if ((layout.fields[0]?.offset ?? layout.size) > 0) parts.unshift('…');
   if (layout.fields.length > MAX_FIELDS) parts.push('…');
   return layout.size === 0 ? `${layout.name} {}` : `${layout.name} {${parts.join(', ')}}`;

@@ -24,6 +24,27 @@ class Shape {
   large: u64 = u64.MAX_VALUE;
   none: Point | null = null;
 }
+class Small {
+  a: i8 = -3;
+  b: i64 = 4;
+}
+class Smaller extends Small {
+  // Behind all of its base's, and made with another object of that.
+  c: i8 = 5;
+  other: Small = new Small();
+}
+class Third extends Smaller {
+  d: f32 = 0.5;
+  constructor(e: u8) {
+    super();
+    this.a = <i8>e;
+  }
+}
+class Failure extends Error {
+  constructor(message: string, public code: i32) {
+    super(message);
+  }
+}
 class Empty {}
 export function look(seed: i32): f64 {
   const origin = new Point(seed, 2.5);
@@ -32,8 +53,10 @@ export function look(seed: i32): f64 {
   shape.origin = origin;
   shape.next = shape;
   const empty = new Empty();
+  const third = new Third(6);
+  const failure = new Failure("no", 7);
   const list = [origin, named];
-  return origin.y + named.y + <f64>shape.small + <f64>list.length; // HERE
+  return origin.y + named.y + <f64>shape.small + <f64>list.length + <f64>third.a + <f64>third.c + <f64>failure.code; // HERE
 }
 `;
 const HERE = SOURCE.split('\n').findIndex(l => l.includes('// HERE')) + 1;
@@ -74,9 +97,12 @@ it.each(['incremental', 'stub'])(
   async runtime => {
     const found = await localsAt(await adapter.connect(), ['--debug', '--runtime', runtime]);
     const origin = 'Point {x: -3, y: 2.5}';
-    // What a base class has stands in front, without a name here.
-    const named = 'Named {…, name: "a \\"name\\""}';
-    expect(found).toMatchObject({ seed: '-3', origin, named });
+    // What a base class has stands in front.
+    const named = 'Named {x: 4, y: 0.5, name: "a \\"name\\""}';
+    const third = 'Third {a: 6, b: 4, c: 5, other: Small {a: -3, b: 4}, d: 0.5}';
+    // The library's classes as well.
+    const failure = 'Failure {name: "Error", stack: "", message: "no", code: 7}';
+    expect(found).toMatchObject({ seed: '-3', origin, named, third, failure });
     expect(found.empty).toMatch(/^(?:Empty \{\}|\d+)$/);
     if (runtime === 'stub') return;
     const rest = 'flag: 1, small: -7, wide: 65000, large: -1, none: null}';
