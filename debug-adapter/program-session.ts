@@ -104,11 +104,6 @@ export abstract class ProgramSession extends ProtocolSession {
     else if (!this.isOver) this.target?.kill();
   }
 
-  protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
-    this.sendResponse(response);
-    this.shutdown();
-  }
-
   protected override end(): void {
     this.isOver = true;
     this.opening?.abort.abort();

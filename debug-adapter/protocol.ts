@@ -26,6 +26,8 @@ const UNSUPPORTED: readonly string[] = [
  * would be an event.
  */
 const OUTPUT_DELAY = 10;
+/** Milliseconds that a disconnect waits for what is still to be answered. */
+const LAST_ANSWERS = 2000;
 /** Characters of output that are kept for the next event. */
 const MOST_OUTPUT = 1 << 16;
 
@@ -39,7 +41,9 @@ interface Pending {
 
 export class ProtocolSession extends DebugSession {
   private isInitialized = false;
-  private isShutDown = false;
+  private hasEnded = false;
+  /** Answers that take their time. */
+  private readonly underWay = new Set<Promise<void>>();
   private output: (NodeJS.WritableStream & { readonly writableNeedDrain?: boolean }) | null = null;
   private pending: Pending | null = null;
 
@@ -83,7 +87,28 @@ export class ProtocolSession extends DebugSession {
 
   /** Does what may take its time: what it throws is the answer, too. */
   protected answering(response: DebugProtocol.Response, act: () => Promise<void>): Promise<void> {
-    return act().catch((e: unknown) => this.tellDefect(response, e instanceof Error ? e : String(e)));
+    const answered = act()
+      .catch((e: unknown) => this.tellDefect(response, e instanceof Error ? e : String(e)))
+      .finally(() => this.underWay.delete(answered));
+    this.underWay.add(answered);
+    return answered;
+  }
+
+  /** Who leaves hangs up as soon as that is answered: everything else is answered before. What was begun is ended first, so it doesn't take long. */
+  protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
+    this.endOnce();
+    const leave = (): void => {
+      this.sendResponse(response);
+      this.shutdown();
+    };
+    if (this.underWay.size === 0) {
+      leave();
+      return;
+    }
+    const late = new Promise<void>(resolve => {
+      setTimeout(resolve, LAST_ANSWERS).unref();
+    });
+    void Promise.race([Promise.all(this.underWay), late]).then(leave);
   }
 
   private tellDefect(response: DebugProtocol.Response, e: Error | string): void {
@@ -150,12 +175,15 @@ export class ProtocolSession extends DebugSession {
   /** Ends what was begun: nothing of it may outlive the session. Called once. */
   protected end(): void {}
 
+  private endOnce(): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.end();
+  }
+
   /** The other side is gone, or has said so. */
   override shutdown(): void {
-    if (!this.isShutDown) {
-      this.isShutDown = true;
-      this.end();
-    }
+    this.endOnce();
     super.shutdown();
   }
 }

@@ -5,7 +5,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { DebugClient } from '@vscode/debugadapter-testsupport';
-import { ADAPTER } from './raw-client.ts';
+import { ADAPTER, RawSocket } from './raw-client.ts';
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0);
@@ -26,16 +26,23 @@ function accepts(port: number): Promise<boolean> {
 }
 
 export class AdapterServer {
+  /** What it says of itself, and of what takes it down. */
+  stderr = '';
+
   private constructor(
     private readonly process: ChildProcess,
     private readonly port: number,
-  ) {}
+  ) {
+    process.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+  }
 
   static async start(env: NodeJS.ProcessEnv = {}): Promise<AdapterServer> {
     const port = await freePort();
     const child = spawn('node', [ADAPTER, `--server=${port}`], {
       env: { ...process.env, ...env },
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'pipe'],
     });
     // It says that it listens before it does.
     for (let n = 0; !(await accepts(port)); n++) {
@@ -53,6 +60,21 @@ export class AdapterServer {
     return client;
   }
 
+  /** The same without manners. */
+  async connectRaw(): Promise<RawSocket> {
+    const socket = connect(this.port, '127.0.0.1');
+    await once(socket, 'connect');
+    return new RawSocket(socket);
+  }
+
+  get threadCount(): number {
+    return readdirSync(`/proc/${this.process.pid}/task`).length;
+  }
+
+  get isAlive(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
   /** Paths of what the process has open. */
   openFiles(): string[] {
     const folder = `/proc/${this.process.pid}/fd`;
@@ -68,7 +90,9 @@ export class AdapterServer {
 
   async stop(): Promise<void> {
     if (this.process.exitCode !== null)
-      throw new Error(`the adapter has ended with ${this.process.exitCode}: a session took it down`);
+      throw new Error(
+        `the adapter has ended with ${this.process.exitCode}: a session took it down: ${this.stderr}`,
+      );
     this.process.kill('SIGKILL');
     await once(this.process, 'close');
   }

@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 
 export const ADAPTER = join(import.meta.dirname, '../../../dist/debug-adapter.cjs');
@@ -55,17 +56,17 @@ export function isAlive(pid: number): boolean {
 
 export const delay = (ms: number): Promise<void> => new Promise(done => setTimeout(done, ms));
 
-export class RawClient {
-  readonly process: ChildProcess;
+/** One end of a session, whatever the two are connected by. */
+export abstract class RawConnection {
   readonly messages: Message[] = [];
   readonly faults: string[] = [];
   /** Commands by their number. */
   readonly sent = new Map<number, string>();
   stderr = '';
+  /** What the other side has ended with; undefined: it has not. */
   status: number | null | undefined;
   /** Answers what the adapter asks, with a body; null: refused; undefined: not at all. */
   onRequest: (request: Message) => object | null | undefined = () => null;
-  readonly ended: Promise<number | null>;
   private readonly answered = new Set<number>();
   private readonly watchers = new Set<() => void>();
   private rest = Buffer.alloc(0);
@@ -73,22 +74,7 @@ export class RawClient {
   private hasExited = false;
   private next = 1;
 
-  constructor(env: NodeJS.ProcessEnv = {}) {
-    this.process = spawn('node', [ADAPTER], { env: { ...process.env, ...env } });
-    this.process.stdout!.on('data', (data: Buffer) => this.receive(data));
-    this.process.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr += text;
-    });
-    this.process.stdin!.on('error', () => {});
-    this.ended = new Promise(resolve => {
-      this.process.once('close', (code, signal) => {
-        this.status = code;
-        if (signal !== null) this.stderr += `[${signal}]`;
-        resolve(code);
-        this.changed();
-      });
-    });
-  }
+  protected abstract put(text: string): void;
 
   /** @returns the request's number */
   send(command: string, args?: unknown): number {
@@ -101,7 +87,7 @@ export class RawClient {
   }
 
   write(json: string): void {
-    this.process.stdin!.write(`Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`);
+    this.put(`Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`);
   }
 
   /** @returns its response */
@@ -146,11 +132,11 @@ export class RawClient {
     }
   }
 
-  private changed(): void {
+  protected changed(): void {
     for (const done of [...this.watchers]) done();
   }
 
-  private receive(data: Buffer): void {
+  protected receive(data: Buffer): void {
     this.rest = Buffer.concat([this.rest, data]);
     for (;;) {
       const end = this.rest.indexOf('\r\n\r\n');
@@ -229,6 +215,42 @@ export class RawClient {
     if (success !== true) throw new Error(message);
   }
 
+  /** Requests without a response: all but those that came behind a disconnect have one. */
+  unanswered(): string[] {
+    const disconnected = [...this.sent].find(([, command]) => command === 'disconnect')?.[0] ?? Infinity;
+    return [...this.sent]
+      .filter(([seq]) => seq <= disconnected && !this.answered.has(seq))
+      .map(([seq, c]) => `${c} ${seq}`);
+  }
+}
+
+/** With an adapter of its own, over its standard streams. */
+export class RawClient extends RawConnection {
+  readonly process: ChildProcess;
+  readonly ended: Promise<number | null>;
+
+  constructor(env: NodeJS.ProcessEnv = {}) {
+    super();
+    this.process = spawn('node', [ADAPTER], { env: { ...process.env, ...env } });
+    this.process.stdout!.on('data', (data: Buffer) => this.receive(data));
+    this.process.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.process.stdin!.on('error', () => {});
+    this.ended = new Promise(resolve => {
+      this.process.once('close', (code, signal) => {
+        this.status = code;
+        if (signal !== null) this.stderr += `[${signal}]`;
+        resolve(code);
+        this.changed();
+      });
+    });
+  }
+
+  protected override put(text: string): void {
+    this.process.stdin!.write(text);
+  }
+
   /** Ends the session as an editor does. */
   async disconnect(): Promise<void> {
     if (this.status === undefined) this.send('disconnect');
@@ -252,12 +274,26 @@ export class RawClient {
     }
     return this.faults;
   }
+}
 
-  /** Requests without a response: all but those that came behind a disconnect have one. */
-  unanswered(): string[] {
-    const disconnected = [...this.sent].find(([, command]) => command === 'disconnect')?.[0] ?? Infinity;
-    return [...this.sent]
-      .filter(([seq]) => seq <= disconnected && !this.answered.has(seq))
-      .map(([seq, c]) => `${c} ${seq}`);
+/** With one that serves several, over a connection. */
+export class RawSocket extends RawConnection {
+  readonly ended: Promise<void>;
+
+  constructor(readonly socket: Socket) {
+    super();
+    socket.on('data', (data: Buffer) => this.receive(data));
+    socket.on('error', () => {});
+    this.ended = new Promise(resolve => {
+      socket.once('close', () => {
+        this.status = 0;
+        resolve();
+        this.changed();
+      });
+    });
+  }
+
+  protected override put(text: string): void {
+    if (this.socket.writable) this.socket.write(text);
   }
 }
