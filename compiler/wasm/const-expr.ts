@@ -162,15 +162,32 @@ export function readConstExpr(r: Reader, scope: ConstScope, expected: ValType): 
   return shared ?? nullExpr(ops);
 }
 
-const ARRAY_NEW_DEFAULT = 7;
-/** Operators behind GcPrefix that are constant besides, in the specification: structures, arrays, conversions, i31. */
-const CONSTANT_GC: ReadonlySet<number> = new Set([0, 1, 6, 8, 26, 27, 28]);
+/** The operators behind GcPrefix that the specification allows in constant expressions. */
+const enum GcConstant {
+  StructNew = 0,
+  StructNewDefault = 1,
+  ArrayNew = 6,
+  ArrayNewDefault = 7,
+  ArrayNewFixed = 8,
+  AnyConvertExtern = 26,
+  ExternConvertAny = 27,
+  RefI31 = 28,
+}
+const UNSUPPORTED_GC: ReadonlySet<number> = new Set([
+  GcConstant.StructNew,
+  GcConstant.StructNewDefault,
+  GcConstant.ArrayNew,
+  GcConstant.ArrayNewFixed,
+  GcConstant.AnyConvertExtern,
+  GcConstant.ExternConvertAny,
+  GcConstant.RefI31,
+]);
 
-/** The type that `array.new_default` is of: the only operator behind its prefix that is there yet. */
+/** Reads `array.new_default`, the only operator behind its prefix that is implemented. @returns its type index */
 function arrayNewDefault(r: Reader, scope: ConstScope, at: number): number {
   const number = r.u32();
-  if (number !== ARRAY_NEW_DEFAULT) {
-    if (CONSTANT_GC.has(number)) unsupported('gc', `constant operator 0xfb ${number}`, at);
+  if (number !== GcConstant.ArrayNewDefault) {
+    if (UNSUPPORTED_GC.has(number)) unsupported('gc', `constant operator 0xfb ${number}`, at);
     throw new CompileError('constant expression required', at, 'invalid');
   }
   needFeature(r, 'gc', 'array.new_default in a constant expression', at);

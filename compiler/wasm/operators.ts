@@ -1,9 +1,8 @@
 /** Where the operators of a body are, without looking at what they do. */
 import { CompileError } from '../diagnostics.ts';
 import type { Module } from './module.ts';
-import { Code, OPCODES, OpcodePage } from './opcodes.ts';
 import { Reader } from './reader.ts';
-import { skipImmediate } from './skip.ts';
+import { readOpcode, skipImmediate } from './skip.ts';
 import { readValType } from './types.ts';
 
 /**
@@ -21,13 +20,7 @@ export function operatorOffsets(module: Module, index: number): number[] {
     }
     while (r.pos < r.end) {
       offsets.push(r.pos);
-      const byte = r.u8();
-      const op =
-        byte === Code.MiscPrefix
-          ? OPCODES[OpcodePage.Misc + Math.min(r.u32(), 255)]
-          : byte === Code.SimdPrefix
-            ? OPCODES[OpcodePage.Simd + r.u32()]
-            : OPCODES[byte];
+      const op = readOpcode(r);
       if (op === undefined) break;
       skipImmediate(r, op.imm);
     }

@@ -5,9 +5,9 @@
  */
 import { CompileError } from '../diagnostics.ts';
 import type { FuncType, Module, ValType } from './module.ts';
-import { Code, Imm, OPCODES, type Opcode, OpcodePage } from './opcodes.ts';
+import { Code, Imm, type Opcode } from './opcodes.ts';
 import { Reader } from './reader.ts';
-import { skipImmediate } from './skip.ts';
+import { readOpcode, skipImmediate } from './skip.ts';
 import { readHeapType, readValType, typeName } from './types.ts';
 
 export interface WatLine {
@@ -136,14 +136,7 @@ class Printer {
   private opcode(): Opcode {
     const { r } = this;
     const at = r.pos;
-    const byte = r.u8();
-    const op =
-      byte === Code.MiscPrefix
-        ? OPCODES[OpcodePage.Misc + Math.min(r.u32(), 255)]
-        : byte === Code.SimdPrefix
-          ? OPCODES[OpcodePage.Simd + r.u32()]
-          : OPCODES[byte];
-    return op ?? r.fail(`no known operator: 0x${byte.toString(16)}`, at);
+    return readOpcode(r) ?? r.fail(`no known operator: 0x${r.bytes[at]!.toString(16)}`, at);
   }
 
   private operator(): void {

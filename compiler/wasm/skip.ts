@@ -1,5 +1,5 @@
-/** Reading past immediates of operators, in bodies that need not be valid. */
-import { Imm } from './opcodes.ts';
+/** Reading operators and past their immediates, in bodies that need not be valid. */
+import { Code, Imm, OPCODES, type Opcode, OpcodePage } from './opcodes.ts';
 import type { Reader } from './reader.ts';
 
 /** A value type, heap type or block type. */
@@ -10,6 +10,14 @@ export function skipType(r: Reader): void {
     r.s33();
   } else if (byte >= 0x40 && byte < 0x80) r.pos++;
   else r.s33();
+}
+
+/** The operator at the cursor, behind its prefix if it has one; undefined: there is none of that code. */
+export function readOpcode(r: Reader): Opcode | undefined {
+  const byte = r.u8();
+  if (byte === Code.MiscPrefix) return OPCODES[OpcodePage.Misc + Math.min(r.u32(), 255)];
+  if (byte === Code.SimdPrefix) return OPCODES[OpcodePage.Simd + r.u32()];
+  return OPCODES[byte];
 }
 
 /** An alignment, of which bit 6 says that the index of a memory follows, and an offset. */
