@@ -25,6 +25,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NOT_YET, OPTIONS } from '../cli/command-line.ts';
 import { readInput, writeOutput } from '../cli/files.ts';
+import { type Tool, ToolProcess, type ToolResult } from './support/tool-process.ts';
 import { wat } from './support/wasm.ts';
 
 const bin = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
@@ -32,9 +33,8 @@ let dir = '';
 
 const path = (name: string) => join(dir, name);
 
-function run(tool: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [join(bin, `${tool}.js`), ...args], { cwd: dir, encoding: 'utf8' });
-}
+const tools = new ToolProcess();
+const run = (tool: Tool, ...args: string[]): Promise<ToolResult> => tools.run(tool, args, dir);
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'lucetc-test-'));
@@ -54,7 +54,10 @@ beforeAll(async () => {
   writeFileSync(path('wasi.wat'), '(module (import "wasi_snapshot_preview1" "fd_nothing" (func)))');
 });
 
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  tools.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 describe('files', () => {
   it.each([
@@ -64,10 +67,10 @@ describe('files', () => {
     [['add.wasm', '-o', '.'], /^Error: can't write \.: .*\n$/],
     [['empty.wasm'], 'Error: empty.wasm: malformed: the file is empty at offset 0x0\n'],
     [['--emit', 'exe', 'add.wasm', '-o', '-'], 'Error: usage: --emit exe: a program needs a file, -o FILE\n'],
-  ])('%j is refused, with the file it is about', (args, message) => {
+  ])('%j is refused, with the file it is about', async (args, message) => {
     writeFileSync(path('empty.wasm'), '');
     const before = readdirSync(dir);
-    const { status, stderr } = run('lucetc', ...args);
+    const { status, stderr } = await run('lucetc', ...args);
     expect(status).toBe(1);
     expect(stderr).toMatch(message);
     expect(readdirSync(dir)).toEqual(before);
@@ -95,22 +98,22 @@ describe('files', () => {
       Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0),
       'unknown binary version: this is a component (WASI 0.2); build a core module, for WASI preview 1 (wasm32-wasip1) at offset 0x4',
     ],
-  ])('%s is no module, and what to do is said', (name, content, message) => {
+  ])('%s is no module, and what to do is said', async (name, content, message) => {
     writeFileSync(path(name), content);
-    expect(run('lucetc', name, '-o', 'x.so').stderr).toBe(`Error: ${name}: malformed: ${message}\n`);
+    expect((await run('lucetc', name, '-o', 'x.so')).stderr).toBe(`Error: ${name}: malformed: ${message}\n`);
   });
 
   it('what is compiled already, and what is not linked yet, is told from a program', async () => {
-    expect(run('lucetc', 'add.wasm', '-o', 'compiled.so').status).toBe(0);
-    expect(run('lucetc', 'compiled.so', '-o', 'x.so').stderr).toMatch(
+    expect((await run('lucetc', 'add.wasm', '-o', 'compiled.so')).status).toBe(0);
+    expect((await run('lucetc', 'compiled.so', '-o', 'x.so')).stderr).toMatch(
       /compiled already: lucet-wasi runs it\n$/,
     );
     writeFileSync(path('hello.o'), await wat('(module (import "env" "__linear_memory" (memory 0)))'));
-    expect(run('lucetc-wasi', 'hello.o', '-o', 'x.so').stderr).toMatch(/an object file, .*: link it/);
+    expect((await run('lucetc-wasi', 'hello.o', '-o', 'x.so')).stderr).toMatch(/an object file, .*: link it/);
   });
 
-  it("'-' is standard input and output", () => {
-    expect(run('lucetc', 'add.wasm', '-o', 'add-file.so').status).toBe(0);
+  it("'-' is standard input and output", async () => {
+    expect((await run('lucetc', 'add.wasm', '-o', 'add-file.so')).status).toBe(0);
     const { status, stdout } = spawnSync(process.execPath, [join(bin, 'lucetc.js'), '-', '-o', '-'], {
       cwd: dir,
       input: readFileSync(path('add.wasm')),
@@ -198,9 +201,13 @@ describe('what output goes to', () => {
 });
 
 describe('lucetc', () => {
-  it('compiles a binary and a text module to the same code', () => {
-    expect(run('lucetc', 'add.wasm', '-o', 'a.so')).toMatchObject({ status: 0, stdout: '', stderr: '' });
-    expect(run('lucetc', 'add.wat', '-o', 'b.so').status).toBe(0);
+  it('compiles a binary and a text module to the same code', async () => {
+    expect(await run('lucetc', 'add.wasm', '-o', 'a.so')).toMatchObject({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+    expect((await run('lucetc', 'add.wat', '-o', 'b.so')).status).toBe(0);
     const magic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
     expect(readFileSync(path('a.so')).subarray(0, 4)).toEqual(magic);
     expect(readFileSync(path('b.so')).subarray(0, 4)).toEqual(magic);
@@ -218,23 +225,23 @@ describe('lucetc', () => {
       ['lucetc', 'evil.wat'],
       ['lucetc-wasi', 'evil.wasm'],
     ] as const) {
-      const { status, stderr } = run(tool, file, '-o', 'evil.so');
+      const { status, stderr } = await run(tool, file, '-o', 'evil.so');
       expect(status).toBe(1);
       expect(stderr).toContain('\\x1b]0;title\\x07');
       expect(stderr).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
-      const json = run(tool, '--error-style', 'json', file, '-o', 'evil.so').stderr;
+      const json = (await run(tool, '--error-style', 'json', file, '-o', 'evil.so')).stderr;
       expect(JSON.parse(json)).toHaveProperty('error.kind');
     }
   });
 
-  it('lists extensions, and refuses modules that use one that is off', () => {
-    expect(run('lucetc', '--features').stdout).toMatch(/^sign-extension +on /m);
-    expect(run('lucetc', '--features', '--disable-feature', 'memory64,multi-value').stdout).toMatch(
+  it('lists extensions, and refuses modules that use one that is off', async () => {
+    expect((await run('lucetc', '--features')).stdout).toMatch(/^sign-extension +on /m);
+    expect((await run('lucetc', '--features', '--disable-feature', 'memory64,multi-value')).stdout).toMatch(
       /^multi-value +off /m,
     );
     writeFileSync(path('wide.wat'), '(module (memory i64 1))');
-    expect(run('lucetc', 'wide.wat', '-o', 'wide.so').status).toBe(0);
-    const r = run(
+    expect((await run('lucetc', 'wide.wat', '-o', 'wide.so')).status).toBe(0);
+    const r = await run(
       'lucetc',
       'wide.wat',
       '-o',
@@ -247,19 +254,19 @@ describe('lucetc', () => {
     expect(r.status).toBe(1);
     expect(JSON.parse(r.stderr).error).toMatchObject({ kind: 'unsupported', offset: 11 });
     expect(existsSync(path('no.so'))).toBe(false);
-    expect(run('lucetc', 'add.wat', '--disable-feature', 'magic').stderr).toContain(
+    expect((await run('lucetc', 'add.wat', '--disable-feature', 'magic')).stderr).toContain(
       'there is no feature magic',
     );
   });
 
-  it('writes to a.out when nothing else is said', () => {
-    expect(run('lucetc', 'add.wasm').status).toBe(0);
+  it('writes to a.out when nothing else is said', async () => {
+    expect((await run('lucetc', 'add.wasm')).status).toBe(0);
     expect(existsSync(path('a.out'))).toBe(true);
   });
 
-  it('refuses an invalid module with its offset, exit code 1, and leaves the old output alone', () => {
+  it('refuses an invalid module with its offset, exit code 1, and leaves the old output alone', async () => {
     writeFileSync(path('keep.so'), 'old');
-    const r = run('lucetc', 'invalid.wasm', '-o', 'keep.so');
+    const r = await run('lucetc', 'invalid.wasm', '-o', 'keep.so');
     expect(r.status).toBe(1);
     expect(r.stdout).toBe('');
     expect(r.stderr).toMatch(/^Error: invalid\.wasm: invalid: type mismatch.* at offset 0x[0-9a-f]+/);
@@ -267,19 +274,19 @@ describe('lucetc', () => {
     expect(readdirSync(dir).filter(f => f.startsWith('.'))).toEqual([]);
   });
 
-  it('prints errors as JSON when asked to', () => {
-    const r = run('lucetc', '--error-style', 'json', 'invalid.wasm', '-o', 'x.so');
+  it('prints errors as JSON when asked to', async () => {
+    const r = await run('lucetc', '--error-style', 'json', 'invalid.wasm', '-o', 'x.so');
     expect(r.status).toBe(1);
     expect(JSON.parse(r.stderr)).toMatchObject({
       error: { kind: 'invalid', file: 'invalid.wasm', function: 0 },
     });
-    expect(JSON.parse(run('lucetc', '--error-style=json', 'none.wasm').stderr)).toMatchObject({
+    expect(JSON.parse((await run('lucetc', '--error-style=json', 'none.wasm')).stderr)).toMatchObject({
       error: { kind: 'io' },
     });
   });
 
-  it.each(Object.keys(NOT_YET))('refuses --%s by name', name => {
-    const r = run('lucetc', `--${name}=1`, 'add.wasm');
+  it.each(Object.keys(NOT_YET))('refuses --%s by name', async name => {
+    const r = await run('lucetc', `--${name}=1`, 'add.wasm');
     expect(r).toMatchObject({ status: 1, stdout: '' });
     expect(r.stderr).toMatch(new RegExp(`--${name}.*not supported yet`));
   });
@@ -301,31 +308,31 @@ describe('lucetc', () => {
     [['--wasi_exe', 'add.wasm'], /_start/],
     [['none.wasm'], /none\.wasm/],
     [['add.wasm', '-o', 'no/such/folder/x.so'], /no\/such\/folder/],
-  ])('%j is an error that says why', (args, message) => {
-    const r = run('lucetc', ...args);
+  ])('%j is an error that says why', async (args, message) => {
+    const r = await run('lucetc', ...args);
     expect(r).toMatchObject({ status: 1, stdout: '' });
     expect(r.stderr).toMatch(/^Error: /);
     expect(r.stderr).toMatch(message);
   });
 
-  it('lists every option in its help, and its version', () => {
-    const help = run('lucetc', '--help').stdout;
+  it('lists every option in its help, and its version', async () => {
+    const help = (await run('lucetc', '--help')).stdout;
     for (const name of Object.keys(OPTIONS)) expect(help).toContain(`--${name}`);
-    expect(run('lucetc-wasi', '--help').stdout).toContain('lucetc-wasi');
-    expect(run('lucetc', '--version').stdout).toMatch(/^lucetc \d+\.\d+\.\d+\n$/);
+    expect((await run('lucetc-wasi', '--help')).stdout).toContain('lucetc-wasi');
+    expect((await run('lucetc', '--version')).stdout).toMatch(/^lucetc \d+\.\d+\.\d+\n$/);
   });
 
-  it('emits the intermediate code as text', () => {
-    expect(run('lucetc', '--emit', 'ir', 'add.wasm', '-o', 'add.ir').status).toBe(0);
+  it('emits the intermediate code as text', async () => {
+    expect((await run('lucetc', '--emit', 'ir', 'add.wasm', '-o', 'add.ir')).status).toBe(0);
     expect(readFileSync(path('add.ir'), 'utf8')).toMatch(/add\.i32/);
   });
 });
 
 describe('lucetc-wasi', () => {
-  it('refuses an import that WASI does not have, which lucetc leaves open', () => {
-    const r = run('lucetc-wasi', 'wasi.wat', '-o', 'w.so');
+  it('refuses an import that WASI does not have, which lucetc leaves open', async () => {
+    const r = await run('lucetc-wasi', 'wasi.wat', '-o', 'w.so');
     expect(r.status).toBe(1);
     expect(r.stderr).toContain('fd_nothing');
-    expect(run('lucetc', 'wasi.wat', '-o', 'w.so').status).toBe(0);
+    expect((await run('lucetc', 'wasi.wat', '-o', 'w.so')).status).toBe(0);
   });
 });

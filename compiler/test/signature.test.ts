@@ -24,6 +24,7 @@ import {
   verifyArtifact,
 } from '../minisign.ts';
 import { splitSignature } from '../object/signature.ts';
+import { type Tool, ToolProcess, type ToolResult } from './support/tool-process.ts';
 import { wat } from './support/wasm.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -170,37 +171,36 @@ describe('signed modules', () => {
 });
 
 describe('tools', () => {
-  const run = (tool: string, ...args: string[]) => {
-    const native = tool === 'lucet-wasi';
-    const file = native ? join(root, 'dist/native/lucet-wasi') : join(root, 'bin', `${tool}.js`);
-    const r = spawnSync(native ? file : process.execPath, native ? args : [file, ...args], {
-      cwd: dir,
-      encoding: 'utf8',
-      input: '',
-    });
-    return { status: r.status, stdout: r.stdout, stderr: r.stderr };
+  const commands = new ToolProcess();
+  afterAll(() => commands.stop());
+  const run = async (tool: Tool | 'lucet-wasi', ...args: string[]): Promise<ToolResult> => {
+    if (tool !== 'lucet-wasi') return commands.run(tool, args, dir);
+    const file = join(root, 'dist/native/lucet-wasi');
+    const { status, stdout, stderr } = spawnSync(file, args, { cwd: dir, encoding: 'utf8', input: '' });
+    return { status, stdout, stderr };
   };
   const good = { status: 0, stdout: '', stderr: '' };
   const KEYS = ['--signature-verify', '--signature-pk', 'k.pub'];
 
-  it('keygen, compile and sign, run; a changed module is not run', () => {
+  it('keygen, compile and sign, run; a changed module is not run', async () => {
     expect(
-      run('lucetc', '--signature-keygen', '--signature-pk', 'k.pub', '--signature-sk', 'raw:k.key'),
+      await run('lucetc', '--signature-keygen', '--signature-pk', 'k.pub', '--signature-sk', 'raw:k.key'),
     ).toEqual(good);
     expect(statSync(path('k.key')).mode & 0o777).toBe(0o600);
     expect(
-      run('lucetc', '--signature-keygen', '--signature-pk', 'k2', '--signature-sk', 'raw:k.key').stderr,
+      (await run('lucetc', '--signature-keygen', '--signature-pk', 'k2', '--signature-sk', 'raw:k.key'))
+        .stderr,
     ).toMatch(/k\.key exists: keys are not overwritten/);
     const make = ['--signature-create', '--signature-sk', 'raw:k.key', '-o'];
-    expect(run('lucetc-wasi', ...make, 's.so', 'f.wasm')).toEqual(good);
-    expect(run('lucetc-wasi', '-o', 'u.so', 'f.wasm')).toEqual(good);
-    expect(run('lucet-wasi', 's.so')).toEqual(good);
-    expect(run('lucet-wasi', ...KEYS, 's.so')).toEqual(good);
+    expect(await run('lucetc-wasi', ...make, 's.so', 'f.wasm')).toEqual(good);
+    expect(await run('lucetc-wasi', '-o', 'u.so', 'f.wasm')).toEqual(good);
+    expect(await run('lucet-wasi', 's.so')).toEqual(good);
+    expect(await run('lucet-wasi', ...KEYS, 's.so')).toEqual(good);
     // Signed later: the same file.
-    expect(run('lucetc', ...make, 's2.so', 'u.so')).toEqual(good);
+    expect(await run('lucetc', ...make, 's2.so', 'u.so')).toEqual(good);
     expect(splitSignature(readFileSync(path('s2.so'))).artifact).toEqual(readFileSync(path('u.so')));
-    expect(run('lucetc', ...KEYS, 's2.so')).toEqual(good);
-    expect(run('lucet-wasi', ...KEYS, 'u.so')).toEqual({
+    expect(await run('lucetc', ...KEYS, 's2.so')).toEqual(good);
+    expect(await run('lucet-wasi', ...KEYS, 'u.so')).toEqual({
       status: 1,
       stdout: '',
       stderr: 'lucet-wasi: u.so: it is not signed: lucetc --signature-create signs modules\n',
@@ -208,13 +208,15 @@ describe('tools', () => {
     const bytes = readFileSync(path('s.so'));
     bytes[bytes.indexOf('ELF') + 7]! ^= 1;
     writeFileSync(path('t.so'), bytes);
-    for (const tool of ['lucet-wasi', 'lucetc', 'lucet-objdump']) {
-      const r = run(tool, ...KEYS, 't.so');
+    for (const tool of ['lucet-wasi', 'lucetc', 'lucet-objdump'] as const) {
+      const r = await run(tool, ...KEYS, 't.so');
       expect([r.status, r.stdout]).toEqual([1, '']);
       expect(r.stderr).toMatch(/t\.so: the signature does not fit: it was changed after it was signed\n/);
     }
-    expect(run('lucet-objdump', 's.so').stdout).toMatch(/signature +by key [0-9A-F]{16}, not verified\n/);
-    expect(run('lucet-objdump', ...KEYS, 's.so').stdout).toMatch(
+    expect((await run('lucet-objdump', 's.so')).stdout).toMatch(
+      /signature +by key [0-9A-F]{16}, not verified\n/,
+    );
+    expect((await run('lucet-objdump', ...KEYS, 's.so')).stdout).toMatch(
       /signature +by key [0-9A-F]{16}, verified\n/,
     );
   });
@@ -226,20 +228,20 @@ describe('tools', () => {
       ['lucet-wasi', '--no-cache'],
     ] as const) {
       rmSync(path('f.wasm.minisig'), { force: true });
-      expect(run(tool, ...more, ...KEYS, 'f.wasm').stderr).toMatch(
+      expect((await run(tool, ...more, ...KEYS, 'f.wasm')).stderr).toMatch(
         /f\.wasm is not signed: there is no f\.wasm\.minisig/,
       );
       writeFileSync(path('f.wasm.minisig'), sign(readFileSync(path('f.wasm')), sk, 'mine'));
-      expect(run(tool, ...more, ...KEYS, 'f.wasm')).toEqual(good);
+      expect(await run(tool, ...more, ...KEYS, 'f.wasm')).toEqual(good);
       writeFileSync(path('f.wasm.minisig'), sign(Buffer.from('another'), sk, 'mine'));
-      expect(run(tool, ...more, ...KEYS, 'f.wasm')).toMatchObject({
+      expect(await run(tool, ...more, ...KEYS, 'f.wasm')).toMatchObject({
         status: 1,
         stderr: expect.stringMatching(/changed after it was signed/),
       });
     }
   });
 
-  it('options that would do nothing, or lack what they need, are refused', () => {
+  it('options that would do nothing, or lack what they need, are refused', async () => {
     for (const [tool, args, message] of [
       ['lucetc', ['--signature-create', 'f.wasm'], /--signature-create needs --signature-sk FILE/],
       ['lucetc', ['--signature-verify', 'f.wasm'], /needs --signature-pk/],
@@ -261,7 +263,7 @@ describe('tools', () => {
       ],
       ['lucet-wasi', ['--signature-verify', '--signature-pk', 'f.wasm', 's.so'], /f\.wasm: not a public key/],
     ] as const) {
-      const r = run(tool, ...args);
+      const r = await run(tool, ...args);
       expect(r.stderr).toMatch(message);
       expect([r.status, r.stdout]).toEqual([1, '']);
     }
@@ -277,14 +279,14 @@ describe('tools', () => {
 
   it.skipIf(!existsSync('/usr/bin/minisign'))(
     'minisign verifies what we signed, and signs with our keys',
-    () => {
+    async () => {
       const { artifact, signature } = splitSignature(readFileSync(path('s.so')));
       writeFileSync(path('part'), artifact);
       writeFileSync(path('part.minisig'), signature!);
       const minisign = (...args: string[]) => execFileSync('minisign', args, { cwd: dir, encoding: 'utf8' });
       expect(minisign('-V', '-p', 'k.pub', '-m', 'part')).toMatch(/Signature and comment signature verified/);
       minisign('-S', '-s', 'k.key', '-m', 'f.wasm');
-      expect(run('lucetc', ...KEYS, '-o', 'm.so', 'f.wasm')).toEqual(good);
+      expect(await run('lucetc', ...KEYS, '-o', 'm.so', 'f.wasm')).toEqual(good);
       writeFileSync(path('part'), 'x', { flag: 'a' });
       expect(() => minisign('-V', '-p', 'k.pub', '-m', 'part')).toThrow();
     },

@@ -235,7 +235,12 @@ static struct {
   bool in_own;
   /** Between the look at requests of a ready instance's call and the guest. */
   bool at_entry;
+  /** Nothing is killed before the guest's endless loop: `critical` is written. */
+  bool looks;
 } stepping;
+
+/** Instructions by which a kick is lost if it is anywhere: in the windows, and close to them. */
+static uint8_t critical[1 << 16];
 
 extern const uint8_t lucet_window_hostcall[], lucet_window_end_hostcall[];
 extern const uint8_t lucet_window_own[], lucet_window_end_own[];
@@ -244,13 +249,28 @@ extern const uint8_t lucet_window_call_prepared[], lucet_window_end_call_prepare
 
 static bool within(uint64_t pc, const uint8_t *begin, const uint8_t *end) { return pc > (uint64_t)(uintptr_t)begin && pc < (uint64_t)(uintptr_t)end; }
 
+static bool near(uint64_t pc, const uint8_t *begin, const uint8_t *end) {
+  enum { BYTES = 64 };
+  return pc > (uint64_t)(uintptr_t)begin - BYTES && pc < (uint64_t)(uintptr_t)end + BYTES;
+}
+
+static bool near_window(uint64_t pc) {
+  return near(pc, lucet_window_hostcall, lucet_window_end_hostcall) || near(pc, lucet_window_own, lucet_window_end_own) ||
+         near(pc, lucet_window_call_function, lucet_window_end_call_function) || near(pc, lucet_window_call_plain, lucet_window_end_call_plain) ||
+         near(pc, lucet_window_call_prepared, lucet_window_end_call_prepared);
+}
+
 static void step(int sig, siginfo_t *info, void *context) {
   (void)sig, (void)info;
   ucontext_t *u = context;
   uint64_t pc = (uint64_t)u->uc_mcontext.gregs[REG_RIP];
   stepping.looping = pc == stepping.last;
   stepping.last = pc;
-  if (stepping.steps++ < stepping.at) return;
+  if (stepping.looks) {
+    if ((size_t)stepping.steps < sizeof critical) critical[stepping.steps] = near_window(pc);
+    stepping.steps++;
+    if (!(stepping.looping && lucet_registry_is_guest(pc))) return;
+  } else if (stepping.steps++ < stepping.at) return;
   stepping.done = true;
   stepping.in_window = within(pc, lucet_window_hostcall, lucet_window_end_hostcall);
   stepping.in_own = within(pc, lucet_window_own, lucet_window_end_own);
@@ -275,6 +295,9 @@ static void *kill_later(void *unused) {
 /** Calls of instances that are ready have ways of their own. */
 enum way { ANY, READY, PREPARED };
 
+/** Instead of a number of an instruction: none is killed, and what is critical is learned. */
+enum { LOOK = -1 };
+
 /** One run, killed at its n-th instruction. `resumes`: of a run that was interrupted in its endless loop. */
 static lucet_event step_run(uint32_t function, bool resumes, enum way way, long n) {
   static struct runner r;
@@ -296,6 +319,7 @@ static lucet_event step_run(uint32_t function, bool resumes, enum way way, long 
   sigaddset(&s.sa_mask, SIGURG);
   memset(&stepping, 0, sizeof stepping);
   stepping.at = n;
+  stepping.looks = n == LOOK;
   uint64_t args[2] = {1, 2};
   const lucet_funcref *f = lucet_instance_function(its_instance, function);
   lucet_event e = {.kind = 99};
@@ -318,12 +342,14 @@ static lucet_event step_run(uint32_t function, bool resumes, enum way way, long 
   return e;
 }
 
-/** A kick is never lost. Were one, the run would go on until the kick is repeated, which is not to be waited for. */
-__attribute__((unused)) static void test_every_instruction(void) {
+/**
+ * A kick is never lost. Were one, the run would go on until the kick is repeated, which is not to be waited for. All
+ * instructions that are critical have their turn, and every `stride`-th of the others: to get to one takes a signal for
+ * each before it.
+ */
+__attribute__((unused)) static void test_every_instruction(long stride) {
 #ifdef __SANITIZE_ADDRESS__
-  enum { STRIDE = 61 };
-#else
-  enum { STRIDE = 1 };
+  stride = 61;
 #endif
   static const struct {
     uint32_t function;
@@ -340,8 +366,10 @@ __attribute__((unused)) static void test_every_instruction(void) {
   lucet_test_patience = 3600000000000u;
   alarm(120);
   for (size_t k = 0; k < sizeof PATHS / sizeof *PATHS; k++) {
-    long n = 0, ends = 0, returned = 0;
-    for (bool over = false; !over; n += PATHS[k].resumes ? 3 * STRIDE : STRIDE) {
+    memset(critical, 0, sizeof critical);
+    (void)step_run(PATHS[k].function, PATHS[k].resumes, PATHS[k].way, LOOK);
+    long n = 0, ends = 0, returned = 0, every = PATHS[k].resumes ? 3 * stride : stride;
+    for (bool over = false; !over;) {
       lucet_event e = step_run(PATHS[k].function, PATHS[k].resumes, PATHS[k].way, n);
       ends += is_killed(e);
       in_window += stepping.in_window;
@@ -352,12 +380,14 @@ __attribute__((unused)) static void test_every_instruction(void) {
       /* In the trap stub, it is too late. */
       if (PATHS[k].function == F_CHECK) CHECK(is_killed(e) || (e.kind == LUCET_EVENT_TRAPPED && e.code == LUCET_TRAP_UNREACHABLE));
       over = stepping.looping || !stepping.done || n > 100000;
+      do n++;
+      while (n % every != 0 && !critical[n & (long)(sizeof critical - 1)]);
     }
     CHECK(ends > 0 && n < 100000);
     CHECK(returned == 0 || PATHS[k].function != F_TOUR);
   }
   alarm(0);
-  CHECK((in_window > 0 && in_own > 0 && at_entry > 0) || STRIDE > 1);
+  CHECK(in_window > 0 && in_own > 0 && at_entry > 0);
   lucet_test_patience = 1000000;
   CHECK(usable(its_instance));
   lucet_instance_release(its_instance);
@@ -479,7 +509,9 @@ static void test_child(void) {
   lucet_instance_release(i);
 }
 
-int main(void) {
+/** `kill_test every`: kills at every instruction. */
+int main(int argc, char **argv) {
+  bool every = argc > 1 && strcmp(argv[1], "every") == 0;
   begin_tests();
   test_child();
   test_handlers_on_full_stacks();
@@ -489,7 +521,9 @@ int main(void) {
   test_kick_in_foreign_handler();
 #ifndef __SANITIZE_THREAD__
   /* Most of them would be the sanitizer's. */
-  test_every_instruction();
+  test_every_instruction(every ? 1 : 7);
+#else
+  (void)every;
 #endif
   return end_tests();
 }
