@@ -33,6 +33,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Part of a function's type since C++17, no matter of C. */
+#ifdef __cpp_noexcept_function_type
+#define LUCET_NOEXCEPT noexcept
+#else
+#define LUCET_NOEXCEPT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -266,11 +273,20 @@ LUCET_API uint32_t lucet_region_free_slots(lucet_region *region);
 /* ------------------------------------------------------------------------------------------------------------- Instances */
 
 /**
- * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from
- * the start. It may call any function of this API, also the guest again; it may leave with lucet_vmctx_trap, _throw,
- * _rethrow or _terminate.
+ * A native host function. Runs on the host's stack. Takes its arguments from `args` and leaves its results there, from the
+ * start. It may call any function of this API, also the guest again.
+ *
+ * It returns, on the thread that called it, or leaves with lucet_vmctx_trap, _throw, _rethrow or _terminate, which abandon
+ * its frames: destructors do not run. Nothing else may end it: past longjmp, setcontext or an exception of C++ the thread
+ * would still be within the guest. Jumps and exceptions that stay within it are its own affair. One that its embedder is
+ * to see is caught where the function begins and kept; lucet_vmctx_terminate ends the guest; and behind the call of the
+ * guest it may be thrown again. In C++17 the type is noexcept: the compiler refuses functions that aren't, and an
+ * exception that gets out of one ends the process (std::terminate).
+ *
+ * A coroutine that is switched away from within it has to come back before others on its thread leave a guest. To wait
+ * without that, a function yields (lucet_vmctx_yield), or is the embedder's (LUCET_IMPORT_HOSTCALL).
  */
-typedef void (*lucet_host_function)(lucet_vmctx *vm, uint64_t *args, void *data);
+typedef void (*lucet_host_function)(lucet_vmctx *vm, uint64_t *args, void *data) LUCET_NOEXCEPT;
 
 typedef enum lucet_import_kind {
   /** Not given: an error when the module imports it. */
@@ -621,7 +637,7 @@ typedef struct lucet_value {
  * The rest of a host function that yielded, with what lucet_instance_resume_with brought. Like a host function it
  * leaves results in `args`.
  */
-typedef void (*lucet_continuation)(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *data);
+typedef void (*lucet_continuation)(lucet_vmctx *vm, uint64_t *args, lucet_value value, void *data) LUCET_NOEXCEPT;
 
 /** What the innermost activation yielded; type NULL: no value, or it hasn't yielded. */
 LUCET_API lucet_value lucet_instance_yielded(const lucet_instance *instance);

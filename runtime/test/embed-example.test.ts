@@ -42,4 +42,27 @@ describeNative('the example of embedding', () => {
       await rm(dir, { recursive: true });
     }
   });
+
+  it('a host function in C++ hands its exception on behind the call; one that gets out ends the process', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'lucet-embed-'));
+    try {
+      const module = join(dir, 'embed.so');
+      await writeFile(module, await artifact(await readFile(join(root, 'examples/embed.wat'), 'utf8')));
+      const program = join(dir, 'exceptions');
+      const library = dirname(libraryPath());
+      const source = join(import.meta.dirname, 'embed-exceptions.cc');
+      const flags = [source, '-std=c++17', '-Wall', '-Wextra', '-Werror', '-I', join(root, 'runtime/native')];
+      await run('g++', [...flags, '-L', library, '-llucet', `-Wl,-rpath,${library}`, '-o', program]);
+      expect((await run(program, [module, 'kept'])).stdout).toBe('no such thing\n');
+      await expect(run(program, [module, 'escapes'])).rejects.toMatchObject({
+        signal: 'SIGABRT',
+        stderr: expect.stringMatching(/terminate called .*\n.*no such thing/),
+      });
+      await expect(run('g++', [...flags, '-DREFUSED', '-fsyntax-only'])).rejects.toThrow(
+        /invalid conversion.*noexcept/,
+      );
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
 });
