@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import {
   Instance,
   type KillResult,
@@ -89,8 +89,7 @@ describeNative('guests that are stopped from outside', () => {
     wait = true;
     k = i.killSwitch();
     const call = rejection(i.callAsync('go'));
-    await new Promise(resolve => setTimeout(resolve, 5));
-    expect(i.state).toBe('Suspended');
+    await vi.waitFor(() => expect(i.state).toBe('Suspended'), { interval: 1, timeout: 10_000 });
     expect(k.terminate()).toBe('Pending');
     expect(await call).toMatchObject({ reason: 'remote' });
     expect(i.state).toBe('Terminated');

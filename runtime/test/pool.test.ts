@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { Pool, StateError, TerminatedError, Trap } from '../index.ts';
 import { artifact, runtimeBundle } from './support/bundle.ts';
 import { describeNative, Guests } from './support/guest.ts';
@@ -97,7 +97,7 @@ describeNative('pools', () => {
     const pool = new Pool({ threads: 1 });
     const all = [await guests.instance(LOOP), await guests.instance(LOOP)];
     const calls = all.map(i => pool.call(i, 'loop').catch((e: unknown) => e));
-    await new Promise(resolve => setTimeout(resolve, 20));
+    await vi.waitFor(() => expect(all[0]!.state).toBe('Running'), { interval: 1, timeout: 10_000 });
     pool.dispose();
     for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(StateError);
     for (const i of all) {

@@ -102,6 +102,13 @@ USABLE static void hold(lucet_instance *i) {
   atomic_store((atomic_int *)lucet_instance_memory(i, 0, &length), 0);
 }
 
+/** What another thread, or the watchdog, brings about. */
+USABLE static void await_state(const lucet_instance *i, uint32_t state) {
+  uint64_t until = lucet_now() + 20000000000u;
+  while (lucet_instance_state(i) != state && lucet_now() < until) usleep(50);
+  CHECK(lucet_instance_state(i) == state);
+}
+
 USABLE static uint64_t now(void) { return lucet_now(); }
 
 /* ---- A guest on a thread of its own */

@@ -120,7 +120,7 @@ static void test_timeouts(void) {
   }
   /* What host functions and the embedder take counts. */
   CHECK(call(i, F_CALL_HOST, 0).kind == LUCET_EVENT_HOSTCALL);
-  usleep(20000);
+  await_state(i, LUCET_STATE_TERMINATING);
   lucet_event e = resume(i);
   CHECK(e.kind == LUCET_EVENT_TERMINATED && e.code == LUCET_REASON_TIMEOUT);
   lucet_instance_set_timeout(i, 60000000000u);
@@ -143,9 +143,8 @@ static void test_timeouts(void) {
   }
   CHECK(in_time > MANY / 2);
   for (int n = 0; n < MANY; n += 3) CHECK(late[n] || lucet_instance_abort(all[n], NULL) == LUCET_OK);
-  usleep(80000);
   for (int n = 0; n < MANY; n++) {
-    CHECK(lucet_instance_state(all[n]) == (n % 3 == 0 || late[n] ? LUCET_STATE_TERMINATED : LUCET_STATE_TERMINATING));
+    await_state(all[n], n % 3 == 0 || late[n] ? LUCET_STATE_TERMINATED : LUCET_STATE_TERMINATING);
     lucet_instance_release(all[n]);
   }
   lucet_instance_release(i);
