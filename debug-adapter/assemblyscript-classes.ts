@@ -1,8 +1,9 @@
 /**
- * Classes of AssemblyScript's programs, as far as their code tells. The compiler writes no types, but what it makes unoptimised (`asc --debug`) sets each field by a
- * function of its own, `module/Class#set:field`, which stores at the field's offset and does nothing else but tell the collector; reads it by `…#get:field`; and its
- * constructor allocates an object with a size and the number of its class, unless it is given one by that of a derived class, which takes what it returns for its own `this`. What does not
- * look exactly like that is not believed.
+ * Classes of AssemblyScript's programs, as far as their code tells. The compiler writes no types, but what it makes
+ * unoptimised (`asc --debug`) sets each field by a function of its own, `module/Class#set:field`, which stores at the
+ * field's offset and does nothing else but tell the collector; reads it by `…#get:field`; and its constructor allocates
+ * an object with a size and the number of its class, unless it is given one by that of a derived class, which takes
+ * what it returns for its own `this`. What does not look exactly like that is not believed.
  */
 import type { ModuleSymbols } from '../runtime/index.ts';
 
@@ -205,7 +206,8 @@ function allocationOf(symbols: ModuleSymbols, f: number): { size: number; id: nu
   if (wasm === null || body === null) return null;
   for (const { at, functionIndex } of symbols.calls(f)) {
     if (functionIndex === null || !/^~lib\/rt\/.*\/__new$/.test(artifact.func(functionIndex).name)) continue;
-    // Backwards it can't be read: the two constants are what ends at the call. None is negative, so their encoding is that of unsigned numbers.
+    // Backwards it can't be read: the two constants are what ends at the call. None is negative, so their encoding is
+    // that of unsigned numbers.
     for (let from = Math.max(body.start, at - 12); from < at; from++) {
       const r = new Bytes(wasm, from, at);
       if (r.next !== OPERATOR.i32Const) continue;

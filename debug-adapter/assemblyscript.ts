@@ -1,7 +1,8 @@
 /**
- * What AssemblyScript's values tell of themselves. Its compiler writes no types, only names of locals and a source map; but each object of its
- * runtime is headed by the number of its class and its size in bytes ("AssemblyScript memory layout": rtId and rtSize, the last 8 of 20 bytes),
- * and a table in memory says of each class whether it is an array, and of what (std/assembly/shared/typeinfo.ts). Fields: assemblyscript-classes.ts.
+ * What AssemblyScript's values tell of themselves. Its compiler writes no types, only names of locals and a source map;
+ * but each object of its runtime is headed by the number of its class and its size in bytes ("AssemblyScript memory
+ * layout": rtId and rtSize, the last 8 of 20 bytes), and a table in memory says of each class whether it is an array,
+ * and of what (std/assembly/shared/typeinfo.ts). Fields: assemblyscript-classes.ts.
  */
 import type { ModuleSymbols } from '../runtime/index.ts';
 import { type ClassLayout, classesOf, type Field } from './assemblyscript-classes.ts';
@@ -45,7 +46,10 @@ interface Program {
   readonly layouts: ReadonlyMap<number, ClassLayout>;
 }
 
-/** What a pointer points to, if that is a string, an array or an object of the program's; null: nothing there looks like one. */
+/**
+ * What a pointer points to, if that is a string, an array or an object of the program's; null: nothing there looks like
+ * one.
+ */
 export function objectAt(state: TargetState, symbols: ModuleSymbols, pointer: number): string | null {
   const global = symbols.globalNamed(CLASS_TABLE);
   const base = global === null ? null : state.global(global);

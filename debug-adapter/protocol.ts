@@ -94,7 +94,10 @@ export class ProtocolSession extends DebugSession {
     return answered;
   }
 
-  /** Who leaves hangs up as soon as that is answered: everything else is answered before. What was begun is ended first, so it doesn't take long. */
+  /**
+   * Who leaves hangs up as soon as that is answered: everything else is answered before. What was begun is ended first,
+   * so it doesn't take long.
+   */
   protected override disconnectRequest(response: DebugProtocol.DisconnectResponse): void {
     this.endOnce();
     const leave = (): void => {

@@ -426,8 +426,8 @@ function tuplePrinter(): Printer {
 }
 
 /**
- * What it holds has no type, but is called through a function that has: `__call_func<what it holds>(…)`, before version 21
- * `__call_impl<__default_alloc_func<what it holds, R (A…)>>(…)`. A pointer to a function lies in its buffer.
+ * What it holds has no type, but is called through a function that has: `__call_func<what it holds>(…)`, before version
+ * 21 `__call_impl<__default_alloc_func<what it holds, R (A…)>>(…)`. A pointer to a function lies in its buffer.
  */
 function functionPrinter(): Printer {
   return {

@@ -37,7 +37,10 @@ export function firstPointer(v: Value, values: Values, depth = 0): Value | null 
   return null;
 }
 
-/** hashbrown: control bytes, and the buckets in reverse order below them. A bucket whose control byte has its top bit clear is full. */
+/**
+ * hashbrown: control bytes, and the buckets in reverse order below them. A bucket whose control byte has its top bit
+ * clear is full.
+ */
 export function tablePrinter(isMap: boolean): Printer {
   return keyedPrinter((v, values, limit) => {
     const table = findTable(v, values, 0);
@@ -78,8 +81,8 @@ function findTable(v: Value, values: Values, depth: number): Value | null {
 }
 
 /**
- * A B-tree: `root` has the height of its node; a leaf has keys, values and how many; an inner node is a leaf with edges behind it (alloc's
- * btree/node.rs: `#[repr(C)] InternalNode { data, edges }`).
+ * A B-tree: `root` has the height of its node; a leaf has keys, values and how many; an inner node is a leaf with edges
+ * behind it (alloc's btree/node.rs: `#[repr(C)] InternalNode { data, edges }`).
  */
 export function treePrinter(type: Type, isMap: boolean): Printer | null {
   const map = (v: Value, values: Values): Value | null => (isMap ? v : values.member(v, 'map'));

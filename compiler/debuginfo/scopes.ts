@@ -112,7 +112,10 @@ export class Scopes {
     return extent === undefined || address >= extent.high ? null : extent;
   }
 
-  /** Where the code of a function begins that was inlined into others, by its name or qualified name. Reads all units when first asked. */
+  /**
+   * Where the code of a function begins that was inlined into others, by its name or qualified name. Reads all units
+   * when first asked.
+   */
   inlinedCalls(name: string): readonly number[] {
     return (this.inlined ??= this.findInlined()).get(name) ?? [];
   }

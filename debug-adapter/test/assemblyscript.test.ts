@@ -1,4 +1,7 @@
-/** Objects of AssemblyScript's classes, read off code that its compiler did not optimise; and that nothing is made up where it can't be known. */
+/**
+ * Objects of AssemblyScript's classes, read off code that its compiler did not optimise; and that nothing is made up
+ * where it can't be known.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Sessions that end while requests are under way, one behind and beside the other in one adapter. LUCET_SEEDS=from-to runs others. */
+/**
+ * Sessions that end while requests are under way, one behind and beside the other in one adapter. LUCET_SEEDS=from-to
+ * runs others.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -124,7 +124,8 @@ describeNative('several memories', () => {
   });
 
   it('vector lanes of a further memory are read, whatever number the lane has', async () => {
-    // Passes that read over bodies see the lane behind the index of the memory: taken for an operator, it would end the loop's block, say.
+    // Passes that read over bodies see the lane behind the index of the memory: taken for an operator, it would end the
+    // loop's block, say.
     const lanes = Array.from({ length: 16 }, (_, lane) => lane);
     const loop = (lane: number): string => `
       (func (export "lane${lane}") (result i32) (local $n i32) (local $v v128)

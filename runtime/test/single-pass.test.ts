@@ -121,7 +121,8 @@ describeNative('both paths', () => {
     const many = `(param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) ${digits.join(' ')} ${'(i32.add) '.repeat(7)}`;
     const pass = (name: string, from: number): string =>
       `(call $${name} ${Array.from({ length: 8 }, (_, i) => `(i32.const ${(from + i) % 10})`).join(' ')})`;
-    // The number of $near has one byte: it is not guessed. An offset of 16, `f32.nearest` and `nop` look like a call of $far.
+    // The number of $near has one byte: it is not guessed. An offset of 16, `f32.nearest` and `nop` look like a call of
+    // $far.
     const wasm =
       await wat(`(module (memory 1) (func $near ${many}) ${'(func)'.repeat(143)} (func $far ${many})
       (func (export "near") (param i32) (result i32) (i32.add (local.get 0) ${pass('near', 1)}))

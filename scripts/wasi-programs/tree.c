@@ -1,4 +1,5 @@
-// Makes a tree of 10,000 files, walks it, rewrites every file beside itself and renames it into place, and removes every tenth.
+// Makes a tree of 10,000 files, walks it, rewrites every file beside itself and renames it into place, and removes
+// every tenth.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

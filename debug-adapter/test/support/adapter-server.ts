@@ -1,4 +1,7 @@
-/** One process of the adapter for all sessions of a test file, as an editor's `debugServer` has it: to begin one takes as long as most sessions do. */
+/**
+ * One process of the adapter for all sessions of a test file, as an editor's `debugServer` has it: to begin one takes
+ * as long as most sessions do.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Sessions that are ended while requests are under way, of one adapter that serves them all: what one leaves behind meets the next. A program is brought somewhere, then a burst of requests goes out with an
- * end of the session anywhere in it, and at once, or not, the next session begins, with the same program, as after a restart.
+ * Sessions that are ended while requests are under way, of one adapter that serves them all: what one leaves behind
+ * meets the next. A program is brought somewhere, then a burst of requests goes out with an end of the session anywhere
+ * in it, and at once, or not, the next session begins, with the same program, as after a restart.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

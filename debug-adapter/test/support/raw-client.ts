@@ -1,6 +1,6 @@
 /**
- * The other side of a debug adapter, without manners: it sends what it is told, when it is told, keeps all that comes back, and says what was against the protocol
- * (https://microsoft.github.io/debug-adapter-protocol/overview).
+ * The other side of a debug adapter, without manners: it sends what it is told, when it is told, keeps all that comes
+ * back, and says what was against the protocol (https://microsoft.github.io/debug-adapter-protocol/overview).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * A process in which generated code faults where it can't: while it is stopped, the register that all its accesses are relative to gets another value.
- * Arguments: runtime bundle, artifact, what onFatal does: "tell" or "abort". The artifact exports `spin`, which reads its memory for ever.
+ * A process in which generated code faults where it can't: while it is stopped, the register that all its accesses are
+ * relative to gets another value. Arguments: runtime bundle, artifact, what onFatal does: "tell" or "abort". The
+ * artifact exports `spin`, which reads its memory for ever.
  */
 import { readFileSync } from 'node:fs';
 
