@@ -32,7 +32,7 @@ const SIZE = Number(values.kb) * 1024;
  * A row of SSA or of machine code has 32 bytes, and arrays that grow are there twice for a moment; an operator of a
  * few bytes may become several of both (budget.ts).
  */
-const BYTES_PER_BYTE = 512;
+const BYTES_PER_BYTE = 640;
 /**
  * Of what doesn't depend on the input: code of ours that is optimised meanwhile, buffers, a collector that sees no
  * reason to begin.
