@@ -1,5 +1,6 @@
 /** Expressions over a stopped frame: C-like paths, arithmetic, casts; `$l0`, `$g0`, `$s0`, registers and `$mem[…]`. */
 import type { Type } from '../compiler/debuginfo/index.ts';
+import { shortTypeName } from '../compiler/debuginfo/type-names.ts';
 import {
   littleEndian,
   MAX_STRING,
@@ -261,7 +262,7 @@ export class Evaluator {
     }
     const found = this.part(value, e.name) ?? this.behindSmartPointer(value, e.name);
     return found === null
-      ? fail(`${value.type.name} has no member ${e.name}`)
+      ? fail(`${shortTypeName(value.type.name)} has no member ${e.name}`)
       : { kind: 'value', value: found };
   }
 
@@ -318,7 +319,7 @@ export class Evaluator {
     return fail(
       children.indexed > 0
         ? `the index ${i} is not below ${children.indexed}`
-        : `${value.type.name} can not be indexed`,
+        : `${shortTypeName(value.type.name)} can not be indexed`,
     );
   }
 
@@ -349,7 +350,7 @@ export class Evaluator {
     const stated = /^\((\d+)\) /.exec(text)?.[1];
     const { indexed } = this.values.children(value);
     if (stated === undefined && indexed === 0 && text !== '""')
-      return fail(`how many elements ${value.type.name} has is not known`);
+      return fail(`how many elements ${shortTypeName(value.type.name)} has is not known`);
     const n = stated === undefined ? BigInt(indexed) : BigInt(stated);
     return { kind: 'number', n: isEmpty ? (n === 0n ? 1n : 0n) : n };
   }
@@ -374,7 +375,9 @@ export class Evaluator {
     const value = of.kind === 'value' ? this.behindReferences(of.value) : fail('a number points to nothing');
     const { plain } = value.type;
     if (plain.kind !== 'pointer' && plain.kind !== 'array')
-      return fail(`${value.type.name} is no pointer, of which a number of elements could be shown`);
+      return fail(
+        `${shortTypeName(value.type.name)} is no pointer, of which a number of elements could be shown`,
+      );
     const at = plain.kind === 'array' ? this.values.address(value) : this.values.pointer(value);
     if (at === null) return fail('the pointer has no value here');
     return { kind: 'value', value: this.values.at(plain.target.array(count), at) };
@@ -495,7 +498,7 @@ export class Evaluator {
     if (plain.kind === 'array')
       return BigInt(this.values.address(value) ?? fail('the array is in no memory'));
     if (plain.kind !== 'base' && plain.kind !== 'pointer' && plain.kind !== 'enum')
-      return fail(`${value.type.name} is no number`);
+      return fail(`${shortTypeName(value.type.name)} is no number`);
     const bytes = this.values.bytes(value);
     if (typeof bytes === 'string') return fail(bytes);
     if (plain.encoding === FLOAT && plain.kind === 'base') {
@@ -504,7 +507,7 @@ export class Evaluator {
       if (bytes.length === 8) return view.getFloat64(0, true);
       return fail('floating-point numbers of that size are shown, but not computed with');
     }
-    return this.values.integer(value) ?? fail(`${value.type.name} is no number`);
+    return this.values.integer(value) ?? fail(`${shortTypeName(value.type.name)} is no number`);
   }
 
   private bits(n: bigint | number): bigint {

@@ -4,6 +4,7 @@
  */
 import { Scope } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { shortTypeName } from '../compiler/debuginfo/type-names.ts';
 import type { Children, Entry, Value, Values } from '../compiler/debuginfo/values.ts';
 import { typeName } from '../compiler/wasm/types.ts';
 import { bitsText } from '../runtime/debug.ts';
@@ -153,7 +154,7 @@ export class Variables {
     return {
       name,
       text: values.describe(value),
-      type: value.type.name,
+      type: shortTypeName(value.type.name),
       value,
       path,
       target: ['missing', 'value', 'bytes'].includes(value.place.kind) ? null : { kind: 'value', value },

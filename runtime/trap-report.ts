@@ -6,6 +6,7 @@ import { ConstKind, SegmentMode } from '../compiler/abi/artifact.ts';
 import { TRAPS } from '../compiler/abi/traps.ts';
 import type { Call, FrameReader } from '../compiler/debuginfo/index.ts';
 import { frameBases } from '../compiler/debuginfo/shadow-stack.ts';
+import { shortTypeName } from '../compiler/debuginfo/type-names.ts';
 import { Values } from '../compiler/debuginfo/values.ts';
 import type { FuncType } from '../compiler/wasm/module.ts';
 import { bitsText, typeName } from '../compiler/wasm/types.ts';
@@ -329,7 +330,7 @@ function reportVariables(
     const missing = place.kind === 'missing' || /^<.*>$/s.test(text) ? text.replace(/^<|>$/g, '') : null;
     found.push({
       name: v.name,
-      type: v.type.name,
+      type: shortTypeName(v.type.name),
       kind: v.kind,
       value: missing === null ? text : null,
       missing,
