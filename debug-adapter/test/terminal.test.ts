@@ -119,6 +119,30 @@ it('a file that is named goes before the terminal', async () => {
   await shows(/^\[got\] from a file\r\n/);
 });
 
+it('is paused while somebody types, of which nothing is lost', async () => {
+  await launch({});
+  terminal!.stdin!.write('half a ');
+  await shows(/half a /);
+  let from = client.messages.length;
+  for (const rest of ['line\n', 'another\n']) {
+    client.send('pause', { threadId: 1 });
+    expect((await client.event('stopped', from)).body!.description).toBe(
+      'Paused within fd_read, which waits',
+    );
+    // Where the guest reads no more, the terminal still takes what is typed.
+    terminal!.stdin!.write(rest);
+    await shows(new RegExp(`${rest.trim()}\r\n`));
+    expect(shown).not.toContain(`[got] ${rest.trim()}`);
+    from = client.messages.length;
+    await client.request('continue', { threadId: 1 });
+    await shows(new RegExp(`\\[got\\] .*${rest.trim()}\r\n`));
+    await delay(20);
+  }
+  terminal!.stdin!.write('\x04');
+  expect((await client.event('exited')).body).toEqual({ exitCode: 0 });
+  expect(shown.match(/\[got\].*/g)).toEqual(['[got] half a line', '[got] another']);
+});
+
 it('is ended while it waits for somebody to type', async () => {
   await launch({});
   await client.request('terminate');

@@ -143,12 +143,20 @@ static void test_pause(void) {
   CHECK(is_paused(join_own()) && now() - asked < 1000000000);
   CHECK(is_in_host(its_instance));
   /* It goes on, on other threads. */
-  for (int n = 0; n < 3; n++) {
+  uint64_t best = UINT64_MAX;
+  for (int n = 0; n < 20; n++) {
     its_runner = (struct runner){.instance = its_instance, .resumes = true};
     pthread_create(&its_runner.thread, NULL, run, &its_runner);
     await_waiting(its_instance);
-    CHECK(lucet_kill_switch_pause(its_switch) == LUCET_KILL_PENDING && is_paused(join(&its_runner)) && is_in_host(its_instance));
+    usleep(300);
+    asked = now();
+    CHECK(lucet_kill_switch_pause(its_switch) == LUCET_KILL_PENDING);
+    await(&its_runner.ended);
+    uint64_t took = now() - asked;
+    if (took < best) best = took;
+    CHECK(is_paused(join(&its_runner)) && is_in_host(its_instance));
   }
+  printf("stopped within a read after %llu us at best\n", (unsigned long long)best / 1000);
   unsigned before = atomic_load(&transfers);
   send_byte(41);
   CHECK(gave(resume_own(), 41) && atomic_load(&transfers) == before + 1);
