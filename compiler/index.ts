@@ -33,7 +33,8 @@ export function compileModule(
   const compiler = new FunctionCompiler(module, options);
   const funcs: (CompiledFunc | null)[] = [];
   try {
-    for (let i = 0; i < codeCount(module); i++) funcs.push(compiler.compile(i));
+    const count = codeCount(module);
+    for (let i = 0; i < count; i++) funcs.push(compiler.compile(i));
   } catch (e) {
     if (!(e instanceof CompileError)) throw e;
     throw rejection(module, options, moduleLayout(module), funcs.length, e);

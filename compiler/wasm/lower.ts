@@ -146,7 +146,9 @@ export function readLocals(w: Walk, params: readonly ValType[]): void {
         types.set(w.localTypes);
         w.localTypes = types;
       }
-      w.localTypes.fill(type, count, count + n);
+      // Runs are short: `fill` is a call into the engine for each.
+      const { localTypes } = w;
+      for (let x = count; x < count + n; x++) localTypes[x] = type;
     }
     count += n;
     if (count > MAX_LOCALS) r.fail('too many locals', at);

@@ -52,6 +52,9 @@ const NOPS: readonly (readonly number[])[] = [
   [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
+/** The first four bytes of that of 8; the others are zero. */
+const NOP8_START = 0x00841f0f;
+
 /** What a displacement of one byte counts in: with EVEX, the size of the memory operand. */
 function disp8Unit(form: number, size: number): number {
   if ((form & Form.Evex) === 0) return 1;
@@ -623,7 +626,8 @@ export class Assembler {
 
   /** Write a NOP over an instruction of 8 bytes. */
   patchNop8(at: number): void {
-    this.buf.set(NOPS[8]!, at);
+    this.patch32(at, NOP8_START);
+    this.patch32(at + 4, 0);
   }
 
   isBound(label: number): boolean {

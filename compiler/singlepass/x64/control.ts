@@ -200,7 +200,7 @@ export function brTable(s: State): void {
   s.loadInt(ValType.I32, c, RCX);
   s.done(c);
   if (ways.length < w.depth) ways = new Int32Array(2 * w.depth);
-  ways.fill(-1, 0, w.depth);
+  for (let frame = 0; frame < w.depth; frame++) ways[frame] = -1;
   const from = w.sp - n;
   let table = -1;
   if (count > 0) {
