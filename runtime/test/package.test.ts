@@ -2,7 +2,7 @@
  * What `npm pack` makes, unpacked into an empty project: what README says of embedding it. Its dependencies are the
  * project's own, linked; with LUCET_INSTALL=1 npm installs all of it.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,6 +94,37 @@ describeNative('the npm package', () => {
       code: 1,
       stderr: 'lucet-config: unknown option --lib (see lucet-config --help)\n',
     });
+  });
+
+  it('has the debug adapter, which runs what it is asked to', async () => {
+    expect((await run('lucet-dap', '--version')).stdout).toBe(`lucet-dap ${manifest.version}\n`);
+    await expect(run('lucet-dap', '--port=1')).rejects.toMatchObject({
+      code: 1,
+      stderr: 'lucet-dap: unknown option --port=1 (see lucet-dap --help)\n',
+    });
+    const adapter = spawn(join(bin, 'lucet-dap'), { cwd: project, stdio: ['pipe', 'pipe', 'inherit'] });
+    const ask = (seq: number, command: string, args: object) => {
+      const text = JSON.stringify({ seq, type: 'request', command, arguments: args });
+      adapter.stdin.write(`Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+    };
+    writeFileSync(
+      join(project, 'exits.wasm'),
+      await encodeWat(
+        'exits.wat',
+        Buffer.from(`(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+          (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 7))))`),
+      ),
+    );
+    ask(1, 'initialize', { adapterID: 'lucet' });
+    ask(2, 'launch', { program: join(project, 'exits.wasm') });
+    ask(3, 'configurationDone', {});
+    let said = '';
+    for await (const chunk of adapter.stdout) {
+      said += chunk;
+      if (said.includes('"terminated"')) break;
+    }
+    adapter.kill();
+    expect(said).toMatch(/"event":"exited","body":\{"exitCode":7\}/);
   });
 
   it('has what a C program takes, where lucet-config says', async () => {
