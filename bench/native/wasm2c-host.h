@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,24 @@ int lucet_vmctx_terminating(lucet_vmctx *vm) {
 void lucet_vmctx_terminate(lucet_vmctx *vm, uint32_t reason, uint64_t details) {
   vm->status = reason == LUCET_REASON_EXIT ? (int)details : 254;
   longjmp(vm->exit, 1);
+}
+
+// Nobody pauses a guest here, or waits in its place.
+lucet_wait lucet_vmctx_wait(lucet_vmctx *vm) {
+  (void)vm;
+  return LUCET_WAIT_ON;
+}
+
+void lucet_vmctx_waited(lucet_vmctx *vm) { (void)vm; }
+
+bool lucet_vmctx_wasi_yields(lucet_vmctx *vm) {
+  (void)vm;
+  return false;
+}
+
+void lucet_vmctx_stop(lucet_vmctx *vm, lucet_value value, lucet_continuation continuation, void *data) {
+  (void)vm, (void)value, (void)continuation, (void)data;
+  abort();
 }
 
 // Only streams that would have to be waited for yield: there are none here.

@@ -40,9 +40,11 @@ describe('manifest', () => {
     const packed = (path: string): boolean =>
       patterns.some(p => new RegExp(`^${p.replaceAll('.', '\\.').replace('*', '[^/]*')}$`).test(path));
     const commands = Object.values<string>(manifest.bin);
-    const bundles = commands
-      .filter(f => f.startsWith('bin/') && f !== 'bin/lucet-config.js')
-      .map(f => f.replace('bin/', 'dist/'));
+    const scripts = commands.filter(f => f.startsWith('bin/'));
+    const bundles = scripts.flatMap(
+      f => /dist\/[\w.-]+\.c?js/.exec(readFileSync(join(root, f), 'utf8'))?.[0] ?? [],
+    );
+    expect(bundles).toHaveLength(scripts.length - 1); // lucet-config loads nothing.
     expect([...commands, ...bundles].filter(f => !packed(f))).toEqual([]);
   });
 
