@@ -344,7 +344,8 @@ export class LiveTarget implements DebugTarget {
     } else if (e instanceof TerminatedError) this.end(EXIT_KILLED);
     else if (e instanceof Trap || e instanceof InternalFault) {
       this.report = e.report;
-      if (this.how.stopsAt(this.report))
+      // One that was killed, and trapped before it came to that, has nobody who would go on with it.
+      if (!this.isKilled && this.how.stopsAt(this.report))
         this.behindOutput(() => this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' }));
       else this.end(EXIT_TRAP);
     } else {

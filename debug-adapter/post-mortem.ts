@@ -178,6 +178,7 @@ export class ProcessTarget extends Stopped {
   private child: ChildProcess | null = null;
   private readonly folder = mkdtempSync(join(tmpdir(), 'lucet-debug-'));
   private isOver = false;
+  private isKilled = false;
   /** They are ours until the process has them. */
   private hasStreams = true;
 
@@ -227,7 +228,8 @@ export class ProcessTarget extends Stopped {
     // 'close' comes after both streams have ended: no output is lost behind the exit.
     child.once('close', (code, signal) => {
       this.child = null;
-      if (code === EXIT_TRAP && this.load(report, core)) {
+      // Killed when it had trapped already, it has nobody who would go on with it.
+      if (code === EXIT_TRAP && !this.isKilled && this.load(report, core)) {
         this.emit({ kind: 'stopped', thread: THREAD, reason: 'trap' });
         return;
       }
@@ -278,6 +280,7 @@ export class ProcessTarget extends Stopped {
   }
 
   kill(): void {
+    this.isKilled = true;
     // SIGKILL: a guest in an endless loop keeps its process from handling anything milder.
     if (this.child !== null) this.child.kill('SIGKILL');
     else this.end(this.report === null ? EXIT_KILLED : EXIT_TRAP);
