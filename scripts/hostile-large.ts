@@ -291,38 +291,17 @@ const MODULES: readonly Large[] = [
   {
     name: 'names of functions',
     reader: 'compile',
-    make: size =>
-      module(
-        ...NAMED,
-        custom(
-          'name',
-          names(1, size >> 2, i => [...uleb(i), 0]),
-        ),
-      ),
+    make: size => withNames(1, size >> 2, i => [...uleb(i), 0]),
   },
   {
     name: 'functions with names of locals',
     reader: 'compile',
-    make: size =>
-      module(
-        ...NAMED,
-        custom(
-          'name',
-          names(2, size >> 2, i => [...uleb(i), 0]),
-        ),
-      ),
+    make: size => withNames(2, size >> 2, i => [...uleb(i), 0]),
   },
   {
     name: 'names of locals',
     reader: 'compile',
-    make: size =>
-      module(
-        ...NAMED,
-        custom(
-          'name',
-          names(2, size >> 4, i => [...uleb(i), 2, 0, 1, 97, 1, 1, 98]),
-        ),
-      ),
+    make: size => withNames(2, size >> 4, i => [...uleb(i), 2, 0, 1, 97, 1, 1, 98]),
   },
 ];
 
@@ -330,6 +309,10 @@ const MODULES: readonly Large[] = [
 function names(id: number, count: number, item: (i: number) => Part): Buffer {
   const contents = bytes([uleb(count), numbered(count, item)]);
   return bytes([[id], uleb(contents.length), contents]);
+}
+
+function withNames(id: number, count: number, item: (i: number) => Part): Buffer {
+  return module(...NAMED, custom('name', names(id, count, item)));
 }
 
 const CODE: readonly Large[] = [

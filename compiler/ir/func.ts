@@ -349,24 +349,14 @@ export class Func {
     if (OP_FLAGS[op]! & OpFlag.ListB) n += this.listLength(this.b(v));
     return n;
   }
-  /** Position in `rows` (>= 0) or in `pool` (-1 - position) of operand i; use operand()/setOperand(). */
-  private place(v: Value, i: number): number {
+  operand(v: Value, i: number): Value {
     const op = this.op(v);
     let fixed = OP_OPERANDS[op]!;
-    if (i < fixed) return v * ROW + F_A + i;
+    if (i < fixed) return this.rows[v * ROW + F_A + i]!;
     if (op === Op.CallIndirect && this.c(v) !== NONE) {
-      if (i === fixed) return v * ROW + F_C;
+      if (i === fixed) return this.c(v);
       fixed++;
     }
-    return -1 - (this.b(v) + 1 + (i - fixed));
-  }
-  operand(v: Value, i: number): Value {
-    const p = this.place(v, i);
-    return p >= 0 ? this.rows[p]! : this.pool[-1 - p]!;
-  }
-  setOperand(v: Value, i: number, to: Value): void {
-    const p = this.place(v, i);
-    if (p >= 0) this.rows[p] = to;
-    else this.pool[-1 - p] = to;
+    return this.pool[this.b(v) + 1 + (i - fixed)]!;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * How large a body's outgoing area will probably be, guessed from its bytes before it is walked. Homes lie above that area, so its size stands in almost every
- * instruction, and a walk that needs a larger one begins again: on modules of C that was a sixth of its work.
+ * How large a body's outgoing area will probably be, guessed from its bytes before it is walked. Homes lie above that
+ * area, so its size stands in almost every instruction, and a walk that needs a larger one begins again: on modules of C
+ * that was a sixth of its work.
  */
 import type { FuncBody, Module } from '../wasm/module.ts';
 import { Code } from '../wasm/opcodes.ts';
@@ -29,8 +30,9 @@ export class OutgoingAreas {
   }
 
   /**
-   * Bytes for whatever looks like a call in a body. That may be another operator's immediate, which does no harm. Not looked at are calls of functions whose number
-   * has one byte: `local.get` behind an offset of 16 would be one of number 32.
+   * Bytes for whatever looks like a call in a body. It may be another operator's immediate, which costs some bytes of the
+   * frame and nothing else. Calls of functions 0 to 127 are left out, since too much looks like them: an offset of 16,
+   * the byte of `call`, in front of a `local.get` would be a call of function 32.
    */
   guess({ start, end }: FuncBody): number {
     if (!this.any) return 0;

@@ -5,27 +5,9 @@
 #include <ucontext.h>
 
 #include "control.h"
+#include "race.h"
 
-/* ---- Races: at a test point, the thread that gets there waits until something was done */
-
-static struct {
-  _Atomic(const char *) point;
-  _Atomic(void (*)(void)) act;
-  atomic_int armed;
-} race;
-
-static void at_test_point(const char *name) {
-  int one = 1;
-  const char *point = atomic_load(&race.point);
-  if (point == NULL || strcmp(name, point) != 0 || !atomic_compare_exchange_strong(&race.armed, &one, 0)) return;
-  atomic_load(&race.act)();
-}
-
-static void at(const char *point, void (*act)(void)) {
-  atomic_store(&race.act, act);
-  atomic_store(&race.point, point);
-  atomic_store(&race.armed, 1);
-}
+/* ---- Races */
 
 static lucet_kill_switch *its_switch;
 static lucet_instance *its_instance;
