@@ -98,12 +98,12 @@ void lucet_hostcall_abandoned(struct lucet_activation *a) {
 
 uint64_t lucet_hostcall_continue(struct lucet_activation *a) {
   lucet_continuation continuation = a->yield.continuation;
-  bool stopped = a->yield.stops;
+  bool waited = a->yield.stops;
   a->yield.continuation = NULL;
   a->yield.stops = false;
   control_move(a->instance->control, CONTROL_HOST);
   /* A guest that was killed as it waited is not to take anything away from others, such as a line of input. */
-  if (stopped && (atomic_load(a->requests) & REQUEST_ENDS) != 0) return LUCET_LEFT_YIELDED;
+  if (waited && (atomic_load(a->requests) & REQUEST_ENDS) != 0) return LUCET_LEFT_YIELDED;
   if (continuation != NULL) continuation((lucet_vmctx *)(void *)a->host_base, a->host_args, a->yield.value, a->yield.data);
   return lucet_hostcall_done(a);
 }
